@@ -1,0 +1,2 @@
+//! Text in, phonemes out.
+fn main() {}
