@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::time::Instant;
 
+use super::{CallHandle, RegistrationHandle};
 use crate::transaction::Timer;
 
 /// Why a user agent wants to be woken.
@@ -43,8 +44,8 @@ impl fmt::Display for Reason {
 pub(super) enum Owner {
     Client(super::clients::ClientId),
     Server(u64),
-    Call(u64),
-    Registration(u64),
+    Call(CallHandle),
+    Registration(RegistrationHandle),
 }
 
 /// One deadline per owner, in order; setting one replaces the last, so nothing stale is kept.
