@@ -87,7 +87,7 @@ impl UserAgent {
         if status < 200 {
             return;
         }
-        if matches!(status, 401 | 407) && self.bye_challenged(now, call, id, message, status) {
+        if matches!(status, 401 | 407) && self.bye_challenged(now, call, id, message) {
             return;
         }
         let cause = self.ending_cause(call);

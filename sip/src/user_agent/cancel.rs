@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::calls::{Call, Cancel, Phase};
-use super::clients::{ClientId, Purpose};
+use super::clients::Purpose;
 use super::event::EndCause;
 use super::respond::Reply;
 use super::servers::match_key;
@@ -43,7 +43,7 @@ impl UserAgent {
             .ok()
             .and_then(|request| compose::cancel(&request, reason.as_deref()));
         if let Some(bytes) = bytes {
-            let id = ClientId { is_cancel: true, ..client };
+            let id = client.of_its_cancel();
             self.open_client(now, id, flow, (Method::Cancel, bytes), Purpose::Nobody);
         }
     }

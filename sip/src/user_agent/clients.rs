@@ -16,12 +16,17 @@ const MAX_FORKS: usize = 8;
 /// Names a client transaction by the number that its branch spells; a CANCEL has its INVITE's
 /// branch (RFC 3261 §9.1) and is told apart by its method.
 #[derive(Copy, Clone, Eq, PartialEq, Hash, Ord, PartialOrd, Debug)]
-pub(super) struct ClientId {
-    pub(super) number: u64,
-    pub(super) is_cancel: bool,
+pub(crate) struct ClientId {
+    number: u64,
+    is_cancel: bool,
 }
 
 impl ClientId {
+    /// Returns the name of the CANCEL of this INVITE.
+    pub(super) fn of_its_cancel(self) -> Self {
+        Self { is_cancel: true, ..self }
+    }
+
     /// Reads the transaction that a response, or our own request come back, belongs to.
     pub(super) fn of(via: &Via<'_>, method: Method<'_>) -> Option<Self> {
         let number = via.branch?.strip_prefix(MAGIC_COOKIE)?;

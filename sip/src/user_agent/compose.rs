@@ -5,7 +5,7 @@ use super::requests::ALLOW;
 use super::settings::{Error, Invite, Settings};
 use crate::dialog::Dialog;
 use crate::flow::Flow;
-use crate::message::{HeaderName, MediaType, Message, MessageWriter, Method, NameAddr};
+use crate::message::{HeaderName, MediaType, Message, MessageWriter, Method, NameAddr, StartLine};
 use crate::uri::Uri;
 
 /// The hops that a request of ours may take, unless it is told otherwise (RFC 3261 §8.1.1.6).
@@ -235,6 +235,14 @@ pub(super) fn again(
         [] => writer.finish(),
         body => writer.body(content_type, body),
     })
+}
+
+/// Returns a response's reason phrase.
+pub(super) fn reason_phrase(message: &Message<'_>) -> String {
+    match message.start_line() {
+        StartLine::Response { reason, .. } => reason.to_owned(),
+        StartLine::Request { .. } => String::new(),
+    }
 }
 
 /// Returns all header fields as text, for the switch.

@@ -144,6 +144,13 @@ pub enum Event {
         /// The request itself.
         message: OwnedMessage,
     },
+    /// Someone gave wrong credentials, for a user that exists or not, and got 403.
+    AuthenticationFailed {
+        /// The user name that was claimed, at most 64 characters.
+        username: String,
+        /// Where it came from.
+        flow: Flow,
+    },
     /// A new call was refused with 503, because a bound is reached.
     Overloaded,
 }

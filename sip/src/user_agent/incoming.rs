@@ -134,9 +134,10 @@ impl UserAgent {
                 self.stats.challenged += 1;
                 self.reply(flow, message, &Reply::new(401).with_all(&headers));
             }
-            Admission::WrongCredentials => {
+            Admission::WrongCredentials { username } => {
                 self.stats.auth_failed += 1;
                 self.reply(flow, message, &Reply::new(403));
+                self.emit(Event::AuthenticationFailed { username, flow });
             }
             Admission::Refuse(status) => {
                 self.stats.refused += 1;

@@ -10,7 +10,7 @@ use super::event::{EndCause, Event};
 use super::settings::{Error, Invite};
 use super::{CallHandle, Transmit, UserAgent};
 use crate::dialog::Dialog;
-use crate::message::{HeaderName, Message, Method, NameAddr};
+use crate::message::{Message, Method};
 
 impl UserAgent {
     /// Calls someone; challenges are answered with the credentials without further ado.
@@ -184,7 +184,7 @@ impl UserAgent {
     pub(super) fn rejected(&mut self, call: CallHandle, message: &Message<'_>, status: u16) {
         let retry_after_s = message.retry_after();
         let headers = compose::fields(message);
-        let reason = message.reason_phrase().unwrap_or_default().to_owned();
+        let reason = compose::reason_phrase(message);
         self.end_call(call, None);
         self.emit(Event::Rejected { call, status, reason, retry_after_s, headers });
     }

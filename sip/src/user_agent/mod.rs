@@ -41,6 +41,8 @@ use std::time::Instant;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
+pub(crate) use auth::Answerer;
+pub(crate) use clients::ClientId;
 pub use deadlines::Reason;
 pub use event::{
     CallHandle, EndCause, Event, Incoming, Party, PingError, PingHandle, RegistrationHandle,
@@ -53,7 +55,7 @@ use crate::access::Gate;
 use crate::flow::Flow;
 use crate::registration::Registration;
 use calls::Call;
-use clients::{Client, ClientId};
+use clients::Client;
 use deadlines::{Deadlines, Owner};
 use servers::Servers;
 
@@ -109,7 +111,7 @@ impl UserAgent {
     pub fn new(settings: Settings) -> Self {
         let mut rng = StdRng::from_seed(settings.seed);
         let tag_secret = rng.random();
-        let gate = Gate::new(&settings.access, rng.random());
+        let gate = Gate::new(&settings.access, rng.random(), rng.random());
         Self {
             settings,
             rng,

@@ -85,7 +85,7 @@ impl UserAgent {
             0..=199 => {}
             200..=299 => self.reinvite_accepted(now, handle, id, message, wanted),
             _ if !wanted => {}
-            401 | 407 if self.reinvite_challenged(now, handle, id, message, status) => {}
+            401 | 407 if self.reinvite_challenged(now, handle, id, message) => {}
             408 => self.terminate(now, handle, EndCause::Timeout),
             481 => self.terminate(now, handle, EndCause::Lost),
             491 => self.try_again_later(now, handle, None),

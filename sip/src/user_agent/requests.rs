@@ -18,7 +18,7 @@ impl UserAgent {
         match Message::parse(bytes) {
             Ok(message) => match message.start_line() {
                 StartLine::Request { method, .. } => self.request(now, flow, &message, method),
-                StartLine::Response { status, .. } => self.response(now, flow, &message, status),
+                StartLine::Response { status, .. } => self.response(now, &message, status),
             },
             Err(error) if error.kind() == ParseErrorKind::Empty => self.keep_alive(flow, bytes),
             Err(error) => self.malformed(flow, &error),

@@ -4,19 +4,12 @@ use std::time::Instant;
 
 use super::clients::{ClientId, Purpose};
 use super::{Transmit, UserAgent, compose};
-use crate::flow::Flow;
 use crate::message::{Message, Method};
 use crate::transaction::OnResponse;
 
 impl UserAgent {
     /// Gives a response to the transaction that its topmost branch and its CSeq's method name.
-    pub(super) fn response(
-        &mut self,
-        now: Instant,
-        flow: Flow,
-        message: &Message<'_>,
-        status: u16,
-    ) {
+    pub(super) fn response(&mut self, now: Instant, message: &Message<'_>, status: u16) {
         self.stats.responses_received += 1;
         if message.validate().is_err() {
             self.stats.malformed += 1;
@@ -34,12 +27,14 @@ impl UserAgent {
         let purpose = client.purpose;
         match action {
             OnResponse::Ignore => self.stats.retransmissions_received += 1,
-            OnResponse::Reack => self.repeat_ack(id, message),
+            OnResponse::Reack => {
+                self.repeat_ack(id, message);
+            }
             OnResponse::DeliverAndAck => {
                 self.acknowledge_failure(id, message);
-                self.deliver(now, flow, id, purpose, message, status);
+                self.deliver(now, id, purpose, message, status);
             }
-            OnResponse::Deliver => self.deliver(now, flow, id, purpose, message, status),
+            OnResponse::Deliver => self.deliver(now, id, purpose, message, status),
         }
         self.arm_client(id);
     }
@@ -69,7 +64,6 @@ impl UserAgent {
     fn deliver(
         &mut self,
         now: Instant,
-        flow: Flow,
         id: ClientId,
         purpose: Purpose,
         message: &Message<'_>,
@@ -85,7 +79,7 @@ impl UserAgent {
             Purpose::Bye(call) => self.bye_answered(now, call, id, message, status),
             Purpose::Info(call) => self.info_answered(now, call, status),
             Purpose::Register(registration) => {
-                self.register_answered(now, flow, registration, id, message, status);
+                self.register_answered(now, registration, id, message, status);
             }
             Purpose::Ping(ping) => self.ping_answered(ping, status),
             Purpose::Nobody => {}
