@@ -1,0 +1,147 @@
+//! Hosts and ports.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use crate::message::lex::{self, HOST};
+
+/// A URI's or a Via's host.
+#[derive(Clone, Copy, Debug)]
+pub enum Host<'a> {
+    /// A domain name, as sent.
+    Name(&'a str),
+    /// An IPv4 address.
+    V4(Ipv4Addr),
+    /// An IPv6 address, which stands in brackets.
+    V6(Ipv6Addr),
+}
+
+impl<'a> Host<'a> {
+    /// Reads a host: a name, an IPv4 address or a bracketed IPv6 address.
+    pub fn parse(text: &'a str) -> Option<Host<'a>> {
+        match host_port(text, 0)? {
+            (host, None, end) if end == text.len() => Some(host),
+            _ => None,
+        }
+    }
+
+    /// The address, unless the host is a name.
+    pub fn address(&self) -> Option<IpAddr> {
+        match self {
+            Host::Name(_) => None,
+            Host::V4(address) => Some(IpAddr::V4(*address)),
+            Host::V6(address) => Some(IpAddr::V6(*address)),
+        }
+    }
+}
+
+impl PartialEq for Host<'_> {
+    /// Names compare without case, addresses by value.
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Host::Name(a), Host::Name(b)) => a.eq_ignore_ascii_case(b),
+            (Host::V4(a), Host::V4(b)) => a == b,
+            (Host::V6(a), Host::V6(b)) => a == b,
+            _ => false,
+        }
+    }
+}
+
+impl Eq for Host<'_> {}
+
+impl From<IpAddr> for Host<'_> {
+    fn from(address: IpAddr) -> Self {
+        match address {
+            IpAddr::V4(address) => Host::V4(address),
+            IpAddr::V6(address) => Host::V6(address),
+        }
+    }
+}
+
+impl fmt::Display for Host<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Host::Name(name) => f.write_str(name),
+            Host::V4(address) => write!(f, "{address}"),
+            Host::V6(address) => write!(f, "[{address}]"),
+        }
+    }
+}
+
+/// Reads `host [ ":" port ]` at `at`, with the white space that a Via allows round the colon;
+/// returns the offset after it.
+#[inline]
+pub(crate) fn host_port(text: &str, at: usize) -> Option<(Host<'_>, Option<u16>, usize)> {
+    let bytes = text.as_bytes();
+    let (host, end) = if bytes.get(at) == Some(&b'[') {
+        let close = at + memchr::memchr(b']', bytes.get(at..)?)?;
+        (Host::V6(ipv6(lex::slice(text, at + 1, close))?), close + 1)
+    } else {
+        let end = lex::run(bytes, at, HOST);
+        (name_or_ipv4(lex::slice(text, at, end))?, end)
+    };
+    let colon = lex::skip_lws(bytes, end);
+    if bytes.get(colon) != Some(&b':') {
+        return Some((host, None, end));
+    }
+    let start = lex::skip_lws(bytes, colon + 1);
+    let mut port: u32 = 0;
+    let mut at = start;
+    while let Some(digit) = bytes
+        .get(at)
+        .map(|b| b.wrapping_sub(b'0'))
+        .filter(|d| *d <= 9)
+    {
+        port = port.checked_mul(10)?.checked_add(u32::from(digit))?;
+        at += 1;
+    }
+    if at == start {
+        return None;
+    }
+    Some((host, Some(u16::try_from(port).ok()?), at))
+}
+
+/// Tells an IPv4 address from a name by its last label, which in a name begins with a letter.
+#[inline]
+fn name_or_ipv4(text: &str) -> Option<Host<'_>> {
+    let bytes = text.as_bytes();
+    let last = bytes.last()?;
+    if last.is_ascii_digit() && bytes.iter().all(|b| b.is_ascii_digit() || *b == b'.') {
+        return ipv4(bytes).map(Host::V4);
+    }
+    Some(Host::Name(text))
+}
+
+/// Reads a dotted quad without leading zeros, whose meaning differs between systems.
+fn ipv4(bytes: &[u8]) -> Option<Ipv4Addr> {
+    let mut octets = [0u8; 4];
+    let mut parts = bytes.split(|&b| b == b'.');
+    for octet in &mut octets {
+        let digits = parts.next()?;
+        if digits.is_empty() || digits.len() > 3 || (digits.len() > 1 && digits.first()? == &b'0') {
+            return None;
+        }
+        let value = digits
+            .iter()
+            .fold(0u16, |value, b| value * 10 + u16::from(b - b'0'));
+        *octet = u8::try_from(value).ok()?;
+    }
+    parts.next().is_none().then(|| Ipv4Addr::from(octets))
+}
+
+/// Reads an IPv6 address; three colons, which RFC 3261's grammar generated before its
+/// correction, count as two (RFC 5118 §4.10).
+fn ipv6(text: &str) -> Option<Ipv6Addr> {
+    if let Ok(address) = text.parse() {
+        return Some(address);
+    }
+    let (before, after) = text.split_once(":::")?;
+    let mut joined = [0u8; 64];
+    let parts = [before.as_bytes(), b"::", after.as_bytes()];
+    let mut at = 0;
+    for part in parts {
+        joined.get_mut(at..at + part.len())?.copy_from_slice(part);
+        at += part.len();
+    }
+    std::str::from_utf8(joined.get(..at)?).ok()?.parse().ok()
+}
