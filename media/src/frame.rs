@@ -40,13 +40,22 @@ impl Frame {
         if let (Some(to), Some(from)) = (inline.get_mut(..len), samples.get(..len)) {
             to.copy_from_slice(from);
         }
-        Self { rate_hz, rtp_timestamp, received, concealed, len: len as u16, samples: inline }
+        Self {
+            rate_hz,
+            rtp_timestamp,
+            received,
+            concealed,
+            len: len as u16,
+            samples: inline,
+        }
     }
 
     /// The sound: mono, 16-bit, at [`Frame::rate_hz`].
     #[must_use]
     pub fn samples(&self) -> &[i16] {
-        self.samples.get(..usize::from(self.len)).unwrap_or_default()
+        self.samples
+            .get(..usize::from(self.len))
+            .unwrap_or_default()
     }
 
     /// How long the sound lasts, in microseconds.

@@ -83,7 +83,11 @@ static ULAW_TO_LINEAR: [i16; 256] = {
         let exponent = (inverted >> 4) & 0x07;
         let step = (inverted & 0x0F) as i32;
         let magnitude = ((0x84 + (step << 3)) << exponent) - 0x84;
-        table[code] = if code < 0x80 { -magnitude as i16 } else { magnitude as i16 };
+        table[code] = if code < 0x80 {
+            -magnitude as i16
+        } else {
+            magnitude as i16
+        };
         code += 1;
     }
     table
@@ -100,7 +104,11 @@ static ALAW_TO_LINEAR: [i16; 256] = {
             0 => mantissa + 8,
             _ => (mantissa + 0x108) << (exponent - 1),
         };
-        table[code] = if plain < 0x80 { -magnitude as i16 } else { magnitude as i16 };
+        table[code] = if plain < 0x80 {
+            -magnitude as i16
+        } else {
+            magnitude as i16
+        };
         code += 1;
     }
     table

@@ -48,7 +48,10 @@ impl Direction {
     /// Keeps only what both allow.
     #[must_use]
     pub const fn and(self, other: Self) -> Self {
-        Self::new(self.sends() && other.sends(), self.receives() && other.receives())
+        Self::new(
+            self.sends() && other.sends(),
+            self.receives() && other.receives(),
+        )
     }
 
     /// The attribute's name in SDP (RFC 8866 §6.7).
@@ -64,9 +67,14 @@ impl Direction {
 
     pub(super) fn among(attributes: &[Attribute]) -> Option<Self> {
         attributes.iter().find_map(|attribute| {
-            [Self::SendRecv, Self::SendOnly, Self::RecvOnly, Self::Inactive]
-                .into_iter()
-                .find(|direction| direction.name() == attribute.name)
+            [
+                Self::SendRecv,
+                Self::SendOnly,
+                Self::RecvOnly,
+                Self::Inactive,
+            ]
+            .into_iter()
+            .find(|direction| direction.name() == attribute.name)
         })
     }
 }

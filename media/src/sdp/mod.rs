@@ -85,13 +85,19 @@ impl Attribute {
     /// Makes `a=name`.
     #[must_use]
     pub fn flag(name: &str) -> Self {
-        Self { name: name.to_owned(), value: None }
+        Self {
+            name: name.to_owned(),
+            value: None,
+        }
     }
 
     /// Makes `a=name:value`.
     #[must_use]
     pub fn new(name: &str, value: impl Into<String>) -> Self {
-        Self { name: name.to_owned(), value: Some(value.into()) }
+        Self {
+            name: name.to_owned(),
+            value: Some(value.into()),
+        }
     }
 }
 
@@ -137,7 +143,9 @@ impl SessionDescription {
     #[must_use]
     pub fn succeeding(mut self, previous: &Self) -> Self {
         self.origin.username.clone_from(&previous.origin.username);
-        self.origin.session_id.clone_from(&previous.origin.session_id);
+        self.origin
+            .session_id
+            .clone_from(&previous.origin.session_id);
         self.origin.version.clone_from(&previous.origin.version);
         if self != *previous {
             let version = previous.origin.version.parse::<u64>().unwrap_or(0);

@@ -43,18 +43,26 @@ impl Negotiated {
         our_offer: &SessionDescription,
         answer: &SessionDescription,
     ) -> Result<Self, Refusal> {
-        let index = our_offer.media.iter().position(MediaDescription::is_live_audio);
+        let index = our_offer
+            .media
+            .iter()
+            .position(MediaDescription::is_live_audio);
         let index = index.ok_or(Refusal::NoAudio)?;
         let ours = our_offer.media.get(index).ok_or(Refusal::NoAudio)?;
         // Some peers leave out the m= lines that they decline, so that places no longer match.
-        let theirs = answer.media.get(index).filter(|media| media.is_live_audio());
+        let theirs = answer
+            .media
+            .get(index)
+            .filter(|media| media.is_live_audio());
         let theirs = theirs.or_else(|| answer.audio()).ok_or(Refusal::NoAudio)?;
         if !theirs.protocol.eq_ignore_ascii_case(&ours.protocol) {
             return Err(Refusal::Protocol(theirs.protocol.clone()));
         }
         let offered = |codec| ours.codecs().any(|(_, ours)| ours == codec);
-        let (send_payload_type, codec) =
-            theirs.codecs().find(|(_, codec)| offered(*codec)).ok_or(Refusal::NoCommonCodec)?;
+        let (send_payload_type, codec) = theirs
+            .codecs()
+            .find(|(_, codec)| offered(*codec))
+            .ok_or(Refusal::NoCommonCodec)?;
         let dtmf = theirs.telephone_event(codec);
         let dtmf_receive = dtmf.and_then(|_| ours.telephone_event(codec));
         let peer = Peer::read(answer, theirs)?;
@@ -112,8 +120,12 @@ fn receivable(
     dtmf: Option<u8>,
 ) -> Vec<(u8, Codec)> {
     let mut receivable: Vec<(u8, Codec)> = Vec::new();
-    let both = ours.codecs().filter(|(_, codec)| theirs.codecs().any(|(_, their)| their == *codec));
-    let echoed = theirs.codecs().filter(|(_, codec)| ours.codecs().any(|(_, our)| our == *codec));
+    let both = ours
+        .codecs()
+        .filter(|(_, codec)| theirs.codecs().any(|(_, their)| their == *codec));
+    let echoed = theirs
+        .codecs()
+        .filter(|(_, codec)| ours.codecs().any(|(_, our)| our == *codec));
     for (number, codec) in both.chain(echoed) {
         if Some(number) != dtmf && !receivable.iter().any(|(taken, _)| *taken == number) {
             receivable.push((number, codec));
@@ -158,9 +170,15 @@ impl Peer {
 /// `a=rtcp:<port> [<nettype> <addrtype> <address>]` (RFC 3605 §2.1), else the next port.
 fn rtcp_address(remote: SocketAddr, media: &MediaDescription) -> SocketAddr {
     let next = SocketAddr::new(remote.ip(), remote.port().saturating_add(1));
-    let Some(value) = media.attribute("rtcp") else { return next };
+    let Some(value) = media.attribute("rtcp") else {
+        return next;
+    };
     let mut fields = value.split_whitespace();
-    let Some(port) = fields.next().and_then(|port| port.parse::<u16>().ok()) else { return next };
-    let address = fields.nth(2).and_then(|address| address.parse::<IpAddr>().ok());
+    let Some(port) = fields.next().and_then(|port| port.parse::<u16>().ok()) else {
+        return next;
+    };
+    let address = fields
+        .nth(2)
+        .and_then(|address| address.parse::<IpAddr>().ok());
     SocketAddr::new(address.unwrap_or(remote.ip()), port)
 }

@@ -105,10 +105,21 @@ pub fn offer(local: &LocalMedia) -> SessionDescription {
         payloads.push((number, *codec));
     }
     let dtmf = local.dtmf.then_some(TELEPHONE_EVENT_PAYLOAD_TYPE);
-    let clock_rate_hz = local.codecs.first().map_or(8_000, |codec| codec.clock_rate_hz());
-    let mut media = describe(local, "RTP/AVP", &payloads, dtmf.map(|pt| (pt, clock_rate_hz)));
+    let clock_rate_hz = local
+        .codecs
+        .first()
+        .map_or(8_000, |codec| codec.clock_rate_hz());
+    let mut media = describe(
+        local,
+        "RTP/AVP",
+        &payloads,
+        dtmf.map(|pt| (pt, clock_rate_hz)),
+    );
     finish(&mut media, local.ptime_ms, local.direction, local.rtcp_mux);
-    SessionDescription { media: vec![media], ..local.session() }
+    SessionDescription {
+        media: vec![media],
+        ..local.session()
+    }
 }
 
 /// Answers an offer, or says why not (RFC 3264 §6). All media but the first usable audio are
@@ -126,11 +137,24 @@ pub fn answer(
     let (index, chosen) = choose(offer, local)?;
     let theirs = offer.media.get(index).ok_or(Refusal::NoAudio)?;
     let negotiated = Negotiated::as_answerer(offer, theirs, chosen, local)?;
-    let dtmf = negotiated.dtmf.map(|number| (number, negotiated.codec.clock_rate_hz()));
+    let dtmf = negotiated
+        .dtmf
+        .map(|number| (number, negotiated.codec.clock_rate_hz()));
     let mut ours = describe(local, &theirs.protocol, &[chosen], dtmf);
-    finish(&mut ours, negotiated.ptime_ms, negotiated.direction, negotiated.rtcp_mux);
+    finish(
+        &mut ours,
+        negotiated.ptime_ms,
+        negotiated.direction,
+        negotiated.rtcp_mux,
+    );
     let media = offer.media.iter().enumerate();
-    let media = media.map(|(at, media)| if at == index { ours.clone() } else { decline(media) });
+    let media = media.map(|(at, media)| {
+        if at == index {
+            ours.clone()
+        } else {
+            decline(media)
+        }
+    });
     let mut session = local.session();
     session.media = media.collect();
     // RFC 3264 §6: the answer's t= line is the offer's.
@@ -140,10 +164,7 @@ pub fn answer(
 
 /// Finds the first medium with a codec of ours, and that codec: the first that the offer lists,
 /// since the offerer then need not transcode.
-fn choose(
-    offer: &SessionDescription,
-    local: &LocalMedia,
-) -> Result<(usize, (u8, Codec)), Refusal> {
+fn choose(offer: &SessionDescription, local: &LocalMedia) -> Result<(usize, (u8, Codec)), Refusal> {
     let mut refusal = Refusal::NoAudio;
     for (index, media) in offer.media.iter().enumerate() {
         if !media.is_live_audio() {
@@ -155,7 +176,10 @@ fn choose(
         } else if protocol != "RTP/AVP" && protocol != "RTP/AVPF" {
             refusal = Refusal::Protocol(media.protocol.clone());
         } else {
-            match media.codecs().find(|(_, codec)| local.codecs.contains(codec)) {
+            match media
+                .codecs()
+                .find(|(_, codec)| local.codecs.contains(codec))
+            {
                 Some(chosen) => return Ok((index, chosen)),
                 None => refusal = Refusal::NoCommonCodec,
             }
@@ -195,7 +219,9 @@ fn describe(
 }
 
 fn finish(media: &mut MediaDescription, ptime_ms: u32, direction: Direction, rtcp_mux: bool) {
-    media.attributes.push(Attribute::new("ptime", ptime_ms.to_string()));
+    media
+        .attributes
+        .push(Attribute::new("ptime", ptime_ms.to_string()));
     if rtcp_mux {
         media.attributes.push(Attribute::flag("rtcp-mux"));
     }

@@ -11,15 +11,15 @@ use thiserror::Error;
 use super::{Attribute, Connection, MediaDescription, Origin, SessionDescription};
 
 /// Bytes that a description may have.
-pub const MAX_BYTES: usize = 65_536;
+pub(super) const MAX_BYTES: usize = 65_536;
 /// Bytes that one line may have.
-pub const MAX_LINE_BYTES: usize = 4_096;
+pub(super) const MAX_LINE_BYTES: usize = 4_096;
 /// Lines that a description may have.
-pub const MAX_LINES: usize = 1_024;
+pub(super) const MAX_LINES: usize = 1_024;
 /// Media that a description may have.
-pub const MAX_MEDIA: usize = 32;
+pub(super) const MAX_MEDIA: usize = 32;
 /// Formats that one medium may list.
-pub const MAX_FORMATS: usize = 128;
+pub(super) const MAX_FORMATS: usize = 128;
 
 /// Says why bytes are no session description; a SIP element answers them with 400.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -70,7 +70,11 @@ impl SessionDescription {
             return Err(SdpError::NotText);
         }
         let mut reader = Reader::default();
-        for (index, line) in text.split(['\r', '\n']).filter(|line| !line.is_empty()).enumerate() {
+        for (index, line) in text
+            .split(['\r', '\n'])
+            .filter(|line| !line.is_empty())
+            .enumerate()
+        {
             reader.line(index + 1, line)?;
         }
         reader.finish()
@@ -92,7 +96,10 @@ impl Reader {
     fn line(&mut self, number: usize, line: &str) -> Result<(), SdpError> {
         let malformed = SdpError::Line { line: number };
         if number > MAX_LINES {
-            return Err(SdpError::TooMany { line: number, what: "line" });
+            return Err(SdpError::TooMany {
+                line: number,
+                what: "line",
+            });
         }
         if line.len() > MAX_LINE_BYTES {
             return Err(malformed);
@@ -119,11 +126,17 @@ impl Reader {
             'a' => self.attribute(value),
             'm' => {
                 if self.media.len() >= MAX_MEDIA {
-                    return Err(SdpError::TooMany { line: number, what: "medium" });
+                    return Err(SdpError::TooMany {
+                        line: number,
+                        what: "medium",
+                    });
                 }
                 let media = media(value).ok_or(malformed)?;
                 if media.formats.len() > MAX_FORMATS {
-                    return Err(SdpError::TooMany { line: number, what: "format" });
+                    return Err(SdpError::TooMany {
+                        line: number,
+                        what: "format",
+                    });
                 }
                 self.media.push(media);
             }
@@ -170,21 +183,22 @@ impl Reader {
     }
 }
 
-/// `o=<username> <sess-id> <sess-version> <nettype> <addrtype> <unicast-address>`; a user name
-/// with spaces is met in the field, so the fields are counted from the end.
+/// `o=<username> <sess-id> <sess-version> <nettype> <addrtype> <unicast-address>`; user names
+/// with spaces, and none at all, are met in the field, so the fields are counted from the end.
 fn origin(value: &str) -> Option<Origin> {
-    let mut fields = value.rsplitn(6, ' ').map(str::trim);
-    let address = fields.next()?;
-    let _address_type = fields.next()?;
-    let _network_type = fields.next()?;
-    let version = fields.next()?;
-    let session_id = fields.next()?;
-    let username = fields.next()?;
-    if address.is_empty() || session_id.is_empty() || version.is_empty() {
-        return None;
-    }
+    let mut fields: Vec<&str> = value.split_whitespace().collect();
+    let address = fields.pop()?;
+    let _address_type = fields.pop()?;
+    let _network_type = fields.pop()?;
+    let version = fields.pop()?;
+    let session_id = fields.pop()?;
+    let username = if fields.is_empty() {
+        "-".to_owned()
+    } else {
+        fields.join(" ")
+    };
     Some(Origin {
-        username: username.to_owned(),
+        username,
         session_id: session_id.to_owned(),
         version: version.to_owned(),
         address: address.to_owned(),

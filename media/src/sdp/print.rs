@@ -9,15 +9,29 @@ impl fmt::Display for SessionDescription {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let origin = &self.origin;
         write!(f, "v=0\r\no={} {} ", origin.username, origin.session_id)?;
-        let kind = if origin.address.contains(':') { "IP6" } else { "IP4" };
+        let kind = if origin.address.contains(':') {
+            "IP6"
+        } else {
+            "IP4"
+        };
         write!(f, "{} IN {kind} {}\r\n", origin.version, origin.address)?;
         // RFC 8866 §5.3: a session without a name is called by a single dash.
-        write!(f, "s={}\r\n", if self.name.is_empty() { "-" } else { &self.name })?;
+        write!(
+            f,
+            "s={}\r\n",
+            if self.name.is_empty() {
+                "-"
+            } else {
+                &self.name
+            }
+        )?;
         if let Some(connection) = &self.connection {
             write!(f, "c={connection}\r\n")?;
         }
         write!(f, "t={}\r\n", self.timing)?;
-        self.attributes.iter().try_for_each(|attribute| write!(f, "{attribute}"))?;
+        self.attributes
+            .iter()
+            .try_for_each(|attribute| write!(f, "{attribute}"))?;
         self.media.iter().try_for_each(|media| write!(f, "{media}"))
     }
 }
@@ -29,12 +43,16 @@ impl fmt::Display for MediaDescription {
             write!(f, "/{count}")?;
         }
         write!(f, " {}", self.protocol)?;
-        self.formats.iter().try_for_each(|format| write!(f, " {format}"))?;
+        self.formats
+            .iter()
+            .try_for_each(|format| write!(f, " {format}"))?;
         f.write_str("\r\n")?;
         if let Some(connection) = &self.connection {
             write!(f, "c={connection}\r\n")?;
         }
-        self.attributes.iter().try_for_each(|attribute| write!(f, "{attribute}"))
+        self.attributes
+            .iter()
+            .try_for_each(|attribute| write!(f, "{attribute}"))
     }
 }
 
