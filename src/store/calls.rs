@@ -30,7 +30,12 @@ impl Store {
         at: Timestamp,
     ) -> Result<Created, StoreError> {
         let record = Box::new(record);
-        let ask = Ask::CreateCall { run_id: self.run_id, record, key, at };
+        let ask = Ask::CreateCall {
+            run_id: self.run_id,
+            record,
+            key,
+            at,
+        };
         match self.send(Work::Answer(ask)).await? {
             Reply::Created(created) => Ok(created),
             _ => Ok(Created::New),
@@ -42,7 +47,11 @@ impl Store {
     /// # Errors
     /// [`StoreError::Lost`] when neither database nor spill file takes it.
     pub async fn insert_call(&self, record: CallRecord) -> Result<(), StoreError> {
-        self.keep(Write::InsertCall { run_id: self.run_id, record: Box::new(record) }).await
+        self.keep(Write::InsertCall {
+            run_id: self.run_id,
+            record: Box::new(record),
+        })
+        .await
     }
 
     /// Keeps what changed about a call that goes on; one that has ended is left as it is.
@@ -55,7 +64,12 @@ impl Store {
         update: CallUpdate,
         at: Timestamp,
     ) -> Result<(), StoreError> {
-        self.keep(Write::UpdateCall { id, update: Box::new(update), at }).await
+        self.keep(Write::UpdateCall {
+            id,
+            update: Box::new(update),
+            at,
+        })
+        .await
     }
 
     /// Keeps turn number `seq` (from 0) of a call; the same number again replaces it, as when it is
@@ -71,7 +85,13 @@ impl Store {
         turn: TurnRecord,
         at: Timestamp,
     ) -> Result<(), StoreError> {
-        self.keep(Write::AppendTurn { call_id, seq, turn, at }).await
+        self.keep(Write::AppendTurn {
+            call_id,
+            seq,
+            turn,
+            at,
+        })
+        .await
     }
 
     /// Keeps an event and returns its number, which is higher than every earlier one.
@@ -114,9 +134,16 @@ impl Store {
         items: Vec<OutboxItem>,
     ) -> Result<(), StoreError> {
         if record.ended_at.is_none() || !record.state.is_final() {
-            return Err(StoreError::Invalid("a final record has an end and a final state".into()));
+            return Err(StoreError::Invalid(
+                "a final record has an end and a final state".into(),
+            ));
         }
-        self.keep(Write::FinishCall { run_id, record: Box::new(record), items }).await
+        self.keep(Write::FinishCall {
+            run_id,
+            record: Box::new(record),
+            items,
+        })
+        .await
     }
 
     /// Keeps an appointment while the call goes on, and what is to be told of it already.
@@ -136,7 +163,8 @@ impl Store {
                 appointment.date_time
             )));
         }
-        self.keep(Write::BookAppointment { appointment, items }).await
+        self.keep(Write::BookAppointment { appointment, items })
+            .await
     }
 
     /// Keeps a contact for later look-ups; returns at once, and a full queue drops it.
@@ -160,9 +188,10 @@ impl Store {
         let mut ended = Vec::new();
         let mut after = None;
         loop {
-            let open =
-                sqlite::unfinished(&self.reads, self.run_id, after, RECOVERY_BATCH).await?;
-            let Some(last) = open.last() else { return Ok(ended) };
+            let open = sqlite::unfinished(&self.reads, self.run_id, after, RECOVERY_BATCH).await?;
+            let Some(last) = open.last() else {
+                return Ok(ended);
+            };
             after = Some(last.record.id);
             for call in open {
                 let mut record = call.record;

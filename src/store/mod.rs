@@ -125,7 +125,10 @@ impl IdempotencyKey {
     /// Makes one from the header's value (which the caller may prefix with whose key it is) and the
     /// body of the request.
     pub fn new(key: impl Into<String>, body: &[u8]) -> Self {
-        Self { key: key.into(), body_digest: Sha256::digest(body).to_vec() }
+        Self {
+            key: key.into(),
+            body_digest: Sha256::digest(body).to_vec(),
+        }
     }
 
     fn key(&self) -> &str {
@@ -188,7 +191,11 @@ pub struct Retention {
 impl Default for Retention {
     fn default() -> Self {
         const DAY: Duration = Duration::from_secs(86_400);
-        Self { events: 7 * DAY, delivered: 30 * DAY, idempotency_keys: DAY }
+        Self {
+            events: 7 * DAY,
+            delivered: 30 * DAY,
+            idempotency_keys: DAY,
+        }
     }
 }
 
@@ -225,26 +232,45 @@ impl Store {
         let database = Database::new(url, &options)?;
         database.create()?;
         let path = database.path().to_owned();
-        let spill_path =
-            options.spill_path.clone().unwrap_or_else(|| path.with_extension("spill"));
+        let spill_path = options
+            .spill_path
+            .clone()
+            .unwrap_or_else(|| path.with_extension("spill"));
         let run_id = Uuid::now_v7();
         let (spill_id, _) = run_id.as_u64_pair();
         let spill = Spill::open(&spill_path, options.spill_bytes, spill_id)?;
         let reads = database.readers();
         let (health_sender, health) = watch::channel(Health::Ready);
         let (outbox_sender, outbox_changed) = watch::channel(());
-        let writer =
-            Writer::open(database, spill, health_sender, outbox_sender, options.busy_timeout)
-                .await?;
+        let writer = Writer::open(
+            database,
+            spill,
+            health_sender,
+            outbox_sender,
+            options.busy_timeout,
+        )
+        .await?;
         let (jobs, queue) = mpsc::channel(QUEUE_JOBS);
-        let failed = |source| StoreError::Open { path: path.clone(), source };
-        let runtime =
-            tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(failed)?;
+        let failed = |source| StoreError::Open {
+            path: path.clone(),
+            source,
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .map_err(failed)?;
         std::thread::Builder::new()
             .name("store-writer".into())
             .spawn(move || runtime.block_on(writer.run(queue, options.drain_every)))
             .map_err(failed)?;
-        Ok(Self { jobs, reads, run_id, health, outbox_changed, path: Arc::new(path) })
+        Ok(Self {
+            jobs,
+            reads,
+            run_id,
+            health,
+            outbox_changed,
+            path: Arc::new(path),
+        })
     }
 
     /// Returns where the database file is.
@@ -301,7 +327,10 @@ impl Store {
     /// Queues work and waits for the reply.
     async fn send(&self, work: Work) -> Result<Reply, StoreError> {
         let (reply, done) = oneshot::channel();
-        self.jobs.send(Job { work, reply }).await.map_err(|_| StoreError::Closed)?;
+        self.jobs
+            .send(Job { work, reply })
+            .await
+            .map_err(|_| StoreError::Closed)?;
         done.await.map_err(|_| StoreError::Closed)?
     }
 
@@ -312,6 +341,11 @@ impl Store {
     /// Queues a record that may get lost, without waiting at all.
     fn keep_if_there_is_room(&self, write: Write) {
         let (reply, _) = oneshot::channel();
-        self.jobs.try_send(Job { work: Work::Keep(write), reply }).ok();
+        self.jobs
+            .try_send(Job {
+                work: Work::Keep(write),
+                reply,
+            })
+            .ok();
     }
 }

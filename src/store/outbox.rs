@@ -1,14 +1,11 @@
 //! Rows of the outbox: what is still to be told to the outside, and how that went.
 
-use std::fmt;
-use std::str::FromStr;
-
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::record::{UnknownName, names};
+use super::record::names;
 use super::rfc3339;
 
 /// A row to be put into the outbox with the record that it tells about.
@@ -104,7 +101,10 @@ pub struct OutboxRow {
 impl OutboxRow {
     /// Returns the keys that no other row in flight may share.
     pub fn contact_keys(&self) -> impl Iterator<Item = &str> {
-        self.phone_key.as_deref().into_iter().chain(self.email_key.as_deref())
+        self.phone_key
+            .as_deref()
+            .into_iter()
+            .chain(self.email_key.as_deref())
     }
 }
 

@@ -23,7 +23,15 @@ impl Store {
         busy: Vec<String>,
         paused: Vec<String>,
     ) -> Result<Claims, StoreError> {
-        match self.send(Work::Answer(Ask::Claim { now, limit, busy, paused })).await? {
+        match self
+            .send(Work::Answer(Ask::Claim {
+                now,
+                limit,
+                busy,
+                paused,
+            }))
+            .await?
+        {
             Reply::Claimed(claims) => Ok(claims),
             _ => Ok(Claims::default()),
         }
@@ -40,7 +48,13 @@ impl Store {
         outcome: Delivered,
         at: Timestamp,
     ) -> Result<(), StoreError> {
-        self.keep(Write::Settle { id, attempts, outcome, at }).await
+        self.keep(Write::Settle {
+            id,
+            attempts,
+            outcome,
+            at,
+        })
+        .await
     }
 
     /// Lists rows of the outbox, oldest first: of one state, of one call, or all of them.

@@ -1,8 +1,5 @@
 //! The records that the store keeps, in the shapes that the API shows.
 
-use std::fmt;
-use std::str::FromStr;
-
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -86,7 +83,9 @@ impl CallRecord {
     pub fn duration_s(&self) -> u64 {
         match (self.answered_at, self.ended_at) {
             (Some(answered), Some(ended)) => {
-                let ms = ended.as_millisecond().saturating_sub(answered.as_millisecond());
+                let ms = ended
+                    .as_millisecond()
+                    .saturating_sub(answered.as_millisecond());
                 u64::try_from(ms).unwrap_or(0).div_ceil(1000)
             }
             _ => 0,
@@ -173,23 +172,23 @@ macro_rules! names {
                 match self { $(Self::$variant => $name),+ }
             }
         }
-        impl fmt::Display for $type {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        impl ::std::fmt::Display for $type {
+            fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
                 f.write_str(self.as_str())
             }
         }
-        impl FromStr for $type {
-            type Err = UnknownName;
-            fn from_str(name: &str) -> Result<Self, UnknownName> {
+        impl ::std::str::FromStr for $type {
+            type Err = $crate::store::record::UnknownName;
+            fn from_str(name: &str) -> Result<Self, Self::Err> {
                 match name {
                     $($name => Ok(Self::$variant),)+
-                    _ => Err(UnknownName(stringify!($type))),
+                    _ => Err($crate::store::record::UnknownName(stringify!($type))),
                 }
             }
         }
     };
 }
-pub(super) use names;
+pub(crate) use names;
 
 names!(Direction { Inbound => "inbound", Outbound => "outbound" });
 names!(Who { Agent => "agent", Caller => "caller" });
@@ -207,7 +206,7 @@ names!(CallState {
 /// A name that none of a type's values has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a name of {0}")]
-pub struct UnknownName(pub(super) &'static str);
+pub struct UnknownName(pub(crate) &'static str);
 
 /// What the media session of a call measured.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -342,8 +341,14 @@ mod tests {
 
     #[test]
     fn a_call_has_the_documented_json() {
-        let mut call =
-            CallRecord::new(Uuid::nil(), Direction::Inbound, "+1", "+2", CallState::Queued, at(0));
+        let mut call = CallRecord::new(
+            Uuid::nil(),
+            Direction::Inbound,
+            "+1",
+            "+2",
+            CallState::Queued,
+            at(0),
+        );
         call.state = CallState::InProgress;
         call.answered_at = Some(at(1_500));
         call.media = Some(MediaSummary {
@@ -358,7 +363,10 @@ mod tests {
             text: "Hello".into(),
             heard_text: Some("Hel".into()),
             started_at: at(1_600),
-            latency: TurnLatency { endpoint_ms: Some(1), ..TurnLatency::default() },
+            latency: TurnLatency {
+                endpoint_ms: Some(1),
+                ..TurnLatency::default()
+            },
             interrupted: true,
         });
         let expected = concat!(
@@ -396,8 +404,14 @@ mod tests {
 
     #[test]
     fn a_started_second_counts_and_an_unanswered_call_has_no_duration() {
-        let mut call =
-            CallRecord::new(Uuid::nil(), Direction::Inbound, "a", "b", CallState::Queued, at(0));
+        let mut call = CallRecord::new(
+            Uuid::nil(),
+            Direction::Inbound,
+            "a",
+            "b",
+            CallState::Queued,
+            at(0),
+        );
         call.ended_at = Some(at(5_000));
         assert_eq!(call.duration_s(), 0);
         call.answered_at = Some(at(999));

@@ -39,6 +39,7 @@ pub mod option {
         deserializer: D,
     ) -> Result<Option<Timestamp>, D::Error> {
         let text = Option::<Cow<str>>::deserialize(deserializer)?;
-        text.map(|text| text.parse().map_err(de::Error::custom)).transpose()
+        text.map(|text| text.parse().map_err(de::Error::custom))
+            .transpose()
     }
 }

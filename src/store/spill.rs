@@ -45,7 +45,10 @@ pub(super) struct Spilled {
 impl Spill {
     /// Opens the file, or makes it with `size` bytes set aside and called `new_id`, and locks it.
     pub(super) fn open(path: &Path, size: u64, new_id: u64) -> Result<Self, StoreError> {
-        let failed = |source| StoreError::Open { path: path.to_owned(), source };
+        let failed = |source| StoreError::Open {
+            path: path.to_owned(),
+            source,
+        };
         let file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -59,7 +62,9 @@ impl Spill {
             Err(TryLockError::WouldBlock) => return Err(StoreError::InUse(path.to_owned())),
             Err(TryLockError::Error(source)) => return Err(failed(source)),
         }
-        let size = size.max(RECORDS_AT + SLOT_BYTES).max(file.metadata().map_err(failed)?.len());
+        let size = size
+            .max(RECORDS_AT + SLOT_BYTES)
+            .max(file.metadata().map_err(failed)?.len());
         set_aside(&file, size).map_err(failed)?;
         let mut spill = Self {
             file,
@@ -105,7 +110,10 @@ impl Spill {
         let room = self.size - RECORDS_AT;
         let limit = RECORDS_AT + if essential { room } else { room / 2 };
         if body.len() > RECORD_LIMIT_BYTES || self.end + length > limit {
-            return Err(io::Error::new(io::ErrorKind::StorageFull, "the spill file is full"));
+            return Err(io::Error::new(
+                io::ErrorKind::StorageFull,
+                "the spill file is full",
+            ));
         }
         let seq = self.next_seq.to_le_bytes();
         let mut record = Vec::with_capacity(RECORD_HEAD_BYTES + body.len());
@@ -166,7 +174,9 @@ impl Spill {
                 found = Some((slot, id, base_seq));
             }
         }
-        let Some((slot, id, base_seq)) = found else { return self.write_header(0) };
+        let Some((slot, id, base_seq)) = found else {
+            return self.write_header(0);
+        };
         (self.slot, self.id, self.base_seq) = (slot, id, base_seq);
         self.next_seq = self.base_seq + 1;
         while let Some((_, next)) = self.read_at(self.end, self.next_seq)? {
@@ -223,7 +233,9 @@ fn set_aside(file: &File, size: u64) -> io::Result<()> {
             let zeros = vec![0; 64 << 10];
             let mut at = written;
             while at < size {
-                let part = zeros.len().min(usize::try_from(size - at).unwrap_or(usize::MAX));
+                let part = zeros
+                    .len()
+                    .min(usize::try_from(size - at).unwrap_or(usize::MAX));
                 file.write_all_at(&zeros[..part], at)?;
                 at += part as u64;
             }
@@ -234,7 +246,10 @@ fn set_aside(file: &File, size: u64) -> io::Result<()> {
 }
 
 fn le_u64(bytes: &[u8]) -> u64 {
-    bytes.iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte))
+    bytes
+        .iter()
+        .rev()
+        .fold(0, |value, byte| value << 8 | u64::from(*byte))
 }
 
 /// CRC-32 of the parts one after the other (ISO 3309, reflected polynomial 0xEDB88320).
@@ -254,7 +269,11 @@ static CRC_TABLE: [u32; 256] = {
         let mut crc = byte as u32;
         let mut bit = 0;
         while bit < 8 {
-            crc = if crc & 1 == 1 { crc >> 1 ^ 0xEDB8_8320 } else { crc >> 1 };
+            crc = if crc & 1 == 1 {
+                crc >> 1 ^ 0xEDB8_8320
+            } else {
+                crc >> 1
+            };
             bit += 1;
         }
         table[byte] = crc;
@@ -270,7 +289,12 @@ mod tests {
     const SIZE: u64 = 64 << 10;
 
     fn bodies(spill: &Spill) -> Vec<Vec<u8>> {
-        spill.read().unwrap().into_iter().map(|record| record.body).collect()
+        spill
+            .read()
+            .unwrap()
+            .into_iter()
+            .map(|record| record.body)
+            .collect()
     }
 
     #[test]
@@ -287,13 +311,22 @@ mod tests {
         spill.append(b"two", true).unwrap();
         let torn_at = spill.end;
         spill.append(b"three", true).unwrap();
-        spill.file.write_all_at(b"X", torn_at + RECORD_HEAD_BYTES as u64).unwrap();
+        spill
+            .file
+            .write_all_at(b"X", torn_at + RECORD_HEAD_BYTES as u64)
+            .unwrap();
         drop(spill);
 
         let mut spill = Spill::open(&path, SIZE, 1).unwrap();
         assert_eq!(bodies(&spill), [b"one".to_vec(), b"two".to_vec()]);
         spill.append(b"3", true).unwrap();
-        assert_eq!(spill.read().unwrap()[2], Spilled { seq: 3, body: b"3".to_vec() });
+        assert_eq!(
+            spill.read().unwrap()[2],
+            Spilled {
+                seq: 3,
+                body: b"3".to_vec()
+            }
+        );
     }
 
     #[test]
@@ -321,10 +354,19 @@ mod tests {
         spill.write_header(7).unwrap();
         spill.append(b"kept", true).unwrap();
         let other = 1 - spill.slot;
-        spill.file.write_all_at(b"offhspl1 torn", other * SLOT_BYTES).unwrap();
+        spill
+            .file
+            .write_all_at(b"offhspl1 torn", other * SLOT_BYTES)
+            .unwrap();
         drop(spill);
         let spill = Spill::open(&path, SIZE, 1).unwrap();
-        assert_eq!(spill.read().unwrap(), [Spilled { seq: 8, body: b"kept".to_vec() }]);
+        assert_eq!(
+            spill.read().unwrap(),
+            [Spilled {
+                seq: 8,
+                body: b"kept".to_vec()
+            }]
+        );
     }
 
     #[test]
@@ -361,7 +403,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("spill");
         let first = Spill::open(&path, SIZE, 1).unwrap();
-        assert!(matches!(Spill::open(&path, SIZE, 1), Err(StoreError::InUse(_))));
+        assert!(matches!(
+            Spill::open(&path, SIZE, 1),
+            Err(StoreError::InUse(_))
+        ));
         drop(first);
         Spill::open(&path, SIZE, 1).unwrap();
     }

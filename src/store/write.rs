@@ -89,10 +89,27 @@ impl Write {
 /// A question that changes the database.
 #[derive(Debug)]
 pub(super) enum Ask {
-    CreateCall { run_id: Uuid, record: Box<CallRecord>, key: Option<IdempotencyKey>, at: Timestamp },
-    Claim { now: Timestamp, limit: usize, busy: Vec<String>, paused: Vec<String> },
-    RetryDead { id: Option<i64>, now: Timestamp },
-    Prune { events_before: Timestamp, delivered_before: Timestamp, keys_before: Timestamp },
+    CreateCall {
+        run_id: Uuid,
+        record: Box<CallRecord>,
+        key: Option<IdempotencyKey>,
+        at: Timestamp,
+    },
+    Claim {
+        now: Timestamp,
+        limit: usize,
+        busy: Vec<String>,
+        paused: Vec<String>,
+    },
+    RetryDead {
+        id: Option<i64>,
+        now: Timestamp,
+    },
+    Prune {
+        events_before: Timestamp,
+        delivered_before: Timestamp,
+        keys_before: Timestamp,
+    },
 }
 
 /// What the writer answers.

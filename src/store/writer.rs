@@ -67,9 +67,10 @@ impl Writer {
         let mut conn = database.writer(busy_timeout).await?;
         sqlite::migrate(&mut conn).await?;
         let mut next_event_id = sqlite::last_event_id(&mut conn).await? + 1;
-        let spilled = spill
-            .read()
-            .map_err(|source| StoreError::Open { path: spill.path().to_owned(), source })?;
+        let spilled = spill.read().map_err(|source| StoreError::Open {
+            path: spill.path().to_owned(),
+            source,
+        })?;
         for record in &spilled {
             if let Ok(Write::AppendEvent { event }) = serde_json::from_slice(&record.body) {
                 next_event_id = next_event_id.max(event.id + 1);
@@ -107,7 +108,9 @@ impl Writer {
             };
             let Some(first) = first else { break };
             let mut batch = vec![first];
-            while batch.len() < BATCH_JOBS && let Ok(job) = jobs.try_recv() {
+            while batch.len() < BATCH_JOBS
+                && let Ok(job) = jobs.try_recv()
+            {
                 batch.push(job);
             }
             let closer = self.serve(batch).await;
@@ -143,7 +146,11 @@ impl Writer {
             match &mut job.work {
                 Work::Close => closer = Some(job.reply),
                 Work::Drain => {
-                    let drained = if self.conn.is_some() { Ok(()) } else { self.drain().await };
+                    let drained = if self.conn.is_some() {
+                        Ok(())
+                    } else {
+                        self.drain().await
+                    };
                     job.reply.send(drained.map(|()| Reply::Done)).ok();
                 }
                 Work::Keep(Write::AppendEvent { event }) => {
@@ -187,7 +194,9 @@ impl Writer {
 
     /// Does the jobs in one transaction.
     async fn transact(&mut self, jobs: &[Job]) -> sqlx::Result<Vec<Reply>> {
-        let Some(conn) = &mut self.conn else { return Err(sqlx::Error::WorkerCrashed) };
+        let Some(conn) = &mut self.conn else {
+            return Err(sqlx::Error::WorkerCrashed);
+        };
         let mut transaction = conn.begin_with("BEGIN IMMEDIATE").await?;
         let mut replies = Vec::with_capacity(jobs.len());
         for job in jobs {
@@ -235,7 +244,9 @@ impl Writer {
         let mut spilled = Vec::with_capacity(jobs.len());
         for job in jobs {
             let Work::Keep(write) = &job.work else {
-                job.reply.send(Err(StoreError::Unavailable(reason.clone()))).ok();
+                job.reply
+                    .send(Err(StoreError::Unavailable(reason.clone())))
+                    .ok();
                 continue;
             };
             let reply = match write {
@@ -283,8 +294,10 @@ impl Writer {
     async fn try_drain(&mut self) -> Result<SqliteConnection, StoreError> {
         let mut conn = self.database.writer(DRAIN_BUSY_TIMEOUT).await?;
         let done = sqlite::probe(&mut conn, self.spill.id()).await?;
-        let unread =
-            |source| StoreError::Open { path: self.spill.path().to_owned(), source };
+        let unread = |source| StoreError::Open {
+            path: self.spill.path().to_owned(),
+            source,
+        };
         let mut records = self.spill.read().map_err(unread)?;
         records.retain(|record| record.seq > done);
         for batch in records.chunks(BATCH_JOBS) {
@@ -345,7 +358,9 @@ async fn drain_batch(
         Err(error) if !sqlite::is_unavailable(&error) => {
             for record in batch {
                 let alone = std::slice::from_ref(record);
-                let Err(error) = replay(conn, spill_id, alone).await else { continue };
+                let Err(error) = replay(conn, spill_id, alone).await else {
+                    continue;
+                };
                 if sqlite::is_unavailable(&error) {
                     return Err(error);
                 }

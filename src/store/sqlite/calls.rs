@@ -41,7 +41,10 @@ pub(in crate::store) async fn calls(
     .bind(limit)
     .fetch_all(pool)
     .await?;
-    let mut calls = found.iter().map(rows::call).collect::<sqlx::Result<Vec<_>>>()?;
+    let mut calls = found
+        .iter()
+        .map(rows::call)
+        .collect::<sqlx::Result<Vec<_>>>()?;
     add_turns(pool, &mut calls).await?;
     Ok(calls)
 }
@@ -88,7 +91,10 @@ pub(in crate::store) async fn unfinished(
     .bind(limit)
     .fetch_all(pool)
     .await?;
-    let mut calls = found.iter().map(rows::call).collect::<sqlx::Result<Vec<_>>>()?;
+    let mut calls = found
+        .iter()
+        .map(rows::call)
+        .collect::<sqlx::Result<Vec<_>>>()?;
     add_turns(pool, &mut calls).await?;
     calls
         .into_iter()
@@ -114,7 +120,10 @@ async fn add_turns(pool: &SqlitePool, calls: &mut [CallRecord]) -> sqlx::Result<
     .await?;
     let mut turns: HashMap<Uuid, Vec<TurnRecord>> = HashMap::new();
     for row in &found {
-        turns.entry(rows::id(row, "call_id")?).or_default().push(rows::turn(row)?);
+        turns
+            .entry(rows::id(row, "call_id")?)
+            .or_default()
+            .push(rows::turn(row)?);
     }
     for call in calls {
         call.turns = turns.remove(&call.id).unwrap_or_default();
@@ -132,14 +141,12 @@ pub(in crate::store) async fn events(
     // Two statements, because each has an index of its own.
     let found = match &call_id {
         Some(call_id) => {
-            sqlx::query(
-                "SELECT * FROM events WHERE call_id = ?2 AND id > ?1 ORDER BY id LIMIT ?3",
-            )
-            .bind(filter.after)
-            .bind(call_id)
-            .bind(limit)
-            .fetch_all(pool)
-            .await?
+            sqlx::query("SELECT * FROM events WHERE call_id = ?2 AND id > ?1 ORDER BY id LIMIT ?3")
+                .bind(filter.after)
+                .bind(call_id)
+                .bind(limit)
+                .fetch_all(pool)
+                .await?
         }
         None => {
             sqlx::query("SELECT * FROM events WHERE id > ?1 ORDER BY id LIMIT ?2")

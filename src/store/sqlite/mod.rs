@@ -59,7 +59,11 @@ impl Database {
         if let Some(bytes) = options.max_database_bytes {
             connect = connect.pragma("max_page_count", (bytes / 4096).max(1).to_string());
         }
-        Ok(Self { options: connect, path, readers: options.readers.max(1) })
+        Ok(Self {
+            options: connect,
+            path,
+            readers: options.readers.max(1),
+        })
     }
 
     /// Returns where the database file is.
@@ -74,10 +78,19 @@ impl Database {
             let path = path.to_owned();
             move |source| StoreError::Open { path, source }
         };
-        if let Some(folder) = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        if let Some(folder) = self
+            .path
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty())
+        {
             std::fs::create_dir_all(folder).map_err(failed(folder))?;
         }
-        match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&self.path) {
+        match OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&self.path)
+        {
             Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
                 Err(failed(&self.path)(error))
             }
@@ -87,13 +100,23 @@ impl Database {
 
     /// Opens the one connection that writes; it waits `busy_timeout` for other processes' locks.
     pub(super) async fn writer(&self, busy_timeout: Duration) -> sqlx::Result<SqliteConnection> {
-        self.options.clone().busy_timeout(busy_timeout).connect().await
+        self.options
+            .clone()
+            .busy_timeout(busy_timeout)
+            .connect()
+            .await
     }
 
     /// Opens the connections that read.
     pub(super) fn readers(&self) -> SqlitePool {
-        let options = self.options.clone().create_if_missing(false).pragma("query_only", "1");
-        SqlitePoolOptions::new().max_connections(self.readers).connect_lazy_with(options)
+        let options = self
+            .options
+            .clone()
+            .create_if_missing(false)
+            .pragma("query_only", "1");
+        SqlitePoolOptions::new()
+            .max_connections(self.readers)
+            .connect_lazy_with(options)
     }
 }
 
@@ -114,7 +137,11 @@ pub(super) async fn probe(conn: &mut SqliteConnection, spill_id: u64) -> sqlx::R
         .fetch_one(&mut *transaction)
         .await?;
     transaction.commit().await?;
-    Ok(if known == spill_id.cast_signed() { seq.cast_unsigned() } else { 0 })
+    Ok(if known == spill_id.cast_signed() {
+        seq.cast_unsigned()
+    } else {
+        0
+    })
 }
 
 /// Sets how long the connection waits for another process's lock.
@@ -173,7 +200,10 @@ pub(super) fn is_unavailable(error: &sqlx::Error) -> bool {
     const NOTADB: i32 = 26;
     match error {
         sqlx::Error::Database(error) => {
-            let code = error.code().and_then(|code| code.parse::<i32>().ok()).unwrap_or(0);
+            let code = error
+                .code()
+                .and_then(|code| code.parse::<i32>().ok())
+                .unwrap_or(0);
             matches!(
                 code & 0xFF,
                 PERM | BUSY
@@ -226,11 +256,22 @@ mod tests {
     #[test]
     fn a_url_is_a_path_and_anything_else_is_told_apart() {
         let path = |url| path_of(url).unwrap();
-        assert_eq!(path("sqlite://data/offhook.db"), Path::new("data/offhook.db"));
-        assert_eq!(path("sqlite:///var/lib/offhook.db"), Path::new("/var/lib/offhook.db"));
+        assert_eq!(
+            path("sqlite://data/offhook.db"),
+            Path::new("data/offhook.db")
+        );
+        assert_eq!(
+            path("sqlite:///var/lib/offhook.db"),
+            Path::new("/var/lib/offhook.db")
+        );
         assert_eq!(path("sqlite:offhook.db?mode=rwc"), Path::new("offhook.db"));
-        let error = path_of("postgres://user:hush@host/db").unwrap_err().to_string();
-        assert!(error.contains("postgres:") && !error.contains("hush"), "{error}");
+        let error = path_of("postgres://user:hush@host/db")
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("postgres:") && !error.contains("hush"),
+            "{error}"
+        );
         assert!(path_of("sqlite::memory:").is_err());
     }
 }

@@ -81,7 +81,10 @@ pub(super) async fn claim(
             .await?;
         claimed.state = OutboxState::Delivering;
         let dependency = rows::optional_json(row, "dependency")?;
-        claims.claims.push(Claim { row: claimed, dependency });
+        claims.claims.push(Claim {
+            row: claimed,
+            dependency,
+        });
     }
     let next = sqlx::query(
         "SELECT MIN(next_attempt_ms) AS next_ms FROM outbox
@@ -103,9 +106,7 @@ pub(super) async fn settle(
     at: Timestamp,
 ) -> sqlx::Result<()> {
     let (state, next, error, result) = match outcome {
-        Delivered::Done { result } => {
-            (OutboxState::Delivered, at, None, Some(result.to_string()))
-        }
+        Delivered::Done { result } => (OutboxState::Delivered, at, None, Some(result.to_string())),
         Delivered::Retry { at, error } => (OutboxState::Pending, *at, Some(error), None),
         Delivered::Dead { error } => (OutboxState::Dead, at, Some(error), None),
     };
@@ -174,7 +175,10 @@ pub(in crate::store) async fn depth(pool: &SqlitePool) -> sqlx::Result<OutboxDep
     )
     .fetch_one(pool)
     .await?;
-    let count = |column| row.try_get::<i64, _>(column).map(|n| u64::try_from(n).unwrap_or(0));
+    let count = |column| {
+        row.try_get::<i64, _>(column)
+            .map(|n| u64::try_from(n).unwrap_or(0))
+    };
     Ok(OutboxDepth {
         pending: count("pending")?,
         delivering: count("delivering")?,

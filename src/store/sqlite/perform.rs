@@ -24,7 +24,12 @@ pub(in crate::store) async fn keep(
     match write {
         Write::InsertCall { run_id, record } => insert_call(conn, *run_id, record).await?,
         Write::UpdateCall { id, update, at } => update_call(conn, *id, update, *at).await?,
-        Write::AppendTurn { call_id, seq, turn, at } => {
+        Write::AppendTurn {
+            call_id,
+            seq,
+            turn,
+            at,
+        } => {
             put_turn(conn, *call_id, *seq, turn).await?;
             touch(conn, *call_id, *at).await?;
         }
@@ -39,7 +44,11 @@ pub(in crate::store) async fn keep(
                 .execute(conn)
                 .await?;
         }
-        Write::FinishCall { run_id, record, items } => {
+        Write::FinishCall {
+            run_id,
+            record,
+            items,
+        } => {
             finish_call(conn, *run_id, record, items).await?;
         }
         Write::BookAppointment { appointment, items } => {
@@ -48,7 +57,12 @@ pub(in crate::store) async fn keep(
             touch(conn, appointment.call_id, appointment.created_at).await?;
         }
         Write::RememberContact { contact } => put_contact(conn, contact).await?,
-        Write::Settle { id, attempts, outcome, at } => {
+        Write::Settle {
+            id,
+            attempts,
+            outcome,
+            at,
+        } => {
             outbox::settle(conn, *id, *attempts, outcome, *at).await?;
         }
     }
@@ -61,14 +75,24 @@ pub(in crate::store) async fn answer(
     ask: &Ask,
 ) -> sqlx::Result<Reply> {
     Ok(match ask {
-        Ask::CreateCall { run_id, record, key, at } => {
-            Reply::Created(create_call(conn, *run_id, record, key.as_ref(), *at).await?)
-        }
-        Ask::Claim { now, limit, busy, paused } => {
-            Reply::Claimed(outbox::claim(conn, *now, *limit, busy, paused).await?)
-        }
+        Ask::CreateCall {
+            run_id,
+            record,
+            key,
+            at,
+        } => Reply::Created(create_call(conn, *run_id, record, key.as_ref(), *at).await?),
+        Ask::Claim {
+            now,
+            limit,
+            busy,
+            paused,
+        } => Reply::Claimed(outbox::claim(conn, *now, *limit, busy, paused).await?),
         Ask::RetryDead { id, now } => Reply::Changed(outbox::retry_dead(conn, *id, *now).await?),
-        Ask::Prune { events_before, delivered_before, keys_before } => {
+        Ask::Prune {
+            events_before,
+            delivered_before,
+            keys_before,
+        } => {
             let times = [*events_before, *delivered_before, *keys_before];
             Reply::Changed(prune(conn, times).await?)
         }
@@ -82,12 +106,14 @@ pub(in crate::store) async fn reject(
     body: &[u8],
     error: &str,
 ) -> sqlx::Result<()> {
-    sqlx::query("INSERT INTO rejected (seq, body, error) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING")
-        .bind(i64::try_from(seq).unwrap_or(i64::MAX))
-        .bind(String::from_utf8_lossy(body).into_owned())
-        .bind(error)
-        .execute(conn)
-        .await?;
+    sqlx::query(
+        "INSERT INTO rejected (seq, body, error) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
+    )
+    .bind(i64::try_from(seq).unwrap_or(i64::MAX))
+    .bind(String::from_utf8_lossy(body).into_owned())
+    .bind(error)
+    .execute(conn)
+    .await?;
     Ok(())
 }
 

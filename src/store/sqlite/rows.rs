@@ -101,7 +101,8 @@ pub(super) fn time(row: &SqliteRow, column: &str) -> sqlx::Result<Timestamp> {
 
 pub(super) fn optional_time(row: &SqliteRow, column: &str) -> sqlx::Result<Option<Timestamp>> {
     let ms: Option<i64> = row.try_get(column)?;
-    ms.map(|ms| Timestamp::from_millisecond(ms).map_err(unreadable)).transpose()
+    ms.map(|ms| Timestamp::from_millisecond(ms).map_err(unreadable))
+        .transpose()
 }
 
 pub(super) fn optional_json<T>(row: &SqliteRow, column: &str) -> sqlx::Result<Option<T>>
@@ -109,7 +110,8 @@ where
     T: DeserializeOwned,
 {
     let text: Option<&str> = row.try_get(column)?;
-    text.map(|text| serde_json::from_str(text).map_err(unreadable)).transpose()
+    text.map(|text| serde_json::from_str(text).map_err(unreadable))
+        .transpose()
 }
 
 pub(super) fn id(row: &SqliteRow, column: &str) -> sqlx::Result<Uuid> {
@@ -132,5 +134,6 @@ where
     T: FromStr<Err: Into<BoxDynError>>,
 {
     let text: Option<&str> = row.try_get(column)?;
-    text.map(|text| text.parse().map_err(unreadable)).transpose()
+    text.map(|text| text.parse().map_err(unreadable))
+        .transpose()
 }
