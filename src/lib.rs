@@ -1,1 +1,4 @@
 //! The switch.
+
+pub mod crm;
+pub mod store;
