@@ -1,3 +1,5 @@
 //! The switch.
 
 pub mod config;
+pub mod http;
+pub mod observe;

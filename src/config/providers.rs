@@ -199,8 +199,8 @@ pub struct PloinkConfig {
     pub timeout_ms: u32,
     /// The segment that contacts are added to.
     pub segment: Option<String>,
-    /// Templates by field, in place of the built-in ones.
-    pub templates: BTreeMap<String, String>,
+    /// Templates by request (`contact`, `call_log`, …), in place of the built-in ones.
+    pub templates: BTreeMap<String, serde_json::Value>,
 }
 
 impl PloinkConfig {
@@ -227,7 +227,7 @@ impl CrmConfig {
         let headers = read_headers(r, &mut p);
         let timeout_ms = small(p.number(r, "timeout_ms", 100..=60_000, 5_000));
         let segment = p.opt(r, "segment");
-        let templates = p.map(r, "templates");
+        let templates = p.json(r, "templates");
         p.finish(r);
         let base_url = base_url.or_else(|| "http://localhost:3005".parse().ok());
         let ploink = base_url.filter(|_| present).map(|base_url| PloinkConfig {

@@ -333,6 +333,47 @@ impl Section {
         pairs.collect()
     }
 
+    /// Takes a table of whatever shape, as JSON.
+    pub(super) fn json(
+        &mut self,
+        r: &mut Reader<'_>,
+        key: &'static str,
+    ) -> BTreeMap<String, serde_json::Value> {
+        let Some(node) = self.take(r, key, "a table of JSON") else { return BTreeMap::new() };
+        let Value::Table(table) = node.value else {
+            self.wrong(r, key, &node.origin, "expected a table");
+            return BTreeMap::new();
+        };
+        let members = table.iter().map(|(name, node)| {
+            let path = format!("{key}.{name}");
+            (name.clone(), self.json_value(r, &path, node))
+        });
+        members.collect()
+    }
+
+    fn json_value(&self, r: &mut Reader<'_>, key: &str, node: &Node) -> serde_json::Value {
+        match &node.value {
+            Value::Text(_) => self.convert::<String>(r, key, node).unwrap_or_default().into(),
+            Value::Integer(number) => (*number).into(),
+            Value::Float(number) => (*number).into(),
+            Value::Bool(flag) => (*flag).into(),
+            Value::Datetime => {
+                self.wrong(r, key, &node.origin, "write a date as text, in quotes");
+                serde_json::Value::Null
+            }
+            Value::Array(items) => {
+                items.iter().map(|item| self.json_value(r, key, item)).collect()
+            }
+            Value::Table(table) => {
+                let members = table.iter().map(|(name, node)| {
+                    let path = format!("{key}.{name}");
+                    (name.clone(), self.json_value(r, &path, node))
+                });
+                members.collect::<serde_json::Map<_, _>>().into()
+            }
+        }
+    }
+
     fn convert<T: FromValue>(&self, r: &mut Reader<'_>, key: &str, node: &Node) -> Option<T> {
         let mut loose = matches!(node.origin, Origin::Env(_));
         let expanded = match &node.value {
