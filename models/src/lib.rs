@@ -1,1 +1,9 @@
-//! Models for Offhook.
+//! On-box models for Offhook.
+
+pub mod manifest;
+pub mod onnx;
+pub mod runtime;
+pub mod workers;
+
+pub use runtime::{Graph, ModelError, Runtime, Weights};
+pub use workers::{Cancel, Job, JobState, Priority, WorkerOptions, Workers};
