@@ -3,6 +3,7 @@
 pub mod manifest;
 pub mod onnx;
 pub mod runtime;
+pub mod voice;
 pub mod workers;
 
 pub use runtime::{Graph, ModelError, Runtime, Weights};
