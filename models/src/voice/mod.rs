@@ -1,0 +1,2 @@
+//! Speech from text: normalisation, phonemes, Piper voices that stream.
+pub mod normalise;
