@@ -31,7 +31,15 @@ pub struct Line {
     others: Vec<MediaThread>,
     ports: PortPool,
     advertise: Advertise,
-    next_leg: AtomicU64,
+}
+
+/// Legs of every line of the process have names of their own, since one pair of ears hears all.
+static NEXT_LEG: AtomicU64 = AtomicU64::new(1);
+
+/// Reserves a name for a leg, so that its ears may be made before its media.
+#[must_use]
+pub fn next_leg() -> LegId {
+    NEXT_LEG.fetch_add(1, Ordering::Relaxed)
 }
 
 /// Explains why a leg has no media.
@@ -114,7 +122,7 @@ impl Line {
         ports: PortPool,
         advertise: Advertise,
     ) -> Self {
-        Self { sip, first, others, ports, advertise, next_leg: AtomicU64::new(1) }
+        Self { sip, first, others, ports, advertise }
     }
 
     /// The SIP task.
@@ -180,12 +188,6 @@ impl Line {
         let port = half.ports.local.port();
         drop(half);
         self.ports.closed(port, clock::now());
-    }
-
-    /// Reserves a name for a leg, so that its ears may be made before its media.
-    #[must_use]
-    pub fn next_leg(&self) -> LegId {
-        self.next_leg.fetch_add(1, Ordering::Relaxed)
     }
 
     /// Starts the leg's media.

@@ -4,7 +4,7 @@ pub mod conversation;
 pub mod dial;
 mod inbound;
 mod journal;
-mod line;
+pub mod line;
 mod llm_stream;
 mod outbound;
 mod recording;

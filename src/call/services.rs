@@ -220,13 +220,13 @@ impl Services {
     /// What the CRM must hear of a booking.
     #[must_use]
     pub fn plan_booking(&self, record: &CallRecord, appointment: &Appointment) -> Vec<OutboxItem> {
-        self.sinks.booking_items(record, appointment)
+        self.sinks.plan_booked(record, appointment)
     }
 
     /// What the CRM must hear of a call that has ended.
     #[must_use]
     pub fn plan_end(&self, record: &CallRecord, appointments: &[Appointment]) -> Vec<OutboxItem> {
-        self.sinks.call_items(record, appointments)
+        self.sinks.plan_finished(record, appointments)
     }
 
     /// Where the recording of a call goes, when it is wanted.

@@ -61,10 +61,10 @@ impl Answering {
     pub(super) async fn prepare(self, given: Vec<(String, Value)>) -> Talk {
         let Self { services, agent: spec, on_box, mut record, journal } = self;
         let mut known = variables(given);
-        let look_up = services.sinks.look_up(&services.store, record.remote());
+        let now = services.epoch.timestamp(clock::now());
+        let look_up = services.sinks.look_up(&services.store, record.remote(), now);
         match tokio::time::timeout(LOOK_UP, look_up).await {
-            Ok(Some(contact)) => known.extend(&variables(contact.variables)),
-            Ok(None) => {}
+            Ok(contact) => known.extend(&variables(contact)),
             Err(_) => tracing::warn!("the CRM did not say in time who calls"),
         }
         record.variables = known.iter().map(|(k, v)| (k.to_owned(), v.clone())).collect();
@@ -73,7 +73,7 @@ impl Answering {
             let llm = llm.clone();
             tokio::spawn(async move { llm.warm().await });
         }
-        let leg = services.line.next_leg();
+        let leg = super::line::next_leg();
         let (ears, edges, sink) = on_box.hearing.listen(leg);
         let (results, work) = mpsc::channel(WORK_QUEUE);
         let dialogue = Box::new(FlowRun::new(Arc::clone(&spec.flow), known));

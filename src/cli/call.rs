@@ -13,6 +13,7 @@ use serde_json::json;
 
 use super::wav;
 use crate::call::dial::{Answered, Attached, DialFailure, Dialling, dial};
+use crate::call::line::next_leg;
 use crate::clock;
 use crate::net::media::{Command, LegEvent};
 use crate::net::sip::Signal;
@@ -106,7 +107,7 @@ async fn place(
     tokio::spawn(async move {
         while tokio::signal::ctrl_c().await.is_ok() && interrupt.send(()).await.is_ok() {}
     });
-    let leg = phone.line.next_leg();
+    let leg = next_leg();
     let quiet = args.json;
     let progress = |status| {
         if !quiet {
