@@ -1,5 +1,7 @@
 //! The one pass over a message's head.
 
+use std::fmt;
+
 use super::error::{ParseError, ParseErrorKind};
 use super::name::NAME_COUNT;
 use super::start_line::{self, ReadLine};
@@ -97,7 +99,7 @@ impl Table {
 /// A SIP message over the bytes that it was received in.
 ///
 /// Cheap to query, about a kilobyte to copy; [`super::OwnedMessage`] is the form to keep.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Message<'a> {
     /// The head's bytes, from the start line to the empty line.
     pub(crate) head: &'a [u8],
@@ -107,6 +109,17 @@ pub struct Message<'a> {
     pub(crate) start_end: u16,
     pub(crate) table: Table,
     pub(crate) body: &'a [u8],
+}
+
+impl fmt::Debug for Message<'_> {
+    /// Shows the start line and how much there is: header fields may hold credentials.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Message")
+            .field("start_line", &self.start.line)
+            .field("headers", &self.table.count)
+            .field("body_bytes", &self.body.len())
+            .finish()
+    }
 }
 
 impl<'a> Message<'a> {
