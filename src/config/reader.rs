@@ -339,7 +339,9 @@ impl Section {
         r: &mut Reader<'_>,
         key: &'static str,
     ) -> BTreeMap<String, serde_json::Value> {
-        let Some(node) = self.take(r, key, "a table of JSON") else { return BTreeMap::new() };
+        let Some(node) = self.take(r, key, "a table of JSON") else {
+            return BTreeMap::new();
+        };
         let Value::Table(table) = node.value else {
             self.wrong(r, key, &node.origin, "expected a table");
             return BTreeMap::new();
@@ -353,7 +355,10 @@ impl Section {
 
     fn json_value(&self, r: &mut Reader<'_>, key: &str, node: &Node) -> serde_json::Value {
         match &node.value {
-            Value::Text(_) => self.convert::<String>(r, key, node).unwrap_or_default().into(),
+            Value::Text(_) => self
+                .convert::<String>(r, key, node)
+                .unwrap_or_default()
+                .into(),
             Value::Integer(number) => (*number).into(),
             Value::Float(number) => (*number).into(),
             Value::Bool(flag) => (*flag).into(),
@@ -361,9 +366,10 @@ impl Section {
                 self.wrong(r, key, &node.origin, "write a date as text, in quotes");
                 serde_json::Value::Null
             }
-            Value::Array(items) => {
-                items.iter().map(|item| self.json_value(r, key, item)).collect()
-            }
+            Value::Array(items) => items
+                .iter()
+                .map(|item| self.json_value(r, key, item))
+                .collect(),
             Value::Table(table) => {
                 let members = table.iter().map(|(name, node)| {
                     let path = format!("{key}.{name}");

@@ -273,5 +273,9 @@ fn nearest_words(nearest: &Option<String>) -> String {
 }
 
 fn reason_words(reason: &str) -> String {
-    if reason.is_empty() { String::new() } else { format!(": {reason}") }
+    if reason.is_empty() {
+        String::new()
+    } else {
+        format!(": {reason}")
+    }
 }

@@ -58,7 +58,10 @@ fn check(call: &NewCall) -> Result<(), Problem> {
     }
     for (field, name) in [("agent", Some(&call.agent)), ("trunk", call.trunk.as_ref())] {
         if name.is_some_and(|name| name.is_empty() || name.chars().count() > MAX_TEXT) {
-            return Err(Problem::invalid(field, format!("{field} is the name of one; see /v1")));
+            return Err(Problem::invalid(
+                field,
+                format!("{field} is the name of one; see /v1"),
+            ));
         }
     }
     if call.variables.len() > MAX_VARIABLES {
@@ -78,7 +81,9 @@ fn check_address(field: &str, text: &str) -> Result<(), Problem> {
     let unsafe_char = |c: char| c.is_control() || c.is_whitespace() || "<>\"\\".contains(c);
     match text.split_once(':') {
         Some((scheme, rest)) => {
-            let known = ["sip", "sips", "tel"].iter().any(|known| scheme.eq_ignore_ascii_case(known));
+            let known = ["sip", "sips", "tel"]
+                .iter()
+                .any(|known| scheme.eq_ignore_ascii_case(known));
             if !known || rest.is_empty() || rest.contains(unsafe_char) {
                 return wrong("is not a sip: or tel: URI");
             }
@@ -87,7 +92,9 @@ fn check_address(field: &str, text: &str) -> Result<(), Problem> {
             let digits = text.chars().filter(char::is_ascii_digit).count();
             let allowed = |c: char| c.is_ascii_digit() || " +-().*#".contains(c);
             let number = text.chars().all(allowed) && digits > 0;
-            let name = text.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
+            let name = text
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
             if !number && !name {
                 return wrong("is neither a number such as \"+12025550100\" nor a sip: URI");
             }
@@ -101,17 +108,28 @@ fn idempotency(
     client: &Client,
     call: &NewCall,
 ) -> Result<Option<Idempotency>, Problem> {
-    let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
-    let key = value.to_str().map(|text| text.trim().trim_matches('"')).unwrap_or_default();
+    let Some(value) = headers.get("idempotency-key") else {
+        return Ok(None);
+    };
+    let key = value
+        .to_str()
+        .map(|text| text.trim().trim_matches('"'))
+        .unwrap_or_default();
     if key.is_empty() || key.len() > MAX_TEXT || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
         let detail = "Idempotency-Key has from 1 to 255 visible characters, for instance a UUID";
         let problem = Problem::invalid("Idempotency-Key", detail);
-        return Err(Problem { status: StatusCode::BAD_REQUEST, ..problem });
+        return Err(Problem {
+            status: StatusCode::BAD_REQUEST,
+            ..problem
+        });
     }
     let request = serde_json::to_vec(call).unwrap_or_default();
     let digest = Sha256::digest(&request);
     let fingerprint = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(Some(Idempotency { key: format!("{}/{key}", client.0), fingerprint }))
+    Ok(Some(Idempotency {
+        key: format!("{}/{key}", client.0),
+        fingerprint,
+    }))
 }
 
 /// `GET /v1/calls`
@@ -123,11 +141,21 @@ pub(super) async fn list<A: Api>(
     let direction = params.word("direction", "inbound, outbound")?;
     let state = params.take("state")?;
     params.finish(&["limit", "cursor", "state", "direction"])?;
-    if state.as_deref().is_some_and(|state| !STATES.contains(&state)) {
+    if state
+        .as_deref()
+        .is_some_and(|state| !STATES.contains(&state))
+    {
         let detail = format!("state is one of {}", STATES.join(", "));
         return Err(Problem::bad_query("state", detail));
     }
-    let calls = shared.api.calls(CallQuery { page, state, direction }).await?;
+    let calls = shared
+        .api
+        .calls(CallQuery {
+            page,
+            state,
+            direction,
+        })
+        .await?;
     Ok(page_of("calls", calls))
 }
 
@@ -161,7 +189,10 @@ pub(super) async fn transcript<A: Api>(
 ) -> Result<Response, Problem> {
     let text = wants_text(&headers)?;
     let call = shared.api.call(&id).await?;
-    let turns = call.get("turns").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let turns = call
+        .get("turns")
+        .and_then(Value::as_array)
+        .map_or(&[][..], Vec::as_slice);
     let vary = (header::VARY, "accept");
     if text {
         let plain: String = turns.iter().map(plain_turn).collect();
@@ -174,27 +205,47 @@ pub(super) async fn transcript<A: Api>(
 
 fn transcript_turn(turn: &Value) -> Value {
     let keep = ["who", "text", "heard_text", "started_at", "interrupted"];
-    let members = keep.iter().filter_map(|key| Some(((*key).to_owned(), turn.get(key)?.clone())));
+    let members = keep
+        .iter()
+        .filter_map(|key| Some(((*key).to_owned(), turn.get(key)?.clone())));
     Value::Object(members.collect())
 }
 
 /// Writes one turn as `who: text`; what the caller never heard of an answer is left out.
 fn plain_turn(turn: &Value) -> String {
-    let text = |key: &str| turn.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
-    let said = text("heard_text").or_else(|| text("text")).unwrap_or_default();
-    let cut = turn.get("interrupted").and_then(Value::as_bool).unwrap_or(false);
+    let text = |key: &str| {
+        turn.get(key)
+            .and_then(Value::as_str)
+            .filter(|text| !text.is_empty())
+    };
+    let said = text("heard_text")
+        .or_else(|| text("text"))
+        .unwrap_or_default();
+    let cut = turn
+        .get("interrupted")
+        .and_then(Value::as_bool)
+        .unwrap_or(false);
     let mark = if cut { " —" } else { "" };
-    format!("{}: {}{mark}\n", text("who").unwrap_or("?"), said.replace(['\r', '\n'], " "))
+    format!(
+        "{}: {}{mark}\n",
+        text("who").unwrap_or("?"),
+        said.replace(['\r', '\n'], " ")
+    )
 }
 
 /// Chooses by Accept (RFC 9110 section 12.5.1) between JSON, which is the default, and text.
 fn wants_text(headers: &HeaderMap) -> Result<bool, Problem> {
-    let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or("*/*");
+    let accept = headers
+        .get(header::ACCEPT)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or("*/*");
     let (mut json_q, mut text_q) = (0.0_f32, 0.0_f32);
     for range in accept.split(',') {
         let mut parts = range.split(';').map(str::trim);
         let kind = parts.next().unwrap_or_default().to_ascii_lowercase();
-        let q = parts.find_map(|part| part.strip_prefix("q=")?.parse().ok()).unwrap_or(1.0);
+        let q = parts
+            .find_map(|part| part.strip_prefix("q=")?.parse().ok())
+            .unwrap_or(1.0);
         match kind.as_str() {
             // A wildcard takes what is best for us, a little below what is named.
             "*/*" => json_q = json_q.max(q * 0.99),
@@ -217,10 +268,25 @@ mod tests {
 
     #[test]
     fn numbers_and_uris_are_accepted_and_header_breaks_are_not() {
-        for good in ["+12025550100", "030 123-45", "sip:a@b:5060;transport=tcp", "tel:+1", "alice"] {
+        for good in [
+            "+12025550100",
+            "030 123-45",
+            "sip:a@b:5060;transport=tcp",
+            "tel:+1",
+            "alice",
+        ] {
             assert!(check_address("to", good).is_ok(), "{good}");
         }
-        for bad in ["", "+", "http://x", "sip:", "sip:a@b\r\nX: y", "a b", "sip:<a@b>", "+1\n2"] {
+        for bad in [
+            "",
+            "+",
+            "http://x",
+            "sip:",
+            "sip:a@b\r\nX: y",
+            "a b",
+            "sip:<a@b>",
+            "+1\n2",
+        ] {
             assert!(check_address("to", bad).is_err(), "{bad:?}");
         }
     }

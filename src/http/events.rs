@@ -54,12 +54,19 @@ pub struct EventFilter {
 impl EventFilter {
     /// Asks for everything.
     pub fn all() -> Self {
-        Self { call: None, kinds: Vec::new(), live: true }
+        Self {
+            call: None,
+            kinds: Vec::new(),
+            live: true,
+        }
     }
 
     /// Asks for one call.
     pub fn call(id: impl Into<String>) -> Self {
-        Self { call: Some(id.into()), ..Self::all() }
+        Self {
+            call: Some(id.into()),
+            ..Self::all()
+        }
     }
 
     /// Reports whether an event is asked for.
@@ -142,7 +149,13 @@ impl EventBus {
         let (kind, at) = (kind.into(), at.into());
         let mut inner = self.inner();
         let id = inner.next_id;
-        inner.send(Event { id, kind, call_id, at, data });
+        inner.send(Event {
+            id,
+            kind,
+            call_id,
+            at,
+            data,
+        });
         id
     }
 
@@ -166,10 +179,15 @@ impl EventBus {
         after: Option<u64>,
     ) -> Result<EventStream, ApiError> {
         let mut inner = self.inner();
-        inner.subscribers.retain(|subscriber| !subscriber.sender.is_closed());
+        inner
+            .subscribers
+            .retain(|subscriber| !subscriber.sender.is_closed());
         if inner.subscribers.len() >= MAX_SUBSCRIBERS {
             let reason = format!("there are {MAX_SUBSCRIBERS} event streams already");
-            return Err(ApiError::Unavailable { reason, retry_after_s: 5 });
+            return Err(ApiError::Unavailable {
+                reason,
+                retry_after_s: 5,
+            });
         }
         let past = inner.past(&filter, after);
         let over = past.iter().any(|item| match item {
@@ -189,7 +207,8 @@ impl Inner {
             self.history.pop_front();
         }
         self.history.push_back(Arc::clone(&event));
-        self.subscribers.retain(|subscriber| subscriber.offer(&event));
+        self.subscribers
+            .retain(|subscriber| subscriber.offer(&event));
     }
 
     fn past(&self, filter: &EventFilter, after: Option<u64>) -> VecDeque<StreamItem> {
@@ -206,7 +225,10 @@ impl Inner {
             items.push_back(StreamItem::Gap { oldest });
         }
         let from = if unknown { 0 } else { from };
-        let later = self.history.iter().filter(|event| event.id >= from && filter.is_about(event));
+        let later = self
+            .history
+            .iter()
+            .filter(|event| event.id >= from && filter.is_about(event));
         items.extend(later.map(|event| StreamItem::Event(Arc::clone(event))));
         items
     }
@@ -215,7 +237,11 @@ impl Inner {
         let (sender, receiver) = mpsc::channel(self.buffer);
         let overrun = Arc::new(AtomicBool::new(false));
         let (filter, flag) = (filter.clone(), Arc::clone(&overrun));
-        self.subscribers.push(Subscriber { filter, sender, overrun: flag });
+        self.subscribers.push(Subscriber {
+            filter,
+            sender,
+            overrun: flag,
+        });
         metrics::gauge!(EVENT_SUBSCRIBERS).increment(1.0);
         Live { receiver, overrun }
     }
@@ -310,7 +336,12 @@ mod tests {
     }
 
     fn say(bus: &EventBus, kind: &str, call: &str) -> u64 {
-        bus.publish(kind, Some(call.to_owned()), "2026-01-01T00:00:00Z", json!({}))
+        bus.publish(
+            kind,
+            Some(call.to_owned()),
+            "2026-01-01T00:00:00Z",
+            json!({}),
+        )
     }
 
     async fn ids(stream: EventStream, most: usize) -> Vec<String> {
@@ -372,20 +403,29 @@ mod tests {
     async fn a_finished_call_s_stream_is_its_past() {
         let bus = bus();
         say(&bus, "x", "a");
-        let filter = EventFilter { live: false, ..EventFilter::call("a") };
+        let filter = EventFilter {
+            live: false,
+            ..EventFilter::call("a")
+        };
         assert_eq!(ids(bus.subscribe(filter, None).unwrap(), 9).await, ["1"]);
     }
 
     #[tokio::test]
     async fn kinds_are_filtered_and_the_call_s_end_still_ends_the_stream() {
         let bus = bus();
-        let filter = EventFilter { kinds: vec!["y".into()], ..EventFilter::call("a") };
+        let filter = EventFilter {
+            kinds: vec!["y".into()],
+            ..EventFilter::call("a")
+        };
         let stream = bus.subscribe(filter, None).unwrap();
         say(&bus, "x", "a");
         say(&bus, "y", "a");
         let rest = ids(stream, 1).await;
         assert_eq!(rest, ["2"]);
-        let filter = EventFilter { kinds: vec!["y".into()], ..EventFilter::call("a") };
+        let filter = EventFilter {
+            kinds: vec!["y".into()],
+            ..EventFilter::call("a")
+        };
         let stream = bus.subscribe(filter, None).unwrap();
         say(&bus, CALL_ENDED, "a");
         assert_eq!(ids(stream, 9).await, ["2"]);

@@ -32,7 +32,11 @@ impl<S: Send + Sync> FromRequestParts<S> for Id {
         let Path(id) = Path::<String>::from_request_parts(parts, state)
             .await
             .map_err(|_| Problem::no_route(parts.uri.path()))?;
-        if is_token(&id) { Ok(Self(id)) } else { Err(Problem::no_route(parts.uri.path())) }
+        if is_token(&id) {
+            Ok(Self(id))
+        } else {
+            Err(Problem::no_route(parts.uri.path()))
+        }
     }
 }
 
@@ -56,7 +60,9 @@ impl<S: Send + Sync> FromRequestParts<S> for Params {
 
 impl Params {
     pub(super) fn take(&mut self, name: &str) -> Result<Option<String>, Problem> {
-        let Some(index) = self.0.iter().position(|(key, _)| key == name) else { return Ok(None) };
+        let Some(index) = self.0.iter().position(|(key, _)| key == name) else {
+            return Ok(None);
+        };
         let (_, value) = self.0.remove(index);
         if self.0.iter().any(|(key, _)| key == name) {
             return Err(Problem::bad_query(name, format!("{name} is given twice")));
@@ -70,9 +76,13 @@ impl Params {
         name: &str,
         words: &str,
     ) -> Result<Option<T>, Problem> {
-        let Some(text) = self.take(name)? else { return Ok(None) };
+        let Some(text) = self.take(name)? else {
+            return Ok(None);
+        };
         let value = serde_json::from_value(serde_json::Value::String(text));
-        value.map(Some).map_err(|_| Problem::bad_query(name, format!("{name} is one of {words}")))
+        value
+            .map(Some)
+            .map_err(|_| Problem::bad_query(name, format!("{name} is one of {words}")))
     }
 
     pub(super) fn page(&mut self) -> Result<PageQuery, Problem> {
@@ -134,14 +144,24 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
 
 /// Insists on JSON, which also keeps simple cross-site form posts out.
 fn check_type(headers: &HeaderMap) -> Result<(), Problem> {
-    let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let essence = kind.and_then(|kind| kind.split(';').next()).unwrap_or_default().trim();
+    let kind = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
+    let essence = kind
+        .and_then(|kind| kind.split(';').next())
+        .unwrap_or_default()
+        .trim();
     if essence.eq_ignore_ascii_case("application/json") {
         return Ok(());
     }
     let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
     let detail = "send JSON, with \"Content-Type: application/json\"";
-    Err(Problem::new(status, "unsupported-media-type", "JSON is needed", detail))
+    Err(Problem::new(
+        status,
+        "unsupported-media-type",
+        "JSON is needed",
+        detail,
+    ))
 }
 
 async fn read_body(headers: &HeaderMap, body: Body) -> Result<axum::body::Bytes, Problem> {
@@ -150,8 +170,13 @@ async fn read_body(headers: &HeaderMap, body: Body) -> Result<axum::body::Bytes,
         let status = StatusCode::PAYLOAD_TOO_LARGE;
         Problem::new(status, "body-too-large", "The request is too large", detail)
     };
-    let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
-    if length.and_then(|text| text.parse().ok()).is_some_and(|length: usize| length > MAX_BODY) {
+    let length = headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok());
+    if length
+        .and_then(|text| text.parse().ok())
+        .is_some_and(|length: usize| length > MAX_BODY)
+    {
         return Err(too_large());
     }
     match tokio::time::timeout(BODY_TIME, to_bytes(body, MAX_BODY)).await {
@@ -159,12 +184,22 @@ async fn read_body(headers: &HeaderMap, body: Body) -> Result<axum::body::Bytes,
         Ok(Err(error)) if is_too_long(&error) => Err(too_large()),
         Ok(Err(_)) => {
             let detail = "the body ended before it was complete";
-            Err(Problem::new(StatusCode::BAD_REQUEST, "bad-body", "The body broke off", detail))
+            Err(Problem::new(
+                StatusCode::BAD_REQUEST,
+                "bad-body",
+                "The body broke off",
+                detail,
+            ))
         }
         Err(_) => {
             let status = StatusCode::REQUEST_TIMEOUT;
             let detail = format!("the body took longer than {} s", BODY_TIME.as_secs());
-            Err(Problem::new(status, "request-timeout", "The request took too long", detail))
+            Err(Problem::new(
+                status,
+                "request-timeout",
+                "The request took too long",
+                detail,
+            ))
         }
     }
 }

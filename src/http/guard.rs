@@ -85,7 +85,9 @@ pub(super) async fn guard<A: Api>(
 fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
     let value = headers.get(header::AUTHORIZATION)?.as_bytes();
     let (scheme, token) = value.split_at_checked(7)?;
-    scheme.eq_ignore_ascii_case(b"bearer ").then(|| token.trim_ascii())
+    scheme
+        .eq_ignore_ascii_case(b"bearer ")
+        .then(|| token.trim_ascii())
 }
 
 fn unauthorized(headers: &HeaderMap) -> Problem {
@@ -98,8 +100,16 @@ fn unauthorized(headers: &HeaderMap) -> Problem {
         let detail = "send a key of [[http.key]] as \"Authorization: Bearer …\"";
         (detail, "Bearer realm=\"offhook\"")
     };
-    Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", "A key is needed", detail)
-        .with_header(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge))
+    Problem::new(
+        StatusCode::UNAUTHORIZED,
+        "unauthorized",
+        "A key is needed",
+        detail,
+    )
+    .with_header(
+        header::WWW_AUTHENTICATE,
+        HeaderValue::from_static(challenge),
+    )
 }
 
 /// Admits only what comes from this machine and means this machine: a web page that a person here
@@ -107,16 +117,25 @@ fn unauthorized(headers: &HeaderMap) -> Problem {
 /// carry requests from anywhere.
 fn this_machine(peer: Option<IpAddr>, headers: &HeaderMap) -> Result<(), Problem> {
     let refuse = |detail: &str| {
-        Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", "This machine only", detail))
+        Err(Problem::new(
+            StatusCode::FORBIDDEN,
+            "forbidden",
+            "This machine only",
+            detail,
+        ))
     };
     if !peer.is_some_and(|address| address.to_canonical().is_loopback()) {
         return refuse("without any [[http.key]] only this machine is answered; add a key");
     }
-    if ["forwarded", "x-forwarded-for", "x-real-ip"].iter().any(|name| headers.contains_key(*name))
+    if ["forwarded", "x-forwarded-for", "x-real-ip"]
+        .iter()
+        .any(|name| headers.contains_key(*name))
     {
         return refuse("a proxy sent this; to serve others, add an [[http.key]]");
     }
-    let host = headers.get(header::HOST).and_then(|value| value.to_str().ok());
+    let host = headers
+        .get(header::HOST)
+        .and_then(|value| value.to_str().ok());
     if !host.is_some_and(is_loopback_authority) {
         return refuse("the Host header must be localhost or a loopback address (or add a key)");
     }
@@ -128,7 +147,9 @@ fn this_machine(peer: Option<IpAddr>, headers: &HeaderMap) -> Result<(), Problem
 }
 
 fn is_loopback_origin(origin: &str) -> bool {
-    let authority = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
+    let authority = origin
+        .strip_prefix("http://")
+        .or_else(|| origin.strip_prefix("https://"));
     authority.is_some_and(is_loopback_authority)
 }
 
@@ -150,7 +171,8 @@ fn is_loopback_authority(authority: &str) -> bool {
 }
 
 fn is_port(text: &str) -> bool {
-    text.strip_prefix(':').is_some_and(|port| port.parse::<u16>().is_ok())
+    text.strip_prefix(':')
+        .is_some_and(|port| port.parse::<u16>().is_ok())
 }
 
 #[cfg(test)]
@@ -160,10 +182,21 @@ mod tests {
 
     #[test]
     fn only_loopback_names_count_as_this_machine() {
-        for good in ["localhost", "LOCALHOST:8080", "127.0.0.1:8080", "127.1.2.3", "[::1]:80"] {
+        for good in [
+            "localhost",
+            "LOCALHOST:8080",
+            "127.0.0.1:8080",
+            "127.1.2.3",
+            "[::1]:80",
+        ] {
             assert!(is_loopback_authority(good), "{good}");
         }
-        for bad in ["", "evil.example", "127.0.0.1.evil.example", "localhost.evil.example:80"] {
+        for bad in [
+            "",
+            "evil.example",
+            "127.0.0.1.evil.example",
+            "localhost.evil.example:80",
+        ] {
             assert!(!is_loopback_authority(bad), "{bad}");
         }
         assert!(!is_loopback_authority("localhost:80@evil.example"));
@@ -172,7 +205,10 @@ mod tests {
 
     #[test]
     fn any_of_several_keys_opens_and_its_name_is_known() {
-        let key = |name: &str, key: &str| HttpKey { name: name.into(), key: Secret::new(key) };
+        let key = |name: &str, key: &str| HttpKey {
+            name: name.into(),
+            key: Secret::new(key),
+        };
         let keys = Keys::new(&[key("a", "one"), key("b", "two")]);
         assert_eq!(keys.name_of(b"two"), Some("b"));
         assert_eq!(keys.name_of(b"one"), Some("a"));

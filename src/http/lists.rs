@@ -45,7 +45,10 @@ pub(super) async fn appointments<A: Api>(
 ) -> Result<Response, Problem> {
     let page = params.page()?;
     params.finish(&["limit", "cursor"])?;
-    Ok(page_of("appointments", shared.api.appointments(page).await?))
+    Ok(page_of(
+        "appointments",
+        shared.api.appointments(page).await?,
+    ))
 }
 
 /// `GET /v1/outbox`
@@ -56,7 +59,10 @@ pub(super) async fn outbox<A: Api>(
     let page = params.page()?;
     let state = params.word("state", "pending, delivering, delivered, dead")?;
     params.finish(&["limit", "cursor", "state"])?;
-    Ok(page_of("deliveries", shared.api.outbox(OutboxQuery { page, state }).await?))
+    Ok(page_of(
+        "deliveries",
+        shared.api.outbox(OutboxQuery { page, state }).await?,
+    ))
 }
 
 /// `POST /v1/outbox/{id}/retry`

@@ -30,19 +30,36 @@ impl Problem {
         detail: impl Into<String>,
     ) -> Self {
         let detail = detail.into();
-        Self { status, code, title, detail, field: None, retry_after_s: None, header: None }
+        Self {
+            status,
+            code,
+            title,
+            detail,
+            field: None,
+            retry_after_s: None,
+            header: None,
+        }
     }
 
     pub(super) fn field(self, field: impl Into<String>) -> Self {
-        Self { field: Some(field.into()), ..self }
+        Self {
+            field: Some(field.into()),
+            ..self
+        }
     }
 
     pub(super) fn retry_after(self, seconds: u32) -> Self {
-        Self { retry_after_s: Some(seconds), ..self }
+        Self {
+            retry_after_s: Some(seconds),
+            ..self
+        }
     }
 
     pub(super) fn with_header(self, name: header::HeaderName, value: HeaderValue) -> Self {
-        Self { header: Some((name, value)), ..self }
+        Self {
+            header: Some((name, value)),
+            ..self
+        }
     }
 
     pub(super) fn invalid(field: impl Into<String>, detail: impl Into<String>) -> Self {
@@ -59,7 +76,12 @@ impl Problem {
         // The path is the client's own, but a log or a page need not take all of it.
         let path: String = path.chars().take(200).collect();
         let detail = format!("nothing is at {path}; GET /openapi.json lists what there is");
-        Self::new(StatusCode::NOT_FOUND, "no-such-path", "No such path", detail)
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "no-such-path",
+            "No such path",
+            detail,
+        )
     }
 
     pub(super) fn wrong_method(method: &str, path: &str) -> Self {
@@ -85,7 +107,12 @@ impl From<ApiError> for Problem {
             ApiError::Invalid { field, message } => Self::invalid(field, message),
             ApiError::IdempotencyMismatch => {
                 let title = "Idempotency-Key used twice";
-                Self::new(S::UNPROCESSABLE_ENTITY, "idempotency-mismatch", title, detail)
+                Self::new(
+                    S::UNPROCESSABLE_ENTITY,
+                    "idempotency-mismatch",
+                    title,
+                    detail,
+                )
             }
             ApiError::AlreadyEnded { .. } => {
                 Self::new(S::CONFLICT, "already-ended", "The call has ended", detail)
@@ -96,18 +123,29 @@ impl From<ApiError> for Problem {
             ApiError::NoRecording { .. } => {
                 Self::new(S::NOT_FOUND, "no-recording", "No recording", detail)
             }
-            ApiError::TooManyCalls { retry_after_s, .. } => {
-                Self::new(S::SERVICE_UNAVAILABLE, "too-many-calls", "Too many calls", detail)
-                    .retry_after(retry_after_s)
-            }
-            ApiError::Unavailable { retry_after_s, .. } => {
-                Self::new(S::SERVICE_UNAVAILABLE, "unavailable", "Not available now", detail)
-                    .retry_after(retry_after_s)
-            }
+            ApiError::TooManyCalls { retry_after_s, .. } => Self::new(
+                S::SERVICE_UNAVAILABLE,
+                "too-many-calls",
+                "Too many calls",
+                detail,
+            )
+            .retry_after(retry_after_s),
+            ApiError::Unavailable { retry_after_s, .. } => Self::new(
+                S::SERVICE_UNAVAILABLE,
+                "unavailable",
+                "Not available now",
+                detail,
+            )
+            .retry_after(retry_after_s),
             ApiError::Internal(reason) => {
                 tracing::error!(reason, "API request failed");
                 let detail = "something went wrong inside; the log says what";
-                Self::new(S::INTERNAL_SERVER_ERROR, "internal", "Internal error", detail)
+                Self::new(
+                    S::INTERNAL_SERVER_ERROR,
+                    "internal",
+                    "Internal error",
+                    detail,
+                )
             }
         }
     }

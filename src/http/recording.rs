@@ -35,7 +35,11 @@ pub(super) async fn wav<A: Api>(
                 std::io::ErrorKind::NotFound => "its file is gone",
                 _ => "its file cannot be read",
             };
-            Err(ApiError::NoRecording { id, reason: reason.to_owned() }.into())
+            Err(ApiError::NoRecording {
+                id,
+                reason: reason.to_owned(),
+            }
+            .into())
         }
     }
 }
@@ -44,8 +48,14 @@ async fn serve(path: &Path, id: &str, headers: &HeaderMap) -> std::io::Result<Re
     let mut file = File::open(path).await?;
     let meta = file.metadata().await?;
     let length = meta.len();
-    let modified = meta.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-    let tag = format!("\"{length:x}-{:x}\"", modified.unwrap_or_default().as_nanos());
+    let modified = meta
+        .modified()
+        .ok()
+        .and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    let tag = format!(
+        "\"{length:x}-{:x}\"",
+        modified.unwrap_or_default().as_nanos()
+    );
     let asked = match headers.get(header::IF_RANGE) {
         // The file changed since the client got the first part: it gets the whole again.
         Some(seen) if seen.as_bytes() != tag.as_bytes() => Part::Whole,
@@ -69,9 +79,15 @@ async fn serve(path: &Path, id: &str, headers: &HeaderMap) -> std::io::Result<Re
     set(header::ACCEPT_RANGES, "bytes");
     set(header::ETAG, &tag);
     set(header::CACHE_CONTROL, "private, no-cache");
-    set(header::CONTENT_DISPOSITION, &format!("inline; filename=\"{id}.wav\""));
+    set(
+        header::CONTENT_DISPOSITION,
+        &format!("inline; filename=\"{id}.wav\""),
+    );
     if status == StatusCode::PARTIAL_CONTENT {
-        set(header::CONTENT_RANGE, &format!("bytes {first}-{}/{length}", first + count - 1));
+        set(
+            header::CONTENT_RANGE,
+            &format!("bytes {first}-{}/{length}", first + count - 1),
+        );
     }
     Ok(response)
 }
@@ -79,33 +95,43 @@ async fn serve(path: &Path, id: &str, headers: &HeaderMap) -> std::io::Result<Re
 fn beyond(length: u64) -> Response {
     let status = StatusCode::RANGE_NOT_SATISFIABLE;
     let detail = format!("the recording has {length} bytes");
-    let problem = Problem::new(status, "range-not-satisfiable", "Range out of bounds", detail);
+    let problem = Problem::new(
+        status,
+        "range-not-satisfiable",
+        "Range out of bounds",
+        detail,
+    );
     match HeaderValue::from_str(&format!("bytes */{length}")) {
-        Ok(value) => problem.with_header(header::CONTENT_RANGE, value).into_response(),
+        Ok(value) => problem
+            .with_header(header::CONTENT_RANGE, value)
+            .into_response(),
         Err(_) => problem.into_response(),
     }
 }
 
 fn body(file: File, count: u64) -> Body {
-    Body::from_stream(stream::unfold((file, count), |(mut file, left)| async move {
-        if left == 0 {
-            return None;
-        }
-        let most = usize::try_from(left).unwrap_or(CHUNK).min(CHUNK);
-        let mut buffer = vec![0; most];
-        match file.read(&mut buffer).await {
-            Ok(0) => {
-                let error = std::io::Error::from(std::io::ErrorKind::UnexpectedEof);
-                Some((Err(error), (file, 0)))
+    Body::from_stream(stream::unfold(
+        (file, count),
+        |(mut file, left)| async move {
+            if left == 0 {
+                return None;
             }
-            Ok(read) => {
-                buffer.truncate(read);
-                let left = left.saturating_sub(read as u64);
-                Some((Ok(Bytes::from(buffer)), (file, left)))
+            let most = usize::try_from(left).unwrap_or(CHUNK).min(CHUNK);
+            let mut buffer = vec![0; most];
+            match file.read(&mut buffer).await {
+                Ok(0) => {
+                    let error = std::io::Error::from(std::io::ErrorKind::UnexpectedEof);
+                    Some((Err(error), (file, 0)))
+                }
+                Ok(read) => {
+                    buffer.truncate(read);
+                    let left = left.saturating_sub(read as u64);
+                    Some((Ok(Bytes::from(buffer)), (file, left)))
+                }
+                Err(error) => Some((Err(error), (file, 0))),
             }
-            Err(error) => Some((Err(error), (file, 0))),
-        }
-    }))
+        },
+    ))
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -124,8 +150,14 @@ fn part(range: Option<&HeaderValue>, length: u64) -> Part {
     else {
         return Part::Whole;
     };
-    let Some((first, last)) = spec.split_once('-') else { return Part::Whole };
-    let number = |text: &str| text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok());
+    let Some((first, last)) = spec.split_once('-') else {
+        return Part::Whole;
+    };
+    let number = |text: &str| {
+        text.bytes()
+            .all(|b| b.is_ascii_digit())
+            .then(|| text.parse().ok())
+    };
     match (first, last) {
         ("", suffix) => match number(suffix).flatten() {
             None => Part::Whole,
@@ -133,7 +165,10 @@ fn part(range: Option<&HeaderValue>, length: u64) -> Part {
             Some(_) if length == 0 => Part::Beyond,
             Some(count) => {
                 let count = length.min(count);
-                Part::Some { first: length - count, count }
+                Part::Some {
+                    first: length - count,
+                    count,
+                }
             }
         },
         (first, last) => {
@@ -147,7 +182,10 @@ fn part(range: Option<&HeaderValue>, length: u64) -> Part {
                 _ if first >= length => Part::Beyond,
                 last => {
                     let last = last.unwrap_or(u64::MAX).min(length - 1);
-                    Part::Some { first, count: last - first + 1 }
+                    Part::Some {
+                        first,
+                        count: last - first + 1,
+                    }
                 }
             }
         }
@@ -164,17 +202,57 @@ mod tests {
 
     #[test]
     fn ranges_are_read_as_rfc_9110_says() {
-        assert_eq!(read("bytes=0-499"), Part::Some { first: 0, count: 500 });
-        assert_eq!(read("bytes=900-"), Part::Some { first: 900, count: 100 });
-        assert_eq!(read("bytes=900-5000"), Part::Some { first: 900, count: 100 });
-        assert_eq!(read("bytes=-100"), Part::Some { first: 900, count: 100 });
-        assert_eq!(read("bytes=-5000"), Part::Some { first: 0, count: 1_000 });
+        assert_eq!(
+            read("bytes=0-499"),
+            Part::Some {
+                first: 0,
+                count: 500
+            }
+        );
+        assert_eq!(
+            read("bytes=900-"),
+            Part::Some {
+                first: 900,
+                count: 100
+            }
+        );
+        assert_eq!(
+            read("bytes=900-5000"),
+            Part::Some {
+                first: 900,
+                count: 100
+            }
+        );
+        assert_eq!(
+            read("bytes=-100"),
+            Part::Some {
+                first: 900,
+                count: 100
+            }
+        );
+        assert_eq!(
+            read("bytes=-5000"),
+            Part::Some {
+                first: 0,
+                count: 1_000
+            }
+        );
         assert_eq!(read("bytes=1000-"), Part::Beyond);
         assert_eq!(read("bytes=-0"), Part::Beyond);
-        for whole in ["bytes=5-1", "bytes=a-b", "bytes=0-1,5-6", "lines=1-2", "bytes=-", "bytes"] {
+        for whole in [
+            "bytes=5-1",
+            "bytes=a-b",
+            "bytes=0-1,5-6",
+            "lines=1-2",
+            "bytes=-",
+            "bytes",
+        ] {
             assert_eq!(read(whole), Part::Whole, "{whole}");
         }
-        assert_eq!(part(Some(&HeaderValue::from_static("bytes=0-")), 0), Part::Beyond);
+        assert_eq!(
+            part(Some(&HeaderValue::from_static("bytes=0-")), 0),
+            Part::Beyond
+        );
         assert_eq!(part(None, 10), Part::Whole);
     }
 }

@@ -27,9 +27,17 @@ struct Routes<A> {
 }
 
 impl<A: Api> Routes<A> {
-    fn add(mut self, method: &'static str, path: &'static str, to: MethodRouter<Shared<A>>) -> Self {
+    fn add(
+        mut self,
+        method: &'static str,
+        path: &'static str,
+        to: MethodRouter<Shared<A>>,
+    ) -> Self {
         self.paths.push((method, path));
-        Self { router: self.router.route(path, to), paths: self.paths }
+        Self {
+            router: self.router.route(path, to),
+            paths: self.paths,
+        }
     }
 
     fn get<H: Handler<T, Shared<A>>, T: 'static>(self, path: &'static str, handler: H) -> Self {
@@ -45,25 +53,28 @@ impl<A: Api> Routes<A> {
     }
 
     fn all() -> Self {
-        Self { router: Router::new(), paths: Vec::new() }
-            .get("/healthz", status::healthz)
-            .get("/readyz", status::readyz::<A>)
-            .get("/metrics", status::metrics::<A>)
-            .get("/openapi.json", status::description)
-            .post("/v1/calls", calls::create::<A>)
-            .get("/v1/calls", calls::list::<A>)
-            .get("/v1/calls/{id}", calls::one::<A>)
-            .delete("/v1/calls/{id}", calls::hang_up::<A>)
-            .get("/v1/calls/{id}/transcript", calls::transcript::<A>)
-            .get("/v1/calls/{id}/recording.wav", recording::wav::<A>)
-            .get("/v1/calls/{id}/events", sse::of_call::<A>)
-            .get("/v1/events", sse::all::<A>)
-            .get("/v1/trunks", lists::trunks::<A>)
-            .get("/v1/agents", lists::agents::<A>)
-            .get("/v1/flows", lists::flows::<A>)
-            .get("/v1/appointments", lists::appointments::<A>)
-            .get("/v1/outbox", lists::outbox::<A>)
-            .post("/v1/outbox/{id}/retry", lists::retry::<A>)
+        Self {
+            router: Router::new(),
+            paths: Vec::new(),
+        }
+        .get("/healthz", status::healthz)
+        .get("/readyz", status::readyz::<A>)
+        .get("/metrics", status::metrics::<A>)
+        .get("/openapi.json", status::description)
+        .post("/v1/calls", calls::create::<A>)
+        .get("/v1/calls", calls::list::<A>)
+        .get("/v1/calls/{id}", calls::one::<A>)
+        .delete("/v1/calls/{id}", calls::hang_up::<A>)
+        .get("/v1/calls/{id}/transcript", calls::transcript::<A>)
+        .get("/v1/calls/{id}/recording.wav", recording::wav::<A>)
+        .get("/v1/calls/{id}/events", sse::of_call::<A>)
+        .get("/v1/events", sse::all::<A>)
+        .get("/v1/trunks", lists::trunks::<A>)
+        .get("/v1/agents", lists::agents::<A>)
+        .get("/v1/flows", lists::flows::<A>)
+        .get("/v1/appointments", lists::appointments::<A>)
+        .get("/v1/outbox", lists::outbox::<A>)
+        .post("/v1/outbox/{id}/retry", lists::retry::<A>)
     }
 }
 
@@ -127,6 +138,8 @@ async fn observe(request: Request, next: Next) -> Response {
     metrics::counter!(HTTP_REQUESTS, "method" => method, "route" => route, "status" => status)
         .increment(1);
     let nosniff = HeaderValue::from_static("nosniff");
-    response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, nosniff);
+    response
+        .headers_mut()
+        .insert(header::X_CONTENT_TYPE_OPTIONS, nosniff);
     response
 }

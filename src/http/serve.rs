@@ -81,7 +81,11 @@ impl Server {
         let failed = |source| HttpError::Bind { address, source };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        Ok(Self { listener, address, keys: guard::Keys::new(&config.keys) })
+        Ok(Self {
+            listener,
+            address,
+            keys: guard::Keys::new(&config.keys),
+        })
     }
 
     /// Returns the address that is listened on, with the port that the system chose.
@@ -97,7 +101,12 @@ impl Server {
         shutdown: CancellationToken,
     ) {
         let keys = Arc::new(self.keys);
-        let shared = Shared { api, keys, metrics, shutdown: shutdown.clone() };
+        let shared = Shared {
+            api,
+            keys,
+            metrics,
+            shutdown: shutdown.clone(),
+        };
         let router = router(shared);
         let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         let connections = TaskTracker::new();
@@ -106,7 +115,9 @@ impl Server {
                 accepted = accept(&self.listener, &places) => accepted,
                 () = shutdown.cancelled() => break,
             };
-            let Some((stream, peer, place)) = accepted else { continue };
+            let Some((stream, peer, place)) = accepted else {
+                continue;
+            };
             let (router, shutdown) = (router.clone(), shutdown.clone());
             connections.spawn(async move {
                 connection(stream, peer, router, shutdown).await;

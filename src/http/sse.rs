@@ -32,7 +32,10 @@ pub(super) async fn all<A: Api>(
     params: Params,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let filter = EventFilter { kinds: kinds(params)?, ..EventFilter::all() };
+    let filter = EventFilter {
+        kinds: kinds(params)?,
+        ..EventFilter::all()
+    };
     let after = last_event_id(&headers)?;
     let events = shared.api.subscribe(filter, after).await?;
     Ok(respond(events, shared.shutdown.clone()))
@@ -49,7 +52,11 @@ pub(super) async fn of_call<A: Api>(
     let after = last_event_id(&headers)?;
     let call = shared.api.call(&id).await?;
     let ended = call.get("ended_at").is_some_and(|at| !at.is_null());
-    let filter = EventFilter { kinds, live: !ended, ..EventFilter::call(id) };
+    let filter = EventFilter {
+        kinds,
+        live: !ended,
+        ..EventFilter::call(id)
+    };
     let mut events = shared.api.subscribe(filter, after).await?.peekable();
     // 204 tells a browser's EventSource that there is nothing to reconnect for.
     if ended && after.is_some() && std::pin::Pin::new(&mut events).peek().await.is_none() {
@@ -61,9 +68,14 @@ pub(super) async fn of_call<A: Api>(
 fn kinds(mut params: Params) -> Result<Vec<String>, Problem> {
     let types = params.take("types")?;
     params.finish(&["types"])?;
-    let Some(types) = types else { return Ok(Vec::new()) };
-    let kinds: Vec<String> =
-        types.split(',').map(|kind| kind.trim().to_owned()).filter(|kind| !kind.is_empty()).collect();
+    let Some(types) = types else {
+        return Ok(Vec::new());
+    };
+    let kinds: Vec<String> = types
+        .split(',')
+        .map(|kind| kind.trim().to_owned())
+        .filter(|kind| !kind.is_empty())
+        .collect();
     if kinds.len() > MAX_KINDS {
         let detail = format!("types names at most {MAX_KINDS} kinds");
         return Err(Problem::bad_query("types", detail));
@@ -72,7 +84,9 @@ fn kinds(mut params: Params) -> Result<Vec<String>, Problem> {
 }
 
 fn last_event_id(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
-    let Some(value) = headers.get("last-event-id") else { return Ok(None) };
+    let Some(value) = headers.get("last-event-id") else {
+        return Ok(None);
+    };
     match value.to_str().map(str::trim) {
         Ok("") => Ok(None),
         Ok(text) => text.parse().map(Some).map_err(|_| bad_last_id()),
@@ -85,7 +99,10 @@ fn bad_last_id() -> Problem {
         field: "Last-Event-ID".to_owned(),
         message: "is the id of an event, a whole number".to_owned(),
     };
-    Problem { status: StatusCode::BAD_REQUEST, ..error.into() }
+    Problem {
+        status: StatusCode::BAD_REQUEST,
+        ..error.into()
+    }
 }
 
 fn respond(events: EventStream, shutdown: CancellationToken) -> Response {
@@ -101,7 +118,10 @@ fn respond(events: EventStream, shutdown: CancellationToken) -> Response {
         }
     });
     let stop = async move { shutdown.cancelled().await };
-    let body = head.chain(frames).take_until(Box::pin(stop)).map(Ok::<_, Infallible>);
+    let body = head
+        .chain(frames)
+        .take_until(Box::pin(stop))
+        .map(Ok::<_, Infallible>);
     let headers = [
         (header::CONTENT_TYPE, "text/event-stream"),
         (header::CACHE_CONTROL, "no-store"),

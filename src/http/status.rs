@@ -24,20 +24,23 @@ pub(super) async fn readyz<A: Api>(State(shared): State<Shared<A>>) -> Response 
     };
     let body = json!({ "status": word, "checks": readiness.checks });
     let mut response = (status, axum::Json(body)).into_response();
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+        .headers_mut()
+        .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
 
 /// `GET /metrics`: the Prometheus text format.
-pub(super) async fn metrics<A: Api>(
-    State(shared): State<Shared<A>>,
-) -> Result<Response, Problem> {
+pub(super) async fn metrics<A: Api>(State(shared): State<Shared<A>>) -> Result<Response, Problem> {
     let Some(metrics) = &shared.metrics else {
         let detail = "this process measures nothing";
         let status = StatusCode::NOT_FOUND;
         return Err(Problem::new(status, "not-found", "No metrics", detail));
     };
-    let kind = (header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8");
+    let kind = (
+        header::CONTENT_TYPE,
+        "text/plain; version=0.0.4; charset=utf-8",
+    );
     Ok(([kind], metrics.render()).into_response())
 }
 

@@ -110,7 +110,10 @@ impl Metrics {
             describe();
             Some(handle)
         });
-        handle.clone().map(Self).ok_or(ObserveError::Taken("metrics"))
+        handle
+            .clone()
+            .map(Self)
+            .ok_or(ObserveError::Taken("metrics"))
     }
 
     /// Renders the metrics in the Prometheus text format.
@@ -142,7 +145,10 @@ mod tests {
     fn names_say_what_they_are() {
         for metric in ALL {
             assert!(metric.name.starts_with("offhook_"), "{}", metric.name);
-            assert_eq!(metric.name.ends_with("_total"), metric.kind == Kind::Counter);
+            assert_eq!(
+                metric.name.ends_with("_total"),
+                metric.kind == Kind::Counter
+            );
             assert_eq!(metric.name.ends_with("_ms"), metric.kind == Kind::Histogram);
         }
         let names: std::collections::BTreeSet<_> = ALL.iter().map(|metric| metric.name).collect();
@@ -156,9 +162,18 @@ mod tests {
         metrics::counter!(BARGE_INS, "decision" => "commit").increment(1);
         metrics.upkeep();
         let text = metrics.render();
-        assert!(text.contains("# HELP offhook_turn_voice_to_voice_ms Last voiced"), "{text}");
-        assert!(text.contains("offhook_turn_voice_to_voice_ms_bucket{le=\"300\"} 1"), "{text}");
-        assert!(text.contains("offhook_barge_ins_total{decision=\"commit\"} 1"), "{text}");
+        assert!(
+            text.contains("# HELP offhook_turn_voice_to_voice_ms Last voiced"),
+            "{text}"
+        );
+        assert!(
+            text.contains("offhook_turn_voice_to_voice_ms_bucket{le=\"300\"} 1"),
+            "{text}"
+        );
+        assert!(
+            text.contains("offhook_barge_ins_total{decision=\"commit\"} 1"),
+            "{text}"
+        );
         assert!(Metrics::install().is_ok());
     }
 }

@@ -39,7 +39,11 @@ pub fn init(config: &LogConfig) -> Result<(), ObserveError> {
         reason: error.to_string(),
     })?;
     let terminal = std::io::stderr().is_terminal();
-    let default = if terminal { LogFormat::Pretty } else { LogFormat::Json };
+    let default = if terminal {
+        LogFormat::Pretty
+    } else {
+        LogFormat::Json
+    };
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
@@ -49,9 +53,12 @@ pub fn init(config: &LogConfig) -> Result<(), ObserveError> {
             let colour = terminal && std::env::var_os("NO_COLOR").is_none();
             builder.with_ansi(colour).compact().try_init()
         }
-        LogFormat::Json => {
-            builder.json().flatten_event(true).with_current_span(true).with_span_list(true).try_init()
-        }
+        LogFormat::Json => builder
+            .json()
+            .flatten_event(true)
+            .with_current_span(true)
+            .with_span_list(true)
+            .try_init(),
     };
     set.map_err(|_| ObserveError::Taken("logs"))
 }
@@ -62,7 +69,10 @@ mod tests {
 
     #[test]
     fn a_filter_that_is_none_is_named() {
-        let config = LogConfig { level: "offhook=loud".to_owned(), format: None };
+        let config = LogConfig {
+            level: "offhook=loud".to_owned(),
+            format: None,
+        };
         let error = init(&config).unwrap_err().to_string();
         assert!(error.contains("offhook=loud"), "{error}");
     }

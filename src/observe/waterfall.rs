@@ -50,13 +50,21 @@ const DIM: &str = "\x1b[2m";
 impl Waterfall {
     /// Draws a turn without colour.
     pub fn new(turn: u64, latency: Latency) -> Self {
-        Self { turn, latency, width: WIDTH, colour: false }
+        Self {
+            turn,
+            latency,
+            width: WIDTH,
+            colour: false,
+        }
     }
 
     /// Draws a turn for standard output: in colour when that is a terminal that wants it.
     pub fn for_stdout(turn: u64, latency: Latency) -> Self {
         let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-        Self { colour, ..Self::new(turn, latency) }
+        Self {
+            colour,
+            ..Self::new(turn, latency)
+        }
     }
 
     /// Turns colour on or off.
@@ -65,7 +73,11 @@ impl Waterfall {
     }
 
     fn paint(&self, code: &str, text: &str) -> String {
-        if self.colour { format!("{code}{text}{RESET}") } else { text.to_owned() }
+        if self.colour {
+            format!("{code}{text}{RESET}")
+        } else {
+            text.to_owned()
+        }
     }
 
     fn row(
@@ -77,8 +89,12 @@ impl Waterfall {
         code: &str,
     ) -> fmt::Result {
         let (start_ms, length_ms) = bar;
-        let start = self.columns(start_ms, scale_ms).min(self.width.saturating_sub(1));
-        let end = self.columns(start_ms + length_ms, scale_ms).clamp(start, self.width);
+        let start = self
+            .columns(start_ms, scale_ms)
+            .min(self.width.saturating_sub(1));
+        let end = self
+            .columns(start_ms + length_ms, scale_ms)
+            .clamp(start, self.width);
         // What took any time at all is seen.
         let length = (end - start).max(1);
         let fill = if self.colour { "█" } else { "#" };
@@ -89,7 +105,11 @@ impl Waterfall {
         writeln!(f, "{line} {length_ms:>6.0} ms")
     }
 
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss
+    )]
     fn columns(&self, ms: f64, scale_ms: f64) -> usize {
         // `as` saturates; a negative or absurd time becomes an edge of the picture.
         (ms / scale_ms * self.width as f64).round() as usize
@@ -144,23 +164,41 @@ mod tests {
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines.len(), 5, "{text}");
         assert!(lines[0].contains("turn 3"));
-        assert!(lines[1].starts_with("  endpoint       ##########"), "{text}");
-        assert!(lines[2].starts_with("  stt                      #### "), "{text}");
+        assert!(
+            lines[1].starts_with("  endpoint       ##########"),
+            "{text}"
+        );
+        assert!(
+            lines[2].starts_with("  stt                      #### "),
+            "{text}"
+        );
         assert!(lines[4].ends_with("   360 ms"), "{text}");
         let widths: Vec<usize> = lines[1..].iter().map(|line| line.chars().count()).collect();
-        assert!(widths.iter().all(|width| *width == widths[0]), "{widths:?}\n{text}");
+        assert!(
+            widths.iter().all(|width| *width == widths[0]),
+            "{widths:?}\n{text}"
+        );
         assert!(!text.contains('\x1b'));
     }
 
     #[test]
     fn colour_is_asked_for() {
-        assert!(Waterfall::new(1, turn()).colour(true).to_string().contains("\x1b[36m"));
+        assert!(
+            Waterfall::new(1, turn())
+                .colour(true)
+                .to_string()
+                .contains("\x1b[36m")
+        );
     }
 
     #[test]
     fn absurd_times_do_not_break_the_picture() {
         for ms in [0.0, -5.0, f64::NAN, f64::INFINITY, 1e300] {
-            let latency = Latency { stt_ms: Some(ms), voice_to_voice_ms: Some(ms), ..turn() };
+            let latency = Latency {
+                stt_ms: Some(ms),
+                voice_to_voice_ms: Some(ms),
+                ..turn()
+            };
             let text = Waterfall::new(1, latency).to_string();
             assert!(text.lines().all(|line| line.len() < 400), "{text}");
         }

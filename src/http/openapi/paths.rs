@@ -87,7 +87,11 @@ impl Operation {
     }
 
     fn json(self, status: &str, what: &str, schema: &str) -> Self {
-        self.answers(status, what, json!({ "application/json": { "schema": reference(schema) } }))
+        self.answers(
+            status,
+            what,
+            json!({ "application/json": { "schema": reference(schema) } }),
+        )
     }
 
     fn at(self, paths: &mut Map<String, Value>, method: &str, path: &str) {
@@ -113,11 +117,19 @@ fn status(paths: &mut Map<String, Value>) {
         .json("503", "They cannot; the checks say why", "Readiness")
         .at(paths, "get", "/readyz");
     Operation::new("metrics", "status", "Metrics in the Prometheus text format")
-        .answers("200", "Metrics", json!({ "text/plain": { "schema": { "type": "string" } } }))
+        .answers(
+            "200",
+            "Metrics",
+            json!({ "text/plain": { "schema": { "type": "string" } } }),
+        )
         .at(paths, "get", "/metrics");
     Operation::new("description", "status", "This document")
         .open()
-        .answers("200", "OpenAPI 3.1", json!({ "application/json": { "schema": {} } }))
+        .answers(
+            "200",
+            "OpenAPI 3.1",
+            json!({ "application/json": { "schema": {} } }),
+        )
         .at(paths, "get", "/openapi.json");
 }
 
@@ -136,65 +148,117 @@ fn calls(paths: &mut Map<String, Value>) {
             "The call is stored before the answer. The same Idempotency-Key with the same body \
              returns the same call; with another body it is refused.",
         )
-        .header("Idempotency-Key", "Makes a repeated request harmless, for instance a UUID", key)
+        .header(
+            "Idempotency-Key",
+            "Makes a repeated request harmless, for instance a UUID",
+            key,
+        )
         .set("requestBody", body)
-        .json("202", "The call was taken on; Location names it", "CallCreated")
+        .json(
+            "202",
+            "The call was taken on; Location names it",
+            "CallCreated",
+        )
         .at(paths, "post", "/v1/calls");
-    Operation::new("listCalls", "calls", "Calls, the newest first, without their turns")
-        .paged()
-        .query("state", "Only calls in this state", json!({ "enum": STATES }))
-        .query("direction", "Only this way", json!({ "enum": ["inbound", "outbound"] }))
-        .json("200", "A page of calls", "CallPage")
-        .at(paths, "get", "/v1/calls");
-    Operation::new("getCall", "calls", "One call with its turns and their latency")
-        .id("The call")
-        .json("200", "The call", "Call")
-        .at(paths, "get", "/v1/calls/{id}");
+    Operation::new(
+        "listCalls",
+        "calls",
+        "Calls, the newest first, without their turns",
+    )
+    .paged()
+    .query(
+        "state",
+        "Only calls in this state",
+        json!({ "enum": STATES }),
+    )
+    .query(
+        "direction",
+        "Only this way",
+        json!({ "enum": ["inbound", "outbound"] }),
+    )
+    .json("200", "A page of calls", "CallPage")
+    .at(paths, "get", "/v1/calls");
+    Operation::new(
+        "getCall",
+        "calls",
+        "One call with its turns and their latency",
+    )
+    .id("The call")
+    .json("200", "The call", "Call")
+    .at(paths, "get", "/v1/calls/{id}");
     Operation::new("hangUp", "calls", "End a call")
         .id("The call")
-        .json("202", "It is being ended; `call.ended` tells when it has", "Reference")
+        .json(
+            "202",
+            "It is being ended; `call.ended` tells when it has",
+            "Reference",
+        )
         .at(paths, "delete", "/v1/calls/{id}");
 }
 
 fn about_a_call(paths: &mut Map<String, Value>) {
-    Operation::new("getTranscript", "calls", "What was said, as JSON or, by Accept, as text")
-        .id("The call")
-        .answers(
-            "200",
-            "The transcript so far",
-            json!({
-                "application/json": { "schema": reference("Transcript") },
-                "text/plain": { "schema": { "type": "string" } },
-            }),
-        )
-        .at(paths, "get", "/v1/calls/{id}/transcript");
+    Operation::new(
+        "getTranscript",
+        "calls",
+        "What was said, as JSON or, by Accept, as text",
+    )
+    .id("The call")
+    .answers(
+        "200",
+        "The transcript so far",
+        json!({
+            "application/json": { "schema": reference("Transcript") },
+            "text/plain": { "schema": { "type": "string" } },
+        }),
+    )
+    .at(paths, "get", "/v1/calls/{id}/transcript");
     let wav = json!({ "audio/wav": { "schema": { "type": "string", "format": "binary" } } });
-    Operation::new("getRecording", "calls", "The recording: the caller left, the agent right")
-        .id("The call")
-        .header("Range", "One byte range", json!({ "type": "string" }))
-        .answers("200", "The recording", wav.clone())
-        .answers("206", "The part that was asked for", wav)
-        .at(paths, "get", "/v1/calls/{id}/recording.wav");
+    Operation::new(
+        "getRecording",
+        "calls",
+        "The recording: the caller left, the agent right",
+    )
+    .id("The call")
+    .header("Range", "One byte range", json!({ "type": "string" }))
+    .answers("200", "The recording", wav.clone())
+    .answers("206", "The part that was asked for", wav)
+    .at(paths, "get", "/v1/calls/{id}/recording.wav");
     let last = json!({ "type": "integer", "minimum": 0 });
     let sse = json!({ "text/event-stream": { "schema": reference("Event") } });
     let kinds = json!({ "type": "string", "examples": ["call.answered,call.ended"] });
     let resume = "Go on after this event; what is not kept any more is a `stream.gap`";
-    Operation::new("streamCallEvents", "events", "A call's events, from its first to its last")
-        .id("The call")
-        .query("types", "Only these kinds, separated by commas", kinds.clone())
-        .header("Last-Event-ID", resume, last.clone())
-        .answers("200", "Server-sent events", sse.clone())
-        .answers("204", "The call has ended, and everything was seen", Value::Null)
-        .at(paths, "get", "/v1/calls/{id}/events");
-    Operation::new("streamEvents", "events", "Everything that happens from now on")
-        .describe(
-            "A comment every 15 s shows that the stream lives. A reader that falls behind gets \
+    Operation::new(
+        "streamCallEvents",
+        "events",
+        "A call's events, from its first to its last",
+    )
+    .id("The call")
+    .query(
+        "types",
+        "Only these kinds, separated by commas",
+        kinds.clone(),
+    )
+    .header("Last-Event-ID", resume, last.clone())
+    .answers("200", "Server-sent events", sse.clone())
+    .answers(
+        "204",
+        "The call has ended, and everything was seen",
+        Value::Null,
+    )
+    .at(paths, "get", "/v1/calls/{id}/events");
+    Operation::new(
+        "streamEvents",
+        "events",
+        "Everything that happens from now on",
+    )
+    .describe(
+        "A comment every 15 s shows that the stream lives. A reader that falls behind gets \
              `stream.overrun` and is dropped; it resumes with Last-Event-ID.",
-        )
-        .query("types", "Only these kinds, separated by commas", kinds)
-        .header("Last-Event-ID", resume, last)
-        .answers("200", "Server-sent events", sse)
-        .at(paths, "get", "/v1/events");
+    )
+    .query("types", "Only these kinds, separated by commas", kinds)
+    .header("Last-Event-ID", resume, last)
+    .answers("200", "Server-sent events", sse)
+    .at(paths, "get", "/v1/events");
 }
 
 fn lists(paths: &mut Map<String, Value>) {
@@ -207,18 +271,30 @@ fn lists(paths: &mut Map<String, Value>) {
     Operation::new("listFlows", "switch", "Flows")
         .json("200", "The flows", "Flows")
         .at(paths, "get", "/v1/flows");
-    Operation::new("listAppointments", "results", "Appointments that were booked")
-        .paged()
-        .json("200", "A page of appointments", "AppointmentPage")
-        .at(paths, "get", "/v1/appointments");
+    Operation::new(
+        "listAppointments",
+        "results",
+        "Appointments that were booked",
+    )
+    .paged()
+    .json("200", "A page of appointments", "AppointmentPage")
+    .at(paths, "get", "/v1/appointments");
     let states = json!({ "enum": ["pending", "delivering", "delivered", "dead"] });
-    Operation::new("listOutbox", "results", "Deliveries to the CRM, the oldest first")
-        .paged()
-        .query("state", "Only in this state; `dead` was given up", states)
-        .json("200", "A page of deliveries", "DeliveryPage")
-        .at(paths, "get", "/v1/outbox");
-    Operation::new("retryDelivery", "results", "Try a delivery again that was given up")
-        .id("The delivery")
-        .json("202", "It is due now", "Reference")
-        .at(paths, "post", "/v1/outbox/{id}/retry");
+    Operation::new(
+        "listOutbox",
+        "results",
+        "Deliveries to the CRM, the oldest first",
+    )
+    .paged()
+    .query("state", "Only in this state; `dead` was given up", states)
+    .json("200", "A page of deliveries", "DeliveryPage")
+    .at(paths, "get", "/v1/outbox");
+    Operation::new(
+        "retryDelivery",
+        "results",
+        "Try a delivery again that was given up",
+    )
+    .id("The delivery")
+    .json("202", "It is due now", "Reference")
+    .at(paths, "post", "/v1/outbox/{id}/retry");
 }

@@ -33,7 +33,10 @@ fn maybe_time(what: &str) -> Value {
 
 /// An object of which every property is always there.
 fn object(properties: Value) -> Value {
-    let names: Vec<&String> = properties.as_object().map(|map| map.keys().collect()).unwrap_or_default();
+    let names: Vec<&String> = properties
+        .as_object()
+        .map(|map| map.keys().collect())
+        .unwrap_or_default();
     json!({ "type": "object", "required": names, "properties": properties })
 }
 
@@ -166,11 +169,13 @@ fn turns() -> Value {
 }
 
 fn switch() -> Value {
-    let named = |what: &str| json!({
-        "type": "object",
-        "required": ["name"],
-        "properties": { "name": text(what) },
-    });
+    let named = |what: &str| {
+        json!({
+            "type": "object",
+            "required": ["name"],
+            "properties": { "name": text(what) },
+        })
+    };
     json!({
         "Trunk": {
             "type": "object",
