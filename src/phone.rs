@@ -5,8 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use offhook_sip::Uri;
-use offhook_sip::user_agent::{Access, Advertise, Settings, Timers, Transport};
+use offhook_sip::uri::Uri;
+use offhook_sip::{Access, Advertise, Settings, Timers, Transport};
 use rand::Rng;
 
 use crate::call::{Line, Sip};
@@ -68,13 +68,16 @@ impl Destination {
             format!("sip:{text}")
         };
         let parsed = Uri::parse(&uri).map_err(|_| bad())?;
-        let host = parsed.host_text().ok_or_else(bad)?;
-        let transport = match parsed.param("transport") {
+        let host = parsed.host.to_string();
+        if !parsed.is_sip() || host.is_empty() {
+            return Err(bad());
+        }
+        let transport = match parsed.transport() {
             Some(name) if name.eq_ignore_ascii_case("tcp") => Transport::Tcp,
             _ => Transport::Udp,
         };
         let resolver = Resolver::from_system();
-        let targets = resolver.resolve(host, parsed.port(), transport).await?;
+        let targets = resolver.resolve(&host, parsed.port, transport).await?;
         Ok(Self { uri: uri.clone(), targets, transport })
     }
 

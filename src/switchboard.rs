@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use offhook_sip::user_agent::{Register, RegistrationHandle, Source, Transport};
+use offhook_sip::{Register, RegistrationHandle, Source, Transport};
 use tokio::sync::mpsc;
 
 use crate::call::{self, Services};
@@ -95,10 +95,8 @@ impl Switchboard {
             }
         };
         // A user may bind contacts to its own address only (§10.3 step 4).
-        let own = message.to().ok().and_then(|to| {
-            to.uri().ok().map(|uri| uri.user() == Some(user.as_str()))
-        });
-        if own != Some(true) {
+        let own = message.to().is_ok_and(|to| to.uri.user_text() == user.as_str());
+        if !own {
             let _ = sip.respond(request, 403, Vec::new()).await;
             return;
         }
@@ -108,8 +106,9 @@ impl Switchboard {
             .filter_map(Result::ok)
             .take(16)
             .map(|contact| {
-                let expires = contact.param("expires").and_then(|value| value.parse().ok());
-                (contact.uri_text().to_owned(), expires.unwrap_or(default_s))
+                let expires_s = contact.expires().unwrap_or(default_s);
+                let uri = contact.address().map_or("*", |address| address.uri.as_str());
+                (uri.to_owned(), expires_s)
             })
             .collect();
         let call_id = message.call_id().unwrap_or_default().to_owned();

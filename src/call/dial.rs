@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use offhook_media::Codec;
-use offhook_sip::digest::Credentials;
-use offhook_sip::user_agent::{CallHandle, Flow, Invite, Transport};
+use offhook_sip::Credentials;
+use offhook_sip::{CallHandle, Flow, Invite, Transport};
 use tokio::sync::mpsc;
 
 use super::line::{Half, Leg, Line, LineError};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use offhook_media::{Codec, Negotiated};
-use offhook_sip::user_agent::{Incoming, Source};
+use offhook_sip::{Incoming, Source};
 use serde_json::json;
 use tokio::sync::OwnedSemaphorePermit;
 use uuid::Uuid;
@@ -73,9 +73,8 @@ fn admit(services: &Services, invite: &Incoming) -> Result<Admitted, Refusal> {
 
 /// The called number or name: the Request-URI's, which proxies rewrite, not the To's.
 fn called_party(invite: &Incoming) -> String {
-    let parsed = offhook_sip::Uri::parse(&invite.request_uri).ok();
-    let user = parsed.as_ref().and_then(|uri| uri.user()).unwrap_or_default();
-    user.to_owned()
+    let parsed = offhook_sip::uri::Uri::parse(&invite.request_uri);
+    parsed.map(|uri| uri.user_text().into_owned()).unwrap_or_default()
 }
 
 /// The codecs that the trunk's configuration allows.
@@ -235,7 +234,7 @@ fn caller_variables(invite: &Incoming) -> Vec<(String, serde_json::Value)> {
         ("caller_phone".to_owned(), json!(party(&invite.from.user, &invite.from.uri))),
         ("called".to_owned(), json!(called_party(invite))),
     ];
-    let display = invite.from.display.as_deref().unwrap_or_default().trim();
+    let display = invite.from.display.trim();
     if !display.is_empty() {
         variables.push(("caller_display".to_owned(), json!(display)));
     }

@@ -10,7 +10,7 @@ use offhook_media::sdp;
 use offhook_media::{
     Codec, LocalMedia, MediaSession, Negotiated, Refusal, SessionConfig, SessionDescription,
 };
-use offhook_sip::user_agent::{Advertise, Flow};
+use offhook_sip::{Advertise, Flow};
 use rand::Rng;
 use tokio::sync::mpsc;
 

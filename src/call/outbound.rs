@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use offhook_media::Codec;
-use offhook_sip::digest::Credentials;
-use offhook_sip::user_agent::Transport;
+use offhook_sip::Credentials;
+use offhook_sip::Transport;
 use serde_json::{Value, json};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
@@ -134,7 +134,7 @@ async fn dialling(services: &Services, dialled: &Dialled) -> Result<Dialling, St
 #[must_use]
 pub(crate) fn credentials(trunk: &config::TrunkConfig) -> Option<Credentials> {
     let (user, password) = (trunk.username.as_ref()?, trunk.password.as_ref()?);
-    Some(Credentials::new(user, password.expose()))
+    Some(Credentials { username: user.clone(), password: password.expose().to_owned() })
 }
 
 /// Splits `host:port`, with IPv6 in brackets.

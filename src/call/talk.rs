@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use offhook_media::{Negotiated, Stats};
-use offhook_sip::user_agent::CallHandle;
+use offhook_sip::CallHandle;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use offhook_sip::user_agent::{CallHandle, EndCause};
+use offhook_sip::{CallHandle, EndCause};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
@@ -231,7 +231,7 @@ impl Running {
 fn end_reason(cause: EndCause) -> EndReason {
     match cause {
         EndCause::RemoteBye { .. } => EndReason::Remote,
-        EndCause::Cancelled => EndReason::Cancelled,
+        EndCause::Cancelled { .. } => EndReason::Cancelled,
         EndCause::LocalBye => EndReason::Agent,
         EndCause::NoAck => EndReason::Lost("the answer was never acknowledged".to_owned()),
         EndCause::Timeout => EndReason::Lost("the other side does not answer any more".to_owned()),

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use offhook_media::{Codec, UtteranceId};
-use offhook_sip::digest::Credentials;
-use offhook_sip::user_agent::EndCause;
+use offhook_sip::Credentials;
+use offhook_sip::EndCause;
 use serde_json::json;
 
 use super::wav;
@@ -96,7 +96,8 @@ async fn place(
         transport: destination.transport,
         route: Vec::new(),
         credentials: args.user.as_deref().map(|user| {
-            Credentials::new(user, args.password.as_deref().unwrap_or_default())
+            let password = args.password.clone().unwrap_or_default();
+            Credentials { username: user.to_owned(), password }
         }),
         codecs,
         headers: Vec::new(),

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
-use offhook_sip::user_agent::{Access, Advertise, Settings, Timers, TrunkPeer, UserSecret};
+use offhook_sip::{Access, Advertise, Settings, Timers, TrunkPeer, UserSecret};
 use rand::Rng;
 use tokio_util::sync::CancellationToken;
 

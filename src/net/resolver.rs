@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use hickory_resolver::TokioResolver;
-use offhook_sip::user_agent::Transport;
+use offhook_sip::Transport;
 
 /// Addresses tried for one host; a zone cannot make the list longer.
 const TARGETS_MAX: usize = 16;

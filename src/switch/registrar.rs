@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use offhook_sip::user_agent::Flow;
+use offhook_sip::Flow;
 
 /// Contacts that one user may hold: several phones, not a flood.
 const CONTACTS_MAX: usize = 10;
@@ -135,7 +135,7 @@ fn remaining_s(binding: &Binding, now: Instant) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use offhook_sip::user_agent::Transport;
+    use offhook_sip::Transport;
 
     const PHONE: &str = "sip:alice@192.0.2.9:5062";
 

@@ -176,10 +176,13 @@ impl Target {
         let bad = || DialError::BadTarget(text.chars().take(80).collect());
         let text = text.trim();
         if text.get(..4).is_some_and(|scheme| scheme.eq_ignore_ascii_case("sip:")) {
-            let parsed = offhook_sip::Uri::parse(text).map_err(|_| bad())?;
-            let host = parsed.host_text().ok_or_else(bad)?.to_owned();
-            let user = parsed.user().map(str::to_owned);
-            return Ok(Self::Uri { user, host, port: parsed.port() });
+            let parsed = offhook_sip::uri::Uri::parse(text).map_err(|_| bad())?;
+            let host = parsed.host.to_string();
+            if host.is_empty() {
+                return Err(bad());
+            }
+            let user = parsed.user.map(str::to_owned);
+            return Ok(Self::Uri { user, host, port: parsed.port });
         }
         let number = text.strip_prefix("tel:").unwrap_or(text);
         // "+1 (202) 555-0123" is how people write it.

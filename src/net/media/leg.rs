@@ -113,7 +113,7 @@ impl Leg {
                     }
                     continue;
                 }
-                Event::Dtmf { digit, .. } => LegEvent::Dtmf { digit },
+                Event::Dtmf { digit, .. } => LegEvent::Dtmf { digit: digit.into() },
                 Event::PlayoutStarted { utterance, at } => {
                     LegEvent::PlayoutStarted { utterance, at }
                 }

@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use offhook_sip::user_agent::{CallHandle, Event, RequestEvent, UserAgent};
+use offhook_sip::message::OwnedMessage;
+use offhook_sip::{CallHandle, Event, Flow, RequestHandle, Source, UserAgent};
 use tokio::sync::mpsc;
 
 use super::sockets::{Inbound, Sockets};
@@ -10,7 +11,17 @@ use super::{Command, IncomingCall, News, PlacedCall, SIGNAL_QUEUE, Signal, SipEr
 use crate::clock;
 
 /// A request of an admitted phone that the switch answers.
-pub type Request = RequestEvent;
+#[derive(Debug)]
+pub struct Request {
+    /// What the answer names.
+    pub handle: RequestHandle,
+    /// Whose it is.
+    pub source: Source,
+    /// Where it came from.
+    pub flow: Flow,
+    /// The request itself.
+    pub message: OwnedMessage,
+}
 
 /// Messages handled before timers and commands are looked at again.
 const BATCH: usize = 64;
@@ -90,7 +101,9 @@ impl Endpoint {
             Command::HangUp(call, reason) => self.agent.hang_up(now, call, reason.as_deref()),
             Command::AnswerReoffer(call, answer) => self.agent.answer_reoffer(now, call, answer),
             Command::Register(register, reply) => {
-                let _ = reply.send(self.agent.register(now, *register));
+                let registered = self.agent.register(now, *register);
+                let refused = |error: offhook_sip::Error| SipError::Refused(error.to_string());
+                let _ = reply.send(registered.map_err(refused));
             }
             Command::Unregister(registration) => self.agent.unregister(now, registration),
             Command::Respond(request, status, headers) => {
@@ -128,7 +141,7 @@ impl Endpoint {
             Event::Confirmed { call, body } => self.signal(call, Signal::Confirmed { body }),
             Event::Reoffer { call, offer } => self.signal(call, Signal::Reoffer { offer }),
             Event::Info { call, content_type, body } => {
-                self.signal(call, Signal::Info { content_type, body });
+                self.signal(call, Signal::Info { content_type: Some(content_type), body });
             }
             Event::Ended { call, cause } => {
                 self.signal(call, Signal::Ended { cause });
@@ -141,16 +154,24 @@ impl Endpoint {
                 let news = News::RegistrationFailed { registration, status, reason, retry_in };
                 self.publish(news);
             }
-            Event::Pong { ping, status } => self.publish(News::Pong { ping, status }),
-            Event::Request(request) => self.publish(News::Request(Box::new(request))),
+            Event::Pong { ping, result } => {
+                self.publish(News::Pong { ping, status: result.ok() });
+            }
+            Event::Request { handle, source, flow, message, .. } => {
+                self.publish(News::Request(Box::new(Request { handle, source, flow, message })));
+            }
+            Event::AuthenticationFailed { username, flow } => {
+                tracing::warn!(%username, remote = %flow.remote, "wrong SIP credentials: 403");
+            }
+            Event::Overloaded => tracing::warn!("a call was refused with 503: a bound is reached"),
             _ => {}
         }
     }
 
-    fn incoming(&mut self, call: CallHandle, invite: offhook_sip::user_agent::Incoming) {
+    fn incoming(&mut self, call: CallHandle, invite: Box<offhook_sip::Incoming>) {
         let (signals, queue) = mpsc::channel(SIGNAL_QUEUE);
         self.calls.insert(call, signals);
-        let incoming = Box::new(IncomingCall { call, invite, signals: queue });
+        let incoming = Box::new(IncomingCall { call, invite: *invite, signals: queue });
         if self.news.try_send(News::Incoming(incoming)).is_err() {
             tracing::warn!("the switchboard does not keep up: a call is refused with 503");
             self.calls.remove(&call);

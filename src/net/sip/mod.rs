@@ -9,7 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use offhook_sip::user_agent::{
+use offhook_sip::{
     CallHandle, EndCause, Flow, Incoming, Invite, PingHandle, Register, RegistrationHandle,
     Settings, Transport, UserAgent,
 };
@@ -127,10 +127,10 @@ pub(crate) enum Command {
     Reject(CallHandle, u16, Vec<(String, String)>),
     HangUp(CallHandle, Option<String>),
     AnswerReoffer(CallHandle, Result<Option<Vec<u8>>, u16>),
-    Register(Box<Register>, oneshot::Sender<RegistrationHandle>),
+    Register(Box<Register>, oneshot::Sender<Result<RegistrationHandle, SipError>>),
     Unregister(RegistrationHandle),
     Respond(Box<Request>, u16, Vec<(String, String)>),
-    Stats(oneshot::Sender<offhook_sip::user_agent::Stats>),
+    Stats(oneshot::Sender<offhook_sip::Stats>),
 }
 
 /// A call that was placed: its handle and mailbox.
@@ -287,7 +287,7 @@ impl Sip {
     pub async fn register(&self, register: Register) -> Result<RegistrationHandle, SipError> {
         let (reply, answer) = oneshot::channel();
         self.send(Command::Register(Box::new(register), reply)).await?;
-        answer.await.map_err(|_| SipError::Gone)
+        answer.await.map_err(|_| SipError::Gone)?
     }
 
     /// Gives a binding up.
@@ -315,7 +315,7 @@ impl Sip {
     ///
     /// # Errors
     /// When the SIP task has ended.
-    pub async fn stats(&self) -> Result<offhook_sip::user_agent::Stats, SipError> {
+    pub async fn stats(&self) -> Result<offhook_sip::Stats, SipError> {
         let (reply, answer) = oneshot::channel();
         self.send(Command::Stats(reply)).await?;
         answer.await.map_err(|_| SipError::Gone)

@@ -4,8 +4,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use offhook_sip::stream::StreamFramer;
-use offhook_sip::user_agent::{Flow, Transport};
+use offhook_sip::stream::{Frame, Framer};
+use offhook_sip::{Flow, Transport};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
@@ -93,7 +93,7 @@ async fn serve(
     tell: &mpsc::Sender<Inbound>,
 ) {
     let (mut reader, mut writer) = stream.into_split();
-    let mut framer = StreamFramer::new();
+    let mut framer = Framer::default();
     let mut buffer = vec![0_u8; READ_BYTES];
     loop {
         tokio::select! {
@@ -119,34 +119,28 @@ async fn serve(
 
 /// Frames what came and hands whole messages on; false ends the connection.
 async fn deliver(
-    framer: &mut StreamFramer,
+    framer: &mut Framer,
     bytes: &[u8],
     flow: Flow,
     tell: &mpsc::Sender<Inbound>,
     writer: &mut tokio::net::tcp::OwnedWriteHalf,
 ) -> bool {
-    if let Err(error) = framer.push(bytes) {
-        tracing::debug!(%error, remote = %flow.remote, "a SIP connection was closed");
-        return false;
-    }
+    framer.push(bytes);
     loop {
-        match framer.next_message() {
-            Ok(Some(message)) => {
-                if tell.send(Inbound::Message(flow, message)).await.is_err() {
-                    return false;
-                }
+        let going_on = match framer.next_frame() {
+            Ok(Some(Frame::Message(message))) => {
+                tell.send(Inbound::Message(flow, message)).await.is_ok()
             }
-            Ok(None) => break,
+            Ok(Some(Frame::Ping)) => writer.write_all(b"\r\n").await.is_ok(),
+            Ok(Some(Frame::Pong)) => true,
+            Ok(None) => return true,
             Err(error) => {
                 tracing::debug!(%error, remote = %flow.remote, "a SIP connection was closed");
-                return false;
+                false
             }
-        }
-    }
-    for _ in 0..framer.take_pongs() {
-        if writer.write_all(b"\r\n").await.is_err() {
+        };
+        if !going_on {
             return false;
         }
     }
-    true
 }
