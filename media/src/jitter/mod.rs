@@ -25,6 +25,8 @@ use delay::DelayEstimator;
 
 /// Sound that waits at most, in milliseconds; the oldest gives way.
 const MAX_LEVEL_MS: usize = 256;
+/// What was played stays for so much longer, for listeners that are late.
+const UNHEARD_MS: usize = 64;
 /// A gap of packets is filled with so much made-up sound at most.
 const MAX_FILL_MS: usize = 120;
 /// Listeners are told of a standstill after so long: shorter ones are the network's, and what
@@ -122,7 +124,7 @@ impl JitterBuffer {
     /// clock rate; `start` is the moment from which it measures time.
     #[must_use]
     pub fn new(start: Instant, rate_hz: u32) -> Self {
-        let capacity = MAX_LEVEL_MS * rate_hz as usize / 1000 * 2;
+        let capacity = (MAX_LEVEL_MS + UNHEARD_MS) * (rate_hz as usize / 1000);
         Self {
             rate_hz,
             timeline: Timeline::new(rate_hz, capacity),

@@ -35,7 +35,7 @@ pub(crate) struct Timeline {
 impl Timeline {
     pub(crate) fn new(rate_hz: u32, capacity: usize) -> Self {
         Self {
-            samples: vec![0; capacity.next_power_of_two()].into_boxed_slice(),
+            samples: vec![0; capacity.max(1)].into_boxed_slice(),
             written: 0,
             played: 0,
             spans: VecDeque::with_capacity(MAX_SPANS),
@@ -150,6 +150,6 @@ impl Timeline {
     }
 
     fn index(&self, position: u64) -> usize {
-        (position as usize) & (self.samples.len() - 1)
+        (position % self.samples.len() as u64) as usize
     }
 }
