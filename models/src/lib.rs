@@ -1,9 +1,12 @@
 //! On-box models for Offhook.
 
 pub mod manifest;
+pub mod mel;
 pub mod onnx;
+pub mod resample;
 pub mod runtime;
 pub mod voice;
+pub mod whisper;
 pub mod workers;
 
 pub use runtime::{Graph, ModelError, Runtime, Weights};

@@ -137,16 +137,35 @@ impl GraphBuilder {
         inputs: &[&str],
         attributes: &[(&str, Attribute)],
     ) -> String {
-        let output = self.fresh(op);
+        self.contrib_n(op, inputs, attributes, &[])
+    }
+
+    /// Adds an operator of ONNX Runtime's own set whose outputs after the first are named by
+    /// the caller, empty for one that is left out; returns the first.
+    pub fn contrib_n(
+        &mut self,
+        op: &str,
+        inputs: &[&str],
+        attributes: &[(&str, Attribute)],
+        further: &[String],
+    ) -> String {
+        let first = self.fresh(op);
+        let outputs = std::iter::once(first.clone())
+            .chain(further.iter().cloned())
+            .collect();
         self.contrib = true;
-        self.push(
-            op,
-            "com.microsoft",
-            inputs,
-            vec![output.clone()],
-            attributes,
-        );
-        output
+        self.push(op, "com.microsoft", inputs, outputs, attributes);
+        first
+    }
+
+    /// Returns a name that no other value of the graph has.
+    pub fn name(&mut self, stem: &str) -> String {
+        self.fresh(stem)
+    }
+
+    /// Declares an output that a node already writes under its name.
+    pub fn declare_output(&mut self, name: &str, data_type: DataType, dims: &[&str]) {
+        self.graph.output.push(value_info(name, data_type, dims));
     }
 
     /// Ends the graph.
