@@ -176,6 +176,7 @@ fn word_or_letters(part: &str) -> String {
     let vowel = part.to_lowercase().contains(['a', 'e', 'i', 'o', 'u', 'y']);
     match part.chars().count() {
         1 => part.chars().map(letter).collect(),
+        2 if SAID_AS_WORD_TLDS.contains(&part) => part.to_owned(),
         2 => spelled_tight(part),
         _ if vowel => part.to_lowercase(),
         _ => spelled_tight(part),

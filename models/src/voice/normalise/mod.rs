@@ -19,6 +19,7 @@ mod words;
 
 pub use internet::spelled;
 pub use numbers::{cardinal, digits, ordinal};
+pub(super) use words::is_abbreviation;
 
 /// What a rule made of the beginning of the text it saw.
 pub(super) struct Spoken {

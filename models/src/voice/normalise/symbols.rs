@@ -63,7 +63,8 @@ fn is_combining(c: char) -> bool {
 fn dash(place: &Place<'_>, after: &str, c: char) -> Spoken {
     let between_words = place.previous().is_some_and(char::is_alphanumeric)
         && after.starts_with(char::is_alphanumeric);
-    let number_follows = digits_len(after.trim_start()) > 0;
+    let next = after.trim_start().trim_start_matches(['$', '\u{20ac}', '\u{00a3}']);
+    let number_follows = digits_len(next) > 0;
     let text = if place.after_number && number_follows {
         " to "
     } else if between_words && c == '-' {

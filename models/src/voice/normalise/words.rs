@@ -72,6 +72,11 @@ pub(super) fn abbreviation(place: &Place<'_>, text: &str) -> Option<Spoken> {
     Spoken::words(if ends { format!("{said}.") } else { said.to_owned() }, length + 1)
 }
 
+/// Tells whether a full stop behind `word` marks an abbreviation.
+pub(in crate::voice) fn is_abbreviation(word: &str) -> bool {
+    matches!(word, "Dr" | "St") || ABBREVIATIONS.iter().any(|(short, _)| *short == word)
+}
+
 fn with_slash(text: &str) -> Option<Spoken> {
     let forms = [("w/o", "without"), ("w/", "with"), ("c/o", "care of"), ("N/A", "not available")];
     forms.iter().find_map(|(short, long)| {
