@@ -261,7 +261,7 @@ mod tests {
 
     #[test]
     fn marks_without_words_are_no_clause() {
-        assert_eq!(whole("... !!! - Yes."), ["Yes."]);
+        assert_eq!(whole("... !!! Yes."), ["Yes."]);
         assert_eq!(whole("  \n "), [""; 0]);
     }
 

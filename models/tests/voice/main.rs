@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use offhook_models::Runtime;
+use offhook_models::manifest::default_dir;
 use offhook_models::voice::phonemes::PhonemeError;
+use offhook_models::whisper::{Options, Size, Whisper};
 use offhook_models::voice::{
     PhraseCache, Phonemizer, PhonemizerOptions, Step, Voice, VoiceOptions,
 };
@@ -17,11 +19,11 @@ fn phonemizer() -> Phonemizer {
         timeout: Duration::from_secs(20),
         ..PhonemizerOptions::default()
     };
-    Phonemizer::start(&options.with_models(&support::models_dir())).unwrap()
+    Phonemizer::start(&options.with_models(&default_dir())).unwrap()
 }
 
 fn voice() -> Voice {
-    let dir = support::models_dir();
+    let dir = default_dir();
     let runtime = Runtime::load(&dir).unwrap();
     let options = VoiceOptions {
         deterministic: true,
@@ -165,4 +167,54 @@ fn a_phrase_is_kept_and_found() {
     let samples: Arc<[i16]> = voice.say("Hello there.").unwrap().into();
     cache.insert(&key, Arc::clone(&samples));
     assert_eq!(cache.find(&key), Some(samples));
+}
+
+fn words(text: &str) -> Vec<String> {
+    let bare = text.to_lowercase().replace(['-', '.'], " ");
+    let word = |word: &str| word.chars().filter(|c| c.is_alphanumeric()).collect::<String>();
+    bare.split_whitespace().map(word).filter(|word| !word.is_empty()).collect()
+}
+
+#[test]
+fn what_is_spoken_is_understood() {
+    let dir = default_dir();
+    let voice = voice();
+    let whisper = Whisper::load(&Runtime::load(&dir).unwrap(), &dir, Size::TinyEn).unwrap();
+    let mut wrong = 0;
+    let mut all = 0;
+    for (text, expected) in [
+        (
+            "Thanks for calling, how can I help you today?",
+            "thanks for calling how can i help you today",
+        ),
+        ("What is the best number to reach you?", "what is the best number to reach you"),
+        (
+            "I have you down for Tuesday in the afternoon.",
+            "i have you down for tuesday in the afternoon",
+        ),
+        (
+            "Could you please spell your last name for me?",
+            "could you please spell your last name for me",
+        ),
+        (
+            "Great, someone from our team will call you back tomorrow morning.",
+            "great someone from our team will call you back tomorrow morning",
+        ),
+    ] {
+        let mut samples = vec![0; 2_000];
+        samples.extend(voice.say(text).unwrap());
+        samples.extend(vec![0; 4_000]);
+        let mut transcription = whisper.begin_8k(&samples, &Options::default());
+        let transcript = loop {
+            if let offhook_models::whisper::Step::Done(transcript) = transcription.step().unwrap() {
+                break transcript;
+            }
+        };
+        let heard = words(&transcript.text);
+        let missed = words(expected).iter().filter(|word| !heard.contains(word)).count();
+        println!("{text:?} was heard as {:?}", transcript.text);
+        wrong += missed;
+        all += words(expected).len();
+    }
+    assert!(wrong * 20 <= all, "{wrong} of {all} words were not heard");
 }

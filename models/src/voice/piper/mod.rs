@@ -75,13 +75,30 @@ struct Inner {
     name: String,
     config: Config,
     phonemizer: Phonemizer,
+    graphs: Graphs,
+    /// Noise of the sound, length, noise of the durations.
+    scales: [f32; 3],
+    gain: f32,
+}
+
+/// The parts of the voice's graph, loaded.
+struct Graphs {
     encoder: Graph,
     flow: Graph,
     decoder: Graph,
     names: Names,
-    /// Noise of the sound, length, noise of the durations.
-    scales: [f32; 3],
-    gain: f32,
+}
+
+impl Graphs {
+    fn load(runtime: &Runtime, model: &Model) -> Result<Self, VoiceError> {
+        let parts = cut::cut(model)?;
+        Ok(Self {
+            encoder: load_part(runtime, parts.encoder)?,
+            flow: load_part(runtime, parts.flow)?,
+            decoder: load_part(runtime, parts.decoder)?,
+            names: parts.names,
+        })
+    }
 }
 
 impl std::fmt::Debug for Voice {
@@ -116,7 +133,7 @@ impl Voice {
         };
         let model = Model::parse(&read_file(&path)?)
             .map_err(|error| ModelError::malformed(path.to_string_lossy(), error))?;
-        let parts = cut::cut(&model)?;
+        let graphs = Graphs::load(runtime, &model)?;
         drop(model);
         let scales = scales(&config, &options);
         let rate_hz = options.sample_rate_hz.unwrap_or(TELEPHONE_HZ);
@@ -124,10 +141,7 @@ impl Voice {
         let mut inner = Inner {
             name: name.to_owned(),
             phonemizer,
-            encoder: load_part(runtime, parts.encoder)?,
-            flow: load_part(runtime, parts.flow)?,
-            decoder: load_part(runtime, parts.decoder)?,
-            names: parts.names,
+            graphs,
             scales,
             gain: 1.0,
             config,
@@ -206,8 +220,8 @@ impl Inner {
         let phonemes = self.phonemes(CALIBRATION)?;
         let ids = self.config.phoneme_ids(&phonemes);
         let [_, length, _] = self.scales;
-        let frames = self.encode(&ids, [0.0, length, 0.0])?;
-        let samples = frames.decode_all(self)?;
+        let frames = self.graphs.encode(&ids, [0.0, length, 0.0])?;
+        let samples = frames.decode_all(&self.graphs)?;
         let rms = active_rms(&samples);
         Ok(if rms > 0.0 { (TARGET_RMS / rms).clamp(0.1, 10.0) } else { 1.0 })
     }
@@ -237,4 +251,51 @@ fn load_part(runtime: &Runtime, mut part: Model) -> Result<Graph, VoiceError> {
         weights.insert(tensor.name, Tensor::from_array((tensor.dims, values))?.into_dyn());
     }
     Ok(runtime.graph(&part.to_bytes(), &weights)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest::default_dir;
+
+    const NAME: &str = "en_US-joe-medium";
+
+    /// The phoneme ids of "Thanks for calling, how can I help you today?".
+    const PHONEMES: &str = "θˈæŋks fɔːɹ kˈɔːlɪŋ, hˌaʊ kæn aɪ hˈɛlp juː tədˈeɪ?";
+
+    #[test]
+    fn streamed_chunks_equal_the_whole() {
+        let dir = default_dir();
+        let runtime = Runtime::load(&dir).unwrap();
+        let path = dir.join(format!("piper-{NAME}")).join(format!("{NAME}.onnx"));
+        let bytes = read_file(&path).unwrap();
+        let config = read_file(&path.with_extension("onnx.json")).unwrap();
+        let config = Config::parse(NAME, &config).unwrap();
+        let ids = config.phoneme_ids(PHONEMES);
+        let whole = runtime.graph(&bytes, &Weights::default()).unwrap();
+        let mut session = whole.session();
+        let outputs = session
+            .run(ort::inputs![
+                "input" => Tensor::from_array(([1, ids.len()], ids.clone())).unwrap(),
+                "input_lengths" => Tensor::from_array(([1], vec![ids.len() as i64])).unwrap(),
+                "scales" => Tensor::from_array(([3], vec![0.0_f32, 1.0, 0.0])).unwrap(),
+            ])
+            .unwrap();
+        let (_, whole) = outputs["output"].try_extract_tensor::<f32>().unwrap();
+
+        let graphs = Graphs::load(&runtime, &Model::parse(&bytes).unwrap()).unwrap();
+        for sizes in [&[20, 30, 45, 60][..], &[7], &[1_000]] {
+            let mut frames = graphs.encode(&ids, [0.0, 1.0, 0.0]).unwrap();
+            let mut streamed = Vec::new();
+            for size in sizes.iter().chain(std::iter::repeat(&sizes[sizes.len() - 1])) {
+                if frames.is_spent() {
+                    break;
+                }
+                streamed.extend(frames.decode_next(&graphs, *size).unwrap());
+            }
+            assert_eq!(streamed.len(), whole.len());
+            let off = streamed.iter().zip(whole).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(off < 5e-5, "chunks of {sizes:?} are off by {off}");
+        }
+    }
 }

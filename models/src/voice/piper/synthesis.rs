@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use ort::value::{Tensor, TensorRef};
 
-use super::{Inner, Voice, VoiceError};
+use super::{Graphs, Inner, Voice, VoiceError};
 use crate::voice::shape::Shaper;
 
 /// How many frames on either side the flow needs to see: four layers of two frames, four times.
@@ -113,7 +113,7 @@ impl Synthesis {
             return Ok(if rest.is_empty() { Step::Done } else { Step::Sound(rest) });
         };
         let wanted = CHUNKS.get(speech.chunk).or(CHUNKS.last()).copied().unwrap_or(LEAST_CHUNK);
-        let samples = frames.decode_next(inner, wanted)?;
+        let samples = frames.decode_next(&inner.graphs, wanted)?;
         if frames.is_spent() {
             speech.frames = None;
         }
@@ -134,7 +134,7 @@ impl Speech {
     fn encode_next(&mut self, inner: &Inner) -> Result<bool, VoiceError> {
         let Some(piece) = self.pieces.pop_front() else { return Ok(false) };
         let ids = inner.config.phoneme_ids(&piece);
-        self.frames = Some(inner.encode(&ids, inner.scales)?);
+        self.frames = Some(inner.graphs.encode(&ids, inner.scales)?);
         Ok(true)
     }
 }
@@ -172,7 +172,7 @@ pub(super) struct Frames {
     decoded: usize,
 }
 
-impl Inner {
+impl Graphs {
     /// Runs the encoder over phoneme ids.
     pub(super) fn encode(&self, ids: &[i64], scales: [f32; 3]) -> Result<Frames, VoiceError> {
         let count = ids.len();
@@ -209,10 +209,10 @@ impl Frames {
     }
 
     /// Makes all the sound at once, chunk by chunk.
-    pub(super) fn decode_all(mut self, inner: &Inner) -> Result<Vec<f32>, VoiceError> {
+    pub(super) fn decode_all(mut self, graphs: &Graphs) -> Result<Vec<f32>, VoiceError> {
         let mut samples = Vec::new();
         while !self.is_spent() {
-            samples.extend(self.decode_next(inner, CHUNKS.last().copied().unwrap_or(LEAST_CHUNK))?);
+            samples.extend(self.decode_next(graphs, CHUNKS.last().copied().unwrap_or(LEAST_CHUNK))?);
         }
         Ok(samples)
     }
@@ -220,7 +220,7 @@ impl Frames {
     /// Makes the sound of the next `wanted` frames, or of all if few would be left.
     pub(super) fn decode_next(
         &mut self,
-        inner: &Inner,
+        graphs: &Graphs,
         wanted: usize,
     ) -> Result<Vec<f32>, VoiceError> {
         let start = self.decoded;
@@ -229,15 +229,15 @@ impl Frames {
             end = self.count;
         }
         let seen_to = (end + DECODER_CONTEXT).min(self.count);
-        self.flow_to(inner, seen_to)?;
+        self.flow_to(graphs, seen_to)?;
         let seen_from = start.saturating_sub(DECODER_CONTEXT);
         let window = self.window(&self.latent, seen_from, seen_to);
         let shape = [1, self.channels, seen_to - seen_from];
-        let mut session = inner.decoder.session();
+        let mut session = graphs.decoder.session();
         let outputs = session.run(ort::inputs![
-            inner.names.latent.as_str() => Tensor::from_array((shape, window))?
+            graphs.names.latent.as_str() => Tensor::from_array((shape, window))?
         ])?;
-        let sound = outputs.get(&inner.names.sound).ok_or_else(|| no_output(&inner.names.sound))?;
+        let sound = outputs.get(&graphs.names.sound).ok_or_else(|| no_output(&graphs.names.sound))?;
         let (_, sound) = sound.try_extract_tensor::<f32>()?;
         let per_frame = sound.len() / (seen_to - seen_from).max(1);
         let from = (start - seen_from) * per_frame;
@@ -247,7 +247,7 @@ impl Frames {
     }
 
     /// Runs the flow until the latent of the first `to` frames is there.
-    fn flow_to(&mut self, inner: &Inner, to: usize) -> Result<(), VoiceError> {
+    fn flow_to(&mut self, graphs: &Graphs, to: usize) -> Result<(), VoiceError> {
         let from = self.latent_ready;
         if from >= to {
             return Ok(());
@@ -256,12 +256,12 @@ impl Frames {
         let seen_to = (to + FLOW_CONTEXT).min(self.count);
         let width = seen_to - seen_from;
         let window = self.window(&self.prior, seen_from, seen_to);
-        let mut session = inner.flow.session();
+        let mut session = graphs.flow.session();
         let outputs = session.run(ort::inputs![
-            inner.names.prior.as_str() => Tensor::from_array(([1, self.channels, width], window))?,
-            inner.names.mask.as_str() => Tensor::from_array(([1, 1, width], vec![1.0_f32; width]))?,
+            graphs.names.prior.as_str() => Tensor::from_array(([1, self.channels, width], window))?,
+            graphs.names.mask.as_str() => Tensor::from_array(([1, 1, width], vec![1.0_f32; width]))?,
         ])?;
-        let latent = outputs.get(&inner.names.latent).ok_or_else(|| no_output(&inner.names.latent))?;
+        let latent = outputs.get(&graphs.names.latent).ok_or_else(|| no_output(&graphs.names.latent))?;
         let (_, latent) = latent.try_extract_tensor::<f32>()?;
         let rows = self.latent.chunks_mut(self.count.max(1)).zip(latent.chunks(width));
         for (row, new) in rows {
