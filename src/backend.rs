@@ -6,13 +6,13 @@ use std::sync::{Arc, PoisonError};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::call::{self, Busy, Outbound, Services, services};
+use crate::call::{self, Busy, Outbound, Services};
 use crate::clock;
-use crate::http::api::{
+use crate::http::{
     Api, ApiError, CallCreated, CallQuery, Check, Direction, Idempotency, NewCall, OutboxQuery,
     OutboxState, Page, PageQuery, Readiness,
 };
-use crate::http::events::{EventFilter, EventStream};
+use crate::http::{EventFilter, EventStream};
 use crate::store::{
     self, CallFilter, CallRecord, CallState, Created, Health, IdempotencyKey, StoreError,
 };
@@ -126,12 +126,16 @@ impl Api for Backend {
         record.variables = variables.iter().cloned().collect();
         let key = key.map(|key| IdempotencyKey::new(key.key, key.fingerprint.as_bytes()));
         let id = record.id;
-        match services.store.create_call(record.clone(), key).await {
+        let at = record.started_at;
+        match services.store.create_call(record.clone(), key, at).await {
             Ok(Created::New) => {}
-            Ok(Created::Before(before)) => {
+            Ok(Created::Existing(before)) => {
                 return Ok(CallCreated { id: before.to_string(), replayed: true });
             }
-            Err(StoreError::IdempotencyMismatch) => return Err(ApiError::IdempotencyMismatch),
+            Ok(Created::Conflict) => return Err(ApiError::IdempotencyMismatch),
+            Err(StoreError::Unavailable(reason)) => {
+                return Err(self.busy(&Busy::Store(reason)));
+            }
             Err(error) => return Err(internal(error)),
         }
         let agent = Arc::clone(agent);
@@ -208,7 +212,7 @@ impl Api for Backend {
 
     async fn flows(&self) -> Result<Vec<Value>, ApiError> {
         let flows = self.0.agents.values().map(|agent| {
-            json!({ "name": agent.flow.name(), "source": agent.source, "agent": agent.config.name })
+            json!({ "name": agent.flow.name, "description": agent.flow.description, "source": agent.source, "agent": agent.config.name })
         });
         Ok(flows.collect())
     }
@@ -221,8 +225,8 @@ impl Api for Backend {
 
     async fn outbox(&self, query: OutboxQuery) -> Result<Page, ApiError> {
         let state = query.state.map(|state| match state {
-            OutboxState::Pending => store::OutboxState::Pending,
-            OutboxState::Dead => store::OutboxState::Dead,
+            OutboxState::Pending => store::outbox::OutboxState::Pending,
+            OutboxState::Dead => store::outbox::OutboxState::Dead,
         });
         let cursor = query.page.cursor.as_deref();
         match self.0.store.outbox(state, None, cursor, query.page.limit).await {
@@ -252,7 +256,7 @@ impl Api for Backend {
 
 fn cursor_error(error: StoreError) -> ApiError {
     match error {
-        StoreError::BadCursor => ApiError::Invalid {
+        StoreError::Invalid(_) => ApiError::Invalid {
             field: "cursor".to_owned(),
             message: "is not one that a page before gave as next_cursor".to_owned(),
         },
@@ -260,8 +264,3 @@ fn cursor_error(error: StoreError) -> ApiError {
     }
 }
 
-/// Variables of a call as the flow takes them.
-#[must_use]
-pub fn flow_variables(record: &CallRecord) -> crate::agent::Variables {
-    services::variables(record.variables.clone())
-}

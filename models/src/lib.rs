@@ -3,6 +3,7 @@
 pub mod manifest;
 pub mod mel;
 pub mod onnx;
+pub mod pull;
 pub mod resample;
 pub mod runtime;
 pub mod voice;

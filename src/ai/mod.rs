@@ -10,7 +10,7 @@ mod turn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-pub use on_box::{OnBox, OnBoxError};
+pub use on_box::{OnBox, OnBoxError, Voicing};
 pub use speaking::PiperVoice;
 pub use stt::WhisperRecogniser;
 pub use turn::SmartTurn;

@@ -45,7 +45,7 @@ pub struct OnBox {
 
 /// How the voice varies from run to run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Delivery {
+pub enum Voicing {
     /// As the voice was trained: no two sentences alike.
     Natural,
     /// The same sound for the same text, for tests and the demonstration.
@@ -57,7 +57,7 @@ impl OnBox {
     ///
     /// # Errors
     /// When a model is missing or unusable; the message names the command that fetches it.
-    pub fn load(config: &ModelsConfig, delivery: Delivery) -> Result<Self, OnBoxError> {
+    pub fn load(config: &ModelsConfig, voicing: Voicing) -> Result<Self, OnBoxError> {
         let threads = worker_threads(config.workers);
         let runtime = Runtime::load(&config.dir)?.with_concurrency(threads);
         let size = whisper_size(&config.whisper)?;
@@ -65,7 +65,7 @@ impl OnBox {
         // Side by side: most of loading is one thread folding constants.
         let (whisper, voice) = std::thread::scope(|scope| {
             let voice = scope.spawn(|| {
-                Voice::load(&runtime, dir, &config.voice, voice_options(delivery))
+                Voice::load(&runtime, dir, &config.voice, voice_options(voicing))
             });
             let whisper = Whisper::load(&runtime, dir, size);
             (whisper, voice.join())
@@ -83,8 +83,8 @@ impl OnBox {
     }
 }
 
-fn voice_options(delivery: Delivery) -> VoiceOptions {
-    VoiceOptions { deterministic: delivery == Delivery::Repeatable, ..VoiceOptions::default() }
+fn voice_options(voicing: Voicing) -> VoiceOptions {
+    VoiceOptions { deterministic: voicing == Voicing::Repeatable, ..VoiceOptions::default() }
 }
 
 fn whisper_size(name: &str) -> Result<Size, OnBoxError> {

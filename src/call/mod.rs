@@ -21,4 +21,5 @@ pub use outbound::{Outbound, place};
 pub(crate) use outbound::{credentials, host_and_port};
 pub use recording::{Recorder, RecorderError};
 pub use requests::Requests;
+pub use talk::outbound_facts;
 pub use services::{AgentSpec, Busy, ServiceParts, Services, Watcher};

@@ -113,7 +113,7 @@ fn write(queue: &Receiver<Item>) {
             },
             Item::Frame(id, frame) => {
                 if let Some(writer) = open.get_mut(&id)
-                    && let Err(error) = writer.write(&frame)
+                    && let Err(error) = writer.write(&frame.local, &frame.remote)
                 {
                     tracing::error!(%error, "a recording ends here: it cannot be written");
                     open.remove(&id);

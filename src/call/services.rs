@@ -19,8 +19,9 @@ use crate::config::{AgentConfig, Config};
 use crate::crm::Sinks;
 use crate::http::events::EventBus;
 use crate::store::{
-    Appointment, CallRecord, EventRecord, Health, OutboxItem, Store, StoreError,
+    Appointment, CallRecord, EventRecord, Health, Store, StoreError,
 };
+use crate::store::outbox::OutboxItem;
 use crate::switch::{RouteTable, TrunkTable};
 
 /// Hang-up requests that may wait for one call.

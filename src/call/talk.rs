@@ -17,8 +17,8 @@ use super::line::{Half, Leg, LineError};
 use super::requests::Requests;
 use super::services::{AgentSpec, Live, Services, variables};
 use super::task::{Control, Running};
-use crate::agent::flow::FlowRun;
-use crate::agent::{self, Agent, Context, Dialogue, Settings, Variables, WallClock};
+use crate::agent::flow::{FlowRun, RunOptions};
+use crate::agent::{self, Agent, Context, Dialogue, Settings, WallClock};
 use crate::ai::OnBox;
 use crate::ai::hearing::Edge;
 use crate::clock;
@@ -76,7 +76,10 @@ impl Answering {
         let leg = super::line::next_leg();
         let (ears, edges, sink) = on_box.hearing.listen(leg);
         let (results, work) = mpsc::channel(WORK_QUEUE);
-        let dialogue = Box::new(FlowRun::new(Arc::clone(&spec.flow), known));
+        let dialogue = {
+            let options = RunOptions { llm: services.llm.is_some() };
+            Box::new(FlowRun::new(Arc::clone(&spec.flow), &known, options))
+        };
         let greeting = first_words(dialogue.as_ref());
         let settings = settings(&spec, &on_box);
         let wall = WallClock::new(clock::now(), clock::wall());
@@ -266,20 +269,16 @@ async fn summary(leg: &mut Leg) -> Option<MediaSummary> {
     };
     let stats: Box<Stats> = tokio::time::timeout(CLOSING, closed).await.ok().flatten()?;
     Some(MediaSummary {
-        codec,
+        codec: Some(codec),
         packets: stats.received,
         lost: stats.lost,
         jitter_ms: stats.jitter_ms.into(),
-        mos: Some(stats.mos.into()),
+        mos: stats.mos.map(f64::from),
     })
 }
 
-/// What the API was given for a call, as the flow sees it.
-pub(super) fn given(variables: &Variables) -> Vec<(String, Value)> {
-    variables.iter().map(|(name, value)| (name.to_owned(), value.clone())).collect()
-}
-
 /// What every outbound call tells its flow.
-pub(super) fn outbound_facts(to: &str) -> Vec<(String, Value)> {
+#[must_use]
+pub fn outbound_facts(to: &str) -> Vec<(String, Value)> {
     vec![("caller_phone".to_owned(), json!(to)), ("direction".to_owned(), json!("outbound"))]
 }

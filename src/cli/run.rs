@@ -13,9 +13,9 @@ use offhook_sip::{Access, Advertise, Settings, Timers, TrunkPeer, UserSecret};
 use rand::Rng;
 use tokio_util::sync::CancellationToken;
 
-use crate::agent::flow::Flow;
+use crate::agent::flow::{self, Flow, Problem};
 use crate::ai::llm::LlmClient;
-use crate::ai::{Delivery as Voicing, OnBox};
+use crate::ai::{OnBox, Voicing};
 use crate::backend::Backend;
 use crate::call::line::Line;
 use crate::call::{AgentSpec, Recorder, ServiceParts, Services, Watcher};
@@ -58,11 +58,9 @@ pub(super) struct RunArgs {
 }
 
 pub(super) fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
-    let env = Env::from_process();
     let loaded = match (&args.config, args.demo) {
-        (Some(path), _) => Config::load(path, &env),
-        (None, true) => Config::demo(&env),
-        (None, false) => Config::find(&env),
+        (None, true) => Config::demo(&Env::process()),
+        (file, _) => super::config::load(file.as_ref()),
     };
     let config = match loaded {
         Ok(config) => config,
@@ -77,7 +75,7 @@ pub(super) fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
 
 async fn serve(mut config: Config, demo: bool, json: bool) -> anyhow::Result<ExitCode> {
     tls::install();
-    let metrics = observe::Metrics::install()?;
+    let metrics = observe::metrics::Metrics::install()?;
     let terminal = Arc::new(Terminal::default());
     let crm = if demo { Some(demo::start_crm(&terminal).await?) } else { None };
     if let Some(crm) = &crm {
@@ -158,14 +156,27 @@ fn agents(config: &Config) -> anyhow::Result<BTreeMap<String, Arc<AgentSpec>>> {
     let mut agents = BTreeMap::new();
     for agent in &config.agents {
         let (flow, source) = match &agent.flow {
-            FlowSource::File(path) => (Flow::load(path), path.display().to_string()),
-            FlowSource::BuiltIn(name) => (Flow::built_in(name), format!("builtin:{name}")),
+            FlowSource::File(path) => (flow::load(path), path.display().to_string()),
+            FlowSource::BuiltIn(name) => (built_in_flow(name), format!("builtin:{name}")),
         };
-        let flow = Arc::new(flow.with_context(|| format!("agent `{}`", agent.name))?);
-        let spec = AgentSpec { config: agent.clone(), flow, source };
+        let flow = flow.map_err(|problems| {
+            let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+            anyhow::anyhow!("agent `{}` cannot run:\n{}", agent.name, lines.join("\n"))
+        })?;
+        let spec = AgentSpec { config: agent.clone(), flow: Arc::new(flow), source };
         agents.insert(agent.name.clone(), Arc::new(spec));
     }
     Ok(agents)
+}
+
+/// The flows that are part of the program.
+fn built_in_flow(name: &str) -> Result<Flow, Vec<Problem>> {
+    let text = match name {
+        "lead-qualification" => include_str!("../../config/flows/lead-qualification.toml"),
+        // The configuration lets no other name through.
+        _ => "",
+    };
+    flow::parse(&format!("builtin:{name}"), text)
 }
 
 fn transport(transport: config::Transport) -> offhook_sip::Transport {
@@ -239,18 +250,14 @@ fn trunk(trunk: &config::TrunkConfig) -> Trunk {
 
 async fn serve_api(
     services: &Arc<Services>,
-    metrics: observe::Metrics,
+    metrics: observe::metrics::Metrics,
     stop: &CancellationToken,
 ) -> anyhow::Result<SocketAddr> {
     let backend = Backend(Arc::clone(services));
-    let server = http::Server::bind(&services.config.http, backend, metrics).await?;
+    let server = http::Server::bind(&services.config.http).await?;
     let address = server.address();
     let stop = stop.clone();
-    tokio::spawn(async move {
-        if let Err(error) = server.run(stop.cancelled_owned()).await {
-            tracing::error!(%error, "the API has ended");
-        }
-    });
+    tokio::spawn(server.run(Arc::new(backend), Some(metrics), stop));
     Ok(address)
 }
 
@@ -361,7 +368,7 @@ async fn finish(services: &Arc<Services>, stop: &CancellationToken) {
         tracing::warn!(calls = services.running(), "calls did not end in time");
     }
     let delivered = async {
-        while services.store.outbox_depth().await.is_ok_and(|depth| depth.due_now() > 0) {
+        while services.store.outbox_depth().await.is_ok_and(|depth| depth.pending + depth.delivering > 0) {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };

@@ -36,8 +36,7 @@ pub(crate) fn read_8k(path: &Path) -> anyhow::Result<Vec<i16>> {
     let channels = usize::from(spec.channels.max(1));
     let mono: Vec<f32> =
         samples.chunks_exact(channels).map(|all| all.iter().sum::<f32>() / channels as f32).collect();
-    let narrow = offhook_models::resample::convert(&mono, spec.sample_rate, 8000)
-        .with_context(reading)?;
+    let narrow = offhook_models::voice::convert_rate(&mono, spec.sample_rate, 8000);
     Ok(narrow.iter().map(|s| (s * 32_767.0).clamp(-32_768.0, 32_767.0) as i16).collect())
 }
 

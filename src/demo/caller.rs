@@ -7,7 +7,7 @@ use std::time::Duration;
 use offhook_media::Codec;
 use tokio::sync::mpsc;
 
-use crate::agent::caller::{Script, ScriptedCaller};
+use crate::agent::caller::{CallerScript, ScriptedCaller};
 use crate::agent::{Agent, Settings, WallClock};
 use crate::ai::OnBox;
 use crate::call::conversation::{Conversation, Parts, WORK_QUEUE};
@@ -39,7 +39,7 @@ pub enum CallerError {
 
 /// A caller with a script.
 pub struct DemoCaller {
-    script: Script,
+    script: CallerScript,
     phone: Phone,
     destination: Destination,
 }
@@ -50,7 +50,7 @@ impl DemoCaller {
     /// # Errors
     /// When either fails.
     pub async fn new(uri: &str) -> Result<Self, CallerError> {
-        let script = Script::parse(SCRIPT).map_err(|e| CallerError::Script(e.to_string()))?;
+        let script = CallerScript::parse(SCRIPT).map_err(|e| CallerError::Script(e.to_string()))?;
         let destination = Destination::resolve(uri).await?;
         let phone = Phone::start(destination.local_address(), None).await?;
         Ok(Self { script, phone, destination })

@@ -15,6 +15,19 @@ const PASS: f64 = 0.90;
 /// right at the lower Nyquist frequency.
 const HALF_TAPS: f64 = 50.0;
 
+/// Changes the rate of a whole piece of sound.
+#[must_use]
+pub fn convert_rate(samples: &[f32], from_hz: u32, to_hz: u32) -> Vec<f32> {
+    if from_hz == to_hz {
+        return samples.to_vec();
+    }
+    let mut resampler = Resampler::new(Arc::new(Filter::new(from_hz, to_hz)));
+    let mut out = Vec::new();
+    resampler.push(samples, &mut out);
+    resampler.finish(&mut out);
+    out
+}
+
 /// The taps for one pair of rates; shared by all streams of that pair.
 #[derive(Debug)]
 pub(super) struct Filter {

@@ -34,9 +34,15 @@ impl History {
     pub(super) fn push(&mut self, frame: &Frame, speaking: bool) {
         let narrow = frame.samples();
         let step = (frame.rate_hz as usize / RATE_HZ).max(1);
-        let before = self.sound.len();
-        self.sound.extend(narrow.iter().step_by(step).map(|&sample| g711::ulaw_encode(sample)));
-        let bytes = self.sound.len() - before;
+        let mut thinned = [0_i16; Frame::MAX_SAMPLES];
+        let mut encoded = [0_u8; Frame::MAX_SAMPLES];
+        let mut bytes = 0;
+        for (to, from) in thinned.iter_mut().zip(narrow.iter().step_by(step)) {
+            *to = *from;
+            bytes += 1;
+        }
+        g711::encode_ulaw(thinned.get(..bytes).unwrap_or_default(), &mut encoded);
+        self.sound.extend(encoded.iter().take(bytes));
         self.frames.push_back(Kept { received: frame.received, bytes });
         let keep = if speaking { LONGEST } else { RECENT };
         let most = usize::try_from(keep.as_secs()).unwrap_or(8) * RATE_HZ;
@@ -74,7 +80,10 @@ impl History {
 
     fn decode(&self, begin: usize, end: usize) -> Vec<i16> {
         let count = end.saturating_sub(begin);
-        self.sound.iter().skip(begin).take(count).map(|&byte| g711::ulaw_decode(byte)).collect()
+        let encoded: Vec<u8> = self.sound.iter().skip(begin).take(count).copied().collect();
+        let mut samples = vec![0; encoded.len()];
+        g711::decode_ulaw(&encoded, &mut samples);
+        samples
     }
 }
 

@@ -113,7 +113,7 @@ impl Leg {
                     }
                     continue;
                 }
-                Event::Dtmf { digit, .. } => LegEvent::Dtmf { digit: digit.into() },
+                Event::Dtmf { digit, .. } => LegEvent::Dtmf { digit: digit.as_char() },
                 Event::PlayoutStarted { utterance, at } => {
                     LegEvent::PlayoutStarted { utterance, at }
                 }
