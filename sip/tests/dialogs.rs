@@ -12,17 +12,34 @@ fn a_caller_reverses_the_record_route_and_a_callee_takes_it_as_it_stands() {
     let routes = "Record-Route: <sip:127.0.0.1:5091;lr>, <sip:127.0.0.1:5092;lr>\r\n";
     let mut desk = Desk::new();
     let (call, invite) = desk.call(None);
-    desk.receive(&respond(&invite, 200, "them", &format!("{routes}{CONTACT}"), ANSWER));
+    desk.receive(&respond(
+        &invite,
+        200,
+        "them",
+        &format!("{routes}{CONTACT}"),
+        ANSWER,
+    ));
     let ack = desk.one();
     let reversed = ["<sip:127.0.0.1:5092;lr>", "<sip:127.0.0.1:5091;lr>"];
     assert_eq!(ack.headers(HeaderName::Route), reversed);
     assert_eq!(ack.start(), "ACK sip:them@127.0.0.1:5070 SIP/2.0");
-    assert_eq!(ack.flow.remote.port(), 5092, "the first route is the next hop");
+    assert_eq!(
+        ack.flow.remote.port(),
+        5092,
+        "the first route is the next hop"
+    );
     desk.ua.hang_up(desk.now, call, None);
     assert_eq!(desk.one().headers(HeaderName::Route), reversed);
 
     let mut desk = Desk::new();
-    desk.receive(&request("INVITE", 1, "z9hG4bKi", "", &format!("{routes}{CONTACT}"), OFFER));
+    desk.receive(&request(
+        "INVITE",
+        1,
+        "z9hG4bKi",
+        "",
+        &format!("{routes}{CONTACT}"),
+        OFFER,
+    ));
     let call = incoming(&mut desk);
     desk.ua.answer(desk.now, call, ANSWER.into());
     let ok = desk.sent().pop().unwrap();
@@ -31,7 +48,14 @@ fn a_caller_reverses_the_record_route_and_a_callee_takes_it_as_it_stands() {
         ["<sip:127.0.0.1:5091;lr>, <sip:127.0.0.1:5092;lr>"],
         "a 200 copies Record-Route"
     );
-    desk.receive(&request("ACK", 1, "z9hG4bKa", &ok.tag(HeaderName::To), "", ""));
+    desk.receive(&request(
+        "ACK",
+        1,
+        "z9hG4bKa",
+        &ok.tag(HeaderName::To),
+        "",
+        "",
+    ));
     desk.ua.hang_up(desk.now, call, None);
     let bye = desk.one();
     let as_received = ["<sip:127.0.0.1:5091;lr>", "<sip:127.0.0.1:5092;lr>"];
@@ -51,7 +75,13 @@ fn a_strict_router_takes_the_request_uris_place() {
     let mut desk = Desk::new();
     let (_, invite) = desk.call(None);
     let routes = "Record-Route: <sip:127.0.0.1:5092;lr>, <sip:127.0.0.1:5091>\r\n";
-    desk.receive(&respond(&invite, 200, "them", &format!("{routes}{CONTACT}"), ANSWER));
+    desk.receive(&respond(
+        &invite,
+        200,
+        "them",
+        &format!("{routes}{CONTACT}"),
+        ANSWER,
+    ));
     let ack = desk.one();
     assert_eq!(ack.start(), "ACK sip:127.0.0.1:5091 SIP/2.0");
     let wanted = ["<sip:127.0.0.1:5092;lr>", "<sip:them@127.0.0.1:5070>"];
@@ -94,7 +124,11 @@ fn requests_within_a_dialog_go_over_the_inbound_connection_and_fall_back_to_the_
     desk.ua.hang_up(desk.now, call, None);
     let bye = desk.one();
     assert_eq!(bye.flow.transport, Transport::Tcp);
-    assert_eq!(bye.flow.remote, "127.0.0.1:5070".parse().unwrap(), "the Contact's address");
+    assert_eq!(
+        bye.flow.remote,
+        "127.0.0.1:5070".parse().unwrap(),
+        "the Contact's address"
+    );
 }
 
 #[test]
@@ -113,11 +147,20 @@ fn dialogs_are_matched_by_call_id_and_tags_only() {
     let mut desk = Desk::new();
     let (_, tag) = desk.pick_up();
     let bye = request("BYE", 2, "z9hG4bKbye", &tag, "", "")
-        .replace("<sip:us@127.0.0.1>", "<sip:someone@else.example;transport=tls>")
+        .replace(
+            "<sip:us@127.0.0.1>",
+            "<sip:someone@else.example;transport=tls>",
+        )
         .replace("<sip:them@127.0.0.1>", "<sip:+1@carrier.example:5060>");
     desk.receive(&bye);
     assert_eq!(desk.one().what(), "200");
-    assert!(matches!(desk.event(), Event::Ended { cause: EndCause::RemoteBye { .. }, .. }));
+    assert!(matches!(
+        desk.event(),
+        Event::Ended {
+            cause: EndCause::RemoteBye { .. },
+            ..
+        }
+    ));
 }
 
 #[test]
@@ -156,8 +199,17 @@ fn our_cseq_rises_over_reinvite_info_and_bye() {
     let reinvite = desk.one();
     numbers.push(reinvite.cseq());
     desk.receive(&respond(&reinvite, 200, "", CONTACT, ANSWER));
-    assert_eq!(desk.one().cseq(), reinvite.cseq(), "an ACK has its INVITE's number");
-    desk.ua.info(desk.now, call, "application/dtmf-relay", b"Signal=5".to_vec());
+    assert_eq!(
+        desk.one().cseq(),
+        reinvite.cseq(),
+        "an ACK has its INVITE's number"
+    );
+    desk.ua.info(
+        desk.now,
+        call,
+        "application/dtmf-relay",
+        b"Signal=5".to_vec(),
+    );
     numbers.push(desk.one().cseq());
     desk.ua.hang_up(desk.now, call, None);
     numbers.push(desk.one().cseq());
@@ -175,11 +227,15 @@ fn a_reinvite_moves_the_target_and_a_refused_one_does_not() {
     desk.sent();
     desk.receive(&request("INVITE", 3, "z9hG4bK2", &tag, &moved(5072), OFFER));
     desk.events();
-    desk.ua.answer_reoffer(desk.now, call, Ok(Some(ANSWER.into())));
+    desk.ua
+        .answer_reoffer(desk.now, call, Ok(Some(ANSWER.into())));
     desk.sent();
     desk.receive(&request("ACK", 3, "z9hG4bK3", &tag, "", ""));
     desk.ua.hang_up(desk.now, call, None);
-    assert_eq!(desk.sent().pop().unwrap().start(), "BYE sip:them@127.0.0.1:5072 SIP/2.0");
+    assert_eq!(
+        desk.sent().pop().unwrap().start(),
+        "BYE sip:them@127.0.0.1:5072 SIP/2.0"
+    );
 }
 
 #[test]
@@ -196,7 +252,8 @@ fn a_session_refresh_by_reinvite_is_answered_with_the_sessions_own_description()
             Event::Reoffer { offer, .. } => assert_eq!(offer.as_deref(), Some(OFFER.as_bytes())),
             other => panic!("{other:?}"),
         }
-        desk.ua.answer_reoffer(desk.now, call, Ok(Some(ANSWER.into())));
+        desk.ua
+            .answer_reoffer(desk.now, call, Ok(Some(ANSWER.into())));
         let ok = desk.one();
         assert_eq!((ok.what().as_str(), ok.body()), ("200", ANSWER));
         assert!(ok.header("Session-Expires").is_none() && ok.header("Require").is_none());
@@ -228,7 +285,8 @@ fn a_reinvite_without_an_offer_gets_ours_and_the_ack_brings_the_answer() {
     desk.receive(&request("INVITE", 2, "z9hG4bK2", &tag, CONTACT, ""));
     desk.sent();
     assert!(matches!(desk.event(), Event::Reoffer { offer: None, .. }));
-    desk.ua.answer_reoffer(desk.now, call, Ok(Some(OFFER.into())));
+    desk.ua
+        .answer_reoffer(desk.now, call, Ok(Some(OFFER.into())));
     assert_eq!(desk.one().body(), OFFER);
     desk.receive(&request("ACK", 2, "z9hG4bK3", &tag, "", ANSWER));
     match desk.event() {
@@ -243,8 +301,12 @@ fn an_update_with_an_offer_is_answered_without_an_ack() {
     let (call, tag) = desk.pick_up();
     desk.receive(&request("UPDATE", 2, "z9hG4bKu", &tag, CONTACT, OFFER));
     desk.nothing_sent();
-    assert!(matches!(desk.event(), Event::Reoffer { offer: Some(_), .. }));
-    desk.ua.answer_reoffer(desk.now, call, Ok(Some(ANSWER.into())));
+    assert!(matches!(
+        desk.event(),
+        Event::Reoffer { offer: Some(_), .. }
+    ));
+    desk.ua
+        .answer_reoffer(desk.now, call, Ok(Some(ANSWER.into())));
     assert_eq!(desk.one().body(), ANSWER);
     desk.pass(ms(60_000));
     desk.nothing_sent();
@@ -260,8 +322,16 @@ fn a_second_reinvite_before_the_first_is_answered_gets_500_with_retry_after() {
     desk.receive(&request("INVITE", 3, "z9hG4bK3", &tag, CONTACT, OFFER));
     let refused = desk.one();
     assert_eq!(refused.what(), "500");
-    assert!(refused.header("Retry-After").unwrap().parse::<u32>().unwrap() <= 10);
-    desk.ua.answer_reoffer(desk.now, call, Ok(Some(ANSWER.into())));
+    assert!(
+        refused
+            .header("Retry-After")
+            .unwrap()
+            .parse::<u32>()
+            .unwrap()
+            <= 10
+    );
+    desk.ua
+        .answer_reoffer(desk.now, call, Ok(Some(ANSWER.into())));
     assert_eq!(desk.one().what(), "200");
 }
 
@@ -276,7 +346,10 @@ fn glare_is_answered_491_and_our_own_offer_is_tried_again_after_the_back_off() {
             }
             false => {
                 let (call, tag) = desk.pick_up();
-                (call, request("INVITE", 2, "z9hG4bKglare", &tag, CONTACT, OFFER))
+                (
+                    call,
+                    request("INVITE", 2, "z9hG4bKglare", &tag, CONTACT, OFFER),
+                )
             }
         };
         desk.ua.reinvite(desk.now, call, OFFER.into());
@@ -292,14 +365,23 @@ fn glare_is_answered_491_and_our_own_offer_is_tried_again_after_the_back_off() {
             let again = desk.sent().into_iter().find(|sent| sent.what() == "INVITE");
             if let Some(again) = again {
                 let waited = desk.now - start;
-                assert!(waited >= ms(least_ms) && waited <= ms(most_ms + 10), "{waited:?}");
+                assert!(
+                    waited >= ms(least_ms) && waited <= ms(most_ms + 10),
+                    "{waited:?}"
+                );
                 assert_eq!(again.cseq(), ours.cseq() + 1);
                 desk.receive(&respond(&again, 200, "", CONTACT, ANSWER));
                 break;
             }
         }
         assert_eq!(desk.one().what(), "ACK");
-        assert!(matches!(desk.event(), Event::ReofferAnswered { result: Ok(Some(_)), .. }));
+        assert!(matches!(
+            desk.event(),
+            Event::ReofferAnswered {
+                result: Ok(Some(_)),
+                ..
+            }
+        ));
     }
 }
 
@@ -311,7 +393,13 @@ fn a_refused_reinvite_leaves_the_call_as_it_was() {
     let reinvite = desk.one();
     desk.receive(&respond(&reinvite, 488, "", "", ""));
     assert_eq!(desk.one().what(), "ACK");
-    assert!(matches!(desk.event(), Event::ReofferAnswered { result: Err(488), .. }));
+    assert!(matches!(
+        desk.event(),
+        Event::ReofferAnswered {
+            result: Err(488),
+            ..
+        }
+    ));
     assert_eq!(desk.ua.call_count(), 1);
 }
 
@@ -323,7 +411,13 @@ fn a_reinvite_that_the_peer_knows_no_dialog_for_ends_the_call() {
     let reinvite = desk.one();
     desk.receive(&respond(&reinvite, 481, "", "", ""));
     assert_eq!(desk.sent_what(), ["ACK", "BYE"]);
-    assert!(matches!(desk.event(), Event::Ended { cause: EndCause::Lost, .. }));
+    assert!(matches!(
+        desk.event(),
+        Event::Ended {
+            cause: EndCause::Lost,
+            ..
+        }
+    ));
     desk.ends_empty();
 }
 
@@ -334,7 +428,13 @@ fn a_reinvite_that_nobody_answers_ends_the_call() {
     desk.ua.reinvite(desk.now, call, OFFER.into());
     desk.pass(ms(32_000));
     assert_eq!(desk.sent().last().unwrap().what(), "BYE");
-    assert!(matches!(desk.event(), Event::Ended { cause: EndCause::Timeout, .. }));
+    assert!(matches!(
+        desk.event(),
+        Event::Ended {
+            cause: EndCause::Timeout,
+            ..
+        }
+    ));
     desk.ends_empty();
 }
 
@@ -360,7 +460,13 @@ fn both_sides_hanging_up_at_once_end_the_call_once() {
     desk.receive(&request("BYE", 2, "z9hG4bK2", &tag, "", ""));
     assert_eq!(desk.one().what(), "200");
     desk.receive(&respond(&bye, 481, "", "", ""));
-    assert!(matches!(desk.event(), Event::Ended { cause: EndCause::LocalBye, .. }));
+    assert!(matches!(
+        desk.event(),
+        Event::Ended {
+            cause: EndCause::LocalBye,
+            ..
+        }
+    ));
     desk.ends_empty();
 }
 
@@ -368,10 +474,20 @@ fn both_sides_hanging_up_at_once_end_the_call_once() {
 fn a_retransmitted_reinvite_gets_the_answer_that_it_got_before() {
     let mut desk = Desk::new();
     let (_, tag) = desk.pick_up();
-    let twice = request("INVITE", 2, "z9hG4bK2", &tag, &format!("Require: none\r\n{CONTACT}"), OFFER);
+    let twice = request(
+        "INVITE",
+        2,
+        "z9hG4bK2",
+        &tag,
+        &format!("Require: none\r\n{CONTACT}"),
+        OFFER,
+    );
     desk.receive(&twice);
     let first = desk.one();
-    assert_eq!((first.what(), first.header("Unsupported")), ("420".into(), Some("none".into())));
+    assert_eq!(
+        (first.what(), first.header("Unsupported")),
+        ("420".into(), Some("none".into()))
+    );
     desk.receive(&twice);
     assert_eq!(desk.one().text, first.text);
 }
@@ -385,8 +501,13 @@ fn info_is_reported_with_its_type() {
     desk.receive(&text);
     assert_eq!(desk.one().what(), "200");
     match desk.event() {
-        Event::Info { content_type, body, .. } => {
-            assert_eq!((content_type.as_str(), &*body), ("application/dtmf-relay", &b"Signal=5\r\n"[..]));
+        Event::Info {
+            content_type, body, ..
+        } => {
+            assert_eq!(
+                (content_type.as_str(), &*body),
+                ("application/dtmf-relay", &b"Signal=5\r\n"[..])
+            );
         }
         other => panic!("{other:?}"),
     }

@@ -28,7 +28,10 @@ pub(super) struct Reply<'a> {
 
 impl<'a> Reply<'a> {
     pub(super) fn new(status: u16) -> Self {
-        Self { status, ..Self::default() }
+        Self {
+            status,
+            ..Self::default()
+        }
     }
 
     /// Replaces the code's own reason phrase.
@@ -119,9 +122,14 @@ impl UserAgent {
     /// alike.
     pub(super) fn reply(&mut self, flow: Flow, request: &Message<'_>, reply: &Reply<'_>) {
         let mut reply = reply.clone();
-        reply.to_tag.get_or_insert_with(|| self.stateless_tag(request));
+        reply
+            .to_tag
+            .get_or_insert_with(|| self.stateless_tag(request));
         let bytes = reply.write(&self.settings, &flow, request);
-        self.send(Transmit { flow: reply_flow(flow, request), bytes: bytes.into() });
+        self.send(Transmit {
+            flow: reply_flow(flow, request),
+            bytes: bytes.into(),
+        });
     }
 
     /// Answers a request as a check of it demands.
@@ -137,7 +145,11 @@ impl UserAgent {
     pub(super) fn reply_overloaded(&mut self, flow: Flow, request: &Message<'_>) {
         self.stats.overloaded += 1;
         let retry_after = self.settings.retry_after_s.to_string();
-        self.reply(flow, request, &Reply::new(503).with("Retry-After", retry_after));
+        self.reply(
+            flow,
+            request,
+            &Reply::new(503).with("Retry-After", retry_after),
+        );
     }
 
     /// Makes a tag that is the same for every copy of a request, and that nobody else can make
@@ -150,7 +162,11 @@ impl UserAgent {
             hash.update([0]);
         }
         let digest = hash.finalize();
-        digest.iter().take(10).map(|byte| format!("{byte:02x}")).collect()
+        digest
+            .iter()
+            .take(10)
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
     }
 
     /// Answers a request that [`super::Event::Request`] has reported.

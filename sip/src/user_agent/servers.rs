@@ -100,7 +100,9 @@ impl Servers {
     }
 
     fn remove(&mut self, number: u64) {
-        let Some(server) = self.by_number.remove(&number) else { return };
+        let Some(server) = self.by_number.remove(&number) else {
+            return;
+        };
         self.by_key.remove(&server.key);
         if let Some(merge_key) = server.merge_key {
             self.by_merge_key.remove(&merge_key);
@@ -123,7 +125,11 @@ pub(super) fn match_key(
 ) -> Result<(), HeaderError> {
     key.clear();
     let via = message.top_via()?;
-    let method = if method == Method::Ack { Method::Invite } else { method };
+    let method = if method == Method::Ack {
+        Method::Invite
+    } else {
+        method
+    };
     let mut put = |part: &str| {
         key.extend_from_slice(part.as_bytes());
         key.push(0);
@@ -135,7 +141,10 @@ pub(super) fn match_key(
         put(message.call_id()?);
         put(message.from()?.tag().unwrap_or_default());
         put(&message.cseq()?.number.to_string());
-        put(message.request_uri().map(|uri| uri.as_str()).unwrap_or_default());
+        put(message
+            .request_uri()
+            .map(|uri| uri.as_str())
+            .unwrap_or_default());
     }
     Ok(())
 }
@@ -199,7 +208,10 @@ impl UserAgent {
 
     /// Sets the deadline that a server transaction now has.
     fn arm_server(&mut self, number: u64) {
-        let deadline = self.servers.get(number).and_then(|server| server.machine.deadline());
+        let deadline = self
+            .servers
+            .get(number)
+            .and_then(|server| server.machine.deadline());
         let deadline = deadline.map(|(at, timer)| (at, Reason::Transaction(timer)));
         self.deadlines.set(Owner::Server(number), deadline);
     }
@@ -212,7 +224,9 @@ impl UserAgent {
     /// Answers a retransmitted request with what was answered before.
     pub(super) fn request_again(&mut self, number: u64) {
         self.stats.retransmissions_received += 1;
-        let Some(server) = self.servers.by_number.get_mut(&number) else { return };
+        let Some(server) = self.servers.by_number.get_mut(&number) else {
+            return;
+        };
         if server.machine.handle_request() == OnRequest::Resend {
             self.resend_response(number);
         }
@@ -220,7 +234,9 @@ impl UserAgent {
 
     /// Sends a transaction's last response again.
     pub(super) fn resend_response(&mut self, number: u64) {
-        let Some(server) = self.servers.get(number) else { return };
+        let Some(server) = self.servers.get(number) else {
+            return;
+        };
         let flow = server.flow;
         if let Some(bytes) = server.response.clone() {
             self.send_again(Transmit { flow, bytes });
@@ -241,7 +257,10 @@ impl UserAgent {
         if server.machine.respond(now, reply.status) == OnRespond::Refuse {
             return None;
         }
-        let transmit = Transmit { flow: server.flow, bytes: bytes.into() };
+        let transmit = Transmit {
+            flow: server.flow,
+            bytes: bytes.into(),
+        };
         let is_2xx_to_invite = matches!(server.machine, ServerMachine::Invite(_))
             && (200..300).contains(&reply.status);
         // A 2xx to INVITE is repeated by the call, never by the transaction (RFC 6026 §7.1).
@@ -269,7 +288,9 @@ impl UserAgent {
 
     /// Acts on a server transaction's timer.
     pub(super) fn server_timeout(&mut self, now: Instant, number: u64) {
-        let Some(server) = self.servers.by_number.get_mut(&number) else { return };
+        let Some(server) = self.servers.by_number.get_mut(&number) else {
+            return;
+        };
         match server.machine.handle_timeout(now) {
             OnTimeout::Nothing => self.arm_server(number),
             OnTimeout::Retransmit => {
