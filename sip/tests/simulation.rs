@@ -1,8 +1,7 @@
 //! Two user agents over a network that loses, doubles and reorders, on a virtual clock.
 //!
 //! Every run is decided by its seed. A failure prints it; `OFFHOOK_SEED=… cargo test -p
-//! offhook-sip --test simulation` runs that one alone. A seed that once failed becomes a test of
-//! its own below.
+//! offhook-sip --test simulation` runs that one alone.
 #![allow(missing_docs)]
 
 mod support;
@@ -12,7 +11,8 @@ use std::collections::{BinaryHeap, HashMap};
 use std::time::{Duration, Instant};
 
 use offhook_sip::{
-    Access, CallHandle, EndCause, Event, Flow, Invite, Settings, Stats, Transport, UserAgent,
+    Access, CallHandle, Credentials, EndCause, Event, Flow, Invite, Settings, Stats, Transport,
+    UserAgent, UserSecret,
 };
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -95,13 +95,19 @@ enum Ending {
 impl World {
     fn new(seed: u64, weather: Weather) -> Self {
         let mut rng = StdRng::seed_from_u64(seed);
+        let guarded = rng.random_bool(0.5);
         let side = |n: u8, rng: &mut StdRng| {
             let mut secret: [u8; 32] = rng.random();
             secret[0] = n;
+            let user = UserSecret {
+                name: "caller".into(),
+                password: "secret".into(),
+            };
             UserAgent::new(Settings {
                 seed: secret,
                 access: Access {
-                    open_loopback: true,
+                    open_loopback: !guarded,
+                    users: if guarded { vec![user] } else { Vec::new() },
                     ..Access::default()
                 },
                 ..Settings::default()
@@ -224,7 +230,10 @@ impl World {
                     from: "sip:caller@127.0.0.1".into(),
                     route: Vec::new(),
                     flow,
-                    credentials: None,
+                    credentials: Some(Credentials {
+                        username: "caller".into(),
+                        password: "secret".into(),
+                    }),
                     body: OFFER.into(),
                     content_type: "application/sdp".into(),
                     headers: Vec::new(),
@@ -359,6 +368,14 @@ fn simulate(seed: u64, weather: Weather, calls: usize) -> World {
     world
 }
 
+/// `OFFHOOK_RUNS=100` runs a hundred times as many seeds.
+fn runs(usual: u64) -> u64 {
+    let times = std::env::var("OFFHOOK_RUNS")
+        .ok()
+        .and_then(|times| times.parse::<u64>().ok());
+    usual * times.unwrap_or(1)
+}
+
 fn each_seed(runs: u64, test: impl Fn(u64)) {
     match std::env::var("OFFHOOK_SEED")
         .ok()
@@ -371,14 +388,14 @@ fn each_seed(runs: u64, test: impl Fn(u64)) {
 
 #[test]
 fn every_call_ends_on_both_sides_in_a_storm() {
-    each_seed(400, |seed| {
+    each_seed(runs(400), |seed| {
         simulate(seed, STORM, 12);
     });
 }
 
 #[test]
 fn in_calm_weather_every_answer_is_confirmed_and_nobody_gives_up() {
-    each_seed(150, |seed| {
+    each_seed(runs(150), |seed| {
         let world = simulate(seed, CALM, 12);
         assert!(
             world.answered > 0 && world.confirmed >= world.answered,
@@ -416,7 +433,7 @@ fn in_calm_weather_every_answer_is_confirmed_and_nobody_gives_up() {
 
 #[test]
 fn every_call_ends_on_both_sides_over_streams() {
-    each_seed(150, |seed| {
+    each_seed(runs(150), |seed| {
         let world = simulate(seed, STREAM, 12);
         assert!(
             world.sides.iter().all(|side| side.stats().timeouts == 0),
@@ -427,7 +444,7 @@ fn every_call_ends_on_both_sides_over_streams() {
 
 #[test]
 fn calls_into_nothing_end_too() {
-    each_seed(30, |seed| {
+    each_seed(runs(30), |seed| {
         let world = simulate(seed, DEAD, 12);
         assert!(world.calls.values().flatten().all(|ending| {
             matches!(
@@ -436,12 +453,6 @@ fn calls_into_nothing_end_too() {
             )
         }));
     });
-}
-
-/// A re-INVITE that heard its 100 only after its call had ended stayed in Proceeding for ever.
-#[test]
-fn seed_93_an_overtaken_reinvite_is_forgotten() {
-    simulate(93, STORM, 12);
 }
 
 #[test]

@@ -51,7 +51,7 @@ impl UserAgent {
             return;
         };
         kept.phase = Phase::Established;
-        let sent = (cseq, sent.bytes, sent.flow);
+        let sent = (cseq, sent.bytes, server);
         let accepted = Accepted::new(now, &self.settings.timers, sent, offers);
         kept.unacknowledged.push(accepted);
         self.arm_call(call);
@@ -133,13 +133,13 @@ impl UserAgent {
         {
             accepted.interval = timers.backed_off(accepted.interval);
             accepted.resend_at = now + accepted.interval;
-            due.push(super::Transmit {
-                flow: accepted.flow,
-                bytes: accepted.response.clone(),
-            });
+            due.push((accepted.server, accepted.response.clone()));
         }
-        due.into_iter()
-            .for_each(|transmit| self.send_again(transmit));
+        for (server, bytes) in due {
+            if let Some(flow) = self.servers.get(server).map(|server| server.flow) {
+                self.send_again(super::Transmit { flow, bytes });
+            }
+        }
     }
 
     /// An answer was never acknowledged: the dialog is confirmed but useless, and is ended by

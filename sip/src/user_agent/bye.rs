@@ -175,6 +175,7 @@ impl UserAgent {
 
     /// Moves what goes over a connection that is gone to the peer's own address.
     pub(super) fn leave_flow(&mut self, flow: Flow) {
+        self.servers.leave_flow(flow);
         let calls = self.calls.values_mut().filter(|call| call.flow == flow);
         for call in calls {
             if let Some(dialog) = &call.dialog {

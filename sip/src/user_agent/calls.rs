@@ -69,7 +69,8 @@ pub(super) enum Phase {
 pub(super) struct Accepted {
     pub(super) cseq: u32,
     pub(super) response: Arc<[u8]>,
-    pub(super) flow: Flow,
+    /// The transaction, which lives as long and knows where responses go.
+    pub(super) server: u64,
     /// Whether the offer is in the response, so that the ACK brings the answer.
     pub(super) offers: bool,
     pub(super) resend_at: Instant,
@@ -81,13 +82,13 @@ impl Accepted {
     pub(super) fn new(
         now: Instant,
         timers: &Timers,
-        (cseq, response, flow): (u32, Arc<[u8]>, Flow),
+        (cseq, response, server): (u32, Arc<[u8]>, u64),
         offers: bool,
     ) -> Self {
         Self {
             cseq,
             response,
-            flow,
+            server,
             offers,
             resend_at: now + timers.t1,
             interval: timers.t1,

@@ -74,18 +74,26 @@ impl UserAgent {
             self.reply(flow, message, &Reply::new(481));
             return;
         };
-        let ringing = self.servers.get(server).and_then(|server| server.call);
-        let reply = match ringing {
+        let call = self.servers.get(server).and_then(|server| server.call);
+        let reply = match call {
             Some(call) => Reply::new(200).tagged(call.tag()),
             None => Reply::new(200),
         };
         self.reply(flow, message, &reply);
-        let Some(handle) = ringing else { return };
-        let waits = self.calls.get(&handle).is_some_and(
-            |call| matches!(call.phase, Phase::Ringing { server: other, .. } if other == server),
-        );
-        if waits {
+        let Some(handle) = call else { return };
+        let Some(call) = self.calls.get_mut(&handle) else {
+            return;
+        };
+        let rings = matches!(call.phase, Phase::Ringing { server: other, .. } if other == server);
+        // A re-INVITE that is cancelled leaves the session as it is.
+        let reoffers = call
+            .peer_offer
+            .take_if(|offer| offer.server == server)
+            .is_some();
+        if rings || reoffers {
             self.reply_in(now, server, &Reply::new(487).tagged(handle.tag()));
+        }
+        if rings {
             let reason = message.header(HeaderName::Reason).map(str::to_owned);
             self.end_call(handle, Some(EndCause::Cancelled { reason }));
         }

@@ -43,11 +43,7 @@ impl UserAgent {
     ) {
         let server = self.open_server(now, flow, message, (key.into(), None));
         if let Err(refusal) = message.check_support(&SUPPORT) {
-            let mut reply = Reply::new(refusal.status).because(refusal.reason);
-            for (name, value) in &refusal.headers {
-                reply = reply.with(name.as_str(), value.clone());
-            }
-            self.reply_in(now, server, &reply);
+            self.reply_in(now, server, &Reply::refusing(&refusal));
             return;
         }
         let Some(call) = self.calls.get_mut(&handle) else {
@@ -68,6 +64,7 @@ impl UserAgent {
                     contact,
                 });
                 if by_invite {
+                    self.servers.assign(server, handle);
                     self.reply_in(now, server, &Reply::new(100));
                 }
                 self.emit(Event::Reoffer {
@@ -127,7 +124,7 @@ impl UserAgent {
             return;
         };
         if offer.by_invite {
-            let sent = (offer.cseq, sent.bytes, sent.flow);
+            let sent = (offer.cseq, sent.bytes, offer.server);
             let accepted = Accepted::new(now, &self.settings.timers, sent, !offer.offered);
             call.unacknowledged.push(accepted);
         }

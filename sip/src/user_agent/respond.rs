@@ -34,6 +34,19 @@ impl<'a> Reply<'a> {
         }
     }
 
+    /// Begins the response that a check of a request demands.
+    pub(super) fn refusing(refusal: &Refusal) -> Self {
+        let fields = refusal.headers.iter();
+        Self {
+            status: refusal.status,
+            reason: refusal.reason,
+            headers: fields
+                .map(|(name, value)| (name.to_string(), value.clone()))
+                .collect(),
+            ..Self::default()
+        }
+    }
+
     /// Replaces the code's own reason phrase.
     pub(super) fn because(mut self, reason: &'a str) -> Self {
         self.reason = reason;
@@ -134,11 +147,7 @@ impl UserAgent {
 
     /// Answers a request as a check of it demands.
     pub(super) fn refuse(&mut self, flow: Flow, request: &Message<'_>, refusal: &Refusal) {
-        let mut reply = Reply::new(refusal.status).because(refusal.reason);
-        for (name, value) in &refusal.headers {
-            reply = reply.with(name.as_str(), value.clone());
-        }
-        self.reply(flow, request, &reply);
+        self.reply(flow, request, &Reply::refusing(refusal));
     }
 
     /// Refuses a request because a bound is reached.

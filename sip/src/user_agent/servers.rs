@@ -54,9 +54,11 @@ pub(super) struct Server {
     machine: ServerMachine,
     /// Where responses go (RFC 3261 §18.2.2, RFC 3581 §4).
     pub(super) flow: Flow,
+    /// The port that responses go to when their connection is gone (RFC 3261 §18.2.2).
+    sent_by_port: u16,
     /// The flow that the request came on.
     pub(super) came_on: Flow,
-    /// The call that the INVITE has made.
+    /// The call that the INVITE belongs to.
     pub(super) call: Option<CallHandle>,
     /// Kept until the final response.
     pub(super) request: Option<OwnedMessage>,
@@ -92,7 +94,19 @@ impl Servers {
         self.by_number.get(&number)
     }
 
-    /// Notes which call an INVITE has made.
+    /// Sends the responses that went over a connection to the peer's own port, now that it is
+    /// gone.
+    pub(super) fn leave_flow(&mut self, flow: Flow) {
+        for server in self
+            .by_number
+            .values_mut()
+            .filter(|server| server.flow == flow)
+        {
+            server.flow.remote.set_port(server.sent_by_port);
+        }
+    }
+
+    /// Notes which call an INVITE belongs to.
     pub(super) fn assign(&mut self, number: u64, call: CallHandle) {
         if let Some(server) = self.by_number.get_mut(&number) {
             server.call = Some(call);
@@ -194,6 +208,11 @@ impl UserAgent {
         let server = Server {
             machine,
             flow: super::respond::reply_flow(came_on, message),
+            sent_by_port: message
+                .top_via()
+                .ok()
+                .and_then(|via| via.port)
+                .unwrap_or(5060),
             came_on,
             call: None,
             request: Some(OwnedMessage::from(message)),
