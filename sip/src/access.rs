@@ -53,7 +53,9 @@ pub struct UserSecret {
 
 impl fmt::Debug for UserSecret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("UserSecret").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("UserSecret")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
     }
 }
 
@@ -95,10 +97,16 @@ impl Gate {
     /// Makes the gate; the secret seals its nonces.
     pub(crate) fn new(access: &Access, secret: [u8; 32], first_serial: u64) -> Self {
         let users = access.users.iter();
-        let realm = if access.realm.is_empty() { "offhook" } else { &access.realm };
+        let realm = if access.realm.is_empty() {
+            "offhook"
+        } else {
+            &access.realm
+        };
         Self {
             trunks: access.trunks.clone(),
-            passwords: users.map(|user| (user.name.clone(), user.password.clone())).collect(),
+            passwords: users
+                .map(|user| (user.name.clone(), user.password.clone()))
+                .collect(),
             digest: DigestServer::new(ServerConfig {
                 realm: realm.to_owned(),
                 secret,
@@ -121,20 +129,29 @@ impl Gate {
     pub(crate) fn admit(&mut self, now: Instant, flow: Flow, message: &Message<'_>) -> Admission {
         let remote = flow.remote.ip();
         let registers = message.method() == Some(Method::Register);
-        let trunk = self.trunks.iter().find(|trunk| trunk.networks.iter().any(|n| n.contains(remote)));
+        let trunk = self
+            .trunks
+            .iter()
+            .find(|trunk| trunk.networks.iter().any(|n| n.contains(remote)));
         if let Some(trunk) = trunk.filter(|_| !registers) {
             return Admission::Admit(Source::Trunk(trunk.name.clone()));
         }
         let local = self.open_loopback && !registers && remote.to_canonical().is_loopback();
         if self.passwords.is_empty() {
-            return if local { Admission::Admit(Source::Local) } else { Admission::Refuse(403) };
+            return if local {
+                Admission::Admit(Source::Local)
+            } else {
+                Admission::Refuse(403)
+            };
         }
         match self.verdict(now, message) {
             Verdict::Accepted { username } => Admission::Admit(Source::User(username)),
             Verdict::Missing if local => Admission::Admit(Source::Local),
             Verdict::Missing => self.challenge(now, false),
             Verdict::Stale => self.challenge(now, true),
-            Verdict::Wrong => Admission::WrongCredentials { username: claimed_name(message) },
+            Verdict::Wrong => Admission::WrongCredentials {
+                username: claimed_name(message),
+            },
         }
     }
 
@@ -142,7 +159,9 @@ impl Gate {
         let since = self.since_epoch(now);
         let passwords = &self.passwords;
         let users = |name: &str, realm: &str, algorithm: Algorithm| {
-            passwords.get(name).map(|password| Ha1::new(algorithm, name, realm, password))
+            passwords
+                .get(name)
+                .map(|password| Ha1::new(algorithm, name, realm, password))
         };
         self.digest.verify(since, message, false, &users)
     }
@@ -151,7 +170,9 @@ impl Gate {
         let since = self.since_epoch(now);
         let lines = self.digest.challenge(since, false, stale);
         let text = |(name, value): (HeaderName, String)| (name.as_str().to_owned(), value);
-        Admission::Challenge { headers: lines.into_iter().map(text).collect() }
+        Admission::Challenge {
+            headers: lines.into_iter().map(text).collect(),
+        }
     }
 
     fn since_epoch(&mut self, now: Instant) -> Duration {
@@ -161,6 +182,14 @@ impl Gate {
 
 /// Returns the user name that a request claims, cut to what a log line can bear.
 fn claimed_name(message: &Message<'_>) -> String {
-    let claimed = message.authorization().next().map(|credentials| credentials.username());
-    claimed.unwrap_or_default().chars().filter(|c| !c.is_control()).take(64).collect()
+    let claimed = message
+        .authorization()
+        .next()
+        .map(|credentials| credentials.username());
+    claimed
+        .unwrap_or_default()
+        .chars()
+        .filter(|c| !c.is_control())
+        .take(64)
+        .collect()
 }

@@ -49,7 +49,10 @@ impl Dialog {
     pub fn uac(request: &Message<'_>, response: &Message<'_>) -> Result<Self, HeaderError> {
         let mut route_set = record_routes(response)?;
         route_set.reverse();
-        let asked = request.request_uri().map(|uri| uri.as_str()).unwrap_or_default();
+        let asked = request
+            .request_uri()
+            .map(|uri| uri.as_str())
+            .unwrap_or_default();
         let target = contact_uri(response)?.unwrap_or_else(|| asked.to_owned());
         Ok(Self {
             call_id: response.call_id()?.to_owned(),
@@ -100,9 +103,15 @@ impl Dialog {
             Some(uri) if !uri.is_loose_route() => {
                 let mut routes: Vec<String> = self.route_set.iter().skip(1).cloned().collect();
                 routes.push(format!("<{target}>"));
-                Target { request_uri: uri.as_str().to_owned(), routes }
+                Target {
+                    request_uri: uri.as_str().to_owned(),
+                    routes,
+                }
             }
-            _ => Target { request_uri: target.clone(), routes: self.route_set.clone() },
+            _ => Target {
+                request_uri: target.clone(),
+                routes: self.route_set.clone(),
+            },
         }
     }
 
@@ -119,13 +128,18 @@ impl Dialog {
     /// it is written as a name, or as a private address that is not the peer's public one: such
     /// a peer is behind NAT.
     pub fn flow(&self, heard_on: Flow) -> Flow {
-        let Some(hop) = self.next_hop_address() else { return heard_on };
+        let Some(hop) = self.next_hop_address() else {
+            return heard_on;
+        };
         let behind_nat = is_private(hop.ip()) && !is_private(heard_on.remote.ip());
         let reachable = hop.is_ipv4() == heard_on.local.is_ipv4();
         if heard_on.transport.is_reliable() || behind_nat || !reachable {
             return heard_on;
         }
-        Flow { remote: hop, ..heard_on }
+        Flow {
+            remote: hop,
+            ..heard_on
+        }
     }
 
     /// Returns the flow to fall back to when a connection is gone: to the next hop's address,
@@ -140,7 +154,10 @@ impl Dialog {
     fn next_hop_address(&self) -> Option<SocketAddr> {
         let uri = Uri::parse(self.next_hop()).ok()?;
         uri.is_sip().then_some(())?;
-        Some(SocketAddr::new(uri.host.address()?, uri.port.unwrap_or(5060)))
+        Some(SocketAddr::new(
+            uri.host.address()?,
+            uri.port.unwrap_or(5060),
+        ))
     }
 
     /// Returns the sequence number of our next request, which only ever rises (§12.2.1.1).
@@ -215,7 +232,9 @@ impl Dialog {
 /// The Contact cannot be read.
 pub fn contact_uri(message: &Message<'_>) -> Result<Option<String>, HeaderError> {
     let first = message.contacts().next().transpose()?;
-    Ok(first.and_then(|contact| contact.uri()).map(|uri| uri.as_str().to_owned()))
+    Ok(first
+        .and_then(|contact| contact.uri())
+        .map(|uri| uri.as_str().to_owned()))
 }
 
 fn record_routes(message: &Message<'_>) -> Result<Vec<String>, HeaderError> {

@@ -25,11 +25,15 @@ impl Network {
     pub fn contains(&self, address: IpAddr) -> bool {
         match (self.address, address.to_canonical()) {
             (IpAddr::V4(network), IpAddr::V4(address)) => {
-                let mask = u32::MAX.checked_shl(32 - u32::from(self.prefix)).unwrap_or(0);
+                let mask = u32::MAX
+                    .checked_shl(32 - u32::from(self.prefix))
+                    .unwrap_or(0);
                 u32::from(network) & mask == u32::from(address) & mask
             }
             (IpAddr::V6(network), IpAddr::V6(address)) => {
-                let mask = u128::MAX.checked_shl(128 - u32::from(self.prefix)).unwrap_or(0);
+                let mask = u128::MAX
+                    .checked_shl(128 - u32::from(self.prefix))
+                    .unwrap_or(0);
                 u128::from(network) & mask == u128::from(address) & mask
             }
             _ => false,
@@ -52,7 +56,11 @@ impl FromStr for Network {
             Some(prefix) => prefix.trim().parse().map_err(|_| error())?,
             None => longest,
         };
-        if prefix > longest { Err(error()) } else { Ok(Self { address, prefix }) }
+        if prefix > longest {
+            Err(error())
+        } else {
+            Ok(Self { address, prefix })
+        }
     }
 }
 
@@ -114,7 +122,10 @@ mod tests {
     #[test]
     fn networks_hold_what_their_prefix_says() {
         let contains = |network: &str, address: &str| {
-            network.parse::<Network>().unwrap().contains(address.parse().unwrap())
+            network
+                .parse::<Network>()
+                .unwrap()
+                .contains(address.parse().unwrap())
         };
         assert!(contains("10.0.0.0/8", "10.255.1.2"));
         assert!(!contains("10.0.0.0/8", "11.0.0.0"));
@@ -129,7 +140,14 @@ mod tests {
 
     #[test]
     fn what_is_no_network_is_named_in_the_error() {
-        for bad in ["", "10.0.0.0/33", "x/8", "10.0.0/8", "::/129", "10.0.0.0/-1"] {
+        for bad in [
+            "",
+            "10.0.0.0/33",
+            "x/8",
+            "10.0.0/8",
+            "::/129",
+            "10.0.0.0/-1",
+        ] {
             let error = bad.parse::<Network>().unwrap_err();
             assert!(error.to_string().contains(bad), "{bad}");
         }

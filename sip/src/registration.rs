@@ -63,18 +63,27 @@ pub(crate) fn granted_s(response: &Message<'_>, contact: &str, asked_s: u32) -> 
     });
     let only = contacts.first().filter(|_| contacts.len() == 1);
     let own_expires = ours.or(only).and_then(|contact| contact.expires());
-    own_expires.or_else(|| response.expires()).unwrap_or(asked_s)
+    own_expires
+        .or_else(|| response.expires())
+        .unwrap_or(asked_s)
 }
 
 /// Returns the route that requests to the registrar's network are to take (RFC 3608 §5).
 pub(crate) fn service_route(response: &Message<'_>) -> Vec<String> {
-    let routes = response.addresses(HeaderName::ServiceRoute).map_while(Result::ok);
-    routes.take(MAX_SERVICE_ROUTES).map(|route| format!("<{}>", route.uri)).collect()
+    let routes = response
+        .addresses(HeaderName::ServiceRoute)
+        .map_while(Result::ok);
+    routes
+        .take(MAX_SERVICE_ROUTES)
+        .map(|route| format!("<{}>", route.uri))
+        .collect()
 }
 
 /// Returns the lifetime to ask for after a 423, or nothing where it asks for nothing longer.
 pub(crate) fn longer_expires_s(response: &Message<'_>, asked_s: u32) -> Option<u32> {
-    response.min_expires().filter(|&least_s| least_s > asked_s && least_s <= MAX_EXPIRES_S)
+    response
+        .min_expires()
+        .filter(|&least_s| least_s > asked_s && least_s <= MAX_EXPIRES_S)
 }
 
 /// Returns when a granted binding is refreshed: after 80 to 90 % of its life, `jitter` being
@@ -125,12 +134,25 @@ mod tests {
 
     #[test]
     fn the_grant_is_our_contacts_then_expires_then_what_was_asked() {
-        assert_eq!(granted("Contact: <sip:gw@10.0.0.1>;expires=59\r\nExpires: 300"), 59);
-        assert_eq!(granted("Contact: <sip:gw@10.0.0.1:5060;alias=1~2>;expires=59"), 59);
+        assert_eq!(
+            granted("Contact: <sip:gw@10.0.0.1>;expires=59\r\nExpires: 300"),
+            59
+        );
+        assert_eq!(
+            granted("Contact: <sip:gw@10.0.0.1:5060;alias=1~2>;expires=59"),
+            59
+        );
         let two = "Contact: <sip:other@10.0.0.2>;expires=9, <sip:gw@10.0.0.1>;expires=61";
         assert_eq!(granted(two), 61);
-        assert_eq!(granted("Contact: <sip:gw@198.51.100.9:1024>;expires=62"), 62, "rewritten");
-        assert_eq!(granted("Contact: <sip:gw@10.0.0.1:5060>\r\nExpires: 300"), 300);
+        assert_eq!(
+            granted("Contact: <sip:gw@198.51.100.9:1024>;expires=62"),
+            62,
+            "rewritten"
+        );
+        assert_eq!(
+            granted("Contact: <sip:gw@10.0.0.1:5060>\r\nExpires: 300"),
+            300
+        );
         assert_eq!(granted("Expires: 301"), 301);
         assert_eq!(granted("Server: x"), 600);
     }
@@ -152,7 +174,10 @@ mod tests {
         for granted_s in [1, 20, 60, 3584, u32::MAX] {
             for jitter in [0.0, 0.5, 1.0] {
                 let after = refresh_after(granted_s, jitter);
-                assert!(after <= Duration::from_secs(u64::from(granted_s)), "{granted_s}");
+                assert!(
+                    after <= Duration::from_secs(u64::from(granted_s)),
+                    "{granted_s}"
+                );
                 assert!(after >= Duration::from_secs(1), "{granted_s}");
             }
         }
@@ -160,11 +185,15 @@ mod tests {
 
     #[test]
     fn failures_back_off_to_a_ceiling_and_retry_after_is_obeyed() {
-        let wait_s = |status, failures, asked| {
-            retry_after(status, failures, asked, 1.0).as_secs()
-        };
-        assert_eq!([1, 2, 3, 7, 100].map(|n| wait_s(503, n, None)), [2, 4, 8, 120, 120]);
-        assert_eq!([1, 2, 6, 100].map(|n| wait_s(403, n, None)), [60, 120, 1800, 1800]);
+        let wait_s = |status, failures, asked| retry_after(status, failures, asked, 1.0).as_secs();
+        assert_eq!(
+            [1, 2, 3, 7, 100].map(|n| wait_s(503, n, None)),
+            [2, 4, 8, 120, 120]
+        );
+        assert_eq!(
+            [1, 2, 6, 100].map(|n| wait_s(403, n, None)),
+            [60, 120, 1800, 1800]
+        );
         assert_eq!(wait_s(503, 1, Some(90)), 90);
         assert_eq!(wait_s(503, 1, Some(1)), 2);
         assert_eq!(wait_s(503, 1, Some(u32::MAX)), 3600);

@@ -106,7 +106,9 @@ impl Framer {
     fn message_length(&mut self) -> Result<Option<usize>, StreamError> {
         let from = self.searched.saturating_sub(END_OF_HEADER.len() - 1);
         let unsearched = self.buffer.get(from..).unwrap_or_default();
-        let found = unsearched.windows(END_OF_HEADER.len()).position(|w| w == END_OF_HEADER);
+        let found = unsearched
+            .windows(END_OF_HEADER.len())
+            .position(|w| w == END_OF_HEADER);
         self.searched = self.buffer.len();
         let Some(header_bytes) = found.map(|at| from + at + END_OF_HEADER.len()) else {
             return if self.buffer.len() > MAX_HEADER_BYTES {
@@ -120,7 +122,11 @@ impl Framer {
         }
         let header = self.buffer.get(..header_bytes).unwrap_or_default();
         let total = header_bytes.saturating_add(content_length(header)?);
-        if total > MAX_MESSAGE_BYTES { Err(StreamError::MessageTooLong) } else { Ok(Some(total)) }
+        if total > MAX_MESSAGE_BYTES {
+            Err(StreamError::MessageTooLong)
+        } else {
+            Ok(Some(total))
+        }
     }
 }
 
@@ -129,7 +135,9 @@ impl Framer {
 fn content_length(header: &[u8]) -> Result<usize, StreamError> {
     let mut length = None;
     for line in LogicalLines(header).skip(1) {
-        let Some(colon) = line.iter().position(|&byte| byte == b':') else { continue };
+        let Some(colon) = line.iter().position(|&byte| byte == b':') else {
+            continue;
+        };
         let (name, value) = line.split_at(colon);
         let name = name.trim_ascii();
         if !name.eq_ignore_ascii_case(b"content-length") && !name.eq_ignore_ascii_case(b"l") {
@@ -166,8 +174,13 @@ impl<'a> Iterator for LogicalLines<'a> {
             let rest = self.0.get(at..).unwrap_or_default();
             rest.starts_with(b"\r\n") && !matches!(rest.get(2), Some(b' ' | b'\t'))
         });
-        let line = self.0.get(..end.unwrap_or(self.0.len())).unwrap_or_default();
-        self.0 = end.and_then(|end| self.0.get(end + 2..)).unwrap_or_default();
+        let line = self
+            .0
+            .get(..end.unwrap_or(self.0.len()))
+            .unwrap_or_default();
+        self.0 = end
+            .and_then(|end| self.0.get(end + 2..))
+            .unwrap_or_default();
         Some(line)
     }
 }
@@ -190,8 +203,11 @@ mod tests {
         let mut stream = message("hello");
         stream.extend(b"\r\n\r\n");
         stream.extend(message(""));
-        let wanted =
-            vec![Frame::Message(message("hello")), Frame::Ping, Frame::Message(message(""))];
+        let wanted = vec![
+            Frame::Message(message("hello")),
+            Frame::Ping,
+            Frame::Message(message("")),
+        ];
         for cut in 1..stream.len() {
             let mut framer = Framer::default();
             let mut got = Vec::new();
@@ -209,7 +225,10 @@ mod tests {
         framer.push(b"\r\n");
         assert_eq!(framer.next_frame(), Ok(None), "it may be half of a ping");
         framer.push(&message("x"));
-        assert_eq!(frames(&mut framer), [Frame::Pong, Frame::Message(message("x"))]);
+        assert_eq!(
+            frames(&mut framer),
+            [Frame::Pong, Frame::Message(message("x"))]
+        );
     }
 
     #[test]
@@ -228,14 +247,24 @@ mod tests {
             framer.push(bytes);
             framer.next_frame().unwrap_err()
         };
-        assert_eq!(error(b"BYE sip:a SIP/2.0\r\n\r\n"), StreamError::NoContentLength);
+        assert_eq!(
+            error(b"BYE sip:a SIP/2.0\r\n\r\n"),
+            StreamError::NoContentLength
+        );
         for bad in ["-1", "x", "", "1\r\nl: 2", "99999999999999999999999"] {
             let text = format!("BYE sip:a SIP/2.0\r\nl: {bad}\r\n\r\n");
-            assert_eq!(error(text.as_bytes()), StreamError::BadContentLength, "{bad}");
+            assert_eq!(
+                error(text.as_bytes()),
+                StreamError::BadContentLength,
+                "{bad}"
+            );
         }
         let huge = b"BYE sip:a SIP/2.0\r\nContent-Length: 65536\r\n\r\n";
         assert_eq!(error(huge), StreamError::MessageTooLong);
-        assert_eq!(error(&[b'a'; MAX_HEADER_BYTES + 1]), StreamError::HeaderTooLong);
+        assert_eq!(
+            error(&[b'a'; MAX_HEADER_BYTES + 1]),
+            StreamError::HeaderTooLong
+        );
     }
 
     #[test]

@@ -12,7 +12,7 @@ pub use escape::{Escaped, unescape};
 pub use host::Host;
 pub(crate) use host::host_port;
 
-use crate::message::lex::{self, SCHEME, URI, URI_PART};
+use crate::message::lex::{self, SCHEME, URI, URI_PART, USER};
 
 /// Why a text is no URI.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -49,7 +49,7 @@ impl<'a> Scheme<'a> {
 /// User, password, parameters and headers are as sent, escapes included; [`unescape`] resolves
 /// them. In a `tel` URI the number stands in `user`, in one of another scheme everything after
 /// the colon does; both have an empty host.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Uri<'a> {
     /// The scheme.
     pub scheme: Scheme<'a>,
@@ -61,8 +61,10 @@ pub struct Uri<'a> {
     pub host: Host<'a>,
     /// The port, where given.
     pub port: Option<u16>,
-    params: &'a str,
-    headers: &'a str,
+    /// Where parameters and headers begin and end in the text.
+    params_at: u16,
+    params_end: u16,
+    headers_at: u16,
     raw: &'a str,
 }
 
@@ -70,109 +72,130 @@ impl<'a> Uri<'a> {
     /// Reads a URI that is the whole of `text`.
     ///
     /// # Errors
-    /// [`UriError`] where the text is no URI, or holds white space or angle brackets.
+    /// [`UriError`] where the text is no URI, is over 65,535 bytes, or holds white space or
+    /// angle brackets.
     pub fn parse(text: &'a str) -> Result<Uri<'a>, UriError> {
-        let bytes = text.as_bytes();
-        let colon = lex::run(bytes, 0, SCHEME);
-        if bytes.get(colon) != Some(&b':') {
-            return Err(UriError);
+        match Uri::read(text, 0) {
+            Some((uri, end)) if end == text.len() => Ok(uri),
+            _ => Err(UriError),
         }
-        let name = lex::slice(text, 0, colon);
-        let scheme = match colon {
-            3 if name.eq_ignore_ascii_case("sip") => Scheme::Sip,
-            4 if name.eq_ignore_ascii_case("sips") => Scheme::Sips,
-            3 if name.eq_ignore_ascii_case("tel") => Scheme::Tel,
-            0 => return Err(UriError),
-            _ => Scheme::Other(name),
-        };
-        match scheme {
-            Scheme::Sip | Scheme::Sips => Uri::sip(scheme, text, colon + 1),
-            Scheme::Tel | Scheme::Other(_) => Uri::opaque(scheme, text, colon + 1),
-        }
-        .ok_or(UriError)
     }
 
-    fn sip(scheme: Scheme<'a>, text: &'a str, start: usize) -> Option<Uri<'a>> {
+    /// Reads the URI at `at`, returning it with the offset of what can no more belong to it.
+    #[inline(always)]
+    pub(crate) fn read(text: &'a str, at: usize) -> Option<(Uri<'a>, usize)> {
         let bytes = text.as_bytes();
-        let mut uri = Uri {
+        if let Some([s, i, p, b':']) = bytes.get(at..at + 4)
+            && [s | 0x20, i | 0x20, p | 0x20] == *b"sip"
+        {
+            return Uri::read_sip(Scheme::Sip, text, at, at + 4);
+        }
+        let colon = lex::run(bytes, at, SCHEME);
+        if bytes.get(colon) != Some(&b':') || colon == at {
+            return None;
+        }
+        let name = lex::slice(text, at, colon);
+        match name {
+            _ if name.eq_ignore_ascii_case("sips") => {
+                Uri::read_sip(Scheme::Sips, text, at, colon + 1)
+            }
+            _ if name.eq_ignore_ascii_case("tel") => {
+                Uri::read_opaque(Scheme::Tel, text, at, colon + 1)
+            }
+            _ => Uri::read_opaque(Scheme::Other(name), text, at, colon + 1),
+        }
+    }
+
+    #[inline(always)]
+    fn read_sip(
+        scheme: Scheme<'a>,
+        text: &'a str,
+        from: usize,
+        start: usize,
+    ) -> Option<(Uri<'a>, usize)> {
+        let bytes = text.as_bytes();
+        let user_end = lex::run(bytes, start, USER);
+        let info_end = match bytes.get(user_end) {
+            Some(b':') => lex::run(bytes, user_end + 1, USER),
+            _ => user_end,
+        };
+        // A colon more may stand in a password, or belong to a host without a user.
+        let info_end = match bytes.get(info_end) {
+            Some(b':') => colons(bytes, info_end),
+            _ => info_end,
+        };
+        let (mut user, mut password, mut host_at) = (None, None, start);
+        if bytes.get(info_end) == Some(&b'@') {
+            if user_end == start {
+                return None;
+            }
+            user = Some(lex::slice(text, start, user_end));
+            if user_end < info_end {
+                password = Some(lex::slice(text, user_end + 1, info_end));
+            }
+            host_at = info_end + 1;
+        }
+        let (host, port, params_from) = host_port(text, host_at)?;
+        let params_to = params_end(bytes, params_from)?;
+        let end = headers_end(bytes, params_to)?;
+        let offset = |at: usize| u16::try_from(at - from).ok();
+        let uri = Uri {
             scheme,
-            user: None,
+            user,
+            password,
+            host,
+            port,
+            params_at: offset(params_from)?,
+            params_end: offset(params_to)?,
+            headers_at: offset(if end > params_to { params_to + 1 } else { end })?,
+            raw: lex::slice(text, from, end),
+        };
+        Some((uri, end))
+    }
+
+    fn read_opaque(
+        scheme: Scheme<'a>,
+        text: &'a str,
+        from: usize,
+        start: usize,
+    ) -> Option<(Uri<'a>, usize)> {
+        let bytes = text.as_bytes();
+        let mask = if scheme == Scheme::Tel { URI_PART } else { URI };
+        let user_end = lex::run(bytes, start, mask);
+        if user_end == start {
+            return None;
+        }
+        let end = params_end(bytes, user_end)?;
+        let offset = |at: usize| u16::try_from(at - from).ok();
+        let uri = Uri {
+            scheme,
+            user: Some(lex::slice(text, start, user_end)),
             password: None,
             host: Host::Name(""),
             port: None,
-            params: "",
-            headers: "",
-            raw: text,
+            params_at: offset(user_end)?,
+            params_end: offset(end)?,
+            headers_at: offset(end)?,
+            raw: lex::slice(text, from, end),
         };
-        let mut host_at = start;
-        if let Some(length) = memchr::memchr(b'@', bytes.get(start..)?) {
-            let info = lex::slice(text, start, start + length);
-            if info.is_empty() || !info.bytes().all(|b| lex::is(b, URI)) {
-                return None;
-            }
-            (uri.user, uri.password) = match info.split_once(':') {
-                Some((user, password)) => (Some(user), Some(password)),
-                None => (Some(info), None),
-            };
-            host_at = start + length + 1;
-        }
-        let (host, port, end) = host_port(text, host_at)?;
-        (uri.host, uri.port) = (host, port);
-        let headers_at = uri.take_params(text, end)?;
-        uri.take_headers(text, headers_at)?;
-        Some(uri)
+        Some((uri, end))
     }
 
-    fn opaque(scheme: Scheme<'a>, text: &'a str, start: usize) -> Option<Uri<'a>> {
-        let bytes = text.as_bytes();
-        let end = match scheme {
-            Scheme::Tel => lex::run(bytes, start, URI_PART),
-            _ => lex::run(bytes, start, URI),
-        };
-        if end == start {
-            return None;
-        }
-        let mut uri = Uri {
-            scheme,
-            user: Some(lex::slice(text, start, end)),
-            password: None,
-            host: Host::Name(""),
-            port: None,
-            params: "",
-            headers: "",
-            raw: text,
-        };
-        let end = uri.take_params(text, end)?;
-        (end == bytes.len()).then_some(uri)
+    fn params_text(&self) -> &'a str {
+        lex::slice(
+            self.raw,
+            usize::from(self.params_at),
+            usize::from(self.params_end),
+        )
     }
 
-    /// Takes `*( ";" name [ "=" value ] )` at `at`, returning the offset after it.
-    fn take_params(&mut self, text: &'a str, at: usize) -> Option<usize> {
-        let bytes = text.as_bytes();
-        let mut end = at;
-        while bytes.get(end) == Some(&b';') {
-            let next = lex::run(bytes, end + 1, URI_PART);
-            if next == end + 1 {
-                return None;
-            }
-            end = next;
-        }
-        self.params = lex::slice(text, at, end);
-        Some(end)
+    fn headers_text(&self) -> &'a str {
+        lex::slice(self.raw, usize::from(self.headers_at), self.raw.len())
     }
 
-    /// Takes `[ "?" headers ]` at `at`, which must reach the text's end.
-    fn take_headers(&mut self, text: &'a str, at: usize) -> Option<()> {
-        let bytes = text.as_bytes();
-        if at == bytes.len() {
-            return Some(());
-        }
-        let end = lex::run(bytes, at + 1, URI_PART | URI);
-        if bytes.get(at) != Some(&b'?') || end == at + 1 || end != bytes.len() {
-            return None;
-        }
-        self.headers = lex::slice(text, at + 1, end);
-        Some(())
+    /// Says whether headers follow a `?`.
+    pub fn has_headers(&self) -> bool {
+        usize::from(self.headers_at) < self.raw.len()
     }
 
     /// The URI as it was sent.
@@ -187,7 +210,7 @@ impl<'a> Uri<'a> {
 
     /// The parameters as name and value, as sent.
     pub fn params(&self) -> impl Iterator<Item = (&'a str, Option<&'a str>)> + use<'a> {
-        split_pairs(self.params, b';')
+        split_pairs(self.params_text(), b';')
     }
 
     /// The value of a parameter, escapes in its name resolved; empty where only the name stands.
@@ -200,7 +223,7 @@ impl<'a> Uri<'a> {
 
     /// The headers after `?` as name and value, as sent.
     pub fn headers(&self) -> impl Iterator<Item = (&'a str, Option<&'a str>)> + use<'a> {
-        split_pairs(self.headers, b'&')
+        split_pairs(self.headers_text(), b'&')
     }
 
     /// The `transport` parameter.
@@ -224,9 +247,54 @@ impl<'a> Uri<'a> {
     }
 }
 
+/// The end of a user part whose password holds more colons, from the second colon on.
+#[cold]
+fn colons(bytes: &[u8], at: usize) -> usize {
+    let mut end = at;
+    while bytes.get(end) == Some(&b':') {
+        end = lex::run(bytes, end + 1, USER);
+    }
+    end
+}
+
+/// The end of `*( ";" name [ "=" value ] )` at `at`.
+#[inline(always)]
+fn params_end(bytes: &[u8], at: usize) -> Option<usize> {
+    let mut end = at;
+    while bytes.get(end) == Some(&b';') {
+        let next = lex::run(bytes, end + 1, URI_PART);
+        if next == end + 1 {
+            return None;
+        }
+        end = next;
+    }
+    Some(end)
+}
+
+/// The end of `[ "?" headers ]` at `at`.
+#[inline(always)]
+fn headers_end(bytes: &[u8], at: usize) -> Option<usize> {
+    if bytes.get(at) != Some(&b'?') {
+        return Some(at);
+    }
+    let end = lex::run(bytes, at + 1, URI);
+    (end > at + 1).then_some(end)
+}
+
 impl fmt::Display for Uri<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.raw)
+    }
+}
+
+impl fmt::Debug for Uri<'_> {
+    /// Shows the text, unless it holds a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.password.is_none() {
+            return write!(f, "Uri({:?})", self.raw);
+        }
+        let (scheme, user) = (self.scheme.as_str(), self.user.unwrap_or_default());
+        write!(f, "Uri(\"{scheme}:{user}:…@{}\")", self.host)
     }
 }
 

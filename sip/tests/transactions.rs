@@ -36,7 +36,11 @@ fn timeline(
 macro_rules! timeline {
     ($start:expr, $machine:expr) => {{
         let cell = std::cell::RefCell::new(&mut $machine);
-        timeline($start, || cell.borrow().deadline(), |at| cell.borrow_mut().handle_timeout(at))
+        timeline(
+            $start,
+            || cell.borrow().deadline(),
+            |at| cell.borrow_mut().handle_timeout(at),
+        )
     }};
 }
 
@@ -70,7 +74,10 @@ fn invite_client_timer_a_doubles_without_ceiling_until_timer_b() {
 fn invite_client_never_retransmits_on_a_reliable_transport() {
     let now = origin();
     let mut machine = invite_client(now, true);
-    assert_eq!(timeline!(now, machine), [(32_000, Timer::B, OnTimeout::TimedOut)]);
+    assert_eq!(
+        timeline!(now, machine),
+        [(32_000, Timer::B, OnTimeout::TimedOut)]
+    );
 }
 
 #[test]
@@ -78,10 +85,42 @@ fn invite_client_stops_all_timers_on_a_provisional_response() {
     let now = origin();
     let mut machine = invite_client(now, false);
     for status in [100, 180, 183, 199] {
-        assert_eq!(machine.handle_response(now, status), OnResponse::Deliver, "{status}");
+        assert_eq!(
+            machine.handle_response(now, status),
+            OnResponse::Deliver,
+            "{status}"
+        );
         assert_eq!(machine.state(), InviteClientState::Proceeding);
         assert_eq!(machine.deadline(), None);
     }
+}
+
+#[test]
+fn invite_client_that_is_abandoned_ends_without_a_final_response() {
+    let now = origin();
+    let mut machine = invite_client(now, false);
+    machine.handle_response(now, 180);
+    machine.abandon(now);
+    machine.handle_response(now + T1, 180);
+    machine.abandon(now + T1);
+    assert_eq!(
+        timeline!(now, machine),
+        [(32_000, Timer::B, OnTimeout::TimedOut)]
+    );
+    let mut early = invite_client(now, false);
+    early.abandon(now);
+    early.handle_response(now + T1, 100);
+    assert_eq!(
+        timeline!(now, early),
+        [(32_500, Timer::B, OnTimeout::TimedOut)]
+    );
+    let mut answered = invite_client(now, false);
+    answered.handle_response(now, 180);
+    answered.abandon(now);
+    assert_eq!(
+        answered.handle_response(now + T1, 487),
+        OnResponse::DeliverAndAck
+    );
 }
 
 #[test]
@@ -93,7 +132,10 @@ fn invite_client_acknowledges_failures_and_absorbs_their_retransmissions_for_tim
             if provisional {
                 machine.handle_response(now, 180);
             }
-            assert_eq!(machine.handle_response(now, status), OnResponse::DeliverAndAck);
+            assert_eq!(
+                machine.handle_response(now, status),
+                OnResponse::DeliverAndAck
+            );
             assert_eq!(machine.state(), InviteClientState::Completed);
             assert_eq!(machine.handle_response(now, status), OnResponse::Reack);
             assert_eq!(machine.handle_response(now, 180), OnResponse::Ignore);
@@ -200,7 +242,10 @@ fn invite_server_waits_for_the_ack_without_retransmitting_on_a_reliable_transpor
     let now = origin();
     let mut machine = invite_server(true);
     machine.respond(now, 404);
-    assert_eq!(timeline!(now, machine), [(32_000, Timer::H, OnTimeout::TimedOut)]);
+    assert_eq!(
+        timeline!(now, machine),
+        [(32_000, Timer::H, OnTimeout::TimedOut)]
+    );
 }
 
 #[test]
@@ -228,7 +273,10 @@ fn invite_server_after_a_2xx_absorbs_invites_and_passes_acks_for_timer_l() {
         assert_eq!(machine.handle_request(), OnRequest::Absorb);
         assert_eq!(machine.handle_ack(now), AckReceived::Deliver);
         assert_eq!(machine.handle_ack(now), AckReceived::Deliver);
-        assert_eq!(timeline!(now, machine), [(32_000, Timer::L, OnTimeout::Terminated)]);
+        assert_eq!(
+            timeline!(now, machine),
+            [(32_000, Timer::L, OnTimeout::Terminated)]
+        );
     }
 }
 
@@ -269,7 +317,12 @@ fn non_invite_client_retransmits_every_t2_once_it_heard_a_provisional() {
     assert_eq!(machine.state(), NonInviteClientState::Proceeding);
     let events = timeline!(now, machine);
     let times: Vec<u128> = events.iter().map(|event| event.0).collect();
-    assert_eq!(times, [500, 4_500, 8_500, 12_500, 16_500, 20_500, 24_500, 28_500, 32_000]);
+    assert_eq!(
+        times,
+        [
+            500, 4_500, 8_500, 12_500, 16_500, 20_500, 24_500, 28_500, 32_000
+        ]
+    );
     assert_eq!(events.last().unwrap().2, OnTimeout::TimedOut);
 }
 
@@ -294,7 +347,10 @@ fn non_invite_client_absorbs_response_retransmissions_for_timer_k() {
 fn non_invite_client_on_a_reliable_transport_only_times_out() {
     let now = origin();
     let mut machine = non_invite_client(now, true);
-    assert_eq!(timeline!(now, machine), [(32_000, Timer::F, OnTimeout::TimedOut)]);
+    assert_eq!(
+        timeline!(now, machine),
+        [(32_000, Timer::F, OnTimeout::TimedOut)]
+    );
 }
 
 #[test]
@@ -342,6 +398,9 @@ fn non_invite_server_repeats_its_final_response_for_timer_j() {
 fn non_invite_server_forgets_a_request_that_nobody_answers() {
     let now = origin();
     let mut machine = non_invite_server(now, false);
-    assert_eq!(timeline!(now, machine), [(32_000, Timer::F, OnTimeout::TimedOut)]);
+    assert_eq!(
+        timeline!(now, machine),
+        [(32_000, Timer::F, OnTimeout::TimedOut)]
+    );
     assert_eq!(machine.respond(now, 200), OnRespond::Refuse);
 }

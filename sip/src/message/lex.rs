@@ -1,30 +1,32 @@
 //! Lexical ground of RFC 3261 §25.1: character classes, white space, quoted strings.
 
 /// A `token` character.
-pub(crate) const TOKEN: u8 = 1;
+pub(crate) const TOKEN: u16 = 1;
 /// A character of an unquoted parameter value, generously: all but separators and controls.
-pub(crate) const VALUE: u8 = 2;
+pub(crate) const VALUE: u16 = 2;
 /// Linear white space, a fold's CR and LF included.
-pub(crate) const LWS: u8 = 4;
+pub(crate) const LWS: u16 = 4;
 /// A character of a host name (`_` is not in the grammar but in many networks).
-pub(crate) const HOST: u8 = 8;
+pub(crate) const HOST: u16 = 8;
 /// A character that may stand in a URI.
-pub(crate) const URI: u8 = 16;
+pub(crate) const URI: u16 = 16;
 /// A character of a URI parameter or header: `URI` without the delimiters `;` and `?`.
-pub(crate) const URI_PART: u8 = 32;
+pub(crate) const URI_PART: u16 = 32;
 /// A character of a URI scheme.
-pub(crate) const SCHEME: u8 = 64;
+pub(crate) const SCHEME: u16 = 64;
 /// A character of a parameter name: `VALUE` without `=`.
-pub(crate) const NAME: u8 = 128;
+pub(crate) const NAME: u16 = 128;
+/// A character of a URI's user part: `URI` without the delimiters `:` and `@`.
+pub(crate) const USER: u16 = 256;
 
-static CLASS: [u8; 256] = classes();
+static CLASS: [u16; 256] = classes();
 
-const fn classes() -> [u8; 256] {
-    let mut table = [0u8; 256];
+const fn classes() -> [u16; 256] {
+    let mut table = [0u16; 256];
     let mut index = 0;
     while index < 256 {
         let b = index as u8;
-        let mut class = 0;
+        let mut class = 0u16;
         if b.is_ascii_alphanumeric() || in_set(b, b"-.!%*_+`'~") {
             class |= TOKEN;
         }
@@ -44,6 +46,9 @@ const fn classes() -> [u8; 256] {
             class |= URI;
             if !in_set(b, b";?@") {
                 class |= URI_PART;
+            }
+            if !in_set(b, b":@") {
+                class |= USER;
             }
         }
         if b.is_ascii_alphanumeric() || in_set(b, b"+-.") {
@@ -68,13 +73,13 @@ const fn in_set(b: u8, set: &[u8]) -> bool {
 
 /// Says whether `b` belongs to one of the classes in `mask`.
 #[inline(always)]
-pub(crate) fn is(b: u8, mask: u8) -> bool {
+pub(crate) fn is(b: u8, mask: u16) -> bool {
     CLASS[b as usize] & mask != 0
 }
 
 /// The index of the first byte from `at` on that is outside `mask`.
-#[inline]
-pub(crate) fn run(bytes: &[u8], at: usize, mask: u8) -> usize {
+#[inline(always)]
+pub(crate) fn run(bytes: &[u8], at: usize, mask: u16) -> usize {
     let rest = bytes.get(at..).unwrap_or_default();
     at + rest
         .iter()
@@ -83,7 +88,7 @@ pub(crate) fn run(bytes: &[u8], at: usize, mask: u8) -> usize {
 }
 
 /// The index of the first byte from `at` on that is no white space.
-#[inline]
+#[inline(always)]
 pub(crate) fn skip_lws(bytes: &[u8], at: usize) -> usize {
     match bytes.get(at) {
         Some(&b) if is(b, LWS) => run(bytes, at + 1, LWS),
@@ -92,7 +97,7 @@ pub(crate) fn skip_lws(bytes: &[u8], at: usize) -> usize {
 }
 
 /// The text between two byte offsets, empty where they do not bound characters.
-#[inline]
+#[inline(always)]
 pub(crate) fn slice(text: &str, from: usize, to: usize) -> &str {
     text.get(from..to).unwrap_or_default()
 }
@@ -119,6 +124,44 @@ pub(crate) fn quoted_end(bytes: &[u8], open: usize) -> Option<usize> {
             _ => at += 1,
         }
     }
+}
+
+/// The eight bytes from `at` on, the first of them lowest, with zeros after the end.
+#[inline(always)]
+pub(crate) fn word(bytes: &[u8], at: usize) -> u64 {
+    match bytes
+        .get(at..at + 8)
+        .and_then(|eight| <[u8; 8]>::try_from(eight).ok())
+    {
+        Some(eight) => u64::from_le_bytes(eight),
+        None => short_word(bytes.get(at..).unwrap_or_default()),
+    }
+}
+
+#[cold]
+fn short_word(bytes: &[u8]) -> u64 {
+    bytes
+        .iter()
+        .rev()
+        .fold(0, |word, b| word << 8 | u64::from(*b))
+}
+
+/// The index of the first colon between `from` and `to`, eight bytes at a step.
+#[inline(always)]
+pub(crate) fn colon(bytes: &[u8], from: usize, to: usize) -> Option<usize> {
+    const LOW: u64 = 0x0101_0101_0101_0101;
+    const HIGH: u64 = LOW << 7;
+    let mut at = from;
+    while at < to {
+        // A byte that is a colon becomes zero; the borrow sets its highest bit.
+        let word = word(bytes, at) ^ (LOW * b':' as u64);
+        let zeros = word.wrapping_sub(LOW) & !word & HIGH;
+        if zeros != 0 {
+            return Some(at + (zeros.trailing_zeros() / 8) as usize).filter(|&found| found < to);
+        }
+        at += 8;
+    }
+    None
 }
 
 /// Says whether the text is a non-empty `token`.
@@ -188,6 +231,17 @@ mod tests {
         let text = br#""a,b" <sip:x,y>;q=1, next"#;
         assert_eq!(value_end(text, 0), 19);
         assert_eq!(value_end(br#""open, a"#, 0), 8);
+    }
+
+    #[test]
+    fn a_colon_is_found_wherever_it_stands() {
+        for length in 0..30 {
+            let name = "x".repeat(length);
+            let line = format!("{name}: y:");
+            assert_eq!(colon(line.as_bytes(), 0, line.len()), Some(length));
+            assert_eq!(colon(line.as_bytes(), 0, length), None);
+        }
+        assert_eq!(word(b"abc", 1), u64::from(b'b') | u64::from(b'c') << 8);
     }
 
     #[test]

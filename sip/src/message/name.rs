@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::lex;
+
 macro_rules! header_names {
     ($($variant:ident = $text:literal,)*) => {
         /// A header field name that Offhook knows, or [`HeaderName::Other`].
@@ -109,30 +111,80 @@ header_names! {
 /// How many known names there are, [`HeaderName::Other`] included.
 pub(crate) const NAME_COUNT: usize = NAMES.len() + 1;
 
+/// A name as words, to be compared eight bytes at a step.
+///
+/// The words are the first eight bytes (fewer in a shorter name), the next eight of a name over
+/// 16 bytes, and the last eight of a name over eight; they overlap.
+#[derive(Clone, Copy)]
+struct Spelling {
+    length: usize,
+    /// The name in lower case.
+    words: [u64; 3],
+    /// 0x20 under each letter, so that case is folded in letters only.
+    fold: [u64; 3],
+}
+
+const LONGEST: usize = 24;
+static SPELLINGS: [Spelling; NAMES.len()] = spellings();
+
+const fn spellings() -> [Spelling; NAMES.len()] {
+    let mut all = [Spelling {
+        length: 0,
+        words: [0; 3],
+        fold: [0; 3],
+    }; NAMES.len()];
+    let mut index = 0;
+    while index < NAMES.len() {
+        all[index] = spelling(TEXTS[index].as_bytes());
+        index += 1;
+    }
+    all
+}
+
+const fn spelling(name: &[u8]) -> Spelling {
+    assert!(name.len() <= LONGEST);
+    let mut spelling = Spelling {
+        length: name.len(),
+        words: [0; 3],
+        fold: [0; 3],
+    };
+    let starts = [0, 8, name.len().saturating_sub(8)];
+    let needed = [true, name.len() > 16, name.len() > 8];
+    let mut word = 0;
+    while word < 3 {
+        let mut at = 0;
+        while needed[word] && at < 8 && starts[word] + at < name.len() {
+            let b = name[starts[word] + at];
+            spelling.words[word] |= (b.to_ascii_lowercase() as u64) << (8 * at);
+            if b.is_ascii_alphabetic() {
+                spelling.fold[word] |= 0x20 << (8 * at);
+            }
+            at += 1;
+        }
+        word += 1;
+    }
+    spelling
+}
+
 const SLOTS: usize = 512;
 const EMPTY: u8 = u8::MAX;
 static SLOT: [u8; SLOTS] = slots();
 
-/// Mixes length, first, middle and last letter, case folded, into a slot.
+/// Mixes a name's length with its first and last word, case folded, into a slot.
 #[inline(always)]
-const fn slot(length: usize, first: u8, middle: u8, last: u8) -> usize {
-    let first = (first | 0x20) as usize;
-    let middle = (middle | 0x20) as usize;
-    let last = (last | 0x20) as usize;
-    (length * 5 + first * 37 + middle * 11 + last * 101) % SLOTS
+const fn slot(length: usize, first: u64, last: u64) -> usize {
+    const FOLD: u64 = 0x2020_2020_2020_2020;
+    let first = (first | FOLD).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let last = (last | FOLD).wrapping_mul(0xc2b2_ae3d_27d4_eb4f);
+    ((first ^ last.rotate_left(17) ^ (length as u64) << 58) >> 55) as usize
 }
 
 const fn slots() -> [u8; SLOTS] {
     let mut table = [EMPTY; SLOTS];
     let mut index = 0;
-    while index < TEXTS.len() {
-        let text = TEXTS[index].as_bytes();
-        let mut at = slot(
-            text.len(),
-            text[0],
-            text[text.len() / 2],
-            text[text.len() - 1],
-        );
+    while index < NAMES.len() {
+        let spelling = spelling(TEXTS[index].as_bytes());
+        let mut at = slot(spelling.length, spelling.words[0], spelling.words[2]);
         while table[at] != EMPTY {
             at = (at + 1) % SLOTS;
         }
@@ -144,33 +196,46 @@ const fn slots() -> [u8; SLOTS] {
 
 impl HeaderName {
     /// Names the field that the bytes spell, in the long or the compact form, in any case.
-    #[inline]
     pub fn new(name: &[u8]) -> HeaderName {
-        let (Some(&first), Some(&middle), Some(&last)) =
-            (name.first(), name.get(name.len() / 2), name.last())
-        else {
-            return HeaderName::Other;
-        };
-        if name.len() == 1 {
-            return HeaderName::compact(first);
+        HeaderName::at_start(name, name.len())
+    }
+
+    /// Names the field that the first `length` bytes of a line spell.
+    #[inline(always)]
+    pub(crate) fn at_start(line: &[u8], length: usize) -> HeaderName {
+        if length <= 1 {
+            return HeaderName::compact(line.first().copied().filter(|_| length == 1));
         }
-        let mut at = slot(name.len(), first, middle, last);
-        loop {
-            let index = SLOT[at % SLOTS] as usize;
-            let Some(text) = TEXTS.get(index) else {
-                return HeaderName::Other;
-            };
-            let text = text.as_bytes();
-            if text == name || text.eq_ignore_ascii_case(name) {
+        if length > LONGEST {
+            return HeaderName::Other;
+        }
+        let mask = if length < 8 {
+            (1 << (8 * length)) - 1
+        } else {
+            u64::MAX
+        };
+        let first = lex::word(line, 0) & mask;
+        let middle = if length > 16 { lex::word(line, 8) } else { 0 };
+        let last = if length > 8 {
+            lex::word(line, length - 8)
+        } else {
+            0
+        };
+        let mut at = slot(length, first, last);
+        while let Some(spelling) = SPELLINGS.get(SLOT[at % SLOTS] as usize) {
+            let [f0, f1, f2] = spelling.fold;
+            if spelling.length == length && spelling.words == [first | f0, middle | f1, last | f2] {
+                let index = SLOT[at % SLOTS] as usize;
                 return NAMES.get(index).copied().unwrap_or(HeaderName::Other);
             }
             at += 1;
         }
+        HeaderName::Other
     }
 
     /// The name that a compact form stands for (RFC 3261 §7.3.3 and the extensions' RFCs).
-    const fn compact(letter: u8) -> HeaderName {
-        match letter | 0x20 {
+    fn compact(letter: Option<u8>) -> HeaderName {
+        match letter.map_or(0, |letter| letter.to_ascii_lowercase()) {
             b'a' => HeaderName::AcceptContact,
             b'b' => HeaderName::ReferredBy,
             b'c' => HeaderName::ContentType,

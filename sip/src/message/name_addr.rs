@@ -27,6 +27,7 @@ impl<'a> NameAddr<'a> {
     }
 
     /// Reads the value at `at`, returning it with the offset of the comma or end after it.
+    #[inline(always)]
     pub(crate) fn read(text: &'a str, at: usize) -> Option<(NameAddr<'a>, usize)> {
         let bytes = text.as_bytes();
         let at = lex::skip_lws(bytes, at);
@@ -45,8 +46,10 @@ impl<'a> NameAddr<'a> {
         let Some(open) = open else {
             return NameAddr::read_bare(text, at);
         };
-        let close = open + memchr::memchr(b'>', bytes.get(open..)?)?;
-        let uri = Uri::parse(lex::slice(text, open + 1, close)).ok()?;
+        let (uri, close) = Uri::read(text, open + 1)?;
+        if bytes.get(close) != Some(&b'>') {
+            return None;
+        }
         NameAddr::read_params(text, display, uri, close + 1)
     }
 
@@ -67,7 +70,7 @@ impl<'a> NameAddr<'a> {
         NameAddr::read_params(text, "", uri, end)
     }
 
-    #[inline]
+    #[inline(always)]
     fn read_params(
         text: &'a str,
         display: &'a str,
@@ -139,7 +142,7 @@ impl fmt::Display for Quoted<'_> {
 }
 
 /// Tells `display-name <` from a bare address: the text up to `<`, if that comes first.
-#[inline]
+#[inline(always)]
 fn unquoted_display(text: &str, at: usize) -> (&str, Option<usize>) {
     let rest = text.as_bytes().get(at..).unwrap_or_default();
     match rest
@@ -165,9 +168,12 @@ pub enum Contact<'a> {
 
 impl<'a> Contact<'a> {
     /// Reads the value at `at`, returning it with the offset of the comma or end after it.
+    #[inline(always)]
     pub(crate) fn read(text: &'a str, at: usize) -> Option<(Contact<'a>, usize)> {
-        if lex::trim(lex::slice(text, at, text.len())) == "*" {
-            return Some((Contact::Star, text.len()));
+        let start = lex::skip_lws(text.as_bytes(), at);
+        if text.as_bytes().get(start) == Some(&b'*') {
+            let rest = lex::trim(lex::slice(text, start + 1, text.len()));
+            return rest.is_empty().then_some((Contact::Star, text.len()));
         }
         NameAddr::read(text, at).map(|(address, end)| (Contact::Address(address), end))
     }

@@ -28,7 +28,7 @@ pub(crate) enum Step<'a> {
 }
 
 /// Reads the parameter at `at`; `None` where the grammar is broken.
-#[inline]
+#[inline(always)]
 pub(crate) fn step(text: &str, at: usize) -> Option<Step<'_>> {
     let bytes = text.as_bytes();
     let at = lex::skip_lws(bytes, at);

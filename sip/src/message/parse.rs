@@ -37,6 +37,8 @@ pub(crate) struct Table {
     lines: [Line; MAX_HEADERS],
     first: [u8; NAME_COUNT],
     count: u8,
+    /// A field that may stand once only stands twice.
+    pub(crate) repeated: bool,
 }
 
 impl Table {
@@ -45,6 +47,7 @@ impl Table {
             lines: [NO_LINE; MAX_HEADERS],
             first: [NONE; NAME_COUNT],
             count: 0,
+            repeated: false,
         }
     }
 
@@ -72,27 +75,36 @@ impl Table {
             .unwrap_or_default()
     }
 
-    #[inline]
+    #[inline(always)]
     fn push(&mut self, line: Line) -> bool {
         let Some(place) = self.lines.get_mut(usize::from(self.count)) else {
             return false;
         };
         *place = line;
-        if let Some(first) = self.first.get_mut(line.name as usize)
-            && *first == NONE
-        {
-            *first = self.count;
+        if let Some(first) = self.first.get_mut(line.name as usize) {
+            if *first == NONE {
+                *first = self.count;
+            } else {
+                self.repeated |= line.name.is_single();
+            }
         }
         self.count += 1;
         true
     }
 
-    /// Lets the last line go on to `end`, when a folded line follows it.
-    fn extend_last(&mut self, end: u16) -> bool {
-        let last = usize::from(self.count)
-            .checked_sub(1)
-            .and_then(|i| self.lines.get_mut(i));
-        last.map(|line| line.end = end).is_some()
+    /// Lets the last line go on with the folded line between two offsets; `None` without one.
+    fn extend_last(&mut self, bytes: &[u8], start: usize, end: usize) -> Option<bool> {
+        let line = self
+            .lines
+            .get_mut(usize::from(self.count).checked_sub(1)?)?;
+        let (from, to) = trimmed(bytes, start, end);
+        if from < to {
+            if line.value == line.end {
+                line.value = from as u16;
+            }
+            line.end = to as u16;
+        }
+        Some(true)
     }
 }
 
@@ -157,20 +169,18 @@ impl<'a> Message<'a> {
                 partial: None,
             },
         )?;
-        let mut table = Table::new();
-        let scan = scan_lines(bytes, start_end + 1, ends, &mut table);
-        let head = bytes.get(..scan.head_end).unwrap_or(bytes);
-        let rest = bytes.get(scan.body_at..).unwrap_or_default();
-        let text = std::str::from_utf8(head).ok();
-        let start_end = start_end as u16;
         let mut message = Message {
-            head,
-            text,
+            head: bytes,
+            text: None,
             start,
-            start_end,
-            table,
-            body: rest,
+            start_end: start_end as u16,
+            table: Table::new(),
+            body: b"",
         };
+        let scan = scan_lines(bytes, start_end + 1, ends, &mut message.table);
+        message.head = bytes.get(..scan.head_end).unwrap_or(bytes);
+        message.text = std::str::from_utf8(message.head).ok();
+        message.body = bytes.get(scan.body_at..).unwrap_or_default();
         match scan.fault.map_or_else(|| message.bound_body(), Err) {
             Ok(()) => Ok(message),
             Err(kind) => Err(ParseError {
@@ -224,74 +234,84 @@ struct Scan {
 }
 
 /// Notes every header line up to the empty one; a datagram that ends before it ends the head.
+#[inline(always)]
 fn scan_lines(bytes: &[u8], from: usize, mut ends: memchr::Memchr<'_>, table: &mut Table) -> Scan {
-    let mut start = from.min(bytes.len());
+    let mut start = from;
     let mut fault = None;
-    loop {
-        if start >= bytes.len() {
+    while start < bytes.len() {
+        let newline = ends.next().unwrap_or(bytes.len());
+        let end = match bytes.get(newline.wrapping_sub(1)) {
+            Some(b'\r') if newline > start => newline - 1,
+            _ => newline,
+        };
+        if end == start {
             return Scan {
-                head_end: bytes.len(),
-                body_at: bytes.len(),
+                head_end: start,
+                body_at: newline + 1,
                 fault,
             };
         }
-        let newline = ends.next();
-        let end = newline.unwrap_or(bytes.len());
-        let line = chomp(bytes.get(start..end).unwrap_or_default());
-        let noted = match line.first() {
-            None => {
-                return Scan {
-                    head_end: start,
-                    body_at: end + 1,
-                    fault,
-                };
-            }
-            Some(b' ' | b'\t') => table.extend_last((start + line.len()) as u16),
-            Some(_) => match header_line(line, start) {
-                Some(line) if table.push(line) => true,
-                Some(_) => {
-                    fault = fault.or(Some(ParseErrorKind::TooManyHeaders));
-                    true
-                }
-                None => false,
-            },
+        let noted = match bytes.get(start) {
+            Some(b' ' | b'\t') => table.extend_last(bytes, start, end),
+            _ => header_line(bytes, start, end).map(|line| table.push(line)),
         };
-        if !noted {
-            fault = fault.or(Some(ParseErrorKind::MalformedHeader));
-        }
-        start = end + 1;
+        let wrong = match noted {
+            Some(true) => None,
+            Some(false) => Some(ParseErrorKind::TooManyHeaders),
+            None => Some(ParseErrorKind::MalformedHeader),
+        };
+        fault = fault.or(wrong);
+        start = newline + 1;
+    }
+    Scan {
+        head_end: bytes.len(),
+        body_at: bytes.len(),
+        fault,
     }
 }
 
-/// Tells the name of a line that stands at `start` from its value.
-#[inline]
-fn header_line(line: &[u8], start: usize) -> Option<Line> {
-    let colon = line.iter().position(|&b| b == b':')?;
+/// Tells the name of the line between two offsets from its value, without the space around.
+#[inline(always)]
+fn header_line(bytes: &[u8], start: usize, end: usize) -> Option<Line> {
+    let colon = lex::colon(bytes, start, end)?;
     let mut name_end = colon;
-    while name_end > 0 && matches!(line.get(name_end - 1), Some(b' ' | b'\t')) {
+    while matches!(bytes.get(name_end.wrapping_sub(1)), Some(b' ' | b'\t')) {
         name_end -= 1;
     }
-    let text = line.get(..name_end)?;
-    let name = HeaderName::new(text);
-    if name == HeaderName::Other
-        && (text.is_empty() || !text.iter().all(|&b| lex::is(b, lex::TOKEN)))
-    {
+    let rest = bytes.get(start..)?;
+    let length = name_end.checked_sub(start)?;
+    let name = HeaderName::at_start(rest, length);
+    if name == HeaderName::Other && !is_name(rest.get(..length)?) {
         return None;
     }
-    let value = match line.get(colon + 1..colon + 3) {
-        Some([b' ', after]) if !lex::is(*after, lex::LWS) => colon + 2,
-        _ => lex::skip_lws(line, colon + 1),
-    };
+    let (value, end) = trimmed(bytes, colon + 1, end);
     Some(Line {
         start: start as u16,
-        value: (start + value) as u16,
-        end: (start + line.len()) as u16,
+        value: value as u16,
+        end: end as u16,
         name,
     })
 }
 
+#[inline(never)]
+fn is_name(text: &[u8]) -> bool {
+    !text.is_empty() && text.iter().all(|&b| lex::is(b, lex::TOKEN))
+}
+
+/// The offsets of a value without the white space around it.
+#[inline(always)]
+fn trimmed(bytes: &[u8], from: usize, to: usize) -> (usize, usize) {
+    let (mut from, mut to) = (from, to);
+    while from < to && bytes.get(from).is_some_and(|&b| lex::is(b, lex::LWS)) {
+        from += 1;
+    }
+    while from < to && bytes.get(to - 1).is_some_and(|&b| lex::is(b, lex::LWS)) {
+        to -= 1;
+    }
+    (from, to)
+}
+
 /// The line without its carriage return.
-#[inline]
 fn chomp(line: &[u8]) -> &[u8] {
     line.strip_suffix(b"\r").unwrap_or(line)
 }

@@ -11,6 +11,7 @@ impl<'a> Message<'a> {
     ///
     /// # Errors
     /// [`HeaderError`] where there is none or its value is malformed.
+    #[inline(always)]
     pub fn top_via(&self) -> Result<Via<'a>, HeaderError> {
         let value = self.require_header(HeaderName::Via)?;
         let malformed = HeaderError::Malformed(HeaderName::Via);
@@ -47,6 +48,7 @@ impl<'a> Message<'a> {
     ///
     /// # Errors
     /// [`HeaderError`] where there is none or its value is malformed.
+    #[inline(always)]
     pub fn address(&self, name: HeaderName) -> Result<NameAddr<'a>, HeaderError> {
         let line = self
             .table
@@ -172,6 +174,7 @@ impl<'a> Message<'a> {
         self.values(HeaderName::Require)
     }
 
+    #[inline(always)]
     pub(crate) fn require_header(&self, name: HeaderName) -> Result<&'a str, HeaderError> {
         let line = self
             .table
@@ -183,13 +186,17 @@ impl<'a> Message<'a> {
 
     /// A line that holds an address, as text; where its display name is in another encoding
     /// than UTF-8, as some networks send it, the part from `<` on.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn address_text(&self, line: &Line) -> Option<&'a str> {
-        self.line_text(line).or_else(|| {
-            let bytes = self.value_bytes(line);
-            let open = memchr::memchr(b'<', bytes)?;
-            std::str::from_utf8(bytes.get(open..)?).ok()
-        })
+        self.line_text(line)
+            .or_else(|| self.decodable_address(line))
+    }
+
+    #[cold]
+    fn decodable_address(&self, line: &Line) -> Option<&'a str> {
+        let bytes = self.value_bytes(line);
+        let open = memchr::memchr(b'<', bytes)?;
+        std::str::from_utf8(bytes.get(open..)?).ok()
     }
 }
 

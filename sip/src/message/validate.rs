@@ -2,7 +2,7 @@
 
 use super::{
     CSeq, Contact, HeaderError, HeaderName, MediaType, Message, Method, NameAddr, Refusal,
-    StartLine, Via, lex,
+    StartLine, Via,
 };
 use crate::uri::Uri;
 
@@ -100,22 +100,16 @@ impl<'a> Message<'a> {
     }
 
     /// Refuses a second line of a field that may stand once only.
-    #[inline]
+    #[inline(always)]
     fn check_single_fields(&self) -> Result<(), Refusal> {
-        let mut seen = 0u128;
-        for line in self.table.lines() {
-            if line.name.is_single() {
-                let bit = 1u128 << (line.name as u8);
-                if seen & bit != 0 {
-                    return Err(Refusal::new(400, "Repeated Header Field"));
-                }
-                seen |= bit;
-            }
+        if self.table.repeated {
+            return Err(Refusal::new(400, "Repeated Header Field"));
         }
         Ok(())
     }
 
     /// Checks every Contact and returns the first.
+    #[inline(always)]
     fn checked_contacts(&self) -> Result<Option<Contact<'a>>, HeaderError> {
         let mut first = None;
         for line in self.lines(HeaderName::Contact) {
@@ -150,12 +144,13 @@ impl<'a> Message<'a> {
 
 /// Reads a Request-URI: sip, sips and tel are spoken (§8.2.2.1), headers cannot stand in it
 /// (§19.1.1).
+#[inline(always)]
 fn request_uri(text: &str) -> Result<Uri<'_>, Refusal> {
     let uri = Uri::parse(text).map_err(|_| Refusal::new(400, "Bad Request-URI"))?;
     if let crate::uri::Scheme::Other(_) = uri.scheme {
         return Err(Refusal::new(416, "Unsupported URI Scheme"));
     }
-    if uri.headers().next().is_some() || text.bytes().any(|b| lex::is(b, lex::LWS)) {
+    if uri.has_headers() {
         return Err(Refusal::new(400, "Header Fields in Request-URI"));
     }
     Ok(uri)

@@ -46,6 +46,7 @@ pub struct Via<'a> {
 
 impl<'a> Via<'a> {
     /// Reads the Via value at `at`, returning it with the offset of the comma or end after it.
+    #[inline(always)]
     pub(crate) fn read(text: &'a str, at: usize) -> Option<(Via<'a>, usize)> {
         let bytes = text.as_bytes();
         let at = lex::skip_lws(bytes, at);
@@ -85,7 +86,7 @@ impl<'a> Via<'a> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn note(&mut self, name: &'a str, value: Option<&'a str>) -> Option<()> {
         match name.len() {
             6 if name.eq_ignore_ascii_case("branch") => self.branch = value,

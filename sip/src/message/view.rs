@@ -121,16 +121,13 @@ impl<'a> Message<'a> {
 
     pub(crate) fn value_bytes(&self, line: &Line) -> &'a [u8] {
         let range = usize::from(line.value)..usize::from(line.end);
-        self.head.get(range).unwrap_or_default().trim_ascii_end()
+        self.head.get(range).unwrap_or_default()
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn line_text(&self, line: &Line) -> Option<&'a str> {
         match self.text {
-            Some(text) => {
-                let value = text.get(usize::from(line.value)..usize::from(line.end))?;
-                Some(value.trim_ascii_end())
-            }
+            Some(text) => text.get(usize::from(line.value)..usize::from(line.end)),
             None => std::str::from_utf8(self.value_bytes(line)).ok(),
         }
     }

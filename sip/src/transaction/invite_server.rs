@@ -38,16 +38,27 @@ pub enum AckReceived {
 #[derive(Copy, Clone, Debug)]
 enum State {
     Proceeding,
-    Completed { resend: Option<(Instant, Duration)>, give_up_at: Instant },
-    Confirmed { until: Instant },
-    Accepted { until: Instant },
+    Completed {
+        resend: Option<(Instant, Duration)>,
+        give_up_at: Instant,
+    },
+    Confirmed {
+        until: Instant,
+    },
+    Accepted {
+        until: Instant,
+    },
     Terminated,
 }
 
 impl InviteServer {
     /// Starts in Proceeding: the owner sends 100 or a better response at once.
     pub fn new(reliable: bool, timers: Timers) -> Self {
-        Self { state: State::Proceeding, timers, reliable }
+        Self {
+            state: State::Proceeding,
+            timers,
+            reliable,
+        }
     }
 
     /// Takes a retransmission of the INVITE.
@@ -62,11 +73,15 @@ impl InviteServer {
 
     /// Takes a response of the transaction user.
     pub fn respond(&mut self, now: Instant, status: u16) -> OnRespond {
-        let State::Proceeding = self.state else { return OnRespond::Refuse };
+        let State::Proceeding = self.state else {
+            return OnRespond::Refuse;
+        };
         match status {
             0..=199 => {}
             200..=299 => {
-                self.state = State::Accepted { until: now + self.timers.give_up() };
+                self.state = State::Accepted {
+                    until: now + self.timers.give_up(),
+                };
             }
             _ => {
                 let resend = (!self.reliable).then(|| (now + self.timers.t1, self.timers.t1));
@@ -81,7 +96,11 @@ impl InviteServer {
     pub fn handle_ack(&mut self, now: Instant) -> AckReceived {
         match self.state {
             State::Completed { .. } => {
-                let wait = if self.reliable { Duration::ZERO } else { self.timers.t4 };
+                let wait = if self.reliable {
+                    Duration::ZERO
+                } else {
+                    self.timers.t4
+                };
                 self.state = State::Confirmed { until: now + wait };
                 AckReceived::Consumed
             }
@@ -119,8 +138,10 @@ impl InviteServer {
         match resend {
             Some((at, interval)) if at <= now => {
                 let interval = self.timers.backed_off(interval);
-                self.state =
-                    State::Completed { resend: Some((now + interval, interval)), give_up_at };
+                self.state = State::Completed {
+                    resend: Some((now + interval, interval)),
+                    give_up_at,
+                };
                 OnTimeout::Retransmit
             }
             _ => OnTimeout::Nothing,
@@ -130,9 +151,10 @@ impl InviteServer {
     /// Returns when `handle_timeout` is next to be called, and for which timer.
     pub fn deadline(&self) -> Option<(Instant, Timer)> {
         match self.state {
-            State::Completed { resend: Some((at, _)), give_up_at } if at < give_up_at => {
-                Some((at, Timer::G))
-            }
+            State::Completed {
+                resend: Some((at, _)),
+                give_up_at,
+            } if at < give_up_at => Some((at, Timer::G)),
             State::Completed { give_up_at, .. } => Some((give_up_at, Timer::H)),
             State::Confirmed { until } => Some((until, Timer::I)),
             State::Accepted { until } => Some((until, Timer::L)),

@@ -24,8 +24,14 @@ pub enum NonInviteClientState {
 
 #[derive(Copy, Clone, Debug)]
 enum State {
-    Open { proceeding: bool, resend: Option<(Instant, Duration)>, give_up_at: Instant },
-    Completed { until: Instant },
+    Open {
+        proceeding: bool,
+        resend: Option<(Instant, Duration)>,
+        give_up_at: Instant,
+    },
+    Completed {
+        until: Instant,
+    },
     Terminated,
 }
 
@@ -34,19 +40,38 @@ impl NonInviteClient {
     pub fn new(now: Instant, reliable: bool, timers: Timers) -> Self {
         let resend = (!reliable).then(|| (now + timers.t1, timers.t1));
         let give_up_at = now + timers.give_up();
-        let state = State::Open { proceeding: false, resend, give_up_at };
-        Self { state, timers, reliable }
+        let state = State::Open {
+            proceeding: false,
+            resend,
+            give_up_at,
+        };
+        Self {
+            state,
+            timers,
+            reliable,
+        }
     }
 
     /// Takes a response with `status` and says what becomes of it (RFC 3261 §17.1.2.2).
     pub fn handle_response(&mut self, now: Instant, status: u16) -> OnResponse {
-        let State::Open { resend, give_up_at, .. } = self.state else {
+        let State::Open {
+            resend, give_up_at, ..
+        } = self.state
+        else {
             return OnResponse::Ignore;
         };
         self.state = if status < 200 {
-            State::Open { proceeding: true, resend, give_up_at }
+            State::Open {
+                proceeding: true,
+                resend,
+                give_up_at,
+            }
         } else {
-            let wait = if self.reliable { Duration::ZERO } else { self.timers.t4 };
+            let wait = if self.reliable {
+                Duration::ZERO
+            } else {
+                self.timers.t4
+            };
             State::Completed { until: now + wait }
         };
         OnResponse::Deliver
@@ -59,12 +84,23 @@ impl NonInviteClient {
                 self.state = State::Terminated;
                 OnTimeout::TimedOut
             }
-            State::Open { proceeding, resend: Some((at, interval)), give_up_at } if at <= now => {
+            State::Open {
+                proceeding,
+                resend: Some((at, interval)),
+                give_up_at,
+            } if at <= now => {
                 // Timer E: doubled up to T2 in Trying, T2 in Proceeding.
-                let interval =
-                    if proceeding { self.timers.t2 } else { self.timers.backed_off(interval) };
+                let interval = if proceeding {
+                    self.timers.t2
+                } else {
+                    self.timers.backed_off(interval)
+                };
                 let resend = Some((now + interval, interval));
-                self.state = State::Open { proceeding, resend, give_up_at };
+                self.state = State::Open {
+                    proceeding,
+                    resend,
+                    give_up_at,
+                };
                 OnTimeout::Retransmit
             }
             State::Completed { until } if until <= now => {
@@ -78,7 +114,13 @@ impl NonInviteClient {
     /// Ends the transaction because the transport refused the request; returns whether the
     /// transaction user is to be told (RFC 3261 §17.1.4).
     pub fn transport_failed(&mut self) -> bool {
-        let unanswered = matches!(self.state, State::Open { proceeding: false, .. });
+        let unanswered = matches!(
+            self.state,
+            State::Open {
+                proceeding: false,
+                ..
+            }
+        );
         if unanswered {
             self.state = State::Terminated;
         }
@@ -88,9 +130,11 @@ impl NonInviteClient {
     /// Returns when `handle_timeout` is next to be called, and for which timer.
     pub fn deadline(&self) -> Option<(Instant, Timer)> {
         match self.state {
-            State::Open { resend: Some((at, _)), give_up_at, .. } if at < give_up_at => {
-                Some((at, Timer::E))
-            }
+            State::Open {
+                resend: Some((at, _)),
+                give_up_at,
+                ..
+            } if at < give_up_at => Some((at, Timer::E)),
             State::Open { give_up_at, .. } => Some((give_up_at, Timer::F)),
             State::Completed { until } => Some((until, Timer::K)),
             State::Terminated => None,
@@ -100,8 +144,12 @@ impl NonInviteClient {
     /// Returns the state by name.
     pub fn state(&self) -> NonInviteClientState {
         match self.state {
-            State::Open { proceeding: false, .. } => NonInviteClientState::Trying,
-            State::Open { proceeding: true, .. } => NonInviteClientState::Proceeding,
+            State::Open {
+                proceeding: false, ..
+            } => NonInviteClientState::Trying,
+            State::Open {
+                proceeding: true, ..
+            } => NonInviteClientState::Proceeding,
             State::Completed { .. } => NonInviteClientState::Completed,
             State::Terminated => NonInviteClientState::Terminated,
         }

@@ -28,33 +28,60 @@ pub enum NonInviteServerState {
 
 #[derive(Copy, Clone, Debug)]
 enum State {
-    Open { proceeding: bool, give_up_at: Instant },
-    Completed { until: Instant },
+    Open {
+        proceeding: bool,
+        give_up_at: Instant,
+    },
+    Completed {
+        until: Instant,
+    },
     Terminated,
 }
 
 impl NonInviteServer {
     /// Starts in Trying.
     pub fn new(now: Instant, reliable: bool, timers: Timers) -> Self {
-        let state = State::Open { proceeding: false, give_up_at: now + timers.give_up() };
-        Self { state, timers, reliable }
+        let state = State::Open {
+            proceeding: false,
+            give_up_at: now + timers.give_up(),
+        };
+        Self {
+            state,
+            timers,
+            reliable,
+        }
     }
 
     /// Takes a retransmission of the request.
     pub fn handle_request(&mut self) -> OnRequest {
         match self.state {
-            State::Open { proceeding: true, .. } | State::Completed { .. } => OnRequest::Resend,
-            State::Open { proceeding: false, .. } | State::Terminated => OnRequest::Absorb,
+            State::Open {
+                proceeding: true, ..
+            }
+            | State::Completed { .. } => OnRequest::Resend,
+            State::Open {
+                proceeding: false, ..
+            }
+            | State::Terminated => OnRequest::Absorb,
         }
     }
 
     /// Takes a response of the transaction user.
     pub fn respond(&mut self, now: Instant, status: u16) -> OnRespond {
-        let State::Open { give_up_at, .. } = self.state else { return OnRespond::Refuse };
+        let State::Open { give_up_at, .. } = self.state else {
+            return OnRespond::Refuse;
+        };
         self.state = if status < 200 {
-            State::Open { proceeding: true, give_up_at }
+            State::Open {
+                proceeding: true,
+                give_up_at,
+            }
         } else {
-            let wait = if self.reliable { Duration::ZERO } else { self.timers.give_up() };
+            let wait = if self.reliable {
+                Duration::ZERO
+            } else {
+                self.timers.give_up()
+            };
             State::Completed { until: now + wait }
         };
         OnRespond::Send
@@ -87,8 +114,12 @@ impl NonInviteServer {
     /// Returns the state by name.
     pub fn state(&self) -> NonInviteServerState {
         match self.state {
-            State::Open { proceeding: false, .. } => NonInviteServerState::Trying,
-            State::Open { proceeding: true, .. } => NonInviteServerState::Proceeding,
+            State::Open {
+                proceeding: false, ..
+            } => NonInviteServerState::Trying,
+            State::Open {
+                proceeding: true, ..
+            } => NonInviteServerState::Proceeding,
             State::Completed { .. } => NonInviteServerState::Completed,
             State::Terminated => NonInviteServerState::Terminated,
         }

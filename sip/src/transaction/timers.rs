@@ -48,7 +48,7 @@ impl Timers {
 pub enum Timer {
     /// INVITE request retransmission, unreliable transports only.
     A,
-    /// INVITE client timeout.
+    /// INVITE client timeout, of a call that nobody answers or that was given up.
     B,
     /// Wait for response retransmissions in the INVITE client's Completed state.
     D,

@@ -70,15 +70,19 @@ impl fmt::Display for Host<'_> {
 
 /// Reads `host [ ":" port ]` at `at`, with the white space that a Via allows round the colon;
 /// returns the offset after it.
-#[inline]
+#[inline(always)]
 pub(crate) fn host_port(text: &str, at: usize) -> Option<(Host<'_>, Option<u16>, usize)> {
     let bytes = text.as_bytes();
-    let (host, end) = if bytes.get(at) == Some(&b'[') {
-        let close = at + memchr::memchr(b']', bytes.get(at..)?)?;
-        (Host::V6(ipv6(lex::slice(text, at + 1, close))?), close + 1)
-    } else {
-        let end = lex::run(bytes, at, HOST);
-        (name_or_ipv4(lex::slice(text, at, end))?, end)
+    let (host, end) = match bytes.get(at)? {
+        b'[' => bracketed(text, at)?,
+        b'0'..=b'9' => numeric(text, at)?,
+        _ => {
+            let end = lex::run(bytes, at, HOST);
+            (
+                Host::Name(Some(lex::slice(text, at, end)).filter(|name| !name.is_empty())?),
+                end,
+            )
+        }
     };
     let colon = lex::skip_lws(bytes, end);
     if bytes.get(colon) != Some(&b':') {
@@ -101,32 +105,46 @@ pub(crate) fn host_port(text: &str, at: usize) -> Option<(Host<'_>, Option<u16>,
     Some((host, Some(u16::try_from(port).ok()?), at))
 }
 
-/// Tells an IPv4 address from a name by its last label, which in a name begins with a letter.
-#[inline]
-fn name_or_ipv4(text: &str) -> Option<Host<'_>> {
-    let bytes = text.as_bytes();
-    let last = bytes.last()?;
-    if last.is_ascii_digit() && bytes.iter().all(|b| b.is_ascii_digit() || *b == b'.') {
-        return ipv4(bytes).map(Host::V4);
-    }
-    Some(Host::Name(text))
+fn bracketed(text: &str, at: usize) -> Option<(Host<'_>, usize)> {
+    let close = at + memchr::memchr(b']', text.as_bytes().get(at..)?)?;
+    Some((Host::V6(ipv6(lex::slice(text, at + 1, close))?), close + 1))
 }
 
-/// Reads a dotted quad without leading zeros, whose meaning differs between systems.
-fn ipv4(bytes: &[u8]) -> Option<Ipv4Addr> {
-    let mut octets = [0u8; 4];
-    let mut parts = bytes.split(|&b| b == b'.');
-    for octet in &mut octets {
-        let digits = parts.next()?;
-        if digits.is_empty() || digits.len() > 3 || (digits.len() > 1 && digits.first()? == &b'0') {
-            return None;
+/// Reads an IPv4 address, or a name that begins with a digit.
+///
+/// The last label of a name begins with a letter, so digits and dots alone are an address. One
+/// with leading zeros, whose meaning differs between systems, is refused.
+#[inline(always)]
+fn numeric(text: &str, at: usize) -> Option<(Host<'_>, usize)> {
+    let bytes = text.as_bytes();
+    let mut address: u32 = 0;
+    let mut octet: u32 = 0;
+    let (mut digits, mut dots, mut broken) = (0u32, 0u32, false);
+    let mut end = at;
+    loop {
+        match bytes.get(end) {
+            Some(b @ b'0'..=b'9') => {
+                broken |= digits > 0 && octet == 0;
+                octet = octet.saturating_mul(10).saturating_add(u32::from(b - b'0'));
+                digits += 1;
+            }
+            Some(b'.') => {
+                broken |= digits == 0 || octet > 255;
+                address = address << 8 | (octet & 255);
+                (octet, digits, dots) = (0, 0, dots + 1);
+            }
+            Some(&b) if lex::is(b, HOST) => {
+                end = lex::run(bytes, end, HOST);
+                return Some((Host::Name(lex::slice(text, at, end)), end));
+            }
+            _ => break,
         }
-        let value = digits
-            .iter()
-            .fold(0u16, |value, b| value * 10 + u16::from(b - b'0'));
-        *octet = u8::try_from(value).ok()?;
+        end += 1;
     }
-    parts.next().is_none().then(|| Ipv4Addr::from(octets))
+    if broken || dots != 3 || digits == 0 || octet > 255 {
+        return None;
+    }
+    Some((Host::V4(Ipv4Addr::from(address << 8 | octet)), end))
 }
 
 /// Reads an IPv6 address; three colons, which RFC 3261's grammar generated before its

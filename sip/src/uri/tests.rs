@@ -167,3 +167,12 @@ fn a_kept_uri_gives_the_same_view() {
     assert!(kept.view().unwrap().is_loose_route());
     assert!(UriBuf::new("not a uri").is_err());
 }
+
+#[test]
+fn a_password_never_shows_in_debug() {
+    assert_eq!(
+        format!("{:?}", uri("sip:a:secret@b;lr")),
+        "Uri(\"sip:a:…@b\")"
+    );
+    assert_eq!(format!("{:?}", uri("sip:a@b;lr")), "Uri(\"sip:a@b;lr\")");
+}

@@ -29,7 +29,10 @@ impl UserAgent {
             }
         }
         let bytes = outgoing.write(&self.settings).ok()?;
-        Some(Transmit { flow, bytes: bytes.into() })
+        Some(Transmit {
+            flow,
+            bytes: bytes.into(),
+        })
     }
 
     /// Takes an ACK; `server` is the transaction that its branch names, if any.
@@ -48,7 +51,11 @@ impl UserAgent {
         let handle = self.call_of(message, true)?;
         let number = message.cseq().ok()?.number;
         let call = self.calls.get_mut(&handle)?;
-        let Some(at) = call.unacknowledged.iter().position(|sent| sent.cseq == number) else {
+        let Some(at) = call
+            .unacknowledged
+            .iter()
+            .position(|sent| sent.cseq == number)
+        else {
             self.stats.retransmissions_received += 1;
             return Some(());
         };
@@ -56,7 +63,12 @@ impl UserAgent {
         match &mut call.phase {
             Phase::HangingUp { reason } => {
                 let reason = reason.take();
-                self.send_bye(now, handle, reason.as_deref(), Some(super::EndCause::LocalBye));
+                self.send_bye(
+                    now,
+                    handle,
+                    reason.as_deref(),
+                    Some(super::EndCause::LocalBye),
+                );
             }
             Phase::Ending { .. } => {}
             _ => {

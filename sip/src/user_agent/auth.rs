@@ -23,7 +23,10 @@ pub(crate) struct Answerer {
 
 impl Answerer {
     pub(crate) fn new(credentials: Option<Credentials>) -> Self {
-        Self { credentials, digest: DigestClient::new() }
+        Self {
+            credentials,
+            digest: DigestClient::new(),
+        }
     }
 
     /// Takes the challenges of a response; false where they cannot be answered, so that the
@@ -41,8 +44,12 @@ impl Answerer {
         let (Some(credentials), Some(method)) = (&self.credentials, request.method()) else {
             return Vec::new();
         };
-        let uri = request.request_uri().map(|uri| uri.as_str()).unwrap_or_default();
-        self.digest.authorize(credentials, method, uri, request.body(), rng)
+        let uri = request
+            .request_uri()
+            .map(|uri| uri.as_str())
+            .unwrap_or_default();
+        self.digest
+            .authorize(credentials, method, uri, request.body(), rng)
     }
 
     /// Learns that a request was accepted: the next challenge is a new beginning.
@@ -108,7 +115,13 @@ impl UserAgent {
             (Some(again), Some(call)) => {
                 // The early dialogs of the first attempt ended with it.
                 call.dialog = None;
-                if let Phase::Calling { client, heard, give_up_at, .. } = &mut call.phase {
+                if let Phase::Calling {
+                    client,
+                    heard,
+                    give_up_at,
+                    ..
+                } = &mut call.phase
+                {
                     (*client, *heard, *give_up_at) = (again, false, timer_c);
                 }
                 self.arm_call(handle);
@@ -132,7 +145,9 @@ impl UserAgent {
         };
         *challenges += 1;
         *challenges <= MAX_CHALLENGES
-            && self.answer_challenge(now, handle, id, message, Purpose::Bye(handle)).is_some()
+            && self
+                .answer_challenge(now, handle, id, message, Purpose::Bye(handle))
+                .is_some()
     }
 
     /// Our re-INVITE was challenged; false where that cannot be answered.
@@ -153,7 +168,10 @@ impl UserAgent {
             return false;
         }
         let again = self.answer_challenge(now, handle, id, message, Purpose::Reinvite(handle));
-        let offer = self.calls.get_mut(&handle).and_then(|call| call.own_offer.as_mut());
+        let offer = self
+            .calls
+            .get_mut(&handle)
+            .and_then(|call| call.own_offer.as_mut());
         if let (Some(again), Some(OwnOffer::InFlight { client, .. })) = (again, offer) {
             *client = again;
         }

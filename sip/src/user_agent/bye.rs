@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::calls::Phase;
+use super::calls::{OwnOffer, Phase};
 use super::clients::{ClientId, Failure, Purpose};
 use super::compose::Outgoing;
 use super::event::EndCause;
@@ -16,7 +16,9 @@ impl UserAgent {
     /// while it waits for us, BYE once it is answered, which waits for the ACK of our own answer.
     /// `reason` is written as the Reason header field, such as `Q.850;cause=16` (RFC 3326).
     pub fn hang_up(&mut self, now: Instant, call: CallHandle, reason: Option<&str>) {
-        let Some(kept) = self.calls.get_mut(&call) else { return };
+        let Some(kept) = self.calls.get_mut(&call) else {
+            return;
+        };
         match kept.phase {
             Phase::Calling { .. } => self.give_up(now, call, reason),
             Phase::Ringing { .. } => {
@@ -25,7 +27,9 @@ impl UserAgent {
             }
             // §15: a callee's BYE waits for the ACK. That of a re-INVITE may be overtaken.
             Phase::Established if !kept.owns_call_id && !kept.unacknowledged.is_empty() => {
-                kept.phase = Phase::HangingUp { reason: reason.map(str::to_owned) };
+                kept.phase = Phase::HangingUp {
+                    reason: reason.map(str::to_owned),
+                };
                 self.drop_offers(now, call);
                 self.arm_call(call);
             }
@@ -51,9 +55,14 @@ impl UserAgent {
     ) {
         self.drop_offers(now, call);
         let id = self.new_branch();
-        let Some(kept) = self.calls.get_mut(&call) else { return };
+        let Some(kept) = self.calls.get_mut(&call) else {
+            return;
+        };
         kept.unacknowledged.clear();
-        kept.phase = Phase::Ending { cause: cause.clone(), challenges: 0 };
+        kept.phase = Phase::Ending {
+            cause: cause.clone(),
+            challenges: 0,
+        };
         let flow = kept.flow;
         let written = kept.dialog.as_mut().map(|dialog| {
             let mut outgoing = Outgoing::within(Method::Bye, flow, id, dialog);
@@ -127,7 +136,9 @@ impl UserAgent {
             self.reply_in(now, server, &Reply::new(200));
         }
         let reason = message.header(HeaderName::Reason).map(str::to_owned);
-        let Some(kept) = self.calls.get(&call) else { return };
+        let Some(kept) = self.calls.get(&call) else {
+            return;
+        };
         match kept.phase {
             // Both hung up at once: our own BYE is answered, or fails, by itself.
             Phase::Ending { .. } => {}
@@ -150,15 +161,21 @@ impl UserAgent {
     /// Ends whatever was being negotiated: the peer's request is answered 487 (§15.1.2), ours is
     /// forgotten once it is answered.
     fn drop_offers(&mut self, now: Instant, call: CallHandle) {
-        let Some(kept) = self.calls.get_mut(&call) else { return };
-        kept.own_offer = None;
-        if let Some(offer) = kept.peer_offer.take() {
+        let Some(kept) = self.calls.get_mut(&call) else {
+            return;
+        };
+        let (ours, theirs) = (kept.own_offer.take(), kept.peer_offer.take());
+        if let Some(OwnOffer::InFlight { client, .. }) = ours {
+            self.abandon_client(now, client);
+        }
+        if let Some(offer) = theirs {
             self.reply_in(now, offer.server, &Reply::new(487));
         }
     }
 
     /// Moves what goes over a connection that is gone to the peer's own address.
     pub(super) fn leave_flow(&mut self, flow: Flow) {
+        self.servers.leave_flow(flow);
         let calls = self.calls.values_mut().filter(|call| call.flow == flow);
         for call in calls {
             if let Some(dialog) = &call.dialog {

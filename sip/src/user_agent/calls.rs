@@ -46,7 +46,12 @@ pub(super) enum Phase {
         challenges: u8,
     },
     /// We called and gave up (§9.1).
-    Cancelling { client: ClientId, cancel: Cancel, reason: Option<String> },
+    Cancelling {
+        client: ClientId,
+        /// Whether a CANCEL could be sent: it waits until something is heard.
+        sent: bool,
+        reason: Option<String>,
+    },
     /// They called and wait for us (§13.3).
     Ringing { server: u64, repeat_at: Instant },
     /// There is a dialog, and the session may run.
@@ -54,23 +59,18 @@ pub(super) enum Phase {
     /// We hung up before the ACK of our answer, and must wait for it (§15).
     HangingUp { reason: Option<String> },
     /// Our BYE is out. The cause is reported when it is answered, unless it has been.
-    Ending { cause: Option<EndCause>, challenges: u8 },
-}
-
-/// Whether a CANCEL could be sent.
-#[derive(Copy, Clone)]
-pub(super) enum Cancel {
-    /// No: nothing has been heard yet.
-    Wanted,
-    /// Yes; without a final response by then the call is forgotten (§9.1).
-    Sent { until: Instant },
+    Ending {
+        cause: Option<EndCause>,
+        challenges: u8,
+    },
 }
 
 /// A 2xx that waits for its ACK (RFC 3261 §13.3.1.4).
 pub(super) struct Accepted {
     pub(super) cseq: u32,
     pub(super) response: Arc<[u8]>,
-    pub(super) flow: Flow,
+    /// The transaction, which lives as long and knows where responses go.
+    pub(super) server: u64,
     /// Whether the offer is in the response, so that the ACK brings the answer.
     pub(super) offers: bool,
     pub(super) resend_at: Instant,
@@ -82,13 +82,13 @@ impl Accepted {
     pub(super) fn new(
         now: Instant,
         timers: &Timers,
-        (cseq, response, flow): (u32, Arc<[u8]>, Flow),
+        (cseq, response, server): (u32, Arc<[u8]>, u64),
         offers: bool,
     ) -> Self {
         Self {
             cseq,
             response,
-            flow,
+            server,
             offers,
             resend_at: now + timers.t1,
             interval: timers.t1,
@@ -119,9 +119,18 @@ pub(super) struct PeerOffer {
 
 /// Our wish to change the session.
 pub(super) enum OwnOffer {
-    InFlight { client: ClientId, body: Vec<u8>, attempts: u8, challenges: u8 },
+    InFlight {
+        client: ClientId,
+        body: Vec<u8>,
+        attempts: u8,
+        challenges: u8,
+    },
     /// It met the peer's, and is tried again (§14.1).
-    Waiting { until: Instant, body: Vec<u8>, attempts: u8 },
+    Waiting {
+        until: Instant,
+        body: Vec<u8>,
+        attempts: u8,
+    },
 }
 
 impl Call {
@@ -129,9 +138,6 @@ impl Call {
     pub(super) fn deadline(&self) -> Option<(Instant, Reason)> {
         let phase = match self.phase {
             Phase::Calling { give_up_at, .. } => Some((give_up_at, Reason::TimerC)),
-            Phase::Cancelling { cancel: Cancel::Sent { until }, .. } => {
-                Some((until, Reason::CancelTimeout))
-            }
             Phase::Ringing { repeat_at, .. } => Some((repeat_at, Reason::StillRinging)),
             _ => None,
         };
@@ -150,6 +156,9 @@ impl Call {
 
     /// Returns the phase of a fresh incoming call.
     pub(super) fn ringing(now: Instant, server: u64) -> Phase {
-        Phase::Ringing { server, repeat_at: now + pace::STILL_RINGING }
+        Phase::Ringing {
+            server,
+            repeat_at: now + pace::STILL_RINGING,
+        }
     }
 }

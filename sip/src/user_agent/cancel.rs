@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::calls::{Call, Cancel, Phase};
+use super::calls::Phase;
 use super::clients::Purpose;
 use super::event::EndCause;
 use super::respond::Reply;
@@ -15,29 +15,44 @@ impl UserAgent {
     /// Gives up a call that was not answered yet: by CANCEL at once if anything was heard, else
     /// as soon as something is (§9.1).
     pub(super) fn give_up(&mut self, now: Instant, handle: CallHandle, reason: Option<&str>) {
-        let Some(call) = self.calls.get_mut(&handle) else { return };
-        let Phase::Calling { client, heard, .. } = call.phase else { return };
+        let Some(call) = self.calls.get_mut(&handle) else {
+            return;
+        };
+        let Phase::Calling { client, heard, .. } = call.phase else {
+            return;
+        };
         let reason = reason.map(str::to_owned);
-        call.phase = Phase::Cancelling { client, cancel: Cancel::Wanted, reason };
+        call.phase = Phase::Cancelling {
+            client,
+            sent: false,
+            reason,
+        };
         if heard {
             self.send_cancel(now, handle);
         }
         self.arm_call(handle);
     }
 
-    /// Sends the CANCEL of a call that is given up, unless that was done.
+    /// Sends the CANCEL of a call that is given up, unless that was done. Without a final response
+    /// the call ends as its INVITE is forgotten.
     pub(super) fn send_cancel(&mut self, now: Instant, handle: CallHandle) {
-        let until = now + self.settings.timers.give_up();
-        let Some(call) = self.calls.get_mut(&handle) else { return };
-        let Phase::Cancelling { client, cancel: cancel @ Cancel::Wanted, reason } =
-            &mut call.phase
+        let Some(call) = self.calls.get_mut(&handle) else {
+            return;
+        };
+        let Phase::Cancelling {
+            client,
+            sent: sent @ false,
+            reason,
+        } = &mut call.phase
         else {
             return;
         };
-        *cancel = Cancel::Sent { until };
+        *sent = true;
         let (client, reason) = (*client, reason.clone());
-        self.arm_call(handle);
-        let Some(invite) = self.clients.get(&client) else { return };
+        self.abandon_client(now, client);
+        let Some(invite) = self.clients.get(&client) else {
+            return;
+        };
         let flow = invite.flow;
         let bytes = Message::parse(&invite.request)
             .ok()
@@ -45,21 +60,6 @@ impl UserAgent {
         if let Some(bytes) = bytes {
             let id = client.of_its_cancel();
             self.open_client(now, id, flow, (Method::Cancel, bytes), Purpose::Nobody);
-        }
-    }
-
-    /// A cancelled INVITE got no final response within 64×T1: it is forgotten (§9.1).
-    pub(super) fn cancel_timeout(&mut self, now: Instant, handle: CallHandle) {
-        let Some(Call {
-            phase: Phase::Cancelling { client, cancel: Cancel::Sent { until }, .. }, ..
-        }) = self.calls.get(&handle)
-        else {
-            return;
-        };
-        if *until <= now {
-            let client = *client;
-            self.drop_client(client);
-            self.end_call(handle, Some(EndCause::Cancelled { reason: None }));
         }
     }
 
@@ -74,18 +74,26 @@ impl UserAgent {
             self.reply(flow, message, &Reply::new(481));
             return;
         };
-        let ringing = self.servers.get(server).and_then(|server| server.call);
-        let reply = match ringing {
+        let call = self.servers.get(server).and_then(|server| server.call);
+        let reply = match call {
             Some(call) => Reply::new(200).tagged(call.tag()),
             None => Reply::new(200),
         };
         self.reply(flow, message, &reply);
-        let Some(handle) = ringing else { return };
-        let waits = self.calls.get(&handle).is_some_and(
-            |call| matches!(call.phase, Phase::Ringing { server: other, .. } if other == server),
-        );
-        if waits {
+        let Some(handle) = call else { return };
+        let Some(call) = self.calls.get_mut(&handle) else {
+            return;
+        };
+        let rings = matches!(call.phase, Phase::Ringing { server: other, .. } if other == server);
+        // A re-INVITE that is cancelled leaves the session as it is.
+        let reoffers = call
+            .peer_offer
+            .take_if(|offer| offer.server == server)
+            .is_some();
+        if rings || reoffers {
             self.reply_in(now, server, &Reply::new(487).tagged(handle.tag()));
+        }
+        if rings {
             let reason = message.header(HeaderName::Reason).map(str::to_owned);
             self.end_call(handle, Some(EndCause::Cancelled { reason }));
         }

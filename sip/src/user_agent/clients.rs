@@ -24,14 +24,20 @@ pub(crate) struct ClientId {
 impl ClientId {
     /// Returns the name of the CANCEL of this INVITE.
     pub(super) fn of_its_cancel(self) -> Self {
-        Self { is_cancel: true, ..self }
+        Self {
+            is_cancel: true,
+            ..self
+        }
     }
 
     /// Reads the transaction that a response, or our own request come back, belongs to.
     pub(super) fn of(via: &Via<'_>, method: Method<'_>) -> Option<Self> {
         let number = via.branch?.strip_prefix(MAGIC_COOKIE)?;
         let number = (number.len() == 16).then(|| u64::from_str_radix(number, 16).ok())??;
-        Some(Self { number, is_cancel: method == Method::Cancel })
+        Some(Self {
+            number,
+            is_cancel: method == Method::Cancel,
+        })
     }
 }
 
@@ -140,7 +146,10 @@ struct Ack {
 impl Client {
     /// Returns the ACK for a response with this To tag, if one was sent before.
     pub(super) fn ack_for(&self, tag: &str) -> Option<Transmit> {
-        self.acks.iter().find(|ack| *ack.tag == *tag).map(|ack| ack.transmit.clone())
+        self.acks
+            .iter()
+            .find(|ack| *ack.tag == *tag)
+            .map(|ack| ack.transmit.clone())
     }
 
     /// Returns whether one more fork may be acknowledged.
@@ -150,18 +159,27 @@ impl Client {
 
     /// Keeps an ACK to be repeated.
     pub(super) fn keep_ack(&mut self, tag: &str, transmit: Transmit) {
-        self.acks.push(Ack { tag: tag.into(), transmit });
+        self.acks.push(Ack {
+            tag: tag.into(),
+            transmit,
+        });
     }
 }
 
 impl UserAgent {
     /// Draws the branch of a new client transaction.
     pub(super) fn new_branch(&mut self) -> ClientId {
-        ClientId { number: self.unused(|ua, n| !ua.has_branch(n)), is_cancel: false }
+        ClientId {
+            number: self.unused(|ua, n| !ua.has_branch(n)),
+            is_cancel: false,
+        }
     }
 
     fn has_branch(&self, number: u64) -> bool {
-        self.clients.contains_key(&ClientId { number, is_cancel: false })
+        self.clients.contains_key(&ClientId {
+            number,
+            is_cancel: false,
+        })
     }
 
     /// Sends a request and keeps its transaction.
@@ -180,14 +198,29 @@ impl UserAgent {
             _ => ClientMachine::NonInvite(NonInviteClient::new(now, reliable, timers)),
         };
         let request: Arc<[u8]> = request.into();
-        self.send(Transmit { flow, bytes: request.clone() });
-        self.clients.insert(id, Client { machine, purpose, flow, request, acks: Vec::new() });
+        self.send(Transmit {
+            flow,
+            bytes: request.clone(),
+        });
+        self.clients.insert(
+            id,
+            Client {
+                machine,
+                purpose,
+                flow,
+                request,
+                acks: Vec::new(),
+            },
+        );
         self.arm_client(id);
     }
 
     /// Sets the deadline that a client transaction now has.
     pub(super) fn arm_client(&mut self, id: ClientId) {
-        let deadline = self.clients.get(&id).and_then(|client| client.machine.deadline());
+        let deadline = self
+            .clients
+            .get(&id)
+            .and_then(|client| client.machine.deadline());
         let deadline = deadline.map(|(at, timer)| (at, Reason::Transaction(timer)));
         self.deadlines.set(Owner::Client(id), deadline);
     }
@@ -198,13 +231,27 @@ impl UserAgent {
         self.clients.remove(&id)
     }
 
+    /// Lets an INVITE end by itself, now that nobody waits for its answer.
+    pub(super) fn abandon_client(&mut self, now: Instant, id: ClientId) {
+        let machine = self.clients.get_mut(&id).map(|client| &mut client.machine);
+        if let Some(ClientMachine::Invite(machine)) = machine {
+            machine.abandon(now);
+        }
+        self.arm_client(id);
+    }
+
     /// Acts on a client transaction's timer.
     pub(super) fn client_timeout(&mut self, now: Instant, id: ClientId) {
-        let Some(client) = self.clients.get_mut(&id) else { return };
+        let Some(client) = self.clients.get_mut(&id) else {
+            return;
+        };
         match client.machine.handle_timeout(now) {
             OnTimeout::Nothing => self.arm_client(id),
             OnTimeout::Retransmit => {
-                let transmit = Transmit { flow: client.flow, bytes: client.request.clone() };
+                let transmit = Transmit {
+                    flow: client.flow,
+                    bytes: client.request.clone(),
+                };
                 self.send_again(transmit);
                 self.arm_client(id);
             }
@@ -234,7 +281,9 @@ impl UserAgent {
 
     /// Tells whoever sent a request that it has failed.
     fn fail_client(&mut self, now: Instant, id: ClientId, failure: Failure) {
-        let Some(client) = self.drop_client(id) else { return };
+        let Some(client) = self.drop_client(id) else {
+            return;
+        };
         match client.purpose {
             Purpose::Invite(call) => self.invite_failed(call, failure),
             Purpose::Reinvite(call) => self.reinvite_failed(now, call, failure),

@@ -85,7 +85,11 @@ impl<'a> Outgoing<'a> {
         }
         let mut writer = MessageWriter::request(self.method, &self.request_uri);
         writer.header(HeaderName::Via, via(settings, &self.flow, self.branch));
-        if !self.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("Max-Forwards")) {
+        if !self
+            .headers
+            .iter()
+            .any(|(name, _)| name.eq_ignore_ascii_case("Max-Forwards"))
+        {
             writer.header(HeaderName::MaxForwards, MAX_FORWARDS);
         }
         for route in &self.routes {
@@ -94,15 +98,24 @@ impl<'a> Outgoing<'a> {
         writer.header(HeaderName::From, &self.from);
         writer.header(HeaderName::To, &self.to);
         writer.header(HeaderName::CallId, &self.call_id);
-        writer.header(HeaderName::CSeq, format_args!("{} {}", self.cseq, self.method));
+        writer.header(
+            HeaderName::CSeq,
+            format_args!("{} {}", self.cseq, self.method),
+        );
         if let Some(user) = &self.contact_user {
             let uri = contact_uri(settings, &self.flow, user);
-            writer.header(HeaderName::Contact, format_args!("<{uri}>{}", self.contact_params));
+            writer.header(
+                HeaderName::Contact,
+                format_args!("<{uri}>{}", self.contact_params),
+            );
         }
         for (name, value) in &self.headers {
             writer.header_named(name, value);
         }
-        if matches!(self.method, Method::Invite | Method::Update | Method::Options) {
+        if matches!(
+            self.method,
+            Method::Invite | Method::Update | Method::Options
+        ) {
             writer.header(HeaderName::Allow, ALLOW);
         }
         writer.header(HeaderName::UserAgent, &settings.product);
@@ -114,7 +127,10 @@ impl<'a> Outgoing<'a> {
 }
 
 fn unwritable(what: &'static str, text: &str) -> Error {
-    Error::Unwritable { what, text: text.to_owned() }
+    Error::Unwritable {
+        what,
+        text: text.to_owned(),
+    }
 }
 
 /// Writes our Via, which asks for the source port (RFC 3581).
@@ -138,7 +154,10 @@ pub(super) fn check_invite(invite: &Invite) -> Result<(), Error> {
     for (what, text) in [("From", &invite.from), ("To", &invite.to)] {
         check_address(what, text)?;
     }
-    invite.route.iter().try_for_each(|route| check_address("Route", route))
+    invite
+        .route
+        .iter()
+        .try_for_each(|route| check_address("Route", route))
 }
 
 /// Checks that a text is a URI or a name-addr.
@@ -152,7 +171,11 @@ pub(super) fn check_address(what: &'static str, text: &str) -> Result<(), Error>
 /// Puts a bare URI into angle brackets, so that its parameters stay its own.
 pub(super) fn name_addr(text: &str) -> String {
     let text = text.trim();
-    if text.contains('<') { text.to_owned() } else { format!("<{text}>") }
+    if text.contains('<') {
+        text.to_owned()
+    } else {
+        format!("<{text}>")
+    }
 }
 
 /// Adds our tag to an address.
@@ -170,7 +193,11 @@ pub(super) fn user_of(address: &str) -> String {
 /// Writes the ACK for a final response other than 2xx (RFC 3261 §17.1.1.3): the request's own
 /// Via, and the response's To.
 pub(super) fn ack_for_failure(request: &Message<'_>, response: &Message<'_>) -> Option<Vec<u8>> {
-    let mut writer = copy_of(request, Method::Ack, &[HeaderName::From, HeaderName::CallId])?;
+    let mut writer = copy_of(
+        request,
+        Method::Ack,
+        &[HeaderName::From, HeaderName::CallId],
+    )?;
     writer.header_bytes(HeaderName::To, response.header_bytes(HeaderName::To)?);
     Some(writer.finish())
 }
@@ -186,7 +213,11 @@ pub(super) fn cancel(request: &Message<'_>, reason: Option<&str>) -> Option<Vec<
 }
 
 /// Begins a request of the same transaction: its Via, its route and its number.
-fn copy_of(request: &Message<'_>, method: Method<'_>, also: &[HeaderName]) -> Option<MessageWriter> {
+fn copy_of(
+    request: &Message<'_>,
+    method: Method<'_>,
+    also: &[HeaderName],
+) -> Option<MessageWriter> {
     let number = request.cseq().ok()?.number;
     let mut writer = MessageWriter::request(method, request.request_uri().ok()?);
     writer.header_bytes(HeaderName::Via, request.header_bytes(HeaderName::Via)?);
@@ -252,7 +283,10 @@ pub(super) fn fields(message: &Message<'_>) -> Vec<(String, String)> {
         HeaderName::Other => field.label.to_owned(),
         known => known.as_str().to_owned(),
     };
-    message.all_headers().map(|field| (name(&field), text(field.bytes))).collect()
+    message
+        .all_headers()
+        .map(|field| (name(&field), text(field.bytes)))
+        .collect()
 }
 
 /// Returns the session description that a message carries, alone or as a part of a multipart body
@@ -282,7 +316,9 @@ fn part_of_type(body: &[u8], boundary: &str, wanted: &str) -> Option<Vec<u8>> {
     for next in starts {
         let part = body.get(from..next)?;
         from = next + delimiter.len();
-        let Some(end) = positions(part, b"\r\n\r\n").next() else { continue };
+        let Some(end) = positions(part, b"\r\n\r\n").next() else {
+            continue;
+        };
         let (head, content) = (part.get(..end)?, part.get(end + 4..)?);
         if std::str::from_utf8(head).is_ok_and(|head| has_type(head, wanted)) {
             return Some(content.strip_suffix(b"\r\n").unwrap_or(content).to_vec());
@@ -300,5 +336,7 @@ fn has_type(head: &str, wanted: &str) -> bool {
 
 fn positions<'b>(body: &'b [u8], pattern: &'b [u8]) -> impl Iterator<Item = usize> + 'b {
     let windows = body.windows(pattern.len().max(1)).enumerate();
-    windows.filter(move |(_, window)| *window == pattern).map(|(at, _)| at)
+    windows
+        .filter(move |(_, window)| *window == pattern)
+        .map(|(at, _)| at)
 }

@@ -20,8 +20,6 @@ pub enum Reason {
     StillRinging,
     /// A call that we place has heard nothing new for Timer C.
     TimerC,
-    /// A cancelled call gets no final response (RFC 3261 §9.1).
-    CancelTimeout,
     /// Our re-INVITE met the peer's and is tried again (RFC 3261 §14.1).
     Glare,
     /// A registration is refreshed or tried again.

@@ -25,7 +25,11 @@ pub(super) const SUPPORT: Support<'static> = Support {
         Method::Register,
     ],
     options: &[],
-    content_types: &["application/sdp", "multipart/mixed", "multipart/alternative"],
+    content_types: &[
+        "application/sdp",
+        "multipart/mixed",
+        "multipart/alternative",
+    ],
 };
 
 impl UserAgent {
@@ -37,8 +41,12 @@ impl UserAgent {
         message: &Message<'_>,
         key: &[u8],
     ) {
-        let Some(merge_key) = self.first_copy(flow, message) else { return };
-        let Some(source) = self.admit(now, flow, message) else { return };
+        let Some(merge_key) = self.first_copy(flow, message) else {
+            return;
+        };
+        let Some(source) = self.admit(now, flow, message) else {
+            return;
+        };
         if let Err(refusal) = message.check_support(&SUPPORT) {
             self.refuse(flow, message, &refusal);
             return;
@@ -53,7 +61,9 @@ impl UserAgent {
             Ok(dialog) => dialog,
             Err(error) => return self.refuse(flow, message, &error.into()),
         };
-        let Some(invite) = incoming(flow, message, source) else { return };
+        let Some(invite) = incoming(flow, message, source) else {
+            return;
+        };
         let server = self.open_server(now, flow, message, (key.into(), Some(merge_key)));
         self.servers.assign(server, handle);
         self.reply_in(now, server, &Reply::new(100));
@@ -72,7 +82,10 @@ impl UserAgent {
         self.calls.insert(handle, call);
         self.arm_call(handle);
         self.stats.calls_in += 1;
-        self.emit(Event::Incoming { call: handle, invite: Box::new(invite) });
+        self.emit(Event::Incoming {
+            call: handle,
+            invite: Box::new(invite),
+        });
     }
 
     /// A REGISTER of a phone: admitted here, answered by the switch's registrar.
@@ -86,8 +99,12 @@ impl UserAgent {
         if !self.gate.has_users() {
             return self.unsupported(flow, message, Method::Register);
         }
-        let Some(merge_key) = self.first_copy(flow, message) else { return };
-        let Some(source) = self.admit(now, flow, message) else { return };
+        let Some(merge_key) = self.first_copy(flow, message) else {
+            return;
+        };
+        let Some(source) = self.admit(now, flow, message) else {
+            return;
+        };
         if let Err(refusal) = message.check_support(&SUPPORT) {
             return self.refuse(flow, message, &refusal);
         }

@@ -17,7 +17,9 @@ impl UserAgent {
     pub fn info(&mut self, now: Instant, handle: CallHandle, content_type: &str, body: Vec<u8>) {
         let id = self.new_branch();
         let full = self.is_full();
-        let Some(call) = self.calls.get_mut(&handle) else { return };
+        let Some(call) = self.calls.get_mut(&handle) else {
+            return;
+        };
         let (Phase::Established, Some(dialog), false) = (&call.phase, &mut call.dialog, full)
         else {
             return;

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::auth::Answerer;
-use super::calls::{Call, Cancel, Phase};
+use super::calls::{Call, Phase};
 use super::clients::{ClientId, Failure, Purpose};
 use super::compose::{self, Outgoing};
 use super::event::{EndCause, Event};
@@ -93,8 +93,16 @@ impl UserAgent {
     /// A provisional response (§13.2.2.1): with or without a session description it is no answer.
     fn progress(&mut self, now: Instant, handle: CallHandle, message: &Message<'_>, status: u16) {
         let timer_c = self.settings.timers.c;
-        let Some(call) = self.calls.get_mut(&handle) else { return };
-        if let Phase::Calling { client, heard, give_up_at, .. } = &mut call.phase {
+        let Some(call) = self.calls.get_mut(&handle) else {
+            return;
+        };
+        if let Phase::Calling {
+            client,
+            heard,
+            give_up_at,
+            ..
+        } = &mut call.phase
+        {
             *heard = true;
             *give_up_at = now + timer_c;
             let early = message.to().is_ok_and(|to| to.tag().is_some());
@@ -106,7 +114,11 @@ impl UserAgent {
         }
         if status > 100 {
             let body = compose::session_description(message);
-            self.emit(Event::Progress { call: handle, status, body });
+            self.emit(Event::Progress {
+                call: handle,
+                status,
+                body,
+            });
         }
         self.arm_call(handle);
     }
@@ -146,13 +158,12 @@ impl UserAgent {
     }
 
     /// Keeps an ACK for the retransmissions of its 2xx, and sends it.
-    pub(super) fn keep_and_send_ack(
-        &mut self,
-        id: ClientId,
-        message: &Message<'_>,
-        ack: Transmit,
-    ) {
-        let tag = message.to().ok().and_then(|to| to.tag()).unwrap_or_default();
+    pub(super) fn keep_and_send_ack(&mut self, id: ClientId, message: &Message<'_>, ack: Transmit) {
+        let tag = message
+            .to()
+            .ok()
+            .and_then(|to| to.tag())
+            .unwrap_or_default();
         if let Some(client) = self.clients.get_mut(&id) {
             client.keep_ack(tag, ack.clone());
         }
@@ -163,15 +174,24 @@ impl UserAgent {
     /// (§13.2.2.4).
     pub(super) fn end_fork(&mut self, now: Instant, id: ClientId, message: &Message<'_>) {
         let (ack_branch, bye) = (self.new_branch(), self.new_branch());
-        let Some(client) = self.clients.get(&id).filter(|client| client.has_room_for_fork())
+        let Some(client) = self
+            .clients
+            .get(&id)
+            .filter(|client| client.has_room_for_fork())
         else {
             return;
         };
         let request_bytes = client.request.clone();
-        let Ok(request) = Message::parse(&request_bytes) else { return };
-        let Ok(mut dialog) = Dialog::uac(&request, message) else { return };
+        let Ok(request) = Message::parse(&request_bytes) else {
+            return;
+        };
+        let Ok(mut dialog) = Dialog::uac(&request, message) else {
+            return;
+        };
         let flow = dialog.flow(client.flow);
-        let Some(ack) = self.write_ack(flow, &dialog, ack_branch, &request) else { return };
+        let Some(ack) = self.write_ack(flow, &dialog, ack_branch, &request) else {
+            return;
+        };
         self.keep_and_send_ack(id, message, ack);
         let mut outgoing = Outgoing::within(Method::Bye, flow, bye, &dialog);
         outgoing.cseq = dialog.next_cseq();
@@ -186,7 +206,13 @@ impl UserAgent {
         let headers = compose::fields(message);
         let reason = compose::reason_phrase(message);
         self.end_call(call, None);
-        self.emit(Event::Rejected { call, status, reason, retry_after_s, headers });
+        self.emit(Event::Rejected {
+            call,
+            status,
+            reason,
+            retry_after_s,
+            headers,
+        });
     }
 
     /// A response to an INVITE that was given up (§9.1, §15).
@@ -205,10 +231,13 @@ impl UserAgent {
                 if self.acknowledge_2xx(handle, id, message).is_none() {
                     return self.end_call(handle, Some(EndCause::Protocol));
                 }
-                let reason = self.calls.get_mut(&handle).and_then(|call| match &mut call.phase {
-                    Phase::Cancelling { reason, .. } => reason.take(),
-                    _ => None,
-                });
+                let reason = self
+                    .calls
+                    .get_mut(&handle)
+                    .and_then(|call| match &mut call.phase {
+                        Phase::Cancelling { reason, .. } => reason.take(),
+                        _ => None,
+                    });
                 let cause = EndCause::Cancelled { reason: None };
                 self.send_bye(now, handle, reason.as_deref(), Some(cause));
             }
@@ -229,7 +258,7 @@ impl UserAgent {
                     headers: Vec::new(),
                 });
             }
-            Some(Phase::Cancelling { cancel: Cancel::Wanted | Cancel::Sent { .. }, .. }) => {
+            Some(Phase::Cancelling { .. }) => {
                 self.end_call(call, Some(EndCause::Cancelled { reason: None }));
             }
             _ => {}

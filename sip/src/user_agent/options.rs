@@ -30,7 +30,9 @@ impl UserAgent {
         outgoing.from = compose::with_tag(&us, &tag);
         outgoing.call_id = self.new_call_id();
         outgoing.contact_user = Some(String::new());
-        let bytes = outgoing.with("Accept", "application/sdp").write(&self.settings)?;
+        let bytes = outgoing
+            .with("Accept", "application/sdp")
+            .write(&self.settings)?;
         let purpose = Purpose::Ping(handle);
         self.open_client(now, id, ping.flow, (Method::Options, bytes), purpose);
         Ok(handle)
@@ -38,7 +40,10 @@ impl UserAgent {
 
     pub(super) fn ping_answered(&mut self, ping: PingHandle, status: u16) {
         if status >= 200 {
-            self.emit(Event::Pong { ping, result: Ok(status) });
+            self.emit(Event::Pong {
+                ping,
+                result: Ok(status),
+            });
         }
     }
 
@@ -47,7 +52,10 @@ impl UserAgent {
             Failure::Timeout => PingError::Timeout,
             Failure::Transport => PingError::Transport,
         };
-        self.emit(Event::Pong { ping, result: Err(error) });
+        self.emit(Event::Pong {
+            ping,
+            result: Err(error),
+        });
     }
 
     /// Answers OPTIONS as an INVITE would be answered (§11.2): whoever watches us by it learns

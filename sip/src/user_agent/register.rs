@@ -55,7 +55,9 @@ impl UserAgent {
 
     /// Takes a binding back; [`Event::Unregistered`] tells when that is done.
     pub fn unregister(&mut self, now: Instant, handle: RegistrationHandle) {
-        let Some(registration) = self.registrations.get_mut(&handle) else { return };
+        let Some(registration) = self.registrations.get_mut(&handle) else {
+            return;
+        };
         if registration.leaving {
             return;
         }
@@ -72,17 +74,28 @@ impl UserAgent {
     /// Returns the route that the registrar wants requests to take (RFC 3608): empty before it
     /// has said so.
     pub fn service_route(&self, handle: RegistrationHandle) -> &[String] {
-        self.registrations.get(&handle).map_or(&[], |registration| &registration.service_route)
+        self.registrations
+            .get(&handle)
+            .map_or(&[], |registration| &registration.service_route)
     }
 
     fn send_register(&mut self, now: Instant, handle: RegistrationHandle) {
         let id = self.new_branch();
-        let Some(registration) = self.registrations.get_mut(&handle) else { return };
+        let Some(registration) = self.registrations.get_mut(&handle) else {
+            return;
+        };
         let register = &registration.register;
-        let expires_s = if registration.leaving { 0 } else { register.expires_s };
+        let expires_s = if registration.leaving {
+            0
+        } else {
+            register.expires_s
+        };
         registration.cseq = registration.cseq.saturating_add(1);
         let takes_back = registration.leaving;
-        registration.state = RegistrationState::Asking { client: id, takes_back };
+        registration.state = RegistrationState::Asking {
+            client: id,
+            takes_back,
+        };
         let flow = register.flow;
         let mut outgoing = Outgoing::new(Method::Register, flow, id)
             .with("Expires", expires_s.to_string())
@@ -97,9 +110,11 @@ impl UserAgent {
         outgoing.contact_params = format!(";expires={expires_s}");
         // A nonce from before answers at once, without a round trip.
         let draft = outgoing.write(&self.settings);
-        let answers = draft.as_deref().ok().and_then(|draft| Message::parse(draft).ok()).map(
-            |request| registration.answerer.authorize(&request, &mut self.rng),
-        );
+        let answers = draft
+            .as_deref()
+            .ok()
+            .and_then(|draft| Message::parse(draft).ok())
+            .map(|request| registration.answerer.authorize(&request, &mut self.rng));
         for (name, value) in answers.unwrap_or_default() {
             outgoing = outgoing.with(name.as_str(), value);
         }
@@ -122,8 +137,12 @@ impl UserAgent {
         message: &Message<'_>,
         status: u16,
     ) {
-        let Some(registration) = self.registrations.get_mut(&handle) else { return };
-        let RegistrationState::Asking { client, takes_back } = registration.state else { return };
+        let Some(registration) = self.registrations.get_mut(&handle) else {
+            return;
+        };
+        let RegistrationState::Asking { client, takes_back } = registration.state else {
+            return;
+        };
         if status < 200 || client != id {
             return;
         }
@@ -158,7 +177,9 @@ impl UserAgent {
 
     fn bound(&mut self, now: Instant, handle: RegistrationHandle, message: &Message<'_>) {
         let jitter = self.rng.random();
-        let Some(registration) = self.registrations.get_mut(&handle) else { return };
+        let Some(registration) = self.registrations.get_mut(&handle) else {
+            return;
+        };
         let register = &registration.register;
         let contact = compose::contact_uri(&self.settings, &register.flow, &register.contact_user);
         let expires_s = granted_s(message, &contact, register.expires_s);
@@ -174,7 +195,10 @@ impl UserAgent {
         registration.state = RegistrationState::Bound { refresh_at };
         let pause_ms = self.rng.random_range(keep_alive_ms(&register.flow));
         registration.keep_alive_at = Some(now + Duration::from_millis(pause_ms));
-        self.emit(Event::Registered { registration: handle, expires_s });
+        self.emit(Event::Registered {
+            registration: handle,
+            expires_s,
+        });
         self.arm_registration(handle);
     }
 
@@ -189,10 +213,14 @@ impl UserAgent {
         retry_after_s: Option<u32>,
     ) {
         let jitter = self.rng.random();
-        let Some(registration) = self.registrations.get_mut(&handle) else { return };
+        let Some(registration) = self.registrations.get_mut(&handle) else {
+            return;
+        };
         if registration.leaving {
             return match registration.state {
-                RegistrationState::Asking { takes_back: false, .. } => {
+                RegistrationState::Asking {
+                    takes_back: false, ..
+                } => {
                     self.send_register(now, handle);
                 }
                 _ => self.forget_registration(handle),
@@ -201,28 +229,45 @@ impl UserAgent {
         registration.failures += 1;
         registration.rounds = 0;
         let retry_in = retry_after(status, registration.failures, retry_after_s, jitter);
-        registration.state = RegistrationState::Waiting { retry_at: now + retry_in };
+        registration.state = RegistrationState::Waiting {
+            retry_at: now + retry_in,
+        };
         let reason = reason.to_owned();
-        self.emit(Event::RegistrationFailed { registration: handle, status, reason, retry_in });
+        self.emit(Event::RegistrationFailed {
+            registration: handle,
+            status,
+            reason,
+            retry_in,
+        });
         self.arm_registration(handle);
     }
 
     fn forget_registration(&mut self, handle: RegistrationHandle) {
         self.registrations.remove(&handle);
         self.deadlines.set(Owner::Registration(handle), None);
-        self.emit(Event::Unregistered { registration: handle });
+        self.emit(Event::Unregistered {
+            registration: handle,
+        });
     }
 
     /// Acts on a registration's timers.
     pub(super) fn registration_timeout(&mut self, now: Instant, handle: RegistrationHandle) {
-        let Some(registration) = self.registrations.get_mut(&handle) else { return };
+        let Some(registration) = self.registrations.get_mut(&handle) else {
+            return;
+        };
         if registration.keep_alive_at.is_some_and(|at| at <= now) {
             let flow = registration.register.flow;
             let pause_ms = self.rng.random_range(keep_alive_ms(&flow));
             registration.keep_alive_at = Some(now + Duration::from_millis(pause_ms));
-            self.send(Transmit { flow, bytes: (*b"\r\n\r\n").into() });
+            self.send(Transmit {
+                flow,
+                bytes: (*b"\r\n\r\n").into(),
+            });
         }
-        let state = self.registrations.get(&handle).map(|registration| registration.state);
+        let state = self
+            .registrations
+            .get(&handle)
+            .map(|registration| registration.state);
         match state {
             Some(RegistrationState::Bound { refresh_at: at })
             | Some(RegistrationState::Waiting { retry_at: at })
@@ -273,7 +318,10 @@ impl UserAgent {
 /// Takes the user part off a registrar's URI, where it may not stand (RFC 3261 §10.2), and where
 /// some registrars drop the request without a word.
 fn without_user(text: &str) -> Result<String, Error> {
-    let error = || Error::Unwritable { what: "registrar", text: text.to_owned() };
+    let error = || Error::Unwritable {
+        what: "registrar",
+        text: text.to_owned(),
+    };
     let uri = Uri::parse(text).map_err(|_| error())?;
     match text.split_once('@') {
         Some((_, rest)) if uri.is_sip() && uri.user.is_some() => {

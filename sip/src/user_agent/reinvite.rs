@@ -19,13 +19,22 @@ impl UserAgent {
     /// Offers the peer a new session description. While another INVITE is in progress, in either
     /// direction, it waits; an offer that has not been sent yet is replaced.
     pub fn reinvite(&mut self, now: Instant, handle: CallHandle, body: Vec<u8>) {
-        let Some(call) = self.calls.get_mut(&handle) else { return };
+        let Some(call) = self.calls.get_mut(&handle) else {
+            return;
+        };
         match (&call.phase, &call.own_offer) {
             (Phase::Established, Some(OwnOffer::InFlight { .. })) => {
-                self.emit(Event::ReofferAnswered { call: handle, result: Err(491) });
+                self.emit(Event::ReofferAnswered {
+                    call: handle,
+                    result: Err(491),
+                });
             }
             (Phase::Established, _) => {
-                call.own_offer = Some(OwnOffer::Waiting { until: now, body, attempts: 0 });
+                call.own_offer = Some(OwnOffer::Waiting {
+                    until: now,
+                    body,
+                    attempts: 0,
+                });
                 self.glare_timeout(now, handle);
                 self.arm_call(handle);
             }
@@ -37,9 +46,18 @@ impl UserAgent {
     pub(super) fn glare_timeout(&mut self, now: Instant, handle: CallHandle) {
         let patience = self.settings.timers.t1;
         let id = self.new_branch();
-        let Some(call) = self.calls.get_mut(&handle) else { return };
+        let Some(call) = self.calls.get_mut(&handle) else {
+            return;
+        };
         let busy = call.peer_offer.is_some() || !call.unacknowledged.is_empty();
-        let Some(OwnOffer::Waiting { until, body, attempts }) = &mut call.own_offer else { return };
+        let Some(OwnOffer::Waiting {
+            until,
+            body,
+            attempts,
+        }) = &mut call.own_offer
+        else {
+            return;
+        };
         if *until > now {
             return;
         }
@@ -48,7 +66,9 @@ impl UserAgent {
             return;
         }
         let (body, attempts) = (std::mem::take(body), *attempts + 1);
-        let Some(dialog) = &mut call.dialog else { return };
+        let Some(dialog) = &mut call.dialog else {
+            return;
+        };
         let mut outgoing = Outgoing::within(Method::Invite, call.flow, id, dialog);
         outgoing.cseq = dialog.next_cseq();
         outgoing.contact_user = Some(call.contact_user.clone());
@@ -57,14 +77,21 @@ impl UserAgent {
         let flow = call.flow;
         match outgoing.write(&self.settings) {
             Ok(bytes) => {
-                call.own_offer =
-                    Some(OwnOffer::InFlight { client: id, body, attempts, challenges: 0 });
+                call.own_offer = Some(OwnOffer::InFlight {
+                    client: id,
+                    body,
+                    attempts,
+                    challenges: 0,
+                });
                 let purpose = Purpose::Reinvite(handle);
                 self.open_client(now, id, flow, (Method::Invite, bytes), purpose);
             }
             Err(_) => {
                 call.own_offer = None;
-                self.emit(Event::ReofferAnswered { call: handle, result: Err(400) });
+                self.emit(Event::ReofferAnswered {
+                    call: handle,
+                    result: Err(400),
+                });
             }
         }
     }
@@ -111,7 +138,9 @@ impl UserAgent {
             return self.end_fork(now, id, message);
         };
         let flow = call.flow;
-        let Some(dialog) = &mut call.dialog else { return };
+        let Some(dialog) = &mut call.dialog else {
+            return;
+        };
         dialog.refresh_target(contact_uri(message).ok().flatten());
         let dialog = dialog.clone();
         let request = self.clients.get(&id).map(|client| client.request.clone());
@@ -130,30 +159,48 @@ impl UserAgent {
     fn reoffer_answered(&mut self, handle: CallHandle, result: Result<Option<Vec<u8>>, u16>) {
         if let Some(call) = self.calls.get_mut(&handle) {
             call.own_offer = None;
-            self.emit(Event::ReofferAnswered { call: handle, result });
+            self.emit(Event::ReofferAnswered {
+                call: handle,
+                result,
+            });
         }
     }
 
     /// Waits before the next attempt: as long as the peer asks, or, after a glare, 2.1 to 4 s for
     /// the owner of the Call-ID and up to 2 s for the other, in steps of 10 ms (§14.1).
     fn try_again_later(&mut self, now: Instant, handle: CallHandle, after_s: Option<u32>) {
-        let Some(call) = self.calls.get_mut(&handle) else { return };
-        let Some(OwnOffer::InFlight { body, attempts, .. }) = &mut call.own_offer else { return };
+        let Some(call) = self.calls.get_mut(&handle) else {
+            return;
+        };
+        let Some(OwnOffer::InFlight { body, attempts, .. }) = &mut call.own_offer else {
+            return;
+        };
         if *attempts >= MAX_ATTEMPTS {
             return self.reoffer_answered(handle, Err(491));
         }
-        let tens_ms = if call.owns_call_id { 210..=400 } else { 0..=200 };
+        let tens_ms = if call.owns_call_id {
+            210..=400
+        } else {
+            0..=200
+        };
         let wait = match after_s {
             Some(seconds) => Duration::from_secs(u64::from(seconds.min(60))),
             None => Duration::from_millis(10 * self.rng.random_range::<u64, _>(tens_ms)),
         };
         let (body, attempts) = (std::mem::take(body), *attempts);
-        call.own_offer = Some(OwnOffer::Waiting { until: now + wait, body, attempts });
+        call.own_offer = Some(OwnOffer::Waiting {
+            until: now + wait,
+            body,
+            attempts,
+        });
     }
 
     /// Nobody answered our re-INVITE: the dialog is lost (§14.1, §12.2.1.2).
     pub(super) fn reinvite_failed(&mut self, now: Instant, handle: CallHandle, failure: Failure) {
-        let alive = self.calls.get(&handle).is_some_and(|call| call.own_offer.is_some());
+        let alive = self
+            .calls
+            .get(&handle)
+            .is_some_and(|call| call.own_offer.is_some());
         match failure {
             _ if !alive => {}
             Failure::Timeout => self.terminate(now, handle, EndCause::Timeout),

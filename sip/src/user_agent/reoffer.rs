@@ -43,14 +43,12 @@ impl UserAgent {
     ) {
         let server = self.open_server(now, flow, message, (key.into(), None));
         if let Err(refusal) = message.check_support(&SUPPORT) {
-            let mut reply = Reply::new(refusal.status).because(refusal.reason);
-            for (name, value) in &refusal.headers {
-                reply = reply.with(name.as_str(), value.clone());
-            }
-            self.reply_in(now, server, &reply);
+            self.reply_in(now, server, &Reply::refusing(&refusal));
             return;
         }
-        let Some(call) = self.calls.get_mut(&handle) else { return };
+        let Some(call) = self.calls.get_mut(&handle) else {
+            return;
+        };
         let by_invite = message.method() == Some(Method::Invite);
         let offer = compose::session_description(message);
         let contact = contact_uri(message).ok().flatten();
@@ -58,11 +56,21 @@ impl UserAgent {
             Verdict::Ask => {
                 let cseq = message.cseq().map(|cseq| cseq.number).unwrap_or_default();
                 let offered = offer.is_some();
-                call.peer_offer = Some(PeerOffer { server, cseq, by_invite, offered, contact });
+                call.peer_offer = Some(PeerOffer {
+                    server,
+                    cseq,
+                    by_invite,
+                    offered,
+                    contact,
+                });
                 if by_invite {
+                    self.servers.assign(server, handle);
                     self.reply_in(now, server, &Reply::new(100));
                 }
-                self.emit(Event::Reoffer { call: handle, offer });
+                self.emit(Event::Reoffer {
+                    call: handle,
+                    offer,
+                });
                 return;
             }
             Verdict::Agree => {
@@ -90,8 +98,12 @@ impl UserAgent {
         handle: CallHandle,
         answer: Result<Option<Vec<u8>>, u16>,
     ) {
-        let Some(call) = self.calls.get_mut(&handle) else { return };
-        let Some(offer) = call.peer_offer.take() else { return };
+        let Some(call) = self.calls.get_mut(&handle) else {
+            return;
+        };
+        let Some(offer) = call.peer_offer.take() else {
+            return;
+        };
         let body = match answer {
             Ok(body) => body.unwrap_or_default(),
             Err(status) => {
@@ -103,10 +115,16 @@ impl UserAgent {
             dialog.refresh_target(offer.contact);
         }
         let reply = Reply::new(200).in_dialog(handle.tag(), &call.contact_user);
-        let sent = self.reply_in(now, offer.server, &reply.with_body("application/sdp", &body));
-        let (Some(sent), Some(call)) = (sent, self.calls.get_mut(&handle)) else { return };
+        let sent = self.reply_in(
+            now,
+            offer.server,
+            &reply.with_body("application/sdp", &body),
+        );
+        let (Some(sent), Some(call)) = (sent, self.calls.get_mut(&handle)) else {
+            return;
+        };
         if offer.by_invite {
-            let sent = (offer.cseq, sent.bytes, sent.flow);
+            let sent = (offer.cseq, sent.bytes, offer.server);
             let accepted = Accepted::new(now, &self.settings.timers, sent, !offer.offered);
             call.unacknowledged.push(accepted);
         }

@@ -29,7 +29,10 @@ impl UserAgent {
     /// ends only keeps a NAT open and is not answered.
     fn keep_alive(&mut self, flow: Flow, bytes: &[u8]) {
         if flow.transport.is_reliable() && bytes == b"\r\n\r\n" {
-            self.send(Transmit { flow, bytes: (*b"\r\n").into() });
+            self.send(Transmit {
+                flow,
+                bytes: (*b"\r\n").into(),
+            });
         }
     }
 
@@ -100,7 +103,9 @@ impl UserAgent {
         let tag = ours.tag()?;
         let call = CallHandle::from_tag(tag)?;
         let dialog = self.calls.get(&call)?.dialog.as_ref()?;
-        dialog.matches(message.call_id().ok()?, tag, theirs.tag()).then_some(call)
+        dialog
+            .matches(message.call_id().ok()?, tag, theirs.tag())
+            .then_some(call)
     }
 
     /// A request within a dialog (RFC 3261 §12.2.2).
@@ -116,7 +121,10 @@ impl UserAgent {
             return;
         };
         let number = message.cseq().map(|cseq| cseq.number).unwrap_or_default();
-        let dialog = self.calls.get_mut(&call).and_then(|call| call.dialog.as_mut());
+        let dialog = self
+            .calls
+            .get_mut(&call)
+            .and_then(|call| call.dialog.as_mut());
         if !dialog.is_some_and(|dialog| dialog.accept_cseq(number, method)) {
             self.reply(flow, message, &Reply::new(500).because("CSeq Out Of Order"));
             return;
@@ -156,7 +164,9 @@ impl UserAgent {
     /// Returns whether one of our own requests has come back to us unchanged, by the branches
     /// that it carries and its Request-URI (RFC 3261 §16.3 step 4; a changed one spirals).
     pub(super) fn is_looped(&self, message: &Message<'_>) -> bool {
-        let Some(method) = message.method() else { return false };
+        let Some(method) = message.method() else {
+            return false;
+        };
         message.vias().flatten().any(|via| {
             let ours = super::ClientId::of(&via, method).and_then(|id| self.clients.get(&id));
             ours.is_some_and(|client| {

@@ -28,7 +28,23 @@ pub(super) struct Reply<'a> {
 
 impl<'a> Reply<'a> {
     pub(super) fn new(status: u16) -> Self {
-        Self { status, ..Self::default() }
+        Self {
+            status,
+            ..Self::default()
+        }
+    }
+
+    /// Begins the response that a check of a request demands.
+    pub(super) fn refusing(refusal: &Refusal) -> Self {
+        let fields = refusal.headers.iter();
+        Self {
+            status: refusal.status,
+            reason: refusal.reason,
+            headers: fields
+                .map(|(name, value)| (name.to_string(), value.clone()))
+                .collect(),
+            ..Self::default()
+        }
     }
 
     /// Replaces the code's own reason phrase.
@@ -119,25 +135,30 @@ impl UserAgent {
     /// alike.
     pub(super) fn reply(&mut self, flow: Flow, request: &Message<'_>, reply: &Reply<'_>) {
         let mut reply = reply.clone();
-        reply.to_tag.get_or_insert_with(|| self.stateless_tag(request));
+        reply
+            .to_tag
+            .get_or_insert_with(|| self.stateless_tag(request));
         let bytes = reply.write(&self.settings, &flow, request);
-        self.send(Transmit { flow: reply_flow(flow, request), bytes: bytes.into() });
+        self.send(Transmit {
+            flow: reply_flow(flow, request),
+            bytes: bytes.into(),
+        });
     }
 
     /// Answers a request as a check of it demands.
     pub(super) fn refuse(&mut self, flow: Flow, request: &Message<'_>, refusal: &Refusal) {
-        let mut reply = Reply::new(refusal.status).because(refusal.reason);
-        for (name, value) in &refusal.headers {
-            reply = reply.with(name.as_str(), value.clone());
-        }
-        self.reply(flow, request, &reply);
+        self.reply(flow, request, &Reply::refusing(refusal));
     }
 
     /// Refuses a request because a bound is reached.
     pub(super) fn reply_overloaded(&mut self, flow: Flow, request: &Message<'_>) {
         self.stats.overloaded += 1;
         let retry_after = self.settings.retry_after_s.to_string();
-        self.reply(flow, request, &Reply::new(503).with("Retry-After", retry_after));
+        self.reply(
+            flow,
+            request,
+            &Reply::new(503).with("Retry-After", retry_after),
+        );
     }
 
     /// Makes a tag that is the same for every copy of a request, and that nobody else can make
@@ -150,7 +171,11 @@ impl UserAgent {
             hash.update([0]);
         }
         let digest = hash.finalize();
-        digest.iter().take(10).map(|byte| format!("{byte:02x}")).collect()
+        digest
+            .iter()
+            .take(10)
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
     }
 
     /// Answers a request that [`super::Event::Request`] has reported.

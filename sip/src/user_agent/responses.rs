@@ -41,7 +41,11 @@ impl UserAgent {
 
     /// Sends the ACK of a retransmitted final response again; false if there was none.
     fn repeat_ack(&mut self, id: ClientId, message: &Message<'_>) -> bool {
-        let tag = message.to().ok().and_then(|to| to.tag()).unwrap_or_default();
+        let tag = message
+            .to()
+            .ok()
+            .and_then(|to| to.tag())
+            .unwrap_or_default();
         let ack = self.clients.get(&id).and_then(|client| client.ack_for(tag));
         let Some(ack) = ack else { return false };
         self.stats.retransmissions_received += 1;
@@ -51,11 +55,22 @@ impl UserAgent {
 
     /// Sends the transaction's own ACK, for a final response other than 2xx (§17.1.1.3).
     fn acknowledge_failure(&mut self, id: ClientId, message: &Message<'_>) {
-        let Some(client) = self.clients.get_mut(&id) else { return };
-        let Ok(request) = Message::parse(&client.request) else { return };
-        let tag = message.to().ok().and_then(|to| to.tag()).unwrap_or_default();
+        let Some(client) = self.clients.get_mut(&id) else {
+            return;
+        };
+        let Ok(request) = Message::parse(&client.request) else {
+            return;
+        };
+        let tag = message
+            .to()
+            .ok()
+            .and_then(|to| to.tag())
+            .unwrap_or_default();
         if let Some(ack) = compose::ack_for_failure(&request, message) {
-            let transmit = Transmit { flow: client.flow, bytes: ack.into() };
+            let transmit = Transmit {
+                flow: client.flow,
+                bytes: ack.into(),
+            };
             client.keep_ack(tag, transmit.clone());
             self.send(transmit);
         }
@@ -73,7 +88,8 @@ impl UserAgent {
         match purpose {
             // A 2xx that was acknowledged before is acknowledged again by the same ACK
             // (§13.2.2.4).
-            Purpose::Invite(_) | Purpose::Reinvite(_) if is_2xx && self.repeat_ack(id, message) => {}
+            Purpose::Invite(_) | Purpose::Reinvite(_) if is_2xx && self.repeat_ack(id, message) => {
+            }
             Purpose::Invite(call) => self.invite_answered(now, call, id, message, status),
             Purpose::Reinvite(call) => self.reinvite_answered(now, call, id, message, status),
             Purpose::Bye(call) => self.bye_answered(now, call, id, message, status),

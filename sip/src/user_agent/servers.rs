@@ -54,9 +54,11 @@ pub(super) struct Server {
     machine: ServerMachine,
     /// Where responses go (RFC 3261 §18.2.2, RFC 3581 §4).
     pub(super) flow: Flow,
+    /// The port that responses go to when their connection is gone (RFC 3261 §18.2.2).
+    sent_by_port: u16,
     /// The flow that the request came on.
     pub(super) came_on: Flow,
-    /// The call that the INVITE has made.
+    /// The call that the INVITE belongs to.
     pub(super) call: Option<CallHandle>,
     /// Kept until the final response.
     pub(super) request: Option<OwnedMessage>,
@@ -92,7 +94,19 @@ impl Servers {
         self.by_number.get(&number)
     }
 
-    /// Notes which call an INVITE has made.
+    /// Sends the responses that went over a connection to the peer's own port, now that it is
+    /// gone.
+    pub(super) fn leave_flow(&mut self, flow: Flow) {
+        for server in self
+            .by_number
+            .values_mut()
+            .filter(|server| server.flow == flow)
+        {
+            server.flow.remote.set_port(server.sent_by_port);
+        }
+    }
+
+    /// Notes which call an INVITE belongs to.
     pub(super) fn assign(&mut self, number: u64, call: CallHandle) {
         if let Some(server) = self.by_number.get_mut(&number) {
             server.call = Some(call);
@@ -100,7 +114,9 @@ impl Servers {
     }
 
     fn remove(&mut self, number: u64) {
-        let Some(server) = self.by_number.remove(&number) else { return };
+        let Some(server) = self.by_number.remove(&number) else {
+            return;
+        };
         self.by_key.remove(&server.key);
         if let Some(merge_key) = server.merge_key {
             self.by_merge_key.remove(&merge_key);
@@ -123,7 +139,11 @@ pub(super) fn match_key(
 ) -> Result<(), HeaderError> {
     key.clear();
     let via = message.top_via()?;
-    let method = if method == Method::Ack { Method::Invite } else { method };
+    let method = if method == Method::Ack {
+        Method::Invite
+    } else {
+        method
+    };
     let mut put = |part: &str| {
         key.extend_from_slice(part.as_bytes());
         key.push(0);
@@ -135,7 +155,10 @@ pub(super) fn match_key(
         put(message.call_id()?);
         put(message.from()?.tag().unwrap_or_default());
         put(&message.cseq()?.number.to_string());
-        put(message.request_uri().map(|uri| uri.as_str()).unwrap_or_default());
+        put(message
+            .request_uri()
+            .map(|uri| uri.as_str())
+            .unwrap_or_default());
     }
     Ok(())
 }
@@ -185,6 +208,11 @@ impl UserAgent {
         let server = Server {
             machine,
             flow: super::respond::reply_flow(came_on, message),
+            sent_by_port: message
+                .top_via()
+                .ok()
+                .and_then(|via| via.port)
+                .unwrap_or(5060),
             came_on,
             call: None,
             request: Some(OwnedMessage::from(message)),
@@ -199,7 +227,10 @@ impl UserAgent {
 
     /// Sets the deadline that a server transaction now has.
     fn arm_server(&mut self, number: u64) {
-        let deadline = self.servers.get(number).and_then(|server| server.machine.deadline());
+        let deadline = self
+            .servers
+            .get(number)
+            .and_then(|server| server.machine.deadline());
         let deadline = deadline.map(|(at, timer)| (at, Reason::Transaction(timer)));
         self.deadlines.set(Owner::Server(number), deadline);
     }
@@ -212,7 +243,9 @@ impl UserAgent {
     /// Answers a retransmitted request with what was answered before.
     pub(super) fn request_again(&mut self, number: u64) {
         self.stats.retransmissions_received += 1;
-        let Some(server) = self.servers.by_number.get_mut(&number) else { return };
+        let Some(server) = self.servers.by_number.get_mut(&number) else {
+            return;
+        };
         if server.machine.handle_request() == OnRequest::Resend {
             self.resend_response(number);
         }
@@ -220,7 +253,9 @@ impl UserAgent {
 
     /// Sends a transaction's last response again.
     pub(super) fn resend_response(&mut self, number: u64) {
-        let Some(server) = self.servers.get(number) else { return };
+        let Some(server) = self.servers.get(number) else {
+            return;
+        };
         let flow = server.flow;
         if let Some(bytes) = server.response.clone() {
             self.send_again(Transmit { flow, bytes });
@@ -241,7 +276,10 @@ impl UserAgent {
         if server.machine.respond(now, reply.status) == OnRespond::Refuse {
             return None;
         }
-        let transmit = Transmit { flow: server.flow, bytes: bytes.into() };
+        let transmit = Transmit {
+            flow: server.flow,
+            bytes: bytes.into(),
+        };
         let is_2xx_to_invite = matches!(server.machine, ServerMachine::Invite(_))
             && (200..300).contains(&reply.status);
         // A 2xx to INVITE is repeated by the call, never by the transaction (RFC 6026 §7.1).
@@ -269,7 +307,9 @@ impl UserAgent {
 
     /// Acts on a server transaction's timer.
     pub(super) fn server_timeout(&mut self, now: Instant, number: u64) {
-        let Some(server) = self.servers.by_number.get_mut(&number) else { return };
+        let Some(server) = self.servers.by_number.get_mut(&number) else {
+            return;
+        };
         match server.machine.handle_timeout(now) {
             OnTimeout::Nothing => self.arm_server(number),
             OnTimeout::Retransmit => {

@@ -21,7 +21,11 @@ pub fn ms(ms: u64) -> Duration {
 }
 
 pub fn flow(transport: Transport, remote: &str) -> Flow {
-    Flow { transport, local: "127.0.0.1:5060".parse().unwrap(), remote: remote.parse().unwrap() }
+    Flow {
+        transport,
+        local: "127.0.0.1:5060".parse().unwrap(),
+        remote: remote.parse().unwrap(),
+    }
 }
 
 pub fn settings() -> Settings {
@@ -29,7 +33,10 @@ pub fn settings() -> Settings {
         product: "Offhook/test".to_owned(),
         timers: Timers::default(),
         seed: [7; 32],
-        access: Access { open_loopback: true, ..Access::default() },
+        access: Access {
+            open_loopback: true,
+            ..Access::default()
+        },
         ..Settings::default()
     }
 }
@@ -58,7 +65,10 @@ impl Sent {
 
     pub fn header(&self, name: &str) -> Option<String> {
         let bytes = self.text.as_bytes();
-        Message::parse(bytes).unwrap().header_named(name).map(str::to_owned)
+        Message::parse(bytes)
+            .unwrap()
+            .header_named(name)
+            .map(str::to_owned)
     }
 
     pub fn headers(&self, name: HeaderName) -> Vec<String> {
@@ -68,7 +78,12 @@ impl Sent {
 
     pub fn tag(&self, name: HeaderName) -> String {
         let message = Message::parse(self.text.as_bytes()).unwrap();
-        message.address(name).unwrap().tag().unwrap_or_default().to_owned()
+        message
+            .address(name)
+            .unwrap()
+            .tag()
+            .unwrap_or_default()
+            .to_owned()
     }
 
     pub fn branch(&self) -> String {
@@ -77,11 +92,18 @@ impl Sent {
     }
 
     pub fn cseq(&self) -> u32 {
-        Message::parse(self.text.as_bytes()).unwrap().cseq().unwrap().number
+        Message::parse(self.text.as_bytes())
+            .unwrap()
+            .cseq()
+            .unwrap()
+            .number
     }
 
     pub fn body(&self) -> &str {
-        self.text.split_once("\r\n\r\n").map(|(_, body)| body).unwrap_or_default()
+        self.text
+            .split_once("\r\n\r\n")
+            .map(|(_, body)| body)
+            .unwrap_or_default()
     }
 }
 
@@ -106,7 +128,10 @@ impl Desk {
     }
 
     pub fn over_tcp() -> Self {
-        Self { flow: flow(Transport::Tcp, "127.0.0.1:5070"), ..Self::new() }
+        Self {
+            flow: flow(Transport::Tcp, "127.0.0.1:5070"),
+            ..Self::new()
+        }
     }
 
     pub fn from(mut self, remote: &str) -> Self {
@@ -187,7 +212,10 @@ impl Desk {
 
     /// Calls the peer, and returns the INVITE.
     pub fn call(&mut self, credentials: Option<Credentials>) -> (CallHandle, Sent) {
-        let call = self.ua.invite(self.now, invite(self.flow, credentials)).unwrap();
+        let call = self
+            .ua
+            .invite(self.now, invite(self.flow, credentials))
+            .unwrap();
         (call, self.one())
     }
 
@@ -205,7 +233,9 @@ impl Desk {
     pub fn ring(&mut self) -> (CallHandle, String) {
         self.receive(&request("INVITE", 1, "z9hG4bKinv", "", CONTACT, OFFER));
         assert_eq!(self.one().what(), "100");
-        let Event::Incoming { call, .. } = self.event() else { panic!("no call") };
+        let Event::Incoming { call, .. } = self.event() else {
+            panic!("no call")
+        };
         self.ua.ring(self.now, call, 180, None);
         let ringing = self.one();
         assert_eq!(ringing.what(), "180");
@@ -226,7 +256,10 @@ impl Desk {
 pub const CONTACT: &str = "Contact: <sip:them@127.0.0.1:5070>\r\n";
 
 pub fn credentials(password: &str) -> Credentials {
-    Credentials { username: "trunkuser".to_owned(), password: password.to_owned() }
+    Credentials {
+        username: "trunkuser".to_owned(),
+        password: password.to_owned(),
+    }
 }
 
 pub fn invite(flow: Flow, credentials: Option<Credentials>) -> Invite {
@@ -244,7 +277,11 @@ pub fn invite(flow: Flow, credentials: Option<Credentials>) -> Invite {
 }
 
 fn body(content: &str) -> String {
-    let field = if content.is_empty() { "" } else { "Content-Type: application/sdp\r\n" };
+    let field = if content.is_empty() {
+        ""
+    } else {
+        "Content-Type: application/sdp\r\n"
+    };
     format!("{field}Content-Length: {}\r\n\r\n{content}", content.len())
 }
 
@@ -257,7 +294,11 @@ pub fn request(
     fields: &str,
     content: &str,
 ) -> String {
-    let to_tag = if to_tag.is_empty() { String::new() } else { format!(";tag={to_tag}") };
+    let to_tag = if to_tag.is_empty() {
+        String::new()
+    } else {
+        format!(";tag={to_tag}")
+    };
     format!(
         "{method} sip:us@127.0.0.1:5060 SIP/2.0\r\n\
          Via: SIP/2.0/UDP 127.0.0.1:5070;rport;branch={branch}\r\n\
@@ -273,7 +314,10 @@ pub fn request(
 
 /// A request of the peer within a call that we have placed by `invite`.
 pub fn request_back(invite: &Sent, method: &str, cseq: u32, fields: &str, content: &str) -> String {
-    let (us, call_id) = (invite.header("From").unwrap(), invite.header("Call-ID").unwrap());
+    let (us, call_id) = (
+        invite.header("From").unwrap(),
+        invite.header("Call-ID").unwrap(),
+    );
     let to = invite.header("To").unwrap();
     format!(
         "{method} sip:us@127.0.0.1:5060 SIP/2.0\r\n\
