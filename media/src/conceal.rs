@@ -122,7 +122,7 @@ impl Concealer {
             self.periods = (1 + self.generated / self.samples(STEADY_US).max(1)).min(3);
             self.position = self.history_len - self.periods * self.period;
         }
-        (value * self.gain() >> 12).clamp(-32_768, 32_767) as i16
+        ((value * self.gain()) >> 12).clamp(-32_768, 32_767) as i16
     }
 
     /// Loudness in 1/4096: a fifth less for each 10 ms.

@@ -141,7 +141,7 @@ mod tests {
             writer.write(&[1; 160], &[2; 160]).unwrap();
         }
         assert_eq!(writer.duration_ms(), 2_400);
-        drop(writer); // as a crash does
+        // Nothing is finished, as after a crash.
         let file = file.into_inner();
         assert_eq!(data_bytes(&file), 2 * 8_000 * 4);
         assert_eq!(file.len(), 44 + 120 * 160 * 4);

@@ -1,4 +1,5 @@
 //! After set-up no packet and no tick allocates memory.
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! G.711 against the reference code of the ITU-T software tool library (G.191), all of it.
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 use offhook_media::Codec;
 use offhook_media::codec::g711::{alaw_to_linear, linear_to_alaw, linear_to_ulaw, ulaw_to_linear};

@@ -1,4 +1,5 @@
 //! A call over a network that loses, delays, copies and reorders, by seed.
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 mod common;
 

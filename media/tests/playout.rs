@@ -1,4 +1,5 @@
 //! What is said reaches the wire at once, whole, once, and no further than it may.
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! No bytes make a parser or a session panic, nor cost more than they should.
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! Reports between two parties: what was sent, what was heard, how long the way is.
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! Session descriptions: what the field sends, what is answered, what is refused.
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::fs;
 use std::path::PathBuf;
@@ -67,7 +68,7 @@ fn a_carriers_plain_offer_is_answered_with_its_first_codec_and_its_numbers() {
         answer.to_string(),
         "v=0\r\no=- 77 77 IN IP4 203.0.113.9\r\ns=Offhook\r\nc=IN IP4 203.0.113.9\r\nt=0 0\r\n\
          m=audio 20000 RTP/AVP 0 101\r\na=rtpmap:0 PCMU/8000\r\n\
-         a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-16\r\na=ptime:20\r\na=sendrecv\r\n"
+         a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\na=ptime:20\r\na=sendrecv\r\n"
     );
 }
 
@@ -241,6 +242,33 @@ fn the_version_rises_only_when_something_changes() {
     );
     let (resumed, _) = sdp::answer(&parse(OFFER), &local()).unwrap();
     assert_eq!(resumed.succeeding(&held).origin.version, "79");
+}
+
+#[test]
+fn an_offer_within_a_session_keeps_places_and_numbers() {
+    let first = parse(&format!(
+        "{}m=video 5000 RTP/AVP 31\r\n",
+        OFFER
+            .replace("101", "96")
+            .replace("m=audio", "m=image 9 udptl t38\r\nm=audio")
+    ));
+    let (previous, _) = sdp::answer(&first, &local()).unwrap();
+    let unchanged = sdp::reoffer(&previous, &local());
+    let again = sdp::reoffer(&unchanged, &local());
+    assert_eq!(again, unchanged);
+    let lines: Vec<(&str, u16)> = again
+        .media
+        .iter()
+        .map(|media| (media.kind.as_str(), media.port))
+        .collect();
+    assert_eq!(lines, [("image", 0), ("audio", 20000), ("video", 0)]);
+    assert_eq!(again.media[1].formats, ["0", "8", "96"]);
+    assert_eq!(again.origin.session_id, previous.origin.session_id);
+    let mut holding = local();
+    holding.direction = Direction::SendOnly;
+    let held = sdp::reoffer(&again, &holding);
+    let version = |of: &SessionDescription| of.origin.version.parse::<u64>().unwrap();
+    assert_eq!(version(&held), version(&again) + 1);
 }
 
 #[test]

@@ -1,4 +1,5 @@
 //! Nobody but the peer is heard, and nobody but the peer is sent anything.
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 mod common;
 

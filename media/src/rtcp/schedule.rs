@@ -81,7 +81,7 @@ impl Schedule {
         // A clock that is a hair off makes it slightly negative; half a minute is no round trip.
         let trip = if trip > u32::MAX / 2 { 0 } else { trip };
         if trip < 30 << 16 {
-            self.round_trip = Some(Duration::from_micros(u64::from(trip) * 1_000_000 >> 16));
+            self.round_trip = Some(Duration::from_micros((u64::from(trip) * 1_000_000) >> 16));
         }
     }
 

@@ -11,7 +11,7 @@ use std::net::IpAddr;
 
 pub use direction::Direction;
 pub use negotiate::Negotiated;
-pub use offer_answer::{LocalMedia, Refusal, answer, offer};
+pub use offer_answer::{LocalMedia, Refusal, answer, offer, reoffer};
 pub use parse::SdpError;
 
 /// Holds one session description: what a party can receive, where and how.

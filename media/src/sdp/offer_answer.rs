@@ -94,32 +94,58 @@ pub enum Refusal {
 /// Makes an offer of all that `local` can do (RFC 3264 §5).
 #[must_use]
 pub fn offer(local: &LocalMedia) -> SessionDescription {
+    let media = offered(local, TELEPHONE_EVENT_PAYLOAD_TYPE);
+    SessionDescription {
+        media: vec![media],
+        ..local.session()
+    }
+}
+
+/// Makes an offer within a session in which `previous` is our last description (RFC 3264 §8): the
+/// media keep their places, what was declined stays so, numbers keep their meaning, and the
+/// version rises where something changes.
+#[must_use]
+pub fn reoffer(previous: &SessionDescription, local: &LocalMedia) -> SessionDescription {
+    let codec = local.codecs.first().copied().unwrap_or(Codec::Pcmu);
+    let live = previous
+        .media
+        .iter()
+        .position(MediaDescription::is_live_audio);
+    let before = live.and_then(|index| previous.media.get(index));
+    let number = before.and_then(|media| media.telephone_event(codec));
+    let mut ours = offered(local, number.unwrap_or(TELEPHONE_EVENT_PAYLOAD_TYPE));
+    if let Some(before) = before {
+        ours.protocol.clone_from(&before.protocol);
+    }
+    let mut session = local.session();
+    session.timing.clone_from(&previous.timing);
+    session.media = previous.media.iter().map(decline).collect();
+    match live.and_then(|index| session.media.get_mut(index)) {
+        Some(place) => *place = ours,
+        None => session.media.push(ours),
+    }
+    session.succeeding(previous)
+}
+
+fn offered(local: &LocalMedia, telephone_event: u8) -> MediaDescription {
     let mut next_dynamic = FIRST_DYNAMIC_PAYLOAD_TYPE;
     let mut payloads = Vec::new();
     for codec in &local.codecs {
         let number = codec.static_payload_type().unwrap_or_else(|| {
-            next_dynamic += u8::from(next_dynamic == TELEPHONE_EVENT_PAYLOAD_TYPE);
+            next_dynamic += u8::from(next_dynamic == telephone_event);
             next_dynamic += 1;
             next_dynamic - 1
         });
         payloads.push((number, *codec));
     }
-    let dtmf = local.dtmf.then_some(TELEPHONE_EVENT_PAYLOAD_TYPE);
     let clock_rate_hz = local
         .codecs
         .first()
         .map_or(8_000, |codec| codec.clock_rate_hz());
-    let mut media = describe(
-        local,
-        "RTP/AVP",
-        &payloads,
-        dtmf.map(|pt| (pt, clock_rate_hz)),
-    );
+    let dtmf = local.dtmf.then_some((telephone_event, clock_rate_hz));
+    let mut media = describe(local, "RTP/AVP", &payloads, dtmf);
     finish(&mut media, local.ptime_ms, local.direction, local.rtcp_mux);
-    SessionDescription {
-        media: vec![media],
-        ..local.session()
-    }
+    media
 }
 
 /// Answers an offer, or says why not (RFC 3264 §6). All media but the first usable audio are
@@ -205,7 +231,7 @@ fn describe(
         formats.push(number.to_string());
         let map = format!("{number} telephone-event/{clock_rate_hz}");
         attributes.push(Attribute::new("rtpmap", map));
-        attributes.push(Attribute::new("fmtp", format!("{number} 0-16")));
+        attributes.push(Attribute::new("fmtp", format!("{number} 0-15")));
     }
     MediaDescription {
         kind: "audio".to_owned(),

@@ -14,9 +14,10 @@ impl MediaDescription {
     /// Lists the payload types that Offhook understands, in the order of the `m=` line. An
     /// `a=rtpmap` goes before the static assignment (RFC 8866 §6.6).
     pub(super) fn payloads(&self) -> impl Iterator<Item = (u8, Payload)> + '_ {
-        self.formats.iter().filter_map(|format| {
-            let number = format.parse::<u8>().ok().filter(|number| *number < 128)?;
-            let payload = match self.rtpmap(number) {
+        let maps = self.rtpmaps();
+        self.formats.iter().filter_map(move |format| {
+            let number = format.parse::<u8>().ok()?;
+            let payload = match maps.get(usize::from(number))? {
                 Some(encoding) => payload(encoding),
                 None => Codec::from_static_payload_type(number).map(Payload::Audio),
             };
@@ -60,14 +61,31 @@ impl MediaDescription {
         (wished.min(most).clamp(10, 60) / 10) * 10
     }
 
-    fn rtpmap(&self, number: u8) -> Option<&str> {
-        self.attributes
+    /// What each number is mapped to, in one pass: a peer may send many of both.
+    fn rtpmaps(&self) -> [Option<&str>; 128] {
+        let mut maps = [None; 128];
+        for attribute in self
+            .attributes
             .iter()
             .filter(|attribute| attribute.name == "rtpmap")
-            .find_map(|found| {
-                let (payload_type, encoding) = found.value.as_deref()?.split_once(' ')?;
-                (payload_type.trim().parse() == Ok(number)).then_some(encoding.trim())
-            })
+        {
+            let Some((number, encoding)) = attribute
+                .value
+                .as_deref()
+                .and_then(|value| value.split_once(' '))
+            else {
+                continue;
+            };
+            if let Some(map) = number
+                .trim()
+                .parse()
+                .ok()
+                .and_then(|number: usize| maps.get_mut(number))
+            {
+                map.get_or_insert(encoding.trim());
+            }
+        }
+        maps
     }
 }
 

@@ -41,6 +41,38 @@ const MAX_NOTICES: usize = 32;
 /// events ([`MediaSession::poll_event`]) until there are none. What is not taken in time is
 /// dropped and counted ([`Stats::overrun`]), never queued without bound. No packet and no tick
 /// allocates memory.
+///
+/// ```
+/// # use std::time::{Duration, Instant};
+/// use offhook_media::sdp::{self, LocalMedia, Negotiated};
+/// use offhook_media::{Event, MediaSession, SessionConfig, UtteranceId};
+///
+/// let ours = sdp::offer(&LocalMedia::new("192.0.2.1:4000".parse()?, 1));
+/// let (theirs, _) = sdp::answer(&ours, &LocalMedia::new("192.0.2.2:5000".parse()?, 2))?;
+/// let negotiated = Negotiated::from_answer(&ours, &theirs)?;
+/// let start = Instant::now();
+/// let mut session =
+///     MediaSession::new(start, SessionConfig::new(negotiated, 0x5EED, "192.0.2.2".parse()?));
+///
+/// session.play(start, UtteranceId(1), &[1_000; 320]);
+/// session.finish(start, UtteranceId(1));
+/// let mut packets = 0;
+/// while session.next_tick() < start + Duration::from_millis(100) {
+///     let now = session.next_tick(); // a real owner waits until then
+///     session.tick(now);
+///     while let Some(packet) = session.poll_transmit() {
+///         assert_eq!(packet.to, "192.0.2.2:5000".parse()?);
+///         packets += 1;
+///     }
+///     while let Some(event) = session.poll_event() {
+///         if let Event::PlayoutFinished { played_samples, .. } = event {
+///             assert_eq!(played_samples, 320);
+///         }
+///     }
+/// }
+/// assert_eq!(packets, 5);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct MediaSession {
     negotiated: Negotiated,

@@ -1,4 +1,5 @@
 //! Two sessions, a virtual clock and a network that loses, delays, copies and reorders by seed.
+#![allow(clippy::unwrap_used, clippy::panic)]
 #![allow(dead_code)]
 
 use std::net::SocketAddr;
