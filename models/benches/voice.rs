@@ -3,6 +3,7 @@
 //! Needs the model folder and, beside the bench, the program offhook-phonemes
 //! (`cargo build --release -p offhook-phonemes`).
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use divan::{Bencher, black_box};
@@ -23,7 +24,10 @@ fn voice() -> &'static Voice {
     VOICE.get_or_init(|| {
         let dir = default_dir();
         let runtime = Runtime::load(&dir).expect("ONNX Runtime is in the model folder");
-        let options = VoiceOptions { deterministic: true, ..VoiceOptions::default() };
+        let options = VoiceOptions {
+            deterministic: true,
+            ..VoiceOptions::default()
+        };
         Voice::load(&runtime, &dir, "en_US-joe-medium", options).expect("the voice loads")
     })
 }
@@ -51,20 +55,30 @@ fn first_sound(bencher: Bencher<'_, '_>, text: &str) {
 /// A word that was never asked for, of four letters.
 fn unheard(round: u32) -> String {
     let pick = |letters: &str, digit: u32| {
-        letters.chars().nth((digit as usize) % letters.len()).unwrap_or('a')
+        letters
+            .chars()
+            .nth((digit as usize) % letters.len())
+            .unwrap_or('a')
     };
     let (b, o) = ("bdfgklmnprstvz", "aeiou");
-    [pick(b, round), pick(o, round / 14), pick(b, round / 70), pick(o, round / 980)].iter().collect()
+    [
+        pick(b, round),
+        pick(o, round / 14),
+        pick(b, round / 70),
+        pick(o, round / 980),
+    ]
+    .iter()
+    .collect()
 }
 
 /// Phonemes of a sentence that was never asked for: the way to the program and back.
 #[divan::bench]
 fn fresh_phonemes(bencher: Bencher<'_, '_>) {
     let phonemizer = voice().phonemizer();
-    let mut round = 0;
+    let rounds = AtomicU32::new(1);
     bencher
         .with_inputs(|| {
-            round += 1;
+            let round = rounds.fetch_add(1, Ordering::Relaxed);
             let (first, second) = (unheard(round), unheard(round / 4_900));
             format!("Thanks for calling {first} and {second}, how can I help you today?")
         })
@@ -75,9 +89,9 @@ fn fresh_phonemes(bencher: Bencher<'_, '_>) {
 #[divan::bench(args = TEXTS, sample_count = 60)]
 fn encoder(bencher: Bencher<'_, '_>, text: &str) {
     let voice = voice();
-    bencher.with_inputs(|| voice.begin(text)).bench_values(|mut synthesis| {
-        synthesis.step().expect("the voice speaks")
-    });
+    bencher
+        .with_inputs(|| voice.begin(text))
+        .bench_values(|mut synthesis| synthesis.step().expect("the voice speaks"));
 }
 
 /// All of a text; the counter shows samples of 8 kHz made per second.
@@ -95,7 +109,10 @@ fn whole(bencher: Bencher<'_, '_>, text: &str) {
 fn phrase_cache_hit(bencher: Bencher<'_, '_>) {
     let cache = PhraseCache::new(64 << 20);
     for index in 0..500 {
-        cache.insert(&PhraseCache::key("joe", &index.to_string()), vec![0; 16_000].into());
+        cache.insert(
+            &PhraseCache::key("joe", &index.to_string()),
+            vec![0; 16_000].into(),
+        );
     }
     let key = PhraseCache::key("joe", SENTENCE);
     let sound: Arc<[i16]> = voice().say(SENTENCE).expect("the voice speaks").into();

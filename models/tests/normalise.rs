@@ -33,7 +33,10 @@ fn money_is_said_with_its_currency_last() {
         ("$5 - $10", "five dollars to ten dollars"),
         ("-$20", "minus twenty dollars"),
         ("$49/month", "forty-nine dollars per month"),
-        ("$49.99/mo.", "forty-nine dollars and ninety-nine cents per month."),
+        (
+            "$49.99/mo.",
+            "forty-nine dollars and ninety-nine cents per month.",
+        ),
         ("€20", "twenty euros"),
         ("20 €", "twenty euros"),
         ("£1.50", "one pound and fifty pence"),
@@ -51,7 +54,10 @@ fn numbers_are_said_as_numbers() {
         ("3.5", "three point five"),
         (".5", "zero point five"),
         ("-5 degrees", "minus five degrees"),
-        ("1,234,567", "one million two hundred thirty-four thousand five hundred sixty-seven"),
+        (
+            "1,234,567",
+            "one million two hundred thirty-four thousand five hundred sixty-seven",
+        ),
         ("1, 2, 3", "one, two, three"),
         ("1,2", "one,two"),
         ("It's 12.", "It's twelve."),
@@ -66,10 +72,16 @@ fn numbers_are_said_as_numbers() {
         ("24/7", "twenty-four seven"),
         ("#1", "number one"),
         ("version 2.0.1", "version two point zero point one"),
-        ("192.168.1.10", "one nine two dot one six eight dot one dot one zero"),
+        (
+            "192.168.1.10",
+            "one nine two dot one six eight dot one dot one zero",
+        ),
         ("100+ users", "one hundred plus users"),
         ("007", "zero zero seven"),
-        ("order 12345678", "order one two three four, five six seven eight"),
+        (
+            "order 12345678",
+            "order one two three four, five six seven eight",
+        ),
         ("code 4512", "code four five one two"),
         ("the 1990s", "the nineteen nineties"),
         ("2x faster", "two times faster"),
@@ -89,21 +101,36 @@ fn ordinals_are_said_as_places() {
 #[test]
 fn telephone_numbers_are_said_digit_by_digit_in_groups() {
     let number = "two zero two, five five five, zero one zero zero";
-    for text in ["202-555-0100", "(202) 555-0100", "202.555.0100", "202 555 0100", "2025550100"] {
+    for text in [
+        "202-555-0100",
+        "(202) 555-0100",
+        "202.555.0100",
+        "202 555 0100",
+        "2025550100",
+    ] {
         assert_eq!(normalise(text), number, "{text}");
     }
     for text in ["+12025550100", "+1 (202) 555-0100", "+1-202-555-0100"] {
         assert_eq!(normalise(text), format!("plus one, {number}"), "{text}");
     }
     says(&[
-        ("1-800-555-0199", "one, eight zero zero, five five five, zero one nine nine"),
+        (
+            "1-800-555-0199",
+            "one, eight zero zero, five five five, zero one nine nine",
+        ),
         ("555-0100", "five five five, zero one zero zero"),
-        ("Call 202-555-0100.", "Call two zero two, five five five, zero one zero zero."),
+        (
+            "Call 202-555-0100.",
+            "Call two zero two, five five five, zero one zero zero.",
+        ),
         (
             "202-555-0100 ext. 123",
             "two zero two, five five five, zero one zero zero extension one two three",
         ),
-        ("+44 20 7946 0958", "plus four four, two zero, seven nine four six, zero nine five eight"),
+        (
+            "+44 20 7946 0958",
+            "plus four four, two zero, seven nine four six, zero nine five eight",
+        ),
         (
             "4111 1111 1111 1111",
             "four one one one, one one one one, one one one one, one one one one",
@@ -115,14 +142,25 @@ fn telephone_numbers_are_said_digit_by_digit_in_groups() {
 fn addresses_of_the_internet_are_said_with_their_signs() {
     says(&[
         ("jane.doe@example.com", "jane dot doe at example dot com"),
-        ("Write to jane_doe+crm@mail.example.co.uk.",
-         "Write to jane underscore doe plus C.R.M at mail dot example dot co dot U.K."),
-        ("j.smith99@gmail.com", "J dot smith nine nine at gmail dot com"),
+        (
+            "Write to jane_doe+crm@mail.example.co.uk.",
+            "Write to jane underscore doe plus C.R.M at mail dot example dot co dot U.K.",
+        ),
+        (
+            "j.smith99@gmail.com",
+            "J dot smith nine nine at gmail dot com",
+        ),
         ("a-b@x.io", "eh dash B at X dot I.O"),
-        ("https://www.example.com/help?x=1", "example dot com slash help"),
+        (
+            "https://www.example.com/help?x=1",
+            "example dot com slash help",
+        ),
         ("Visit www.example.org!", "Visit example dot org!"),
         ("example.com", "example dot com"),
-        ("http://localhost:8080/healthz", "localhost port eight zero eight zero slash healthz"),
+        (
+            "http://localhost:8080/healthz",
+            "localhost port eight zero eight zero slash healthz",
+        ),
         ("I came.Then I left", "I came.Then I left"),
         (
             "<spell>jd@gmail.com</spell>, right?",
@@ -133,7 +171,10 @@ fn addresses_of_the_internet_are_said_with_their_signs() {
 
 #[test]
 fn text_is_spelled_when_asked() {
-    assert_eq!(spelled("jane.doe@example.com"), "J, eh, N, E, dot, D, O, E, at, example dot com");
+    assert_eq!(
+        spelled("jane.doe@example.com"),
+        "J, eh, N, E, dot, D, O, E, at, example dot com"
+    );
     assert_eq!(spelled("AB-12"), "eh, B, dash, one, two");
     assert_eq!(spelled("jo@acme.io"), "J, O, at, eh, C, M, E, dot I.O");
 }
@@ -150,7 +191,10 @@ fn dates_are_said_as_dates() {
         ("May 5", "May fifth"),
         ("you may 5", "you may five"),
         ("March 2026", "March twenty twenty-six"),
-        ("23 November 2026", "twenty-third of November, twenty twenty-six"),
+        (
+            "23 November 2026",
+            "twenty-third of November, twenty twenty-six",
+        ),
         ("in 2026", "in twenty twenty-six"),
         ("since 1999.", "since nineteen ninety-nine."),
         ("2000 people", "two thousand people"),
@@ -204,7 +248,10 @@ fn abbreviations_are_said_in_full() {
         ("Dr. Smith", "Doctor Smith"),
         ("12 Mulholland Dr.", "twelve Mulholland Drive."),
         ("St. Louis", "Saint Louis"),
-        ("123 Main St. today", "one hundred twenty-three Main Street today"),
+        (
+            "123 Main St. today",
+            "one hundred twenty-three Main Street today",
+        ),
         ("e.g. this", "for example this"),
         ("i.e., that", "that is, that"),
         ("cats, dogs, etc.", "cats, dogs, et cetera."),
@@ -272,8 +319,32 @@ fn other_languages_keep_their_words() {
 #[test]
 fn any_text_is_taken() {
     let pieces = [
-        "1", ",", ".", "-", "$", "(", ")", "/", ":", "@", "a", "Z", " ", "é", "½", "²", "\u{1f600}",
-        "#", "*", "%", "am", "http://", "<spell>", "</spell>", "\n", "999999999999999999999999",
+        "1",
+        ",",
+        ".",
+        "-",
+        "$",
+        "(",
+        ")",
+        "/",
+        ":",
+        "@",
+        "a",
+        "Z",
+        " ",
+        "é",
+        "½",
+        "²",
+        "\u{1f600}",
+        "#",
+        "*",
+        "%",
+        "am",
+        "http://",
+        "<spell>",
+        "</spell>",
+        "\n",
+        "999999999999999999999999",
     ];
     let mut seed = 1u64;
     for _ in 0..20_000 {

@@ -28,8 +28,7 @@ const OK: c_int = 0;
 
 type Initialize = unsafe extern "C" fn(c_int, c_int, *const c_char, c_int) -> c_int;
 type SetVoiceByName = unsafe extern "C" fn(*const c_char) -> c_int;
-type TextToPhonemes =
-    unsafe extern "C" fn(*mut *const c_void, c_int, c_int) -> *const c_char;
+type TextToPhonemes = unsafe extern "C" fn(*mut *const c_void, c_int, c_int) -> *const c_char;
 type Info = unsafe extern "C" fn(*mut *const c_char) -> *const c_char;
 
 /// Why espeak-ng could not be loaded or could not speak.
@@ -79,7 +78,11 @@ impl Espeak {
             return Err(EspeakError::NoData(place.into_owned()));
         }
         let version = version_of(&library)?;
-        Ok(Self { library, version, voice: None })
+        Ok(Self {
+            library,
+            version,
+            voice: None,
+        })
     }
 
     /// The library's version, such as `1.52.0`.
@@ -173,5 +176,9 @@ fn version_of(library: &Library) -> Result<String, EspeakError> {
     }
     // SAFETY: a non-null version is a constant string of the library.
     let version = unsafe { CStr::from_ptr(version) }.to_string_lossy();
-    Ok(version.split_whitespace().next().unwrap_or("unknown").to_owned())
+    Ok(version
+        .split_whitespace()
+        .next()
+        .unwrap_or("unknown")
+        .to_owned())
 }

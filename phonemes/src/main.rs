@@ -73,7 +73,9 @@ fn serve(directory: Option<PathBuf>) -> io::Result<ExitCode> {
     protocol::write_hello(&mut output, espeak.version())?;
     let mut input = BufReader::new(io::stdin().lock());
     let end = protocol::serve(&mut input, &mut output, |voice, text| {
-        espeak.phonemes(voice, text).map_err(|error| error.to_string())
+        espeak
+            .phonemes(voice, text)
+            .map_err(|error| error.to_string())
     })?;
     Ok(match end {
         protocol::End::InputClosed => ExitCode::SUCCESS,
@@ -84,12 +86,16 @@ fn serve(directory: Option<PathBuf>) -> io::Result<ExitCode> {
 fn main() -> ExitCode {
     let outcome = match parse(std::env::args_os().skip(1)) {
         Command::Serve(directory) => serve(directory),
-        Command::Print(text) => {
-            io::stdout().lock().write_all(text.as_bytes()).map(|()| ExitCode::SUCCESS)
-        }
+        Command::Print(text) => io::stdout()
+            .lock()
+            .write_all(text.as_bytes())
+            .map(|()| ExitCode::SUCCESS),
         Command::Refuse(reason) => {
             let message = format!("offhook-phonemes: {reason}\n{USAGE}");
-            io::stderr().lock().write_all(message.as_bytes()).map(|()| ExitCode::from(2))
+            io::stderr()
+                .lock()
+                .write_all(message.as_bytes())
+                .map(|()| ExitCode::from(2))
         }
     };
     // A closed pipe means that the other side is gone: nobody is left to tell.

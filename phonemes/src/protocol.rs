@@ -80,7 +80,11 @@ pub(crate) fn serve(
         let Some(answer) = answer(input, &request, &mut engine)? else {
             return Ok(End::InputClosed);
         };
-        write_reply(output, request.id, answer.as_deref().map_err(String::as_str))?;
+        write_reply(
+            output,
+            request.id,
+            answer.as_deref().map_err(String::as_str),
+        )?;
     }
 }
 
@@ -97,7 +101,10 @@ fn answer(
         return Ok((skipped == length).then_some(Err(refusal)));
     }
     let mut text = Vec::with_capacity(request.length);
-    input.by_ref().take(request.length as u64).read_to_end(&mut text)?;
+    input
+        .by_ref()
+        .take(request.length as u64)
+        .read_to_end(&mut text)?;
     if text.len() < request.length {
         return Ok(None);
     }
@@ -110,11 +117,16 @@ fn answer(
 /// Reads a request's line: outer error for the pipe, inner for a line that is no request.
 fn read_request(input: &mut impl BufRead) -> io::Result<Result<Option<Request>, &'static str>> {
     let mut line = Vec::new();
-    input.by_ref().take(LINE_LIMIT as u64).read_until(b'\n', &mut line)?;
+    input
+        .by_ref()
+        .take(LINE_LIMIT as u64)
+        .read_until(b'\n', &mut line)?;
     if line.is_empty() {
         return Ok(Ok(None));
     }
-    Ok(parse_request(&line).map(Some).ok_or("not a request: ID VOICE LENGTH"))
+    Ok(parse_request(&line)
+        .map(Some)
+        .ok_or("not a request: ID VOICE LENGTH"))
 }
 
 fn parse_request(line: &[u8]) -> Option<Request> {
@@ -122,8 +134,15 @@ fn parse_request(line: &[u8]) -> Option<Request> {
     let mut words = line.split(' ');
     let id = words.next()?.parse().ok()?;
     let voice = words.next().filter(|voice| !voice.is_empty())?.to_owned();
-    let length = words.next()?.parse().ok().filter(|length| *length <= SKIP_LIMIT)?;
-    words.next().is_none().then_some(Request { id, voice, length })
+    let length = words
+        .next()?
+        .parse()
+        .ok()
+        .filter(|length| *length <= SKIP_LIMIT)?;
+    words
+        .next()
+        .is_none()
+        .then_some(Request { id, voice, length })
 }
 
 fn write_reply(output: &mut impl Write, id: u64, reply: Result<&str, &str>) -> io::Result<()> {
@@ -183,7 +202,13 @@ mod tests {
 
     #[test]
     fn a_line_that_is_no_request_ends_the_service() {
-        for line in ["hello\n", "1 en-us\n", "1 en-us x\n", "1 en-us 9999999999\n", "-1 a 1\n"] {
+        for line in [
+            "hello\n",
+            "1 en-us\n",
+            "1 en-us x\n",
+            "1 en-us 9999999999\n",
+            "-1 a 1\n",
+        ] {
             let (end, output) = run(line.as_bytes());
             assert_eq!(end, End::Unframed, "{line:?}");
             assert!(output.starts_with("0 error "), "{output}");

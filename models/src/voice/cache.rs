@@ -78,7 +78,10 @@ mod tests {
     fn values_asked_for_outlive_those_that_are_not() {
         let mut cache = Cache::new(8);
         cache.insert("kept", 0, 1);
-        for (index, key) in ["a", "b", "c", "d", "e", "f", "g", "h", "i"].into_iter().enumerate() {
+        for (index, key) in ["a", "b", "c", "d", "e", "f", "g", "h", "i"]
+            .into_iter()
+            .enumerate()
+        {
             cache.insert(key, index, 1);
             assert_eq!(cache.find("kept"), Some(0), "after {key}");
             assert!(cache.weight() <= 8);

@@ -48,7 +48,10 @@ impl ClauseSplitter {
     /// under way.
     #[must_use]
     pub fn under_way() -> Self {
-        Self { given: 1, ..Self::default() }
+        Self {
+            given: 1,
+            ..Self::default()
+        }
     }
 
     /// Takes more text and gives the clauses that are complete, in their order.
@@ -71,7 +74,9 @@ impl ClauseSplitter {
     pub fn finish(&mut self) -> Option<String> {
         let rest = std::mem::take(self).held;
         let rest = rest.trim();
-        rest.chars().any(char::is_alphanumeric).then(|| rest.to_owned())
+        rest.chars()
+            .any(char::is_alphanumeric)
+            .then(|| rest.to_owned())
     }
 
     /// Whether text is waiting for the rest of its clause.
@@ -121,7 +126,9 @@ impl ClauseSplitter {
                 continue;
             }
             // Only what has a blank behind it is surely complete.
-            let Some((_, next)) = places.peek() else { break };
+            let Some((_, next)) = places.peek() else {
+                break;
+            };
             if !next.is_whitespace() {
                 continue;
             }
@@ -152,7 +159,10 @@ impl ClauseSplitter {
     /// "202 555 0100", "November 23, 2026", "5 million".
     fn splits_number(&self, at: usize) -> bool {
         let (before, after) = self.held.split_at(at);
-        let last = before.chars().rev().find(|c| !c.is_whitespace() && *c != ',');
+        let last = before
+            .chars()
+            .rev()
+            .find(|c| !c.is_whitespace() && *c != ',');
         let Some(next) = after.chars().find(|c| !c.is_whitespace()) else {
             // What follows is not known yet.
             return last.is_some_and(|c| c.is_ascii_digit() || c == ')');
@@ -164,12 +174,16 @@ impl ClauseSplitter {
 
 /// Whether a full stop after `before` ends a sentence rather than an abbreviation.
 fn ends_sentence(before: &str) -> bool {
-    let start = before.rfind(char::is_whitespace).map_or(0, |blank| blank + 1);
+    let start = before
+        .rfind(char::is_whitespace)
+        .map_or(0, |blank| blank + 1);
     let word = before.get(start..).unwrap_or_default();
     let word = word.trim_start_matches(|c: char| !c.is_alphanumeric());
     // "p.m.", "U.S.", "e.g.": a letter between points, whatever follows.
     let letters_and_points = word.contains('.')
-        && word.split('.').all(|part| part.chars().count() <= 1 && !part.contains(is_digit));
+        && word
+            .split('.')
+            .all(|part| part.chars().count() <= 1 && !part.contains(is_digit));
     // "J. Smith"; but "plan B." and "it is I." are rare enough to wait for more text.
     let initial = word.chars().count() == 1 && word.chars().all(char::is_uppercase);
     !letters_and_points && !initial && !is_abbreviation(word)
@@ -248,14 +262,23 @@ mod tests {
         let text = "word ".repeat(200);
         let clauses = whole(&text);
         assert!(clauses.len() > 4);
-        assert!(clauses.iter().all(|clause| clause.len() <= LATER_LONGEST + 8), "{clauses:?}");
+        assert!(
+            clauses
+                .iter()
+                .all(|clause| clause.len() <= LATER_LONGEST + 8),
+            "{clauses:?}"
+        );
         assert_eq!(clauses.join(" "), text.trim());
     }
 
     #[test]
     fn a_clause_has_a_length_limit_whatever_comes() {
         for text in ["x".repeat(5_000), format!("<spell>{}", "y ".repeat(3_000))] {
-            assert!(by_character(&text).iter().all(|clause| clause.chars().count() <= LIMIT + 1));
+            assert!(
+                by_character(&text)
+                    .iter()
+                    .all(|clause| clause.chars().count() <= LIMIT + 1)
+            );
         }
     }
 
@@ -269,7 +292,11 @@ mod tests {
     fn no_text_is_lost() {
         let text = "a, b. c! d? e: f; g - h (i) \"j.\" k\nl <spell>m n</spell> o <b> p 1,000 q";
         let joined: String = by_character(text).concat();
-        let bare = |s: &str| s.chars().filter(|c| c.is_alphanumeric()).collect::<String>();
+        let bare = |s: &str| {
+            s.chars()
+                .filter(|c| c.is_alphanumeric())
+                .collect::<String>()
+        };
         assert_eq!(bare(&joined), bare(text));
     }
 }

@@ -19,7 +19,9 @@ impl PhraseCache {
     /// Makes a cache that holds `limit` bytes of sound at most.
     #[must_use]
     pub fn new(limit: usize) -> Self {
-        Self { cache: Mutex::new(Cache::new(limit)) }
+        Self {
+            cache: Mutex::new(Cache::new(limit)),
+        }
     }
 
     /// Makes the key of a text said by a voice.
@@ -31,7 +33,10 @@ impl PhraseCache {
     /// Looks up a phrase's samples.
     #[must_use]
     pub fn find(&self, key: &str) -> Option<Arc<[i16]>> {
-        self.cache.lock().unwrap_or_else(PoisonError::into_inner).find(key)
+        self.cache
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .find(key)
     }
 
     /// Keeps a phrase's samples; a phrase larger than half the limit is not kept.
@@ -44,7 +49,10 @@ impl PhraseCache {
     /// Returns how many bytes the phrases take.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.cache.lock().unwrap_or_else(PoisonError::into_inner).weight()
+        self.cache
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .weight()
     }
 }
 
@@ -57,7 +65,10 @@ mod tests {
         let cache = PhraseCache::new(10_000);
         let key = PhraseCache::key("joe", " Hello. ");
         cache.insert(&key, vec![1, 2, 3].into());
-        assert_eq!(cache.find(&PhraseCache::key("joe", "Hello.")).as_deref(), Some(&[1, 2, 3][..]));
+        assert_eq!(
+            cache.find(&PhraseCache::key("joe", "Hello.")).as_deref(),
+            Some(&[1, 2, 3][..])
+        );
         assert_eq!(cache.find(&PhraseCache::key("amy", "Hello.")), None);
     }
 
@@ -65,7 +76,10 @@ mod tests {
     fn phrases_never_take_more_than_the_limit() {
         let cache = PhraseCache::new(10_000);
         for index in 0..1_000 {
-            cache.insert(&PhraseCache::key("joe", &index.to_string()), vec![0; 500].into());
+            cache.insert(
+                &PhraseCache::key("joe", &index.to_string()),
+                vec![0; 500].into(),
+            );
             assert!(cache.bytes() <= 10_000);
         }
         assert!(cache.find(&PhraseCache::key("joe", "999")).is_some());

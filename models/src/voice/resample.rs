@@ -60,12 +60,19 @@ impl Filter {
             let sum: f64 = row.iter().sum();
             rows.extend(row.iter().map(|tap| (tap / sum) as f32));
         }
-        Self { up, down, half, rows }
+        Self {
+            up,
+            down,
+            half,
+            rows,
+        }
     }
 
     fn row(&self, phase: usize) -> &[f32] {
         let start = phase * 2 * self.half;
-        self.rows.get(start..start + 2 * self.half).unwrap_or_default()
+        self.rows
+            .get(start..start + 2 * self.half)
+            .unwrap_or_default()
     }
 }
 
@@ -76,7 +83,11 @@ fn tap_value(distance: f64, half: usize, cutoff: f64) -> f64 {
     }
     let window = bessel_i0(KAISER_BETA * (1.0 - x * x).sqrt()) / bessel_i0(KAISER_BETA);
     let angle = 2.0 * PI * cutoff * distance;
-    let sinc = if angle == 0.0 { 1.0 } else { angle.sin() / angle };
+    let sinc = if angle == 0.0 {
+        1.0
+    } else {
+        angle.sin() / angle
+    };
     2.0 * cutoff * sinc * window
 }
 
@@ -113,7 +124,13 @@ impl Resampler {
     pub(super) fn new(filter: Arc<Filter>) -> Self {
         // Silence before the first sample, so that the first output sits exactly on it.
         let input = vec![0.0; filter.half.saturating_sub(1)];
-        Self { filter, input, phase: 0, taken: 0, made: 0 }
+        Self {
+            filter,
+            input,
+            phase: 0,
+            taken: 0,
+            made: 0,
+        }
     }
 
     /// Takes samples and appends those of the other rate that are complete.
@@ -134,14 +151,26 @@ impl Resampler {
     }
 
     fn run(&mut self, out: &mut Vec<f32>, most: usize) {
-        let Self { filter, input, phase, made, .. } = self;
+        let Self {
+            filter,
+            input,
+            phase,
+            made,
+            ..
+        } = self;
         let width = filter.half * 2;
         let mut at = 0;
         while *made < most
             && let Some(window) = input.get(at..at + width)
         {
             let row = filter.row(*phase);
-            out.push(window.iter().zip(row).map(|(sample, tap)| sample * tap).sum());
+            out.push(
+                window
+                    .iter()
+                    .zip(row)
+                    .map(|(sample, tap)| sample * tap)
+                    .sum(),
+            );
             *made += 1;
             *phase += filter.down;
             at += *phase / filter.up;
@@ -157,7 +186,9 @@ mod tests {
 
     fn sine(rate: u32, hz: f64, samples: usize) -> Vec<f32> {
         let step = 2.0 * PI * hz / f64::from(rate);
-        (0..samples).map(|n| (step * n as f64).sin() as f32).collect()
+        (0..samples)
+            .map(|n| (step * n as f64).sin() as f32)
+            .collect()
     }
 
     fn convert(from: u32, to: u32, input: &[f32], chunk: usize) -> Vec<f32> {

@@ -31,7 +31,11 @@ struct SteadyRemover {
 impl SteadyRemover {
     fn new(rate_hz: u32) -> Self {
         let keep = (-2.0 * std::f32::consts::PI * 30.0 / rate_hz as f32).exp();
-        Self { keep, last_in: 0.0, last_out: 0.0 }
+        Self {
+            keep,
+            last_in: 0.0,
+            last_out: 0.0,
+        }
     }
 
     fn next(&mut self, sample: f32) -> f32 {
@@ -56,7 +60,12 @@ impl Trim {
     fn new(rate_hz: u32, pause_s: f32) -> Self {
         let rate_hz = rate_hz as f32;
         let tail = (pause_s * rate_hz) as usize;
-        Self { rate_hz, started: false, held: Vec::new(), tail }
+        Self {
+            rate_hz,
+            started: false,
+            held: Vec::new(),
+            tail,
+        }
     }
 
     fn samples(&self, seconds: f32) -> usize {
@@ -93,8 +102,11 @@ impl Trim {
 
 fn fade(samples: &mut [f32], length: usize, up: bool) {
     let length = length.min(samples.len());
-    let edge: &mut dyn Iterator<Item = &mut f32> =
-        if up { &mut samples.iter_mut() } else { &mut samples.iter_mut().rev() };
+    let edge: &mut dyn Iterator<Item = &mut f32> = if up {
+        &mut samples.iter_mut()
+    } else {
+        &mut samples.iter_mut().rev()
+    };
     for (index, sample) in edge.take(length).enumerate() {
         *sample *= (index + 1) as f32 / (length + 1) as f32;
     }
@@ -107,7 +119,11 @@ pub(super) fn active_rms(samples: &[f32]) -> f32 {
         .map(|part| part.iter().map(|s| s * s).sum::<f32>() / part.len().max(1) as f32)
         .filter(|power| *power > 0.01 * 0.01)
         .collect();
-    if loud.is_empty() { 0.0 } else { (loud.iter().sum::<f32>() / loud.len() as f32).sqrt() }
+    if loud.is_empty() {
+        0.0
+    } else {
+        (loud.iter().sum::<f32>() / loud.len() as f32).sqrt()
+    }
 }
 
 /// Bends what exceeds [`KNEE`] so that nothing exceeds [`CEILING`].
@@ -167,7 +183,10 @@ impl Shaper {
     fn take(&mut self) -> Vec<i16> {
         let gain = self.gain;
         let full = f32::from(i16::MAX);
-        self.resampled.drain(..).map(|s| (limited(s * gain) * full).round() as i16).collect()
+        self.resampled
+            .drain(..)
+            .map(|s| (limited(s * gain) * full).round() as i16)
+            .collect()
     }
 }
 

@@ -8,10 +8,10 @@ use std::time::Duration;
 use offhook_models::Runtime;
 use offhook_models::manifest::default_dir;
 use offhook_models::voice::phonemes::PhonemeError;
-use offhook_models::whisper::{Options, Size, Whisper};
 use offhook_models::voice::{
-    PhraseCache, Phonemizer, PhonemizerOptions, Step, Voice, VoiceOptions,
+    Phonemizer, PhonemizerOptions, PhraseCache, Step, Voice, VoiceOptions,
 };
+use offhook_models::whisper::{Options, Size, Whisper};
 
 fn phonemizer() -> Phonemizer {
     let options = PhonemizerOptions {
@@ -43,13 +43,20 @@ fn phonemes_are_those_of_espeak_with_the_marks_put_back() {
     let phonemizer = phonemizer();
     for (text, phonemes) in [
         ("Hello, world!", "həlˈoʊ, wˈɜːld!"),
-        ("She was nineteen, of the company.", "ʃiː wʌz nˈaɪntiːn, ʌvðə kˈʌmpəni."),
+        (
+            "She was nineteen, of the company.",
+            "ʃiː wʌz nˈaɪntiːn, ʌvðə kˈʌmpəni.",
+        ),
         ("the S.I.P trunk is up", "ðɪ ˌɛsˌaɪpˈiː tɹˈʌŋk ɪz ˈʌp"),
         ("voicemail", "vˈɔɪsmeɪl"),
         ("", ""),
         ("?!", ""),
     ] {
-        assert_eq!(phonemizer.phonemes("en-us", text).unwrap(), phonemes, "{text}");
+        assert_eq!(
+            phonemizer.phonemes("en-us", text).unwrap(),
+            phonemes,
+            "{text}"
+        );
     }
     let unknown = phonemizer.phonemes("xx-yy", "hello").unwrap_err();
     assert!(matches!(unknown, PhonemeError::Refused(_)), "{unknown}");
@@ -60,7 +67,9 @@ fn a_killed_program_is_started_again_and_no_asker_notices() {
     let phonemizer = phonemizer();
     for round in 0..4 {
         let before = phonemizer.process_id().unwrap();
-        let status = std::process::Command::new("kill").args(["-9", &before.to_string()]).status();
+        let status = std::process::Command::new("kill")
+            .args(["-9", &before.to_string()])
+            .status();
         assert!(status.unwrap().success());
         let text = format!("round {round} goes on, and on.");
         let phonemes = phonemizer.phonemes("en-us", &text).unwrap();
@@ -99,7 +108,10 @@ fn a_program_that_is_missing_or_mute_is_an_error() {
     };
     for program in ["/nowhere/offhook-phonemes", "/bin/true", "/bin/echo"] {
         let error = start(program).unwrap_err();
-        assert!(matches!(error, PhonemeError::Start(_)), "{program}: {error}");
+        assert!(
+            matches!(error, PhonemeError::Start(_)),
+            "{program}: {error}"
+        );
     }
 }
 
@@ -108,7 +120,11 @@ fn a_clause_becomes_telephone_sound_in_steps() {
     let voice = voice();
     let mut synthesis = voice.begin("Thanks for calling, how can I help you today?");
     let mut chunks = Vec::new();
-    assert_eq!(synthesis.step().unwrap(), Step::More, "phonemes and encoder come first");
+    assert_eq!(
+        synthesis.step().unwrap(),
+        Step::More,
+        "phonemes and encoder come first"
+    );
     loop {
         match synthesis.step().unwrap() {
             Step::More => {}
@@ -119,7 +135,11 @@ fn a_clause_becomes_telephone_sound_in_steps() {
     assert_eq!(synthesis.step().unwrap(), Step::Done);
     assert!(chunks.len() > 2, "{} chunks", chunks.len());
     let first = &chunks[0];
-    assert!(first.len() > 1_000, "{} samples in the first chunk", first.len());
+    assert!(
+        first.len() > 1_000,
+        "{} samples in the first chunk",
+        first.len()
+    );
     let onset = first.iter().position(|s| s.abs() > 500).unwrap();
     assert!(onset < 30 * 8, "sound begins after {onset} samples");
     let all: Vec<i16> = chunks.concat();
@@ -130,7 +150,12 @@ fn a_clause_becomes_telephone_sound_in_steps() {
     assert!(all.iter().all(|s| s.unsigned_abs() < 32_200));
     let mean = all.iter().map(|s| f64::from(*s)).sum::<f64>() / all.len() as f64;
     assert!(mean.abs() < 30.0, "a mean of {mean}");
-    assert_eq!(voice.say("Thanks for calling, how can I help you today?").unwrap(), all);
+    assert_eq!(
+        voice
+            .say("Thanks for calling, how can I help you today?")
+            .unwrap(),
+        all
+    );
 }
 
 #[test]
@@ -138,9 +163,18 @@ fn long_text_is_said_to_its_end() {
     let voice = voice();
     let sentence = "I can put you through to somebody who knows more about that, or I can take a \
                     message and have them call you back tomorrow morning, whichever you prefer";
-    let short = voice.say("I can put you through to somebody who knows more about that").unwrap();
-    let long = voice.say(&format!("{sentence}, and then {sentence}.")).unwrap();
-    assert!(long.len() > short.len() * 4, "{} and {}", long.len(), short.len());
+    let short = voice
+        .say("I can put you through to somebody who knows more about that")
+        .unwrap();
+    let long = voice
+        .say(&format!("{sentence}, and then {sentence}."))
+        .unwrap();
+    assert!(
+        long.len() > short.len() * 4,
+        "{} and {}",
+        long.len(),
+        short.len()
+    );
 }
 
 #[test]
@@ -156,7 +190,12 @@ fn the_same_voice_speaks_at_another_rate() {
     let voice = voice();
     let narrow = voice.say("Hello there.").unwrap();
     let wide = voice.at_rate(16_000).say("Hello there.").unwrap();
-    assert!(wide.len().abs_diff(narrow.len() * 2) < 8, "{} and {}", wide.len(), narrow.len());
+    assert!(
+        wide.len().abs_diff(narrow.len() * 2) < 8,
+        "{} and {}",
+        wide.len(),
+        narrow.len()
+    );
 }
 
 #[test]
@@ -171,8 +210,15 @@ fn a_phrase_is_kept_and_found() {
 
 fn words(text: &str) -> Vec<String> {
     let bare = text.to_lowercase().replace(['-', '.'], " ");
-    let word = |word: &str| word.chars().filter(|c| c.is_alphanumeric()).collect::<String>();
-    bare.split_whitespace().map(word).filter(|word| !word.is_empty()).collect()
+    let word = |word: &str| {
+        word.chars()
+            .filter(|c| c.is_alphanumeric())
+            .collect::<String>()
+    };
+    bare.split_whitespace()
+        .map(word)
+        .filter(|word| !word.is_empty())
+        .collect()
 }
 
 #[test]
@@ -187,7 +233,10 @@ fn what_is_spoken_is_understood() {
             "Thanks for calling, how can I help you today?",
             "thanks for calling how can i help you today",
         ),
-        ("What is the best number to reach you?", "what is the best number to reach you"),
+        (
+            "What is the best number to reach you?",
+            "what is the best number to reach you",
+        ),
         (
             "I have you down for Tuesday in the afternoon.",
             "i have you down for tuesday in the afternoon",
@@ -211,7 +260,10 @@ fn what_is_spoken_is_understood() {
             }
         };
         let heard = words(&transcript.text);
-        let missed = words(expected).iter().filter(|word| !heard.contains(word)).count();
+        let missed = words(expected)
+            .iter()
+            .filter(|word| !heard.contains(word))
+            .count();
         println!("{text:?} was heard as {:?}", transcript.text);
         wrong += missed;
         all += words(expected).len();

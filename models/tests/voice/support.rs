@@ -13,6 +13,9 @@ pub(crate) fn phonemes_program() -> PathBuf {
     if !cfg!(debug_assertions) {
         cargo.arg("--release");
     }
-    assert!(cargo.status().expect("cargo runs").success(), "offhook-phonemes does not build");
+    assert!(
+        cargo.status().expect("cargo runs").success(),
+        "offhook-phonemes does not build"
+    );
     offhook_models::voice::phonemes::find_program().expect("offhook-phonemes was just built")
 }

@@ -14,7 +14,12 @@ pub(super) fn date(_: &Place<'_>, text: &str) -> Option<Spoken> {
 }
 
 fn said_date(month: u64, day: u64, in_year: u64) -> Option<String> {
-    Some(format!("{} {}, {}", month_name(month)?, ordinal(day), year(in_year)))
+    Some(format!(
+        "{} {}, {}",
+        month_name(month)?,
+        ordinal(day),
+        year(in_year)
+    ))
 }
 
 fn month_name(month: u64) -> Option<&'static str> {
@@ -54,7 +59,10 @@ fn zone_offset(text: &str) -> Option<&str> {
 /// American order: month, day, year; a first number over 12 can only be a day.
 fn slashed(text: &str) -> Option<Spoken> {
     let (first, rest) = small(text, 2)?;
-    let mark = rest.chars().next().filter(|c| matches!(c, '/' | '.' | '-'))?;
+    let mark = rest
+        .chars()
+        .next()
+        .filter(|c| matches!(c, '/' | '.' | '-'))?;
     let (second, rest) = small(rest.strip_prefix(mark)?, 2)?;
     let (digits, rest) = split_digits(rest.strip_prefix(mark)?);
     let written: u64 = digits.parse().ok()?;
@@ -64,7 +72,11 @@ fn slashed(text: &str) -> Option<Spoken> {
         (2, _) if mark == '/' => 1900 + written,
         _ => return None,
     };
-    let (month, day) = if first > 12 { (second, first) } else { (first, second) };
+    let (month, day) = if first > 12 {
+        (second, first)
+    } else {
+        (first, second)
+    };
     if !is_day(day) || !ends_word(rest) {
         return None;
     }
@@ -83,7 +95,14 @@ fn month(text: &str) -> Option<(&'static str, &str)> {
             || (*name == "September" && word == "Sept")
     })?;
     let abbreviated = word.len() < full.0.len();
-    Some((full.0, if abbreviated { rest.strip_prefix('.').unwrap_or(rest) } else { rest }))
+    Some((
+        full.0,
+        if abbreviated {
+            rest.strip_prefix('.').unwrap_or(rest)
+        } else {
+            rest
+        },
+    ))
 }
 
 fn month_first(text: &str) -> Option<Spoken> {
@@ -101,7 +120,10 @@ fn month_first(text: &str) -> Option<Spoken> {
     if !ends_word(after) {
         return None;
     }
-    Spoken::words(format!("{name} {}", year(in_year)), text.len() - after.len())
+    Spoken::words(
+        format!("{name} {}", year(in_year)),
+        text.len() - after.len(),
+    )
 }
 
 fn day_first(text: &str) -> Option<Spoken> {
@@ -116,7 +138,9 @@ fn day_first(text: &str) -> Option<Spoken> {
 }
 
 fn ordinal_ending(text: &str) -> &str {
-    let ending = ["st", "nd", "rd", "th"].iter().find_map(|end| text.strip_prefix(end));
+    let ending = ["st", "nd", "rd", "th"]
+        .iter()
+        .find_map(|end| text.strip_prefix(end));
     ending.unwrap_or(text)
 }
 
@@ -138,11 +162,16 @@ fn clock(text: &str) -> Option<(u64, u64, &str)> {
     let (hour, rest) = small(text, 2).filter(|(hour, _)| *hour <= 24)?;
     let rest = rest.strip_prefix(':')?;
     let (digits, rest) = split_digits(rest);
-    let minute = digits.parse().ok().filter(|minute| digits.len() == 2 && *minute < 60)?;
+    let minute = digits
+        .parse()
+        .ok()
+        .filter(|minute| digits.len() == 2 && *minute < 60)?;
     let seconds = rest.strip_prefix(':').and_then(|after| small(after, 2));
     let rest = seconds.map_or(rest, |(_, after)| after);
     let fraction = rest.strip_prefix('.').map(split_digits);
-    let rest = fraction.filter(|(digits, _)| !digits.is_empty()).map_or(rest, |(_, after)| after);
+    let rest = fraction
+        .filter(|(digits, _)| !digits.is_empty())
+        .map_or(rest, |(_, after)| after);
     Some((hour, minute, rest))
 }
 
@@ -167,7 +196,10 @@ pub(super) fn time(place: &Place<'_>, text: &str) -> Option<Spoken> {
     let (half, after) = half_of_day(rest).filter(|(_, after)| ends_word(after))?;
     // "I am 5 am I" is no sentence; a lower-case "am" after a blank is trusted all the same.
     let _ = place;
-    Spoken::number(format!("{} {half}", cardinal(hour)), text.len() - after.len())
+    Spoken::number(
+        format!("{} {half}", cardinal(hour)),
+        text.len() - after.len(),
+    )
 }
 
 /// Reads `am`, ` PM`, ` p.m.` and gives how it is said.
@@ -179,7 +211,9 @@ fn half_of_day(text: &str) -> Option<(&'static str, &str)> {
     };
     if let Some(rest) = strip_ignoring_case(rest, ".m") {
         // The last point may end the sentence as well: the caller's text goes on after it.
-        let ends = rest.strip_prefix('.').filter(|after| !after.trim_start().is_empty());
+        let ends = rest
+            .strip_prefix('.')
+            .filter(|after| !after.trim_start().is_empty());
         return Some((said, ends.unwrap_or(rest)));
     }
     Some((said, strip_ignoring_case(rest, "m")?))

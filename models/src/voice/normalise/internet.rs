@@ -5,7 +5,9 @@ use super::numbers::digits;
 use super::{Place, Spoken};
 
 /// Characters that end an address when they stand at its end.
-const TRAILING: &[char] = &['.', ',', ';', ':', '!', '?', ')', ']', '>', '"', '\'', '*', '`', '_'];
+const TRAILING: &[char] = &[
+    '.', ',', ';', ':', '!', '?', ')', ']', '>', '"', '\'', '*', '`', '_',
+];
 
 /// Reads `<spell>…</spell>`: the text within is spelled.
 pub(super) fn marked_spelling(_: &Place<'_>, text: &str) -> Option<Spoken> {
@@ -16,14 +18,19 @@ pub(super) fn marked_spelling(_: &Place<'_>, text: &str) -> Option<Spoken> {
 
 /// Reads `jane.doe@example.com` as "jane dot doe at example dot com".
 pub(super) fn email(_: &Place<'_>, text: &str) -> Option<Spoken> {
-    let run = run(text).strip_prefix("mailto:").unwrap_or_else(|| run(text));
+    let run = run(text)
+        .strip_prefix("mailto:")
+        .unwrap_or_else(|| run(text));
     let used = run.len() + if text.starts_with("mailto:") { 7 } else { 0 };
     let (local, domain) = run.split_once('@')?;
     let allowed = |c: char| c.is_alphanumeric() || matches!(c, '.' | '_' | '-' | '+' | '%');
     if local.is_empty() || !local.chars().all(allowed) || !is_domain(domain, false) {
         return None;
     }
-    Spoken::words(format!("{} at {}", local_part(local), said_domain(domain)), used)
+    Spoken::words(
+        format!("{} at {}", local_part(local), said_domain(domain)),
+        used,
+    )
 }
 
 /// Reads `https://www.example.com/help` as "example dot com slash help".
@@ -76,26 +83,40 @@ pub fn spelled(text: &str) -> String {
         None => (text, String::new()),
     };
     let head = letters(head);
-    if tail.is_empty() { head } else { format!("{head}, {tail}") }
+    if tail.is_empty() {
+        head
+    } else {
+        format!("{head}, {tail}")
+    }
 }
 
 /// Providers whose names need no spelling.
 const KNOWN_PROVIDERS: &[&str] = &[
-    "gmail.com", "yahoo.com", "hotmail.com", "outlook.com", "icloud.com", "aol.com", "live.com",
-    "proton.me", "example.com",
+    "gmail.com",
+    "yahoo.com",
+    "hotmail.com",
+    "outlook.com",
+    "icloud.com",
+    "aol.com",
+    "live.com",
+    "proton.me",
+    "example.com",
 ];
 
 fn letters(text: &str) -> String {
-    let said = text.chars().filter(|c| !c.is_whitespace()).map(|c| match c {
-        '.' => "dot".to_owned(),
-        '-' => "dash".to_owned(),
-        '_' => "underscore".to_owned(),
-        '+' => "plus".to_owned(),
-        '@' => "at".to_owned(),
-        '\'' => "apostrophe".to_owned(),
-        c if c.is_ascii_digit() => digits(&c.to_string()),
-        c => letter(c),
-    });
+    let said = text
+        .chars()
+        .filter(|c| !c.is_whitespace())
+        .map(|c| match c {
+            '.' => "dot".to_owned(),
+            '-' => "dash".to_owned(),
+            '_' => "underscore".to_owned(),
+            '+' => "plus".to_owned(),
+            '@' => "at".to_owned(),
+            '\'' => "apostrophe".to_owned(),
+            c if c.is_ascii_digit() => digits(&c.to_string()),
+            c => letter(c),
+        });
     said.collect::<Vec<_>>().join(", ")
 }
 
@@ -109,21 +130,25 @@ pub(super) fn letter(c: char) -> String {
 
 /// The beginning of the text up to a blank, without what ends a sentence.
 fn run(text: &str) -> &str {
-    let end = text.find(|c: char| c.is_whitespace() || matches!(c, '<' | '"' | ',' | ';' | '(' | ')'));
-    text.get(..end.unwrap_or(text.len())).unwrap_or_default().trim_end_matches(TRAILING)
+    let end =
+        text.find(|c: char| c.is_whitespace() || matches!(c, '<' | '"' | ',' | ';' | '(' | ')'));
+    text.get(..end.unwrap_or(text.len()))
+        .unwrap_or_default()
+        .trim_end_matches(TRAILING)
 }
 
 fn is_domain(name: &str, known_only: bool) -> bool {
     let labels: Vec<&str> = name.split('.').collect();
-    let sound = |label: &&str| {
-        !label.is_empty() && label.chars().all(|c| c.is_alphanumeric() || c == '-')
-    };
+    let sound =
+        |label: &&str| !label.is_empty() && label.chars().all(|c| c.is_alphanumeric() || c == '-');
     let tld = labels.last().copied().unwrap_or_default();
     let tld_letters = tld.len() >= 2 && tld.chars().all(char::is_alphabetic);
     // Without a scheme only what is surely an address: "well.Then" is a missing blank.
     let known = !known_only
         || (TOP_LEVEL_DOMAINS.contains(&tld)
-            && labels.first().is_some_and(|label| label.len() > 1 || labels.len() > 2));
+            && labels
+                .first()
+                .is_some_and(|label| label.len() > 1 || labels.len() > 2));
     labels.len() >= 2 && labels.iter().all(sound) && tld_letters && known
 }
 
@@ -153,7 +178,10 @@ fn local_part(text: &str) -> String {
             (_, true) => c.is_alphabetic(),
             _ => false,
         };
-        let length = rest.find(|c| !same(c)).unwrap_or(rest.len()).max(first.len_utf8());
+        let length = rest
+            .find(|c| !same(c))
+            .unwrap_or(rest.len())
+            .max(first.len_utf8());
         let (part, further) = rest.split_at(length);
         rest = further;
         said.push(match first {

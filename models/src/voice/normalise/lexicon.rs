@@ -20,13 +20,30 @@ const fn currency(
     part: [&'static str; 2],
 ) -> Currency {
     let ([one, many], [part, parts]) = (whole, part);
-    Currency { signs, code, one, many, part, parts }
+    Currency {
+        signs,
+        code,
+        one,
+        many,
+        part,
+        parts,
+    }
 }
 
 /// Signs that begin with another's come first.
 pub(super) const CURRENCIES: &[Currency] = &[
-    currency(&["US$"], "USD", ["U.S dollar", "U.S dollars"], ["cent", "cents"]),
-    currency(&["CA$", "C$"], "CAD", ["Canadian dollar", "Canadian dollars"], ["cent", "cents"]),
+    currency(
+        &["US$"],
+        "USD",
+        ["U.S dollar", "U.S dollars"],
+        ["cent", "cents"],
+    ),
+    currency(
+        &["CA$", "C$"],
+        "CAD",
+        ["Canadian dollar", "Canadian dollars"],
+        ["cent", "cents"],
+    ),
     currency(
         &["AU$", "A$"],
         "AUD",
@@ -37,8 +54,18 @@ pub(super) const CURRENCIES: &[Currency] = &[
     currency(&["\u{20ac}"], "EUR", ["euro", "euros"], ["cent", "cents"]),
     currency(&["\u{a3}"], "GBP", ["pound", "pounds"], ["penny", "pence"]),
     currency(&["\u{a5}"], "JPY", ["yen", "yen"], ["sen", "sen"]),
-    currency(&["\u{20b9}"], "INR", ["rupee", "rupees"], ["paisa", "paise"]),
-    currency(&["CHF"], "CHF", ["Swiss franc", "Swiss francs"], ["centime", "centimes"]),
+    currency(
+        &["\u{20b9}"],
+        "INR",
+        ["rupee", "rupees"],
+        ["paisa", "paise"],
+    ),
+    currency(
+        &["CHF"],
+        "CHF",
+        ["Swiss franc", "Swiss francs"],
+        ["centime", "centimes"],
+    ),
 ];
 
 /// What may follow a number to make it larger; with a blank before whole words.

@@ -33,11 +33,19 @@ pub(super) struct Spoken {
 
 impl Spoken {
     fn words(text: impl Into<String>, used: usize) -> Option<Self> {
-        Some(Self { text: text.into(), used, number: false })
+        Some(Self {
+            text: text.into(),
+            used,
+            number: false,
+        })
     }
 
     fn number(text: impl Into<String>, used: usize) -> Option<Self> {
-        Some(Self { text: text.into(), used, number: true })
+        Some(Self {
+            text: text.into(),
+            used,
+            number: true,
+        })
     }
 }
 
@@ -61,7 +69,8 @@ impl Place<'_> {
     /// The last word said, in lower case.
     fn last_word(&self) -> String {
         let word = self.said.trim_end().rsplit(' ').next().unwrap_or_default();
-        word.trim_matches(|c: char| !c.is_alphanumeric()).to_lowercase()
+        word.trim_matches(|c: char| !c.is_alphanumeric())
+            .to_lowercase()
     }
 }
 
@@ -100,8 +109,15 @@ pub fn normalise(text: &str) -> String {
     let mut at = 0;
     let mut after_number = false;
     while let (Some(before), Some(rest)) = (text.get(..at), text.get(at..)) {
-        let Some(next) = rest.chars().next() else { break };
-        let place = Place { before, said: &said, shouted, after_number };
+        let Some(next) = rest.chars().next() else {
+            break;
+        };
+        let place = Place {
+            before,
+            said: &said,
+            shouted,
+            after_number,
+        };
         let starts_word = !place.previous().is_some_and(char::is_alphanumeric);
         let spoken = starts_word
             .then(|| RULES.iter().find_map(|rule| rule(&place, rest)))

@@ -1,12 +1,30 @@
 //! Numbers as words.
 
 const ONES: [&str; 20] = [
-    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten",
-    "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen",
+    "zero",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+    "thirteen",
+    "fourteen",
+    "fifteen",
+    "sixteen",
+    "seventeen",
+    "eighteen",
     "nineteen",
 ];
-const TENS: [&str; 10] =
-    ["", "", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"];
+const TENS: [&str; 10] = [
+    "", "", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety",
+];
 const SCALES: [(u64, &str); 6] = [
     (1_000_000_000_000_000_000, "quintillion"),
     (1_000_000_000_000_000, "quadrillion"),
@@ -54,7 +72,10 @@ fn below_hundred(number: u64) -> String {
     if number < 20 {
         return one(number).to_owned();
     }
-    let tens = TENS.get((number / 10) as usize).copied().unwrap_or_default();
+    let tens = TENS
+        .get((number / 10) as usize)
+        .copied()
+        .unwrap_or_default();
     match number % 10 {
         0 => tens.to_owned(),
         ones => format!("{tens}-{}", one(ones)),
@@ -97,15 +118,24 @@ pub fn ordinal(number: u64) -> String {
 /// Says the digits of a text one by one; what is no digit is left out.
 #[must_use]
 pub fn digits(text: &str) -> String {
-    let words = text.chars().filter_map(|c| c.to_digit(10)).map(|digit| one(u64::from(digit)));
+    let words = text
+        .chars()
+        .filter_map(|c| c.to_digit(10))
+        .map(|digit| one(u64::from(digit)));
     words.collect::<Vec<_>>().join(" ")
 }
 
 /// Says the digits of a long number in groups with a pause between.
 pub(super) fn grouped_digits(text: &str) -> String {
     let all: Vec<char> = text.chars().filter(char::is_ascii_digit).collect();
-    let size = if all.len().is_multiple_of(3) && !all.len().is_multiple_of(4) { 3 } else { 4 };
-    let groups = all.chunks(size).map(|group| digits(&group.iter().collect::<String>()));
+    let size = if all.len().is_multiple_of(3) && !all.len().is_multiple_of(4) {
+        3
+    } else {
+        4
+    };
+    let groups = all
+        .chunks(size)
+        .map(|group| digits(&group.iter().collect::<String>()));
     groups.collect::<Vec<_>>().join(", ")
 }
 
@@ -121,7 +151,11 @@ pub(super) fn year(number: u64) -> String {
             format!("{} oh {}", below_hundred(number / 100), one(number % 100))
         }
         1000..=9999 => {
-            format!("{} {}", below_hundred(number / 100), below_hundred(number % 100))
+            format!(
+                "{} {}",
+                below_hundred(number / 100),
+                below_hundred(number % 100)
+            )
         }
         other => cardinal(other),
     }
@@ -129,7 +163,11 @@ pub(super) fn year(number: u64) -> String {
 
 /// Says a decade: 1990 is "nineteen nineties", 90 is "nineties".
 pub(super) fn decade(number: u64) -> String {
-    let words = if number < 100 { below_hundred(number) } else { year(number) };
+    let words = if number < 100 {
+        below_hundred(number)
+    } else {
+        year(number)
+    };
     match words.strip_suffix('y') {
         Some(stem) => format!("{stem}ies"),
         None => format!("{words}s"),

@@ -27,9 +27,14 @@ pub(super) fn money(_: &Place<'_>, text: &str) -> Option<Spoken> {
 
 fn currency_sign(text: &str) -> Option<(&'static Currency, &str)> {
     CURRENCIES.iter().find_map(|currency| {
-        let by_sign = currency.signs.iter().find_map(|sign| text.strip_prefix(sign));
+        let by_sign = currency
+            .signs
+            .iter()
+            .find_map(|sign| text.strip_prefix(sign));
         let by_code = || text.strip_prefix(currency.code)?.strip_prefix(' ');
-        by_sign.or_else(by_code).map(|rest| (currency, skip_blanks(rest, 1)))
+        by_sign
+            .or_else(by_code)
+            .map(|rest| (currency, skip_blanks(rest, 1)))
     })
 }
 
@@ -60,25 +65,40 @@ fn amount_of<'a>(
 }
 
 fn whole_and_parts(currency: &Currency, amount: &Written) -> String {
-    let name = if amount.whole == "1" { currency.one } else { currency.many };
+    let name = if amount.whole == "1" {
+        currency.one
+    } else {
+        currency.many
+    };
     let whole = amount.value();
-    let parts = amount.fraction.as_deref().map(|fraction| match fraction.len() {
-        1 => fraction.parse::<u64>().unwrap_or(0) * 10,
-        2 => fraction.parse().unwrap_or(0),
-        _ => u64::MAX,
-    });
+    let parts = amount
+        .fraction
+        .as_deref()
+        .map(|fraction| match fraction.len() {
+            1 => fraction.parse::<u64>().unwrap_or(0) * 10,
+            2 => fraction.parse().unwrap_or(0),
+            _ => u64::MAX,
+        });
     match (whole, parts) {
         (_, Some(u64::MAX)) | (None, _) => format!("{} {}", amount.words(), currency.many),
         (Some(whole), None | Some(0)) => format!("{} {name}", cardinal(whole)),
         (Some(0), Some(parts)) => small_money(currency, parts),
         (Some(whole), Some(parts)) => {
-            format!("{} {name} and {}", cardinal(whole), small_money(currency, parts))
+            format!(
+                "{} {name} and {}",
+                cardinal(whole),
+                small_money(currency, parts)
+            )
         }
     }
 }
 
 fn small_money(currency: &Currency, parts: u64) -> String {
-    let name = if parts == 1 { currency.part } else { currency.parts };
+    let name = if parts == 1 {
+        currency.part
+    } else {
+        currency.parts
+    };
     format!("{} {name}", cardinal(parts))
 }
 
@@ -94,7 +114,10 @@ fn magnitude(text: &str) -> Option<(&'static str, &str)> {
 fn per(text: &str) -> Option<(String, &str)> {
     let body = text.strip_prefix('/')?;
     let (word, rest) = body.split_at(scan::letters_len(body));
-    let known = PER.iter().find(|(short, _)| *short == word).map(|(_, long)| *long);
+    let known = PER
+        .iter()
+        .find(|(short, _)| *short == word)
+        .map(|(_, long)| *long);
     let word = known.or((word.len() > 2).then_some(word))?;
     Some((format!(" per {word}"), rest))
 }
@@ -102,7 +125,10 @@ fn per(text: &str) -> Option<(String, &str)> {
 /// Reads every other number.
 pub(super) fn number(place: &Place<'_>, text: &str) -> Option<Spoken> {
     let minus = text.strip_prefix('-').filter(|_| {
-        !place.after_number && place.previous().is_none_or(|c| c.is_whitespace() || c == '(')
+        !place.after_number
+            && place
+                .previous()
+                .is_none_or(|c| c.is_whitespace() || c == '(')
     });
     let body = minus.unwrap_or(text);
     let spoken = decades(body)
@@ -124,14 +150,18 @@ fn decades(text: &str) -> Option<Spoken> {
     let rest = rest.strip_prefix("'s").or_else(|| rest.strip_prefix('s'))?;
     let value: u64 = digits.parse().ok()?;
     let decadal = value.is_multiple_of(10) && matches!(digits.len(), 2 | 4) && value >= 20;
-    (decadal && ends_word(rest)).then(|| Spoken::words(decade(value), used(text, rest))).flatten()
+    (decadal && ends_word(rest))
+        .then(|| Spoken::words(decade(value), used(text, rest)))
+        .flatten()
 }
 
 /// `1st`, `22nd`, `103rd`.
 fn counted_places(text: &str) -> Option<Spoken> {
     let number = scan::number(text).filter(|number| number.fraction.is_none())?;
     let rest = text.get(number.used..)?;
-    let rest = ["st", "nd", "rd", "th"].iter().find_map(|end| rest.strip_prefix(end))?;
+    let rest = ["st", "nd", "rd", "th"]
+        .iter()
+        .find_map(|end| rest.strip_prefix(end))?;
     if !ends_word(rest) {
         return None;
     }
@@ -197,7 +227,11 @@ fn dotted(text: &str) -> Option<Spoken> {
         4 => groups.iter().map(|group| digits(group)).collect(),
         _ => groups.iter().map(|group| number_words(group)).collect(),
     };
-    let point = if groups.len() == 4 { " dot " } else { " point " };
+    let point = if groups.len() == 4 {
+        " dot "
+    } else {
+        " point "
+    };
     Spoken::words(said.join(point), used(text, rest))
 }
 
@@ -211,24 +245,38 @@ fn number_words(group: &str) -> String {
 /// Digits that count nothing: long ones, those with a leading zero, an extension or a code.
 fn serial(place: &Place<'_>, text: &str) -> Option<Spoken> {
     let (found, rest) = split_digits(text);
-    if found.is_empty() || !ends_word(rest) || rest.starts_with([',', '.']) && has_digit_next(rest) {
+    if found.is_empty() || !ends_word(rest) || rest.starts_with([',', '.']) && has_digit_next(rest)
+    {
         return None;
     }
     let code = matches!(
         place.last_word().as_str(),
-        "extension" | "code" | "pin" | "zip" | "suite" | "room" | "flight" | "account"
-            | "confirmation" | "reference"
+        "extension"
+            | "code"
+            | "pin"
+            | "zip"
+            | "suite"
+            | "room"
+            | "flight"
+            | "account"
+            | "confirmation"
+            | "reference"
     ) && found.len() >= 3;
     let zero = found.len() > 1 && found.starts_with('0');
     if !(code || zero || found.len() >= 8) {
         return None;
     }
-    let said = if found.len() > 5 { grouped_digits(found) } else { digits(found) };
+    let said = if found.len() > 5 {
+        grouped_digits(found)
+    } else {
+        digits(found)
+    };
     Spoken::number(said, found.len())
 }
 
 fn has_digit_next(rest: &str) -> bool {
-    rest.get(1..).is_some_and(|after| scan::digits_len(after) > 0)
+    rest.get(1..)
+        .is_some_and(|after| scan::digits_len(after) > 0)
 }
 
 /// A number with or without a unit, a percent sign, a magnitude or a currency after it.
@@ -289,8 +337,24 @@ fn is_year(place: &Place<'_>, number: &Written, value: u64) -> bool {
     let plain = !number.grouped && number.fraction.is_none() && number.whole.len() == 4;
     let after = matches!(
         place.last_word().as_str(),
-        "in" | "since" | "year" | "until" | "before" | "after" | "from" | "during" | "of" | "by"
-            | "spring" | "summer" | "fall" | "autumn" | "winter" | "early" | "late" | "mid" | "to"
+        "in" | "since"
+            | "year"
+            | "until"
+            | "before"
+            | "after"
+            | "from"
+            | "during"
+            | "of"
+            | "by"
+            | "spring"
+            | "summer"
+            | "fall"
+            | "autumn"
+            | "winter"
+            | "early"
+            | "late"
+            | "mid"
+            | "to"
     );
     plain && after && (1100..=2099).contains(&value)
 }

@@ -48,7 +48,10 @@ pub(super) fn split_digits(text: &str) -> (&str, &str) {
 
 /// Counts the bytes of the letters at the beginning.
 pub(super) fn letters_len(text: &str) -> usize {
-    text.chars().take_while(|c| c.is_alphabetic()).map(char::len_utf8).sum()
+    text.chars()
+        .take_while(|c| c.is_alphabetic())
+        .map(char::len_utf8)
+        .sum()
 }
 
 /// Reads a number such as `1,249.99`, `.5` or `20`.
@@ -71,7 +74,9 @@ pub(super) fn number(text: &str) -> Option<Written> {
     }
     let grouped = whole.len() > first.len();
     let fraction = rest.strip_prefix('.').map(|after| split_digits(after).0);
-    let fraction = fraction.filter(|digits| !digits.is_empty()).map(str::to_owned);
+    let fraction = fraction
+        .filter(|digits| !digits.is_empty())
+        .map(str::to_owned);
     if let Some(digits) = &fraction {
         used += 1 + digits.len();
     }
@@ -79,7 +84,12 @@ pub(super) fn number(text: &str) -> Option<Written> {
         fraction.as_ref()?;
         whole.push('0');
     }
-    Some(Written { whole, fraction, grouped, used })
+    Some(Written {
+        whole,
+        fraction,
+        grouped,
+        used,
+    })
 }
 
 /// Reads a whole number of at most `most` digits that no further digit follows.
@@ -99,12 +109,18 @@ pub(super) fn ends_word(rest: &str) -> bool {
 /// Strips `prefix` in any case of ASCII letters.
 pub(super) fn strip_ignoring_case<'a>(text: &'a str, prefix: &str) -> Option<&'a str> {
     let head = text.get(..prefix.len())?;
-    head.eq_ignore_ascii_case(prefix).then(|| text.get(prefix.len()..)).flatten()
+    head.eq_ignore_ascii_case(prefix)
+        .then(|| text.get(prefix.len()..))
+        .flatten()
 }
 
 /// Removes at most `most` blanks from the beginning.
 pub(super) fn skip_blanks(text: &str, most: usize) -> &str {
-    let blanks = text.bytes().take(most).take_while(|byte| *byte == b' ').count();
+    let blanks = text
+        .bytes()
+        .take(most)
+        .take_while(|byte| *byte == b' ')
+        .count();
     text.get(blanks..).unwrap_or_default()
 }
 

@@ -29,7 +29,11 @@ pub(super) fn without_typography(text: &str) -> String {
 /// Says what no rule wanted: a sign, a blank, a letter.
 pub(super) fn symbol(place: &Place<'_>, rest: &str, c: char) -> Spoken {
     let after = rest.get(c.len_utf8()..).unwrap_or_default();
-    let said = |text: &str| Spoken { text: text.to_owned(), used: c.len_utf8(), number: false };
+    let said = |text: &str| Spoken {
+        text: text.to_owned(),
+        used: c.len_utf8(),
+        number: false,
+    };
     match c {
         '-' | '\u{2013}' => dash(place, after, c),
         '#' | '*' => key(place, after, c),
@@ -43,7 +47,11 @@ pub(super) fn symbol(place: &Place<'_>, rest: &str, c: char) -> Spoken {
         '\u{00d7}' => said(" times "),
         '\u{00f7}' => said(" divided by "),
         '/' => said(slash(place, after)),
-        '~' => said(if digits_len(after) > 0 { " about " } else { " " }),
+        '~' => said(if digits_len(after) > 0 {
+            " about "
+        } else {
+            " "
+        }),
         '(' | ')' | '[' | ']' | '{' | '}' => said(", "),
         '|' | '\u{2022}' => said(", "),
         '\u{00a7}' => said(" section "),
@@ -63,50 +71,88 @@ fn is_combining(c: char) -> bool {
 fn dash(place: &Place<'_>, after: &str, c: char) -> Spoken {
     let between_words = place.previous().is_some_and(char::is_alphanumeric)
         && after.starts_with(char::is_alphanumeric);
-    let next = after.trim_start().trim_start_matches(['$', '\u{20ac}', '\u{00a3}']);
+    let next = after
+        .trim_start()
+        .trim_start_matches(['$', '\u{20ac}', '\u{00a3}']);
     let number_follows = digits_len(next) > 0;
     let text = if place.after_number && number_follows {
         " to "
     } else if between_words && c == '-' {
         "-"
-    } else if place.previous().is_some_and(|previous| previous.is_whitespace()) {
+    } else if place
+        .previous()
+        .is_some_and(|previous| previous.is_whitespace())
+    {
         ", "
     } else {
         " "
     };
-    Spoken { text: text.to_owned(), used: c.len_utf8(), number: false }
+    Spoken {
+        text: text.to_owned(),
+        used: c.len_utf8(),
+        number: false,
+    }
 }
 
 /// The keys of a telephone; and the marks of emphasis and headings, which have no sound.
 fn key(place: &Place<'_>, after: &str, c: char) -> Spoken {
     let name = if c == '#' { "pound" } else { "star" };
     let code = digits_len(after);
-    let open = !place.previous().is_some_and(|previous| previous.is_alphanumeric());
+    let open = !place
+        .previous()
+        .is_some_and(|previous| previous.is_alphanumeric());
     if c == '*' && code > 0 && open && !after.contains('*') {
         let number = after.get(..code).unwrap_or_default();
-        return Spoken { text: format!(" star {}", digits(number)), used: 1 + code, number: true };
+        return Spoken {
+            text: format!(" star {}", digits(number)),
+            used: 1 + code,
+            number: true,
+        };
     }
     if c == '#' && code > 0 && open {
-        return Spoken { text: " number ".to_owned(), used: 1, number: false };
+        return Spoken {
+            text: " number ".to_owned(),
+            used: 1,
+            number: false,
+        };
     }
     let heading = c == '#' && at_line_start(place.before.trim_end_matches('#'));
     let alone = !heading
-        && place.before.chars().next_back().is_none_or(char::is_whitespace)
+        && place
+            .before
+            .chars()
+            .next_back()
+            .is_none_or(char::is_whitespace)
         && ends_word(after)
         && !after.starts_with(c);
     let pressed = matches!(place.last_word().as_str(), "press" | "dial" | "hit" | "key");
     let bullet = at_line_start(place.before) && after.starts_with(' ');
-    let text = if (alone && !bullet) || pressed { format!(" {name} ") } else { String::new() };
-    Spoken { text, used: 1, number: false }
+    let text = if (alone && !bullet) || pressed {
+        format!(" {name} ")
+    } else {
+        String::new()
+    };
+    Spoken {
+        text,
+        used: 1,
+        number: false,
+    }
 }
 
 fn at_line_start(before: &str) -> bool {
-    before.trim_end_matches(' ').chars().next_back().is_none_or(|c| c == '\n')
+    before
+        .trim_end_matches(' ')
+        .chars()
+        .next_back()
+        .is_none_or(|c| c == '\n')
 }
 
 /// A line's end is a full stop, unless the text has its own.
 fn line_end(place: &Place<'_>, after: &str) -> &'static str {
-    let ended = place.said.trim_end().ends_with(['.', ',', ';', ':', '!', '?']);
+    let ended = place
+        .said
+        .trim_end()
+        .ends_with(['.', ',', ';', ':', '!', '?']);
     let blank = place.said.trim().is_empty() || after.trim().is_empty();
     if ended || blank { " " } else { ". " }
 }

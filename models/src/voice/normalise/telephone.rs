@@ -32,19 +32,27 @@ pub(super) fn number(place: &Place<'_>, text: &str) -> Option<Spoken> {
     };
     let groups = groups(body);
     let count = (1..=groups.len()).rev().find(|count| {
-        let Some((head, _)) = groups.split_at_checked(*count) else { return false };
+        let Some((head, _)) = groups.split_at_checked(*count) else {
+            return false;
+        };
         let ends = head.last().is_some_and(|group| ends_word(group.rest));
         ends && fits(plus, head)
     })?;
     let (head, _) = groups.split_at_checked(count)?;
     let rest = head.last()?.rest;
-    let mut said = head.iter().flat_map(|group| parts(group.digits, plus)).collect::<Vec<_>>();
+    let mut said = head
+        .iter()
+        .flat_map(|group| parts(group.digits, plus))
+        .collect::<Vec<_>>();
     if plus && let Some(first) = said.first_mut() {
         first.insert_str(0, "plus ");
     }
     // A number right after another word of digits needs its own breath.
     let pause = if place.after_number { ", " } else { "" };
-    Spoken::number(format!("{pause}{}", said.join(", ")), text.len() - rest.len())
+    Spoken::number(
+        format!("{pause}{}", said.join(", ")),
+        text.len() - rest.len(),
+    )
 }
 
 fn groups(text: &str) -> Vec<Group<'_>> {
@@ -53,7 +61,11 @@ fn groups(text: &str) -> Vec<Group<'_>> {
     while groups.len() < MOST_GROUPS {
         let separator_len = match groups.is_empty() {
             true => 0,
-            false => rest.bytes().take(2).take_while(|b| matches!(b, b' ' | b'-' | b'.')).count(),
+            false => rest
+                .bytes()
+                .take(2)
+                .take_while(|b| matches!(b, b' ' | b'-' | b'.'))
+                .count(),
         };
         let (separator, after) = rest.split_at(separator_len);
         if !groups.is_empty() && separator.is_empty() && !after.starts_with('(') {
@@ -72,7 +84,11 @@ fn groups(text: &str) -> Vec<Group<'_>> {
         if digits.is_empty() {
             break;
         }
-        groups.push(Group { digits, separator, rest: after });
+        groups.push(Group {
+            digits,
+            separator,
+            rest: after,
+        });
         rest = after;
     }
     groups
@@ -81,9 +97,15 @@ fn groups(text: &str) -> Vec<Group<'_>> {
 fn fits(plus: bool, groups: &[Group<'_>]) -> bool {
     let lengths: Vec<usize> = groups.iter().map(|group| group.digits.len()).collect();
     let total: usize = lengths.iter().sum();
-    let america = groups.first().is_some_and(|group| group.digits.starts_with('1'));
+    let america = groups
+        .first()
+        .is_some_and(|group| group.digits.starts_with('1'));
     if plus {
-        return if america { total == 11 } else { (7..=15).contains(&total) };
+        return if america {
+            total == 11
+        } else {
+            (7..=15).contains(&total)
+        };
     }
     match lengths.as_slice() {
         [10] => true,

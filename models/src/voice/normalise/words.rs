@@ -15,7 +15,10 @@ pub(super) fn is_shouted(text: &str) -> bool {
         .split(|c: char| !c.is_alphabetic())
         .filter(|word| word.chars().count() >= 2)
         .collect();
-    let upper = words.iter().filter(|word| word.chars().all(char::is_uppercase)).count();
+    let upper = words
+        .iter()
+        .filter(|word| word.chars().all(char::is_uppercase))
+        .count();
     words.len() >= 3 && upper * 3 >= words.len() * 2
 }
 
@@ -40,7 +43,10 @@ pub(super) fn dotted(_: &Place<'_>, text: &str) -> Option<Spoken> {
     };
     // The last point ends the sentence too when nothing else follows.
     let ends = rest.trim().is_empty() && !rest.starts_with(['.', '!', '?']);
-    Spoken::words(if ends { format!("{said}.") } else { said }, text.len() - rest.len())
+    Spoken::words(
+        if ends { format!("{said}.") } else { said },
+        text.len() - rest.len(),
+    )
 }
 
 /// Reads `Mr.`, `Dr.`, `St.`, `vs.`, `w/o` and their like.
@@ -66,10 +72,20 @@ pub(super) fn abbreviation(place: &Place<'_>, text: &str) -> Option<Spoken> {
         "St" if name_follows => "Saint",
         "No" | "no" if next.is_some_and(|c| c.is_ascii_digit()) => "number",
         "No" | "no" => return None,
-        _ => ABBREVIATIONS.iter().find(|(short, _)| *short == word).map(|(_, long)| *long)?,
+        _ => ABBREVIATIONS
+            .iter()
+            .find(|(short, _)| *short == word)
+            .map(|(_, long)| *long)?,
     };
     let ends = rest.trim().is_empty();
-    Spoken::words(if ends { format!("{said}.") } else { said.to_owned() }, length + 1)
+    Spoken::words(
+        if ends {
+            format!("{said}.")
+        } else {
+            said.to_owned()
+        },
+        length + 1,
+    )
 }
 
 /// Tells whether a full stop behind `word` marks an abbreviation.
@@ -78,10 +94,19 @@ pub(in crate::voice) fn is_abbreviation(word: &str) -> bool {
 }
 
 fn with_slash(text: &str) -> Option<Spoken> {
-    let forms = [("w/o", "without"), ("w/", "with"), ("c/o", "care of"), ("N/A", "not available")];
+    let forms = [
+        ("w/o", "without"),
+        ("w/", "with"),
+        ("c/o", "care of"),
+        ("N/A", "not available"),
+    ];
     forms.iter().find_map(|(short, long)| {
         let rest = text.strip_prefix(short)?;
-        let blank = if rest.starts_with(' ') || rest.is_empty() { "" } else { " " };
+        let blank = if rest.starts_with(' ') || rest.is_empty() {
+            ""
+        } else {
+            " "
+        };
         Spoken::words(format!("{long}{blank}"), short.len())
     })
 }
@@ -139,7 +164,11 @@ fn acronym_or_word(place: &Place<'_>, stem: &str, ending: &str) -> String {
     // "APIs" must not become "A.P.Is".
     match ending {
         "" => spelled_tight(stem),
-        ending => format!("{}'{}", spelled_tight(stem), ending.trim_start_matches('\'')),
+        ending => format!(
+            "{}'{}",
+            spelled_tight(stem),
+            ending.trim_start_matches('\'')
+        ),
     }
 }
 
@@ -155,7 +184,12 @@ fn roman(place: &Place<'_>, word: &str) -> Option<u64> {
         "IX" => 9,
         _ => return None,
     };
-    let before = place.before.trim_end().rsplit(' ').next().unwrap_or_default();
+    let before = place
+        .before
+        .trim_end()
+        .rsplit(' ')
+        .next()
+        .unwrap_or_default();
     before.starts_with(char::is_uppercase).then_some(value)
 }
 
@@ -167,7 +201,8 @@ fn code(run: &str) -> Option<Spoken> {
         let length = if first.is_ascii_digit() {
             digits_len(rest)
         } else {
-            rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len())
+            rest.find(|c: char| c.is_ascii_digit())
+                .unwrap_or(rest.len())
         };
         let (part, further) = rest.split_at(length);
         rest = further;

@@ -61,7 +61,11 @@ pub struct PhonemizerOptions {
 
 impl Default for PhonemizerOptions {
     fn default() -> Self {
-        Self { program: None, espeak: None, timeout: Duration::from_secs(2) }
+        Self {
+            program: None,
+            espeak: None,
+            timeout: Duration::from_secs(2),
+        }
     }
 }
 
@@ -103,7 +107,9 @@ impl Phonemizer {
         };
         let pipe = Pipe::open(program, options.espeak.clone(), options.timeout)?;
         let cache = Mutex::new(Cache::new(CACHE_BYTES));
-        Ok(Self { shared: Arc::new(Shared { pipe, cache }) })
+        Ok(Self {
+            shared: Arc::new(Shared { pipe, cache }),
+        })
     }
 
     /// Gives the phonemes of `text` in IPA as `voice` says them, with the text's punctuation.
@@ -150,7 +156,12 @@ impl Phonemizer {
             return Err(PhonemeError::TooLong(segment.len()));
         }
         let key = format!("{voice}\n{segment}");
-        let found = self.shared.cache.lock().unwrap_or_else(PoisonError::into_inner).find(&key);
+        let found = self
+            .shared
+            .cache
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .find(&key);
         Ok(match found {
             Some(phonemes) => Asked::Known(phonemes),
             None => Asked::Sent {
@@ -165,7 +176,12 @@ impl Phonemizer {
     fn receive(&self, asked: Asked) -> Result<Arc<str>, PhonemeError> {
         let (reply, key, voice, segment) = match asked {
             Asked::Known(phonemes) => return Ok(phonemes),
-            Asked::Sent { reply, key, voice, segment } => (reply, key, voice, segment),
+            Asked::Sent {
+                reply,
+                key,
+                voice,
+                segment,
+            } => (reply, key, voice, segment),
         };
         let pipe = &self.shared.pipe;
         let answer = match pipe.receive(reply) {
@@ -175,7 +191,11 @@ impl Phonemizer {
         };
         let phonemes: Arc<str> = without_switches(&answer).into();
         let weight = key.len() + phonemes.len();
-        let mut cache = self.shared.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut cache = self
+            .shared
+            .cache
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         cache.insert(key, Arc::clone(&phonemes), weight);
         Ok(phonemes)
     }
@@ -183,7 +203,12 @@ impl Phonemizer {
 
 enum Asked {
     Known(Arc<str>),
-    Sent { reply: Reply, key: String, voice: String, segment: String },
+    Sent {
+        reply: Reply,
+        key: String,
+        voice: String,
+        segment: String,
+    },
 }
 
 /// Cuts text behind its marks and gives each part, mark included, with the mark alone.
@@ -246,14 +271,22 @@ mod tests {
     #[test]
     fn text_is_cut_behind_marks_and_not_within_words() {
         let cut: Vec<_> = segments("The S.I.P trunk, at 3.5: yes? No").collect();
-        let expected = [("The S.I.P trunk,", ","), ("at 3.5:", ":"), ("yes?", "?"), ("No", "")];
+        let expected = [
+            ("The S.I.P trunk,", ","),
+            ("at 3.5:", ":"),
+            ("yes?", "?"),
+            ("No", ""),
+        ];
         assert_eq!(cut, expected);
         assert_eq!(segments("  ").count(), 0);
     }
 
     #[test]
     fn notes_of_a_change_of_language_are_removed() {
-        assert_eq!(without_switches("(fr)bɔ̃ʒˈuːɹ(en-us) hɛlˈoʊ"), "bɔ̃ʒˈuːɹ hɛlˈoʊ");
+        assert_eq!(
+            without_switches("(fr)bɔ̃ʒˈuːɹ(en-us) hɛlˈoʊ"),
+            "bɔ̃ʒˈuːɹ hɛlˈoʊ"
+        );
         assert_eq!(without_switches("a (b"), "a b");
     }
 }

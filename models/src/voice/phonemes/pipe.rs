@@ -50,7 +50,10 @@ struct State {
 enum Program {
     /// Being started, or its restart is awaited.
     Absent,
-    Running { child: Child, input: ChildStdin },
+    Running {
+        child: Child,
+        input: ChildStdin,
+    },
     /// The last start failed.
     Failed(String),
 }
@@ -80,7 +83,11 @@ impl Pipe {
             .name("phonemes".to_owned())
             .spawn(move || keep_running(&for_thread, &program, espeak.as_deref()))
             .map_err(|error| PhonemeError::Start(error.to_string()))?;
-        let pipe = Self { state, timeout, thread: Some(thread) };
+        let pipe = Self {
+            state,
+            timeout,
+            thread: Some(thread),
+        };
         // A cold disk may make the first start slow.
         drop(pipe.running(timeout.max(LONGEST_PAUSE))?);
         Ok(pipe)
@@ -98,7 +105,11 @@ impl Pipe {
         let Program::Running { input, .. } = &mut state.program else {
             return Err(PhonemeError::Died);
         };
-        if input.write_all(request.as_bytes()).and_then(|()| input.flush()).is_err() {
+        if input
+            .write_all(request.as_bytes())
+            .and_then(|()| input.flush())
+            .is_err()
+        {
             // The thread that reads sees the end as well and starts the program again.
             return Err(PhonemeError::Died);
         }
@@ -189,7 +200,11 @@ fn keep_running(state: &(Mutex<State>, Condvar), program: &Path, espeak: Option<
                 state.1.notify_all();
                 drop(now);
                 let answered = deliver(state, &mut output);
-                pause = if answered > 0 { RESTART_PAUSE } else { (pause * 2).min(LONGEST_PAUSE) };
+                pause = if answered > 0 {
+                    RESTART_PAUSE
+                } else {
+                    (pause * 2).min(LONGEST_PAUSE)
+                };
                 fail_waiting(&state.0);
             }
             Err(reason) => {
@@ -220,11 +235,16 @@ fn start(program: &Path, espeak: Option<&Path>) -> Result<Started, String> {
     if let Some(espeak) = espeak {
         command.arg("--espeak").arg(espeak);
     }
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
     // In a group of its own, Ctrl-C at a terminal reaches the switch alone, which drains first.
     #[cfg(unix)]
     std::os::unix::process::CommandExt::process_group(&mut command, 0);
-    let mut child = command.spawn().map_err(|error| format!("{}: {error}", program.display()))?;
+    let mut child = command
+        .spawn()
+        .map_err(|error| format!("{}: {error}", program.display()))?;
     let (Some(input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
         end(child);
         return Err("the program has no pipe".to_owned());
@@ -247,7 +267,9 @@ fn end(mut child: Child) {
 /// Reads the program's first line and gives the engine's version.
 fn hello(output: &mut impl BufRead) -> Result<String, String> {
     let line = line(output).ok_or("the program ended before its first word")?;
-    let said = line.strip_prefix("offhook-phonemes 1 ").ok_or("the program speaks no version 1")?;
+    let said = line
+        .strip_prefix("offhook-phonemes 1 ")
+        .ok_or("the program speaks no version 1")?;
     match said.split_once(' ') {
         Some(("ok", engine)) => Ok(engine.to_owned()),
         Some(("error", reason)) => Err(reason.to_owned()),
@@ -280,12 +302,23 @@ fn read_answer(output: &mut impl BufRead) -> Option<(u64, Answer)> {
         "error" => false,
         _ => return None,
     };
-    let length: usize = words.next()?.parse().ok().filter(|length| *length <= BODY_LIMIT)?;
+    let length: usize = words
+        .next()?
+        .parse()
+        .ok()
+        .filter(|length| *length <= BODY_LIMIT)?;
     let mut body = vec![0; length + 1];
     output.read_exact(&mut body).ok()?;
     body.pop().filter(|last| *last == b'\n')?;
     let body = String::from_utf8(body).ok()?;
-    Some((id, if good { Ok(body) } else { Err(PhonemeError::Refused(body)) }))
+    Some((
+        id,
+        if good {
+            Ok(body)
+        } else {
+            Err(PhonemeError::Refused(body))
+        },
+    ))
 }
 
 fn line(output: &mut impl BufRead) -> Option<String> {

@@ -2,7 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-const PROGRAM: &str = if cfg!(windows) { "offhook-phonemes.exe" } else { "offhook-phonemes" };
+const PROGRAM: &str = if cfg!(windows) {
+    "offhook-phonemes.exe"
+} else {
+    "offhook-phonemes"
+};
 
 /// Finds the program: `OFFHOOK_PHONEMES`, or beside this executable.
 ///
@@ -33,7 +37,10 @@ pub fn espeak_dir(models: &Path) -> Option<PathBuf> {
     let data = crate::manifest::Manifest::embedded().file(models, "espeak-ng", "phontab");
     let dir = data.parent()?.parent()?;
     let library = std::fs::read_dir(dir).ok()?.flatten().any(|entry| {
-        entry.file_name().to_string_lossy().starts_with("libespeak-ng.")
+        entry
+            .file_name()
+            .to_string_lossy()
+            .starts_with("libespeak-ng.")
     });
     (library && data.is_file()).then(|| dir.to_owned())
 }

@@ -53,17 +53,33 @@ impl Config {
         let config: Self =
             serde_json::from_slice(bytes).map_err(|error| ModelError::malformed(what, error))?;
         if config.num_speakers > 1 {
-            return Err(ModelError::malformed(what, "voices of several speakers are not spoken"));
+            return Err(ModelError::malformed(
+                what,
+                "voices of several speakers are not spoken",
+            ));
         }
-        if config.phoneme_type.as_deref().is_some_and(|kind| kind != "espeak") {
-            return Err(ModelError::malformed(what, "only espeak's phonemes are spoken"));
+        if config
+            .phoneme_type
+            .as_deref()
+            .is_some_and(|kind| kind != "espeak")
+        {
+            return Err(ModelError::malformed(
+                what,
+                "only espeak's phonemes are spoken",
+            ));
         }
         if !(8_000..=48_000).contains(&config.audio.sample_rate) {
-            return Err(ModelError::malformed(what, "the sample rate is not 8 to 48 kHz"));
+            return Err(ModelError::malformed(
+                what,
+                "the sample rate is not 8 to 48 kHz",
+            ));
         }
         for needed in [PAD, BEGIN, END] {
             if !config.phoneme_id_map.contains_key(needed) {
-                return Err(ModelError::malformed(what, format!("phoneme_id_map lacks {needed:?}")));
+                return Err(ModelError::malformed(
+                    what,
+                    format!("phoneme_id_map lacks {needed:?}"),
+                ));
             }
         }
         Ok(config)
@@ -82,7 +98,12 @@ impl Config {
     /// Gives the ids of phonemes as Piper was trained with them: begin, then each with a pad after
     /// it, then end. What the voice does not know is left out.
     pub(super) fn phoneme_ids(&self, phonemes: &str) -> Vec<i64> {
-        let ids = |key: &str| self.phoneme_id_map.get(key).map(Vec::as_slice).unwrap_or_default();
+        let ids = |key: &str| {
+            self.phoneme_id_map
+                .get(key)
+                .map(Vec::as_slice)
+                .unwrap_or_default()
+        };
         let mut list = Vec::with_capacity(phonemes.len() * 2 + 4);
         list.extend(ids(BEGIN));
         list.extend(ids(PAD));
@@ -114,7 +135,10 @@ mod tests {
     #[test]
     fn phonemes_are_framed_and_padded() {
         let config = Config::parse("joe", JOE.as_bytes()).unwrap();
-        assert_eq!(config.phoneme_ids("a a."), [1, 0, 14, 0, 3, 0, 14, 0, 10, 0, 2]);
+        assert_eq!(
+            config.phoneme_ids("a a."),
+            [1, 0, 14, 0, 3, 0, 14, 0, 10, 0, 2]
+        );
     }
 
     #[test]

@@ -66,9 +66,16 @@ pub(super) fn cut(model: &Model) -> Result<Parts, CutError> {
         latent: latent.to_owned(),
         sound: sound.name.clone(),
     };
-    let rank = sound.r#type.as_ref().and_then(|kind| kind.tensor_type.as_ref());
-    let rank = rank.and_then(|kind| kind.shape.as_ref()).map_or(4, |shape| shape.dim.len());
-    let sound_dims: &[&str] = ["a", "b", "c", "d"].get(..rank).unwrap_or(&["a", "b", "c", "d"]);
+    let rank = sound
+        .r#type
+        .as_ref()
+        .and_then(|kind| kind.tensor_type.as_ref());
+    let rank = rank
+        .and_then(|kind| kind.shape.as_ref())
+        .map_or(4, |shape| shape.dim.len());
+    let sound_dims: &[&str] = ["a", "b", "c", "d"]
+        .get(..rank)
+        .unwrap_or(&["a", "b", "c", "d"]);
 
     let frames = [(prior, DataType::F32, OPEN), (mask, DataType::F32, OPEN)];
     let inputs: [(&str, DataType, &[&str]); 3] = [
@@ -93,7 +100,11 @@ fn downstream<'a>(graph: &'a Graph, from: impl Iterator<Item = &'a str>) -> Hash
     let mut values: HashSet<&str> = from.collect();
     // Nodes are in topological order.
     for node in &graph.node {
-        if node.input.iter().any(|input| values.contains(input.as_str())) {
+        if node
+            .input
+            .iter()
+            .any(|input| values.contains(input.as_str()))
+        {
             values.extend(node.output.iter().map(String::as_str));
         }
     }
@@ -106,9 +117,16 @@ fn first_dynamic_input<'a>(
     wanted: impl Fn(&Node) -> bool,
 ) -> Option<&'a str> {
     let node = graph.node.iter().find(|node| {
-        wanted(node) && node.input.iter().any(|input| dynamic.contains(input.as_str()))
+        wanted(node)
+            && node
+                .input
+                .iter()
+                .any(|input| dynamic.contains(input.as_str()))
     })?;
-    node.input.iter().map(String::as_str).find(|input| dynamic.contains(input))
+    node.input
+        .iter()
+        .map(String::as_str)
+        .find(|input| dynamic.contains(input))
 }
 
 /// Finds what the nodes between `prior` and `latent` read besides the prior and constants.
@@ -131,15 +149,25 @@ fn side_inputs<'a>(
             sides.push(value);
             continue;
         }
-        let maker = graph.node.iter().find(|node| node.output.iter().any(|out| out == value));
-        open.extend(maker.into_iter().flat_map(|node| &node.input).map(String::as_str));
+        let maker = graph
+            .node
+            .iter()
+            .find(|node| node.output.iter().any(|out| out == value));
+        open.extend(
+            maker
+                .into_iter()
+                .flat_map(|node| &node.input)
+                .map(String::as_str),
+        );
     }
     sides
 }
 
 /// Moves a part's large constants out of it, so that all its sessions share one copy of them.
 pub(super) fn take_weights(part: &mut Model) -> Vec<Tensor> {
-    let Some(graph) = part.graph.as_mut() else { return Vec::new() };
+    let Some(graph) = part.graph.as_mut() else {
+        return Vec::new();
+    };
     let mut weights = Vec::new();
     for tensor in &mut graph.initializer {
         if tensor.data_type != DataType::F32 as i32 || tensor.raw_data.len() < SHARED_BYTES {

@@ -124,7 +124,9 @@ impl Voice {
         name: &str,
         options: VoiceOptions,
     ) -> Result<Self, VoiceError> {
-        let path = dir.join(format!("piper-{name}")).join(format!("{name}.onnx"));
+        let path = dir
+            .join(format!("piper-{name}"))
+            .join(format!("{name}.onnx"));
         let config_path = path.with_extension("onnx.json");
         let config = Config::parse(&config_path.to_string_lossy(), &read_file(&config_path)?)?;
         let phonemizer = match options.phonemizer.clone() {
@@ -147,7 +149,11 @@ impl Voice {
             config,
         };
         inner.gain = inner.measure_gain()?;
-        Ok(Self { inner: Arc::new(inner), filter, rate_hz })
+        Ok(Self {
+            inner: Arc::new(inner),
+            filter,
+            rate_hz,
+        })
     }
 
     /// Gives the same voice with samples of another rate, in hertz.
@@ -223,18 +229,32 @@ impl Inner {
         let frames = self.graphs.encode(&ids, [0.0, length, 0.0])?;
         let samples = frames.decode_all(&self.graphs)?;
         let rms = active_rms(&samples);
-        Ok(if rms > 0.0 { (TARGET_RMS / rms).clamp(0.1, 10.0) } else { 1.0 })
+        Ok(if rms > 0.0 {
+            (TARGET_RMS / rms).clamp(0.1, 10.0)
+        } else {
+            1.0
+        })
     }
 }
 
 fn scales(config: &Config, options: &VoiceOptions) -> [f32; 3] {
     let own = config.inference;
-    let length = options.length_scale.unwrap_or(own.length_scale).clamp(0.25, 4.0);
+    let length = options
+        .length_scale
+        .unwrap_or(own.length_scale)
+        .clamp(0.25, 4.0);
     if options.deterministic {
         return [0.0, length, 0.0];
     }
-    let noise = options.noise_scale.unwrap_or(own.noise_scale).clamp(0.0, 2.0);
-    [noise, length, options.noise_w.unwrap_or(own.noise_w).clamp(0.0, 2.0)]
+    let noise = options
+        .noise_scale
+        .unwrap_or(own.noise_scale)
+        .clamp(0.0, 2.0);
+    [
+        noise,
+        length,
+        options.noise_w.unwrap_or(own.noise_w).clamp(0.0, 2.0),
+    ]
 }
 
 /// Loads a part with its large constants held once for all its sessions.
@@ -248,7 +268,10 @@ fn load_part(runtime: &Runtime, mut part: Model) -> Result<Graph, VoiceError> {
             .iter()
             .map(|bytes| f32::from_le_bytes(*bytes))
             .collect();
-        weights.insert(tensor.name, Tensor::from_array((tensor.dims, values))?.into_dyn());
+        weights.insert(
+            tensor.name,
+            Tensor::from_array((tensor.dims, values))?.into_dyn(),
+        );
     }
     Ok(runtime.graph(&part.to_bytes(), &weights)?)
 }
@@ -267,7 +290,9 @@ mod tests {
     fn streamed_chunks_equal_the_whole() {
         let dir = default_dir();
         let runtime = Runtime::load(&dir).unwrap();
-        let path = dir.join(format!("piper-{NAME}")).join(format!("{NAME}.onnx"));
+        let path = dir
+            .join(format!("piper-{NAME}"))
+            .join(format!("{NAME}.onnx"));
         let bytes = read_file(&path).unwrap();
         let config = read_file(&path.with_extension("onnx.json")).unwrap();
         let config = Config::parse(NAME, &config).unwrap();
@@ -287,14 +312,21 @@ mod tests {
         for sizes in [&[20, 30, 45, 60][..], &[7], &[1_000]] {
             let mut frames = graphs.encode(&ids, [0.0, 1.0, 0.0]).unwrap();
             let mut streamed = Vec::new();
-            for size in sizes.iter().chain(std::iter::repeat(&sizes[sizes.len() - 1])) {
+            for size in sizes
+                .iter()
+                .chain(std::iter::repeat(&sizes[sizes.len() - 1]))
+            {
                 if frames.is_spent() {
                     break;
                 }
                 streamed.extend(frames.decode_next(&graphs, *size).unwrap());
             }
             assert_eq!(streamed.len(), whole.len());
-            let off = streamed.iter().zip(whole).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            let off = streamed
+                .iter()
+                .zip(whole)
+                .map(|(a, b)| (a - b).abs())
+                .fold(0.0, f32::max);
             assert!(off < 5e-5, "chunks of {sizes:?} are off by {off}");
         }
     }

@@ -59,13 +59,18 @@ struct Speech {
 
 impl std::fmt::Debug for Synthesis {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Synthesis").field("voice", &self.voice).finish_non_exhaustive()
+        f.debug_struct("Synthesis")
+            .field("voice", &self.voice)
+            .finish_non_exhaustive()
     }
 }
 
 impl Synthesis {
     pub(super) fn new(voice: Voice, clause: &str) -> Self {
-        Self { voice, stage: Stage::Text(clause.to_owned()) }
+        Self {
+            voice,
+            stage: Stage::Text(clause.to_owned()),
+        }
     }
 
     /// Does the next piece of work: phonemes and encoder first, then a chunk of sound at a time.
@@ -110,9 +115,17 @@ impl Synthesis {
                 return Ok(Step::More);
             }
             let rest = speech.shaper.finish();
-            return Ok(if rest.is_empty() { Step::Done } else { Step::Sound(rest) });
+            return Ok(if rest.is_empty() {
+                Step::Done
+            } else {
+                Step::Sound(rest)
+            });
         };
-        let wanted = CHUNKS.get(speech.chunk).or(CHUNKS.last()).copied().unwrap_or(LEAST_CHUNK);
+        let wanted = CHUNKS
+            .get(speech.chunk)
+            .or(CHUNKS.last())
+            .copied()
+            .unwrap_or(LEAST_CHUNK);
         let samples = frames.decode_next(&inner.graphs, wanted)?;
         if frames.is_spent() {
             speech.frames = None;
@@ -121,18 +134,28 @@ impl Synthesis {
         let mut sound = speech.shaper.push(&samples);
         if speech.frames.is_none() && speech.pieces.is_empty() {
             sound.extend(speech.shaper.finish());
-            return Ok(if sound.is_empty() { Step::Done } else { Step::Sound(sound) });
+            return Ok(if sound.is_empty() {
+                Step::Done
+            } else {
+                Step::Sound(sound)
+            });
         }
         speech.sounded |= !sound.is_empty();
         self.stage = Stage::Speech(speech);
-        Ok(if sound.is_empty() { Step::More } else { Step::Sound(sound) })
+        Ok(if sound.is_empty() {
+            Step::More
+        } else {
+            Step::Sound(sound)
+        })
     }
 }
 
 impl Speech {
     /// Encodes the next piece; false when there is none.
     fn encode_next(&mut self, inner: &Inner) -> Result<bool, VoiceError> {
-        let Some(piece) = self.pieces.pop_front() else { return Ok(false) };
+        let Some(piece) = self.pieces.pop_front() else {
+            return Ok(false);
+        };
         let ids = inner.config.phoneme_ids(&piece);
         self.frames = Some(inner.graphs.encode(&ids, inner.scales)?);
         Ok(true)
@@ -149,8 +172,13 @@ fn pieces(phonemes: &str) -> VecDeque<String> {
             None => rest.len(),
             Some(limit) => {
                 let head = rest.get(..limit).unwrap_or(rest);
-                let mark = head.rfind(['.', '!', '?', ';', ':', ',']).filter(|at| at * 3 > limit);
-                mark.map(|at| at + 1).or_else(|| head.rfind(' ')).filter(|at| *at > 0).unwrap_or(limit)
+                let mark = head
+                    .rfind(['.', '!', '?', ';', ':', ','])
+                    .filter(|at| at * 3 > limit);
+                mark.map(|at| at + 1)
+                    .or_else(|| head.rfind(' '))
+                    .filter(|at| *at > 0)
+                    .unwrap_or(limit)
             }
         };
         let (piece, further) = rest.split_at(end);
@@ -182,9 +210,15 @@ impl Graphs {
             "input_lengths" => Tensor::from_array(([1], vec![count as i64]))?,
             "scales" => Tensor::from_array(([3], scales.to_vec()))?,
         ])?;
-        let prior = outputs.get(&self.names.prior).ok_or_else(|| no_output(&self.names.prior))?;
+        let prior = outputs
+            .get(&self.names.prior)
+            .ok_or_else(|| no_output(&self.names.prior))?;
         let (shape, prior) = prior.try_extract_tensor::<f32>()?;
-        let dimension = |index: usize| shape.get(index).and_then(|size| usize::try_from(*size).ok());
+        let dimension = |index: usize| {
+            shape
+                .get(index)
+                .and_then(|size| usize::try_from(*size).ok())
+        };
         let (Some(channels), Some(count)) = (dimension(1), dimension(2)) else {
             return Err(no_output(&self.names.prior));
         };
@@ -212,7 +246,8 @@ impl Frames {
     pub(super) fn decode_all(mut self, graphs: &Graphs) -> Result<Vec<f32>, VoiceError> {
         let mut samples = Vec::new();
         while !self.is_spent() {
-            samples.extend(self.decode_next(graphs, CHUNKS.last().copied().unwrap_or(LEAST_CHUNK))?);
+            samples
+                .extend(self.decode_next(graphs, CHUNKS.last().copied().unwrap_or(LEAST_CHUNK))?);
         }
         Ok(samples)
     }
@@ -237,7 +272,9 @@ impl Frames {
         let outputs = session.run(ort::inputs![
             graphs.names.latent.as_str() => Tensor::from_array((shape, window))?
         ])?;
-        let sound = outputs.get(&graphs.names.sound).ok_or_else(|| no_output(&graphs.names.sound))?;
+        let sound = outputs
+            .get(&graphs.names.sound)
+            .ok_or_else(|| no_output(&graphs.names.sound))?;
         let (_, sound) = sound.try_extract_tensor::<f32>()?;
         let per_frame = sound.len() / (seen_to - seen_from).max(1);
         let from = (start - seen_from) * per_frame;
@@ -261,9 +298,14 @@ impl Frames {
             graphs.names.prior.as_str() => Tensor::from_array(([1, self.channels, width], window))?,
             graphs.names.mask.as_str() => Tensor::from_array(([1, 1, width], vec![1.0_f32; width]))?,
         ])?;
-        let latent = outputs.get(&graphs.names.latent).ok_or_else(|| no_output(&graphs.names.latent))?;
+        let latent = outputs
+            .get(&graphs.names.latent)
+            .ok_or_else(|| no_output(&graphs.names.latent))?;
         let (_, latent) = latent.try_extract_tensor::<f32>()?;
-        let rows = self.latent.chunks_mut(self.count.max(1)).zip(latent.chunks(width));
+        let rows = self
+            .latent
+            .chunks_mut(self.count.max(1))
+            .zip(latent.chunks(width));
         for (row, new) in rows {
             let new = new.get(from - seen_from..to - seen_from);
             if let (Some(row), Some(new)) = (row.get_mut(from..to), new) {
@@ -277,7 +319,9 @@ impl Frames {
     /// Copies a window of frames out of all channels.
     fn window(&self, frames: &[f32], from: usize, to: usize) -> Vec<f32> {
         let rows = frames.chunks(self.count.max(1));
-        rows.flat_map(|row| row.get(from..to).unwrap_or_default()).copied().collect()
+        rows.flat_map(|row| row.get(from..to).unwrap_or_default())
+            .copied()
+            .collect()
     }
 }
 
@@ -292,8 +336,15 @@ mod tests {
         assert_eq!(pieces.len(), 2);
         assert!(pieces[0].ends_with(','), "{pieces:?}");
         let run = "x".repeat(400);
-        assert!(super::pieces(&run).iter().all(|piece| piece.chars().count() <= PIECE_PHONEMES));
-        assert_eq!(super::pieces(&run).iter().map(String::len).sum::<usize>(), 400);
+        assert!(
+            super::pieces(&run)
+                .iter()
+                .all(|piece| piece.chars().count() <= PIECE_PHONEMES)
+        );
+        assert_eq!(
+            super::pieces(&run).iter().map(String::len).sum::<usize>(),
+            400
+        );
         assert!(super::pieces("  ").is_empty());
     }
 }
