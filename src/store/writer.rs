@@ -257,6 +257,8 @@ impl Writer {
             spilled.push((job.reply, result));
         }
         let synced = self.spill.sync();
+        // First, so that whoever is told of a record also sees where it went.
+        self.publish(Some(reason));
         for (reply, result) in spilled {
             let result = match (&synced, result) {
                 (Err(error), Ok(_)) => Err(StoreError::Lost(error.to_string())),
@@ -271,7 +273,6 @@ impl Writer {
             }
             reply.send(result).ok();
         }
-        self.publish(Some(reason));
     }
 
     /// Moves what was spilled into the database and, when all of it is there, goes back to it.
