@@ -1,0 +1,3 @@
+//! Shells around what hears, thinks and speaks.
+
+pub mod llm;
