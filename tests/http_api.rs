@@ -155,9 +155,8 @@ async fn bodies_that_are_not_small_json_are_refused() {
         problem(send(json, large).await, 413).await["code"],
         "body-too-large"
     );
-    let endless = futures_util::stream::iter(
-        (0..64).map(|_| Ok::<_, std::io::Error>(vec![b' '; 8_192])),
-    );
+    let endless =
+        futures_util::stream::iter((0..64).map(|_| Ok::<_, std::io::Error>(vec![b' '; 8_192])));
     let request = api
         .client
         .post(api.url("/v1/calls"))

@@ -23,6 +23,14 @@ impl BaseUrl {
         self.0.as_str().trim_end_matches('/')
     }
 
+    /// Reports whether the server is on this machine.
+    pub fn is_loopback(&self) -> bool {
+        let host = self.0.host_str().unwrap_or_default();
+        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        let address = bare.parse::<IpAddr>();
+        host.eq_ignore_ascii_case("localhost") || address.is_ok_and(|a| a.is_loopback())
+    }
+
     /// Reports whether what is sent there can be read on the way by strangers.
     fn is_in_the_clear(&self) -> bool {
         let host = self.0.host_str().unwrap_or_default();
