@@ -33,7 +33,7 @@ fn parse_id(what: &'static str, id: &str) -> Result<Uuid, ApiError> {
 
 fn page<T: serde::Serialize>(page: store::Page<T>) -> Page {
     let items = page.items.iter().map(|item| serde_json::to_value(item).unwrap_or_default());
-    Page { items: items.collect(), next_cursor: page.next }
+    Page { items: items.collect(), next_cursor: page.next_cursor }
 }
 
 impl Backend {
@@ -226,6 +226,8 @@ impl Api for Backend {
     async fn outbox(&self, query: OutboxQuery) -> Result<Page, ApiError> {
         let state = query.state.map(|state| match state {
             OutboxState::Pending => store::outbox::OutboxState::Pending,
+            OutboxState::Delivering => store::outbox::OutboxState::Delivering,
+            OutboxState::Delivered => store::outbox::OutboxState::Delivered,
             OutboxState::Dead => store::outbox::OutboxState::Dead,
         });
         let cursor = query.page.cursor.as_deref();

@@ -10,6 +10,8 @@ mod turn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::agent::flow::SlotKind;
+
 pub use on_box::{OnBox, OnBoxError, Voicing};
 pub use speaking::PiperVoice;
 pub use stt::WhisperRecogniser;
@@ -50,7 +52,7 @@ pub trait SpeechToText: Send + Sync {
     fn recognise(
         &self,
         audio: Vec<i16>,
-        hint: Option<&'static str>,
+        hint: Option<SlotKind>,
         abandon: Abandon,
         deliver: Deliver<Result<Recognised, String>>,
     );

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::agent::flow::SlotKind;
 use offhook_models::whisper::{Options, Step, Transcription, Whisper};
 use offhook_models::workers::{Abandoned, Job, JobState, Priority, Workers};
 
@@ -33,7 +34,7 @@ impl SpeechToText for WhisperRecogniser {
     fn recognise(
         &self,
         audio: Vec<i16>,
-        hint: Option<&'static str>,
+        hint: Option<SlotKind>,
         abandon: Abandon,
         deliver: Deliver<Result<Recognised, String>>,
     ) {
@@ -52,12 +53,12 @@ impl SpeechToText for WhisperRecogniser {
 }
 
 /// What Whisper is told to expect, which helps it to spell.
-fn options(hint: Option<&'static str>) -> Options {
+fn options(hint: Option<SlotKind>) -> Options {
     let prompt = match hint {
-        Some("email") => "My e-mail is jane.doe@example.com.",
-        Some("phone") => "My number is 202-555-0143.",
-        Some("date_time" | "date") => "Tuesday the fifth at 3:30 p.m.",
-        Some("money") => "$450,000.",
+        Some(SlotKind::Email) => "My e-mail is jane.doe@example.com.",
+        Some(SlotKind::Phone) => "My number is 202-555-0143.",
+        Some(SlotKind::DateTime | SlotKind::Date) => "Tuesday the fifth at 3:30 p.m.",
+        Some(SlotKind::Money) => "$450,000.",
         _ => return Options::default(),
     };
     Options { prompt: Some(prompt.to_owned()), ..Options::default() }

@@ -244,8 +244,7 @@ impl Conversation {
                 let deliver = Box::new(move |heard| {
                     report(&work, Work::Transcript(speculation, heard));
                 });
-                let hint = expecting.map(|kind| kind.as_str());
-                self.ears.recognise(from, until, hint, abandon, deliver);
+                self.ears.recognise(from, until, expecting, abandon, deliver);
             }
             Command::DetectTurn { speculation } => {
                 let abandon = self.speculate(speculation);

@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::journal::Journal;
 use super::line::{Half, LineError};
 use super::services::{AgentSpec, Busy, Services};
-use super::talk::{Answering, Talk};
+use super::talk::Answering;
 use crate::ai::OnBox;
 use crate::clock;
 use crate::net::sip::{IncomingCall, Signal};

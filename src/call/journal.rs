@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
 use super::services::Services;
+use crate::clock;
 use crate::agent::{self, Variables};
 use crate::store::{
     Appointment, CallRecord, CallState, CallUpdate, EventRecord, MediaSummary, Store, TurnLatency,
@@ -128,6 +129,10 @@ impl Writer {
         }
     }
 
+    fn now(&self) -> Timestamp {
+        self.services.epoch.timestamp(clock::now())
+    }
+
     fn store(&self) -> &Store {
         &self.services.store
     }
@@ -144,7 +149,7 @@ impl Writer {
                     answered_at: Some(at),
                     ..CallUpdate::default()
                 };
-                self.store().update_call(id, update).await?;
+                self.store().update_call(id, update, at).await?;
                 let data = json!({ "from": self.record.from, "to": self.record.to });
                 self.publish("call.answered", at, data).await
             }
@@ -152,7 +157,7 @@ impl Writer {
             Entry::Variables(variables) => {
                 self.record.variables = variables.clone();
                 let update = CallUpdate { variables: Some(variables), ..CallUpdate::default() };
-                self.store().update_call(id, update).await
+                self.store().update_call(id, update, self.now()).await
             }
             Entry::Recording(path) => self.store().set_recording(id, &path).await,
             Entry::Book(appointment, reply) => {
@@ -174,7 +179,7 @@ impl Writer {
         let data = serde_json::to_value(&turn).unwrap_or_default();
         let at = turn.started_at;
         self.record.turns.push(turn.clone());
-        self.store().append_turn(self.record.id, seq, turn).await?;
+        self.store().append_turn(self.record.id, seq, turn, self.now()).await?;
         self.publish("call.turn", at, data).await
     }
 
@@ -198,7 +203,6 @@ impl Writer {
             self.store().call_appointments(self.record.id).await.unwrap_or_default();
         let items = self.services.plan_end(&self.record, &appointments);
         self.store().finish_call(self.record.clone(), items).await?;
-        self.services.wake_outbox();
         let data = json!({
             "state": self.record.state, "outcome": end.outcome, "reason": end.reason,
             "duration_s": self.record.duration_s(),

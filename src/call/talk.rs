@@ -82,10 +82,11 @@ impl Answering {
         };
         let greeting = first_words(dialogue.as_ref());
         let settings = settings(&spec, &on_box);
-        let wall = WallClock::new(clock::now(), clock::wall());
+        let begun = clock::now();
+        let wall = WallClock::new(begun, clock::wall());
         let base_url = services.config.crm.ploink.as_ref().map(|p| p.base_url.as_str().to_owned());
         let mut conversation = Conversation::new(Parts {
-            agent: Agent::new(settings, wall, dialogue),
+            agent: Agent::new(settings, dialogue, wall, begun),
             leg,
             media: services.line.thread_of(leg),
             ears,

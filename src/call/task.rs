@@ -84,7 +84,7 @@ impl Running {
                 match directive {
                     Directive::HangUp(_) if end.is_none() => {
                         end = Some(EndReason::Agent);
-                        self.hang_up(None).await;
+                        self.hang_up().await;
                     }
                     Directive::Finished(with) => outcome = Some(with),
                     other => self.write_down(other),
@@ -109,7 +109,7 @@ impl Running {
                     }
                     None if end.is_none() => {
                         end = Some(EndReason::Failed("the media thread has ended".to_owned()));
-                        self.hang_up(None).await;
+                        self.hang_up().await;
                     }
                     None => {}
                 },
@@ -125,7 +125,7 @@ impl Running {
                         Some(Control::HangUp) => EndReason::Api,
                         _ => EndReason::Shutdown,
                     };
-                    self.hang_up(None).await;
+                    self.hang_up().await;
                     self.conversation.handle_hung_up(clock::now());
                     end = Some(reason);
                 }
@@ -177,9 +177,13 @@ impl Running {
         }
     }
 
-    async fn hang_up(&self, reason: Option<String>) {
-        if let Err(error) = self.line.sip().hang_up(self.call, reason).await {
-            tracing::warn!(%error, "a call could not be hung up");
+    /// Asks for the end of the dialog; the future borrows nothing of the call.
+    fn hang_up(&self) -> impl Future<Output = ()> + Send + use<> {
+        let (sip, call) = (self.line.sip().clone(), self.call);
+        async move {
+            if let Err(error) = sip.hang_up(call, None).await {
+                tracing::warn!(%error, "a call could not be hung up");
+            }
         }
     }
 

@@ -28,8 +28,12 @@ pub(super) fn run(command: &ConfigCommand) -> anyhow::Result<ExitCode> {
     let ConfigCommand::Check { file, json } = command;
     match load(file.as_ref()) {
         Err(errors) if *json => {
-            let problems = errors.problems().iter().map(ToString::to_string);
-            super::say(json!({ "ok": false, "problems": problems.collect::<Vec<_>>() }));
+            let problems: Vec<_> = errors
+                .problems()
+                .iter()
+                .map(|problem| json!({ "key": problem.key, "message": problem.message }))
+                .collect();
+            super::say(json!({ "ok": false, "file": errors.file(), "problems": problems }));
             Ok(ExitCode::from(ConfigErrors::EXIT_CODE))
         }
         Err(errors) => Ok(refuse(&errors)),

@@ -79,7 +79,7 @@ async fn serve(mut config: Config, demo: bool, json: bool) -> anyhow::Result<Exi
     let terminal = Arc::new(Terminal::default());
     let crm = if demo { Some(demo::start_crm(&terminal).await?) } else { None };
     if let Some(crm) = &crm {
-        config.crm.ploink = Some(config::PloinkConfig::new(crm.base_url().parse()?));
+        config.crm.ploink = Some(config::PloinkConfig::new(crm.base_url().parse().map_err(anyhow::Error::msg)?));
     }
     let watcher = demo.then(|| Arc::clone(&terminal) as Arc<dyn Watcher>);
     let stop = CancellationToken::new();
@@ -149,7 +149,19 @@ async fn assemble(
 }
 
 fn ploink(config: &Config) -> anyhow::Result<Option<crate::crm::ploink::PloinkConfig>> {
-    config.crm.ploink.as_ref().map(crate::crm::ploink::PloinkConfig::from_config).transpose()
+    let Some(ploink) = &config.crm.ploink else { return Ok(None) };
+    let plain = |secret: &config::Secret| secret.expose().to_owned();
+    let headers: BTreeMap<_, _> = ploink.headers.iter().map(|(k, v)| (k, plain(v))).collect();
+    // The sink checks its templates itself, so it reads them from the same words.
+    let sink = serde_json::from_value(serde_json::json!({
+        "base_url": ploink.base_url.as_str(),
+        "api_key": ploink.api_key.as_ref().map(plain),
+        "headers": headers,
+        "timeout_ms": ploink.timeout_ms,
+        "segment": ploink.segment,
+        "templates": ploink.templates,
+    }));
+    sink.map(Some).context("[crm.ploink]")
 }
 
 fn agents(config: &Config) -> anyhow::Result<BTreeMap<String, Arc<AgentSpec>>> {
@@ -208,7 +220,8 @@ async fn sip_settings(config: &Config) -> Settings {
         if trunk.networks_from_host {
             let udp = offhook_sip::Transport::Udp;
             let found = resolver.resolve(&trunk.host, trunk.port, udp).await.unwrap_or_default();
-            networks.extend(found.iter().map(|address| offhook_sip::Network::host(address.ip())));
+            let hosts = found.iter().filter_map(|a| a.ip().to_string().parse().ok());
+            networks.extend(hosts.collect::<Vec<offhook_sip::Network>>());
         }
         trunks.push(TrunkPeer { name: trunk.name.clone(), networks });
     }

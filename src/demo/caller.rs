@@ -79,11 +79,12 @@ impl DemoCaller {
         let (_keep, mut give_up) = mpsc::channel(1);
         let answered = dial(&line, leg, &dialling, attached, |_| {}, &mut give_up).await?;
         let (results, work) = mpsc::channel(WORK_QUEUE);
-        let wall = WallClock::new(clock::now(), clock::wall());
+        let begun = clock::now();
+        let wall = WallClock::new(begun, clock::wall());
         let settings = Settings { turn_model: on_box.judges_turns, ..Settings::default() };
         let dialogue = Box::new(ScriptedCaller::new(self.script));
         let conversation = Conversation::new(Parts {
-            agent: Agent::new(settings, wall, dialogue),
+            agent: Agent::new(settings, dialogue, wall, begun),
             leg,
             media: answered.leg.media.clone(),
             ears,

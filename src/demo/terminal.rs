@@ -59,11 +59,11 @@ impl Watcher for Terminal {
                 if turn.latency.voice_to_voice_ms.is_some() {
                     let number = self.turns.fetch_add(1, Ordering::Relaxed) + 1;
                     let latency = Latency {
-                        endpoint_ms: turn.latency.endpoint_ms,
-                        stt_ms: turn.latency.stt_ms,
-                        llm_first_token_ms: turn.latency.llm_first_token_ms,
-                        tts_first_audio_ms: turn.latency.tts_first_audio_ms,
-                        voice_to_voice_ms: turn.latency.voice_to_voice_ms,
+                        endpoint_ms: turn.latency.endpoint_ms.map(f64::from),
+                        stt_ms: turn.latency.stt_ms.map(f64::from),
+                        llm_first_token_ms: turn.latency.llm_first_token_ms.map(f64::from),
+                        tts_first_audio_ms: turn.latency.tts_first_audio_ms.map(f64::from),
+                        voice_to_voice_ms: turn.latency.voice_to_voice_ms.map(f64::from),
                     };
                     self.say(Waterfall::for_stdout(number, latency));
                 }

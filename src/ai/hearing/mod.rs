@@ -14,6 +14,7 @@ use offhook_media::Frame;
 use offhook_models::vad::{Gate, Silero};
 use tokio::sync::mpsc;
 
+use crate::agent::flow::SlotKind;
 use super::{Abandon, Deliver, Recognised, SpeechToText, TurnModel};
 use crate::net::media::{FrameSink, LegId, SinkBuilder};
 
@@ -62,7 +63,7 @@ struct RecogniseRequest {
     leg: LegId,
     from: Instant,
     until: Instant,
-    hint: Option<&'static str>,
+    hint: Option<SlotKind>,
     abandon: Abandon,
     deliver: Deliver<Result<Recognised, String>>,
 }
@@ -132,7 +133,7 @@ impl Ears {
         &self,
         from: Instant,
         until: Instant,
-        hint: Option<&'static str>,
+        hint: Option<SlotKind>,
         abandon: Abandon,
         deliver: Deliver<Result<Recognised, String>>,
     ) {

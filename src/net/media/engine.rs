@@ -26,9 +26,30 @@ const DATAGRAM_MAX: usize = 2048;
 /// A tick later than this is counted: half a frame.
 const LATE: Duration = Duration::from_millis(10);
 
-pub(super) struct Engine {
+/// What can fail about an engine, made before its thread; legs themselves never change threads.
+pub(super) struct Setup {
     poll: Poll,
     waker: Arc<Waker>,
+    timer: Timer,
+    commands: Receiver<Command>,
+    counters: Arc<Counters>,
+}
+
+impl Setup {
+    pub(super) fn new(commands: Receiver<Command>, counters: Arc<Counters>) -> io::Result<Self> {
+        let poll = Poll::new()?;
+        let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
+        let timer = Timer::new(poll.registry(), TIMER)?;
+        Ok(Self { poll, waker, timer, commands, counters })
+    }
+
+    pub(super) fn waker(&self) -> Arc<Waker> {
+        Arc::clone(&self.waker)
+    }
+}
+
+pub(super) struct Engine {
+    poll: Poll,
     timer: Timer,
     commands: Receiver<Command>,
     counters: Arc<Counters>,
@@ -41,13 +62,10 @@ pub(super) struct Engine {
 }
 
 impl Engine {
-    pub(super) fn new(commands: Receiver<Command>, counters: Arc<Counters>) -> io::Result<Self> {
-        let poll = Poll::new()?;
-        let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
-        let timer = Timer::new(poll.registry(), TIMER)?;
-        Ok(Self {
+    pub(super) fn new(setup: Setup) -> Self {
+        let Setup { poll, timer, commands, counters, .. } = setup;
+        Self {
             poll,
-            waker,
             timer,
             commands,
             counters,
@@ -56,11 +74,7 @@ impl Engine {
             by_id: HashMap::new(),
             ticks: BinaryHeap::new(),
             unread: Vec::new(),
-        })
-    }
-
-    pub(super) fn waker(&self) -> Arc<Waker> {
-        Arc::clone(&self.waker)
+        }
     }
 
     /// Runs until every handle to the thread is gone.
@@ -162,11 +176,13 @@ impl Engine {
             Command::Open(open) => return self.open(*open, now),
             Command::Close(leg) => return self.close(leg),
             Command::Play { leg, utterance, samples } => {
-                self.with(leg, |leg| leg.play(utterance, samples))
+                self.with(leg, |leg| leg.play(now, utterance, samples))
             }
-            Command::Finish(leg, utterance) => self.with(leg, |leg| leg.finish(utterance)),
+            Command::Finish(leg, utterance) => {
+                self.with(leg, |leg| leg.finish(now, utterance))
+            },
             Command::Pause(leg) => self.with(leg, |leg| leg.session.pause()),
-            Command::Resume(leg) => self.with(leg, |leg| leg.session.resume()),
+            Command::Resume(leg) => self.with(leg, |leg| leg.session.resume(now)),
             Command::Cancel(leg) => self.with(leg, |leg| leg.cancel(&counters)),
             Command::SendDtmf(leg, digits) => {
                 self.with(leg, |leg| {

@@ -80,9 +80,9 @@ impl Leg {
     }
 
     pub(super) fn tick(&mut self, now: Instant, counters: &Counters) {
-        self.feed();
+        self.feed(now);
         self.session.tick(now);
-        self.feed();
+        self.feed(now);
         self.drain(counters);
     }
 
@@ -135,12 +135,12 @@ impl Leg {
         }
     }
 
-    pub(super) fn play(&mut self, utterance: UtteranceId, samples: Arc<[i16]>) {
-        self.wait(Waiting { utterance, samples: Some(samples), taken: 0 });
+    pub(super) fn play(&mut self, now: Instant, utterance: UtteranceId, samples: Arc<[i16]>) {
+        self.wait(now, Waiting { utterance, samples: Some(samples), taken: 0 });
     }
 
-    pub(super) fn finish(&mut self, utterance: UtteranceId) {
-        self.wait(Waiting { utterance, samples: None, taken: 0 });
+    pub(super) fn finish(&mut self, now: Instant, utterance: UtteranceId) {
+        self.wait(now, Waiting { utterance, samples: None, taken: 0 });
     }
 
     pub(super) fn cancel(&mut self, counters: &Counters) {
@@ -149,23 +149,23 @@ impl Leg {
         self.tell(LegEvent::Cancelled { played }, counters);
     }
 
-    fn wait(&mut self, waiting: Waiting) {
+    fn wait(&mut self, now: Instant, waiting: Waiting) {
         if self.waiting.len() < WAITING_MAX {
             self.waiting.push_back(waiting);
         }
-        self.feed();
+        self.feed(now);
     }
 
     /// Moves waiting sound into the playout as far as there is room.
-    fn feed(&mut self) {
+    fn feed(&mut self, now: Instant) {
         while let Some(waiting) = self.waiting.front_mut() {
             let Some(samples) = &waiting.samples else {
-                self.session.finish(waiting.utterance);
+                self.session.finish(now, waiting.utterance);
                 self.waiting.pop_front();
                 continue;
             };
             let rest = samples.get(waiting.taken..).unwrap_or_default();
-            let accepted = self.session.play(waiting.utterance, rest);
+            let accepted = self.session.play(now, waiting.utterance, rest);
             waiting.taken += accepted;
             if accepted < rest.len() {
                 return;

@@ -186,11 +186,11 @@ impl MediaThread {
     pub fn start(core: Option<usize>) -> Result<Self, MediaError> {
         let (commands, queue) = sync_channel(COMMAND_QUEUE);
         let counters = Arc::new(Counters::default());
-        let engine = engine::Engine::new(queue, Arc::clone(&counters))?;
-        let waker = engine.waker();
+        let setup = engine::Setup::new(queue, Arc::clone(&counters))?;
+        let waker = setup.waker();
         std::thread::Builder::new().name("media".to_owned()).spawn(move || {
             engine::prioritise(core);
-            engine.run();
+            engine::Engine::new(setup).run();
         })?;
         Ok(Self { commands, waker, counters })
     }
