@@ -13,6 +13,7 @@ pub mod config;
 pub mod crm;
 pub mod demo;
 pub mod http;
+pub mod meters;
 pub mod net;
 pub mod observe;
 pub mod phone;

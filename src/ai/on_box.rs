@@ -10,7 +10,11 @@ use offhook_models::whisper::{Size, Whisper};
 use offhook_models::{ModelError, Runtime, WorkerOptions, Workers};
 
 use super::hearing::Hearing;
-use super::{PiperVoice, SmartTurn, SpeechToText, TextToSpeech, TurnModel, WhisperRecogniser};
+use super::{
+    Abandon, Deliver, PiperVoice, Recognised, SmartTurn, SpeechToText, TextToSpeech, TurnModel,
+    WhisperRecogniser,
+};
+use crate::agent::flow::SlotKind;
 use crate::clock;
 use crate::config::ModelsConfig;
 
@@ -52,12 +56,40 @@ pub enum Voicing {
     Repeatable,
 }
 
+/// What becomes of utterances.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Words {
+    /// They are recognised.
+    Recognise,
+    /// They are taken from the queue and dropped: what is measured then is all the rest.
+    Drop,
+}
+
+/// Takes utterances and recognises nothing.
+struct Consume;
+
+impl SpeechToText for Consume {
+    fn recognise(
+        &self,
+        _audio: Vec<i16>,
+        _hint: Option<SlotKind>,
+        _abandon: Abandon,
+        deliver: Deliver<Result<Recognised, String>>,
+    ) {
+        deliver(Ok(Recognised::default()));
+    }
+}
+
 impl OnBox {
     /// Loads everything that an agent needs. Takes seconds: call it off the async threads.
     ///
     /// # Errors
     /// When a model is missing or unusable; the message names the command that fetches it.
-    pub fn load(config: &ModelsConfig, voicing: Voicing) -> Result<Self, OnBoxError> {
+    pub fn load(
+        config: &ModelsConfig,
+        voicing: Voicing,
+        words: Words,
+    ) -> Result<Self, OnBoxError> {
         let threads = worker_threads(config.workers);
         let runtime = Runtime::load(&config.dir)?.with_concurrency(threads);
         let size = whisper_size(&config.whisper)?;
@@ -74,12 +106,16 @@ impl OnBox {
         let silero = Silero::load(&runtime, dir)?;
         let detector = TurnDetector::load(&runtime, dir)?;
         let workers = Arc::new(Workers::start(WorkerOptions::new(threads, clock::now))?);
-        let recogniser: Arc<dyn SpeechToText> =
-            Arc::new(WhisperRecogniser::new(whisper?, Arc::clone(&workers)));
-        let turns: Arc<dyn TurnModel> = Arc::new(SmartTurn::new(detector, Arc::clone(&workers)));
-        let hearing = Hearing::start(silero, recogniser, Some(turns))?;
+        let whisper = WhisperRecogniser::new(whisper?, Arc::clone(&workers));
+        let smart_turn = SmartTurn::new(detector, Arc::clone(&workers));
+        let (recogniser, turns): (Arc<dyn SpeechToText>, Option<Arc<dyn TurnModel>>) = match words {
+            Words::Recognise => (Arc::new(whisper), Some(Arc::new(smart_turn))),
+            Words::Drop => (Arc::new(Consume), None),
+        };
+        let judges_turns = turns.is_some();
+        let hearing = Hearing::start(silero, recogniser, turns)?;
         let voice: Arc<dyn TextToSpeech> = Arc::new(PiperVoice::new(voice, Arc::clone(&workers)));
-        Ok(Self { hearing, voice, judges_turns: true, workers })
+        Ok(Self { hearing, voice, judges_turns, workers })
     }
 }
 

@@ -16,6 +16,7 @@ use super::services::{AgentSpec, Busy, Services};
 use super::talk::Answering;
 use crate::ai::OnBox;
 use crate::clock;
+use crate::meters;
 use crate::net::sip::{IncomingCall, Signal};
 use crate::store::{CallRecord, CallState, Direction};
 use crate::switch::{Call, EndReason};
@@ -30,6 +31,7 @@ pub async fn take(services: Arc<Services>, incoming: Box<IncomingCall>) {
     match admit(&services, &incoming.invite) {
         Ok(admitted) => serve(services, incoming, admitted).await,
         Err(refusal) => {
+            meters::call_refused(refusal.status);
             tracing::info!(status = refusal.status, reason = %refusal.reason, "a call was refused");
             let headers = refusal
                 .retry_after_s

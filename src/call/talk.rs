@@ -22,6 +22,7 @@ use crate::agent::{self, Agent, Context, Dialogue, Settings, WallClock};
 use crate::ai::OnBox;
 use crate::ai::hearing::Edge;
 use crate::clock;
+use crate::meters;
 use crate::net::media::{LegEvent, LegId, SinkBuilder};
 use crate::net::sip::Signal;
 use crate::store::{CallRecord, CallState as StoredState, MediaSummary};
@@ -181,9 +182,12 @@ impl Talk {
             watcher.answered(&self.record);
         }
         let id = self.record.id;
-        let on_turn = self.services.watcher.clone().map(|watcher| {
-            let tell = move |turn: &agent::TurnRecord| watcher.turn(id, turn);
-            Box::new(tell) as Box<dyn FnMut(&agent::TurnRecord) + Send>
+        let watcher = self.services.watcher.clone();
+        let on_turn = Box::new(move |turn: &agent::TurnRecord| {
+            meters::turn(turn);
+            if let Some(watcher) = &watcher {
+                watcher.turn(id, turn);
+            }
         });
         let running = Running {
             line: Arc::clone(&self.services.line),
@@ -196,7 +200,7 @@ impl Talk {
             journal: Some(self.journal.clone()),
             control: self.controls,
             epoch,
-            on_turn,
+            on_turn: Some(on_turn),
             results: self.results,
         };
         let mut over = running.run().await;
@@ -235,6 +239,7 @@ impl Ending {
             reason: reason.clone(),
             media: self.media,
         };
+        meters::call_ended(self.call.direction().as_str(), state.as_str());
         tracing::info!(call = %journal.id, state = state.as_str(), %reason, "a call ended");
         if let Some(record) = journal.finish(end).await
             && let Some(watcher) = &services.watcher

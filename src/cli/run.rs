@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::agent::flow::{self, Flow, Problem};
 use crate::ai::llm::LlmClient;
-use crate::ai::{OnBox, Voicing};
+use crate::ai::{OnBox, Voicing, Words};
 use crate::backend::Backend;
 use crate::call::line::Line;
 use crate::call::{AgentSpec, Recorder, ServiceParts, Services, Watcher};
@@ -31,7 +31,7 @@ use crate::net::sip::{Listen, News, Sip};
 use crate::observe;
 use crate::store::{self, Store};
 use crate::switch::{Trunk, TrunkKind, TrunkTable};
-use crate::{switchboard, tls};
+use crate::{meters, switchboard, tls};
 
 /// Events kept for subscribers that come back, and buffered for each.
 const EVENTS_KEPT: usize = 10_000;
@@ -55,6 +55,9 @@ pub(super) struct RunArgs {
     /// Print the demonstration call's record as JSON and stop
     #[arg(long, requires = "demo")]
     json: bool,
+    /// Take utterances from the recogniser's queue without recognising them: for benches
+    #[arg(long, hide = true)]
+    consume: bool,
 }
 
 pub(super) fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
@@ -70,10 +73,11 @@ pub(super) fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
-    super::runtime()?.block_on(serve(config, args.demo, args.json))
+    super::runtime()?.block_on(serve(config, &args))
 }
 
-async fn serve(mut config: Config, demo: bool, json: bool) -> anyhow::Result<ExitCode> {
+async fn serve(mut config: Config, args: &RunArgs) -> anyhow::Result<ExitCode> {
+    let (demo, json) = (args.demo, args.json);
     tls::install();
     let metrics = observe::metrics::Metrics::install()?;
     let terminal = Arc::new(Terminal::default());
@@ -85,9 +89,11 @@ async fn serve(mut config: Config, demo: bool, json: bool) -> anyhow::Result<Exi
     let stop = CancellationToken::new();
     let (services, news) = assemble(config, watcher, &stop).await?;
     tokio::spawn(switchboard::run(Arc::clone(&services), news));
+    tokio::spawn(meters::run(Arc::clone(&services), metrics.clone()));
     let api = serve_api(&services, metrics, &stop).await?;
     greet(&services, api);
-    let loading = load_models(Arc::clone(&services), demo);
+    let words = if args.consume { Words::Drop } else { Words::Recognise };
+    let loading = load_models(Arc::clone(&services), demo, words);
     if let Some(crm) = &crm {
         loading.await?;
         let code = demonstrate(&services, &terminal, crm, json).await?;
@@ -278,6 +284,7 @@ async fn serve_api(
 fn load_models(
     services: Arc<Services>,
     demo: bool,
+    words: Words,
 ) -> impl Future<Output = anyhow::Result<()>> + Send {
     let task = tokio::task::spawn_blocking(move || {
         if services.agents.is_empty() {
@@ -285,7 +292,7 @@ fn load_models(
         }
         let begun = clock::now();
         let voicing = if demo { Voicing::Repeatable } else { Voicing::Natural };
-        let on_box = OnBox::load(&services.config.models, voicing)?;
+        let on_box = OnBox::load(&services.config.models, voicing, words)?;
         let took_ms = clock::ms_between(begun, clock::now());
         tracing::info!(took_ms, "the speech models are loaded: agents take calls");
         let _ = services.on_box.set(Arc::new(on_box));
