@@ -1,5 +1,5 @@
 //! Bindings at registrars: granted, refreshed, challenged, refused, taken back (RFC 3261 §10.2).
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;
 

@@ -1,5 +1,5 @@
 //! The four transactions, state by state and timer by timer (RFC 3261 §17, RFC 6026).
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::time::{Duration, Instant};
 

@@ -103,7 +103,7 @@ impl UserAgent {
                 self.resend_response(server);
             }
             Phase::Calling { give_up_at, .. } if *give_up_at <= now => {
-                self.hang_up(now, call, None);
+                self.give_up(now, call, None, EndCause::Timeout);
             }
             _ => {}
         }

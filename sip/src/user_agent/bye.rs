@@ -20,7 +20,9 @@ impl UserAgent {
             return;
         };
         match kept.phase {
-            Phase::Calling { .. } => self.give_up(now, call, reason),
+            Phase::Calling { .. } => {
+                self.give_up(now, call, reason, EndCause::Cancelled { reason: None });
+            }
             Phase::Ringing { .. } => {
                 let headers = reason.map(|reason| ("Reason".to_owned(), reason.to_owned()));
                 self.reject(now, call, 480, headers.as_slice());
@@ -149,7 +151,7 @@ impl UserAgent {
             }
             Phase::Calling { .. } | Phase::Cancelling { .. } => {
                 // §15 forbids it: the answer that it ends is still on its way, or lost.
-                self.give_up(now, call, None);
+                self.give_up(now, call, None, EndCause::RemoteBye { reason });
             }
             Phase::Established | Phase::HangingUp { .. } => {
                 self.drop_offers(now, call);

@@ -51,6 +51,7 @@ pub(super) enum Phase {
         /// Whether a CANCEL could be sent: it waits until something is heard.
         sent: bool,
         reason: Option<String>,
+        cause: EndCause,
     },
     /// They called and wait for us (§13.3).
     Ringing { server: u64, repeat_at: Instant },

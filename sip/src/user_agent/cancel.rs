@@ -14,7 +14,13 @@ use crate::message::{HeaderName, Message, Method};
 impl UserAgent {
     /// Gives up a call that was not answered yet: by CANCEL at once if anything was heard, else
     /// as soon as something is (§9.1).
-    pub(super) fn give_up(&mut self, now: Instant, handle: CallHandle, reason: Option<&str>) {
+    pub(super) fn give_up(
+        &mut self,
+        now: Instant,
+        handle: CallHandle,
+        reason: Option<&str>,
+        cause: EndCause,
+    ) {
         let Some(call) = self.calls.get_mut(&handle) else {
             return;
         };
@@ -26,6 +32,7 @@ impl UserAgent {
             client,
             sent: false,
             reason,
+            cause,
         };
         if heard {
             self.send_cancel(now, handle);
@@ -43,6 +50,7 @@ impl UserAgent {
             client,
             sent: sent @ false,
             reason,
+            ..
         } = &mut call.phase
         else {
             return;

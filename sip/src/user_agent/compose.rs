@@ -160,11 +160,11 @@ pub(super) fn check_invite(invite: &Invite) -> Result<(), Error> {
         .try_for_each(|route| check_address("Route", route))
 }
 
-/// Checks that a text is a URI or a name-addr.
+/// Checks that a text is a URI or a name-addr, without a tag: tags are ours to give.
 pub(super) fn check_address(what: &'static str, text: &str) -> Result<(), Error> {
     match NameAddr::parse(&name_addr(text)) {
-        Some(_) => Ok(()),
-        None => Err(unwritable(what, text)),
+        Some(address) if address.tag().is_none() => Ok(()),
+        _ => Err(unwritable(what, text)),
     }
 }
 
@@ -276,15 +276,22 @@ pub(super) fn reason_phrase(message: &Message<'_>) -> String {
     }
 }
 
-/// Returns all header fields as text, for the switch.
+/// Returns all header fields as text, for the switch; credentials stay here.
 pub(super) fn fields(message: &Message<'_>) -> Vec<(String, String)> {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let name = |field: &crate::message::Header<'_>| match field.name {
         HeaderName::Other => field.label.to_owned(),
         known => known.as_str().to_owned(),
     };
+    let is_secret = |name| {
+        matches!(
+            name,
+            HeaderName::Authorization | HeaderName::ProxyAuthorization
+        )
+    };
     message
         .all_headers()
+        .filter(|field| !is_secret(field.name))
         .map(|field| (name(&field), text(field.bytes)))
         .collect()
 }

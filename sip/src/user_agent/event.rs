@@ -211,7 +211,8 @@ pub enum EndCause {
     },
     /// The caller never acknowledged our answer (RFC 3261 §13.3.1.4).
     NoAck,
-    /// The peer fell silent: a request of ours within the call got no answer, or 408.
+    /// The peer fell silent: a request of ours within the call got no answer, or 408, or it rang
+    /// for Timer C without another word.
     Timeout,
     /// The peer knows nothing of the call: 481 (RFC 3261 §12.2.1.2).
     Lost,

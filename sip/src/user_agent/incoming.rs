@@ -11,6 +11,7 @@ use crate::access::{Admission, Source};
 use crate::dialog::Dialog;
 use crate::flow::Flow;
 use crate::message::{HeaderName, Message, Method, NameAddr, OwnedMessage, Support};
+use crate::uri::Scheme;
 
 /// What an INVITE or UPDATE may ask of us.
 pub(super) const SUPPORT: Support<'static> = Support {
@@ -72,7 +73,7 @@ impl UserAgent {
             phase: Call::ringing(now, server),
             dialog: Some(dialog),
             flow,
-            contact_user: invite.to.user.clone(),
+            contact_user: contact_user(message),
             answerer: Answerer::new(None),
             unacknowledged: Vec::new(),
             peer_offer: None,
@@ -183,6 +184,13 @@ fn incoming(flow: Flow, message: &Message<'_>, source: Source) -> Option<Incomin
         source,
         flow,
     })
+}
+
+/// Returns the user part of our Contact in a call: the callee's, as it was written.
+fn contact_user(message: &Message<'_>) -> String {
+    let to = message.to().ok().map(|to| to.uri);
+    let ours = to.filter(|uri| uri.is_sip() || uri.scheme == Scheme::Tel);
+    ours.and_then(|uri| uri.user).unwrap_or_default().to_owned()
 }
 
 fn party(address: &NameAddr<'_>) -> Party {

@@ -231,17 +231,22 @@ impl UserAgent {
                 if self.acknowledge_2xx(handle, id, message).is_none() {
                     return self.end_call(handle, Some(EndCause::Protocol));
                 }
-                let reason = self
-                    .calls
-                    .get_mut(&handle)
-                    .and_then(|call| match &mut call.phase {
-                        Phase::Cancelling { reason, .. } => reason.take(),
-                        _ => None,
-                    });
-                let cause = EndCause::Cancelled { reason: None };
-                self.send_bye(now, handle, reason.as_deref(), Some(cause));
+                if let Some((reason, cause)) = self.given_up(handle) {
+                    self.send_bye(now, handle, reason.as_deref(), Some(cause));
+                }
             }
-            _ => self.end_call(handle, Some(EndCause::Cancelled { reason: None })),
+            _ => {
+                let cause = self.given_up(handle).map(|(_, cause)| cause);
+                self.end_call(handle, cause);
+            }
+        }
+    }
+
+    /// Returns what a call that was given up says in BYE, and how it is reported.
+    fn given_up(&self, handle: CallHandle) -> Option<(Option<String>, EndCause)> {
+        match &self.calls.get(&handle)?.phase {
+            Phase::Cancelling { reason, cause, .. } => Some((reason.clone(), cause.clone())),
+            _ => None,
         }
     }
 
@@ -259,7 +264,8 @@ impl UserAgent {
                 });
             }
             Some(Phase::Cancelling { .. }) => {
-                self.end_call(call, Some(EndCause::Cancelled { reason: None }));
+                let cause = self.given_up(call).map(|(_, cause)| cause);
+                self.end_call(call, cause);
             }
             _ => {}
         }

@@ -35,6 +35,7 @@ mod settings;
 mod stats;
 
 use std::collections::{HashMap, VecDeque};
+use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -60,12 +61,27 @@ use deadlines::{Deadlines, Owner};
 use servers::Servers;
 
 /// Bytes to be sent.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Transmit {
     /// Where they go.
     pub flow: Flow,
     /// One datagram, or bytes for the stream.
     pub bytes: Arc<[u8]>,
+}
+
+impl fmt::Debug for Transmit {
+    /// Shows the first line only: what follows may hold credentials.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let first = self
+            .bytes
+            .split(|&byte| byte == b'\r')
+            .next()
+            .unwrap_or_default();
+        f.debug_struct("Transmit")
+            .field("flow", &self.flow)
+            .field("first_line", &String::from_utf8_lossy(first))
+            .finish_non_exhaustive()
+    }
 }
 
 /// A SIP user agent, both client and server (RFC 3261 §6).

@@ -1,5 +1,6 @@
 //! What a user agent is told once, and what it is asked to do.
 
+use std::fmt;
 use std::time::Duration;
 
 use thiserror::Error;
@@ -10,7 +11,7 @@ use crate::network::Advertise;
 use crate::transaction::Timers;
 
 /// How a [`super::UserAgent`] presents itself, whom it lets in, and its bounds.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Settings {
     /// The product that `User-Agent` and `Server` name, such as `Offhook/0.1.0`.
     pub product: String,
@@ -29,6 +30,21 @@ pub struct Settings {
     pub access: Access,
     /// What a 503 asks the peer to wait, in seconds.
     pub retry_after_s: u32,
+}
+
+impl fmt::Debug for Settings {
+    /// Leaves the seed out, which every secret comes from.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings")
+            .field("product", &self.product)
+            .field("timers", &self.timers)
+            .field("max_calls", &self.max_calls)
+            .field("max_transactions", &self.max_transactions)
+            .field("advertise", &self.advertise)
+            .field("access", &self.access)
+            .field("retry_after_s", &self.retry_after_s)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Default for Settings {

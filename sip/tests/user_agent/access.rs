@@ -136,3 +136,30 @@ fn an_unknown_user_and_a_wrong_password_are_answered_alike() {
     let logged = format!("{:?}", guarded());
     assert!(!logged.contains("-secret"), "no secret in a log: {logged}");
 }
+
+#[test]
+fn no_secret_is_shown_by_debug() {
+    let (mut switch, mut phone, _) = phone_calls("alice", "alice-secret");
+    let settings = Settings {
+        seed: [123; 32],
+        ..guarded()
+    };
+    let shown = format!("{:?} {:?} {settings:?}", switch.events(), phone.events());
+    for secret in ["alice-secret", "response=", "123, 123"] {
+        assert!(!shown.contains(secret), "{secret} in {shown}");
+    }
+    let transmit = {
+        phone
+            .ua
+            .options(
+                phone.now,
+                offhook_sip::OptionsPing {
+                    uri: "sip:trunk.example".into(),
+                    flow: phone.flow,
+                },
+            )
+            .unwrap();
+        phone.ua.poll_transmit().unwrap()
+    };
+    assert!(!format!("{transmit:?}").contains("Via"), "{transmit:?}");
+}

@@ -295,3 +295,24 @@ fn the_offer_is_found_in_a_multipart_body() {
     assert_eq!(invite.offer.as_deref(), Some(OFFER.as_bytes()));
     assert_eq!(invite.content_type.as_deref(), Some("application/sdp"));
 }
+
+#[test]
+fn our_contact_repeats_the_callee_as_it_was_written() {
+    for (to, contact) in [
+        ("<sip:a%20b@127.0.0.1>", "<sip:a%20b@127.0.0.1:5060>"),
+        ("<tel:+12025550100>", "<sip:+12025550100@127.0.0.1:5060>"),
+        ("<urn:service:sos>", "<sip:127.0.0.1:5060>"),
+    ] {
+        let mut desk = Desk::new();
+        let text = request("INVITE", 1, "z9hG4bKi", "", CONTACT, OFFER);
+        desk.receive(&text.replace("To: <sip:us@127.0.0.1>", &format!("To: {to}")));
+        let Event::Incoming { call, .. } = desk.event() else {
+            panic!("no call")
+        };
+        desk.ua.answer(desk.now, call, ANSWER.into());
+        assert_eq!(
+            desk.sent().pop().unwrap().header("Contact").unwrap(),
+            contact
+        );
+    }
+}

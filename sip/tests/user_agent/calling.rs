@@ -272,6 +272,19 @@ fn a_call_that_only_rings_is_cancelled_by_timer_c() {
     );
     desk.pass(ms(10_001));
     assert_eq!(desk.sent()[0].what(), "CANCEL");
+    desk.events();
+    desk.receive(&respond(&invite, 487, "them", "", ""));
+    let cause = desk.event();
+    assert!(
+        matches!(
+            cause,
+            Event::Ended {
+                cause: EndCause::Timeout,
+                ..
+            }
+        ),
+        "{cause:?}"
+    );
 }
 
 #[test]

@@ -1,5 +1,5 @@
 //! Calls out and in, against a peer that the test plays message by message.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 #[path = "../support/mod.rs"]
 mod support;
