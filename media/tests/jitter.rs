@@ -171,3 +171,28 @@ fn more_early_packets_than_fit_push_the_gap_aside() {
     }
     assert_eq!(buffer.stats().unheard, 0);
 }
+
+#[test]
+fn a_packet_lost_before_the_first_sound_holds_nothing_up() {
+    let mut buffer = JitterBuffer::new(epoch(), 8_000);
+    let mut out = [0; 160];
+    for sequence in (10..12).chain(13..20) {
+        let now = at(sequence * 20);
+        // A telephone-event comes first, and one of its packets is lost.
+        let payload: &[u8] = if sequence < 14 { &[] } else { &[0x20; 160] };
+        buffer.insert(Packet {
+            sequence,
+            timestamp: sequence * 160,
+            received: now,
+            codec: Codec::Pcmu,
+            payload,
+        });
+        buffer.pull(now, &mut out);
+    }
+    assert_eq!(
+        std::iter::from_fn(|| buffer.hear())
+            .filter(|f| !f.concealed)
+            .count(),
+        6
+    );
+}
