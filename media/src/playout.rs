@@ -11,7 +11,7 @@ pub struct UtteranceId(pub u64);
 /// Utterances that may wait at once.
 const MAX_UTTERANCES: usize = 16;
 /// Utterances that are remembered after their end, to refuse what still arrives of them.
-const MAX_CLOSED: usize = 16;
+const MAX_CLOSED: usize = 64;
 /// Pausing, cancelling and resuming fade for 5 ms, so that they do not click.
 const FADE_MS: u32 = 5;
 /// Steps for which less than a packet of sound waits for more of its utterance.

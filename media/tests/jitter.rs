@@ -103,6 +103,18 @@ fn delay_that_is_no_longer_needed_is_worn_off_without_a_click() {
 }
 
 #[test]
+fn lost_packets_are_bridged_without_a_click_each_time() {
+    // 20 ms are lost each second, and 40 ms now and then.
+    let trace = Trace::run(1_000, |n| (n % 50 != 25 && n % 250 != 26).then_some(0));
+    assert!(trace.made_up > 0);
+    assert!(trace.steepest() < 1_600, "{}", trace.steepest());
+    // A vowel is carried on in its pitch; after 30 ms it has faded by less than half.
+    let loudest = |step: &[i16]| step.iter().map(|sample| sample.abs()).max().unwrap();
+    let softest = trace.played[1_600..].chunks(80).map(loudest).min().unwrap();
+    assert!(softest > 4_000, "{softest}");
+}
+
+#[test]
 fn a_shaky_network_is_met_by_delay_and_little_is_made_up() {
     for shake_ms in [20, 40, 80] {
         let late = |n: u64| Some(n.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40).map(|r| r % shake_ms);
@@ -170,4 +182,29 @@ fn more_early_packets_than_fit_push_the_gap_aside() {
         while buffer.hear().is_some() {}
     }
     assert_eq!(buffer.stats().unheard, 0);
+}
+
+#[test]
+fn a_packet_lost_before_the_first_sound_holds_nothing_up() {
+    let mut buffer = JitterBuffer::new(epoch(), 8_000);
+    let mut out = [0; 160];
+    for sequence in (10..12).chain(13..20) {
+        let now = at(sequence * 20);
+        // A telephone-event comes first, and one of its packets is lost.
+        let payload: &[u8] = if sequence < 14 { &[] } else { &[0x20; 160] };
+        buffer.insert(Packet {
+            sequence,
+            timestamp: sequence * 160,
+            received: now,
+            codec: Codec::Pcmu,
+            payload,
+        });
+        buffer.pull(now, &mut out);
+    }
+    assert_eq!(
+        std::iter::from_fn(|| buffer.hear())
+            .filter(|f| !f.concealed)
+            .count(),
+        6
+    );
 }

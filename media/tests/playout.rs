@@ -229,11 +229,11 @@ fn a_pause_is_heard_by_the_next_tick_and_resuming_lacks_nothing() {
     let before = party
         .rtp()
         .filter(|sent| sent.at <= at(101))
-        .flat_map(|sent| sound(sent));
+        .flat_map(sound);
     let after = party
         .rtp()
         .filter(|sent| sent.at >= at(305) && loudest(sent) > 0);
-    let heard: Vec<i16> = before.chain(after.flat_map(|sent| sound(sent))).collect();
+    let heard: Vec<i16> = before.chain(after.flat_map(sound)).collect();
     assert_eq!(heard.len(), speech.len());
     // 5 ms fade in; all else is as it was said.
     assert_eq!(heard[..960], speech[..960]);
@@ -259,7 +259,7 @@ fn what_does_not_fit_is_not_accepted_and_can_be_given_again() {
     let sent: Vec<i16> = party
         .rtp()
         .filter(|sent| loudest(sent) > 0)
-        .flat_map(|sent| sound(sent))
+        .flat_map(sound)
         .collect();
     assert_eq!(sent, speech);
 }
@@ -271,11 +271,7 @@ fn utterances_follow_each_other_without_a_seam() {
     party.play_all(at(0), 1, &speech[..390]);
     party.play_all(at(0), 2, &speech[390..]);
     party.run_until(at(500));
-    let sent: Vec<i16> = party
-        .rtp()
-        .flat_map(|sent| sound(sent))
-        .take(1_000)
-        .collect();
+    let sent: Vec<i16> = party.rtp().flat_map(sound).take(1_000).collect();
     assert_eq!(sent, speech);
     let finished: Vec<_> = party
         .events

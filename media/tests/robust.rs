@@ -188,6 +188,13 @@ fn what_the_owner_does_not_take_is_dropped_and_memory_stays_what_it_was() {
 }
 
 #[test]
+fn a_session_may_move_between_threads() {
+    fn moves<T: Send>() {}
+    moves::<offhook_media::MediaSession>();
+    moves::<Event>();
+}
+
+#[test]
 fn a_session_stays_within_32_kilobytes() {
     let party = Party::new(config(with_peer_at(A), 7));
     let bytes = party.session.memory_bytes();

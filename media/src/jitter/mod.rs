@@ -177,13 +177,17 @@ impl JitterBuffer {
         }
     }
 
-    /// Plays the next step of 20 ms: fills `out` and returns how many samples of it were made up.
-    /// Before the first packet there is silence.
+    /// Plays the next step of 20 ms: fills `out`, of [`Frame::MAX_SAMPLES`] at most, and returns
+    /// how many samples of it were made up. Before the first packet there is silence.
     pub fn pull(&mut self, now: Instant, out: &mut [i16]) -> usize {
+        let (out, beyond) = out.split_at_mut(out.len().min(Frame::MAX_SAMPLES));
+        beyond.fill(0);
         self.next_pull = Some(now + Duration::from_millis(u64::from(STEP_MS)));
         self.steps_since_shortened = self.steps_since_shortened.saturating_add(1);
         match self.phase {
             Phase::Empty => {
+                // No sound yet, but packets without any may have come, and one of them be lost.
+                self.give_up(now);
                 out.fill(0);
                 return 0;
             }
