@@ -10,7 +10,7 @@ use divan::{Bencher, black_box};
 use offhook_models::Runtime;
 use offhook_models::manifest::default_dir;
 use offhook_models::voice::normalise::normalise;
-use offhook_models::voice::{ClauseSplitter, PhraseCache, Step, Synthesis, Voice, VoiceOptions};
+use offhook_models::voice::{ClauseSplitter, Phonemizer, PhraseCache, Step, Synthesis, Voice, VoiceOptions};
 
 const SHORT: &str = "Hi there!";
 const CLAUSE: &str = "Thanks for calling,";
@@ -21,15 +21,18 @@ const TEXTS: [&str; 4] = [SHORT, CLAUSE, SENTENCE, LONG];
 
 fn voice() -> &'static Voice {
     static VOICE: OnceLock<Voice> = OnceLock::new();
-    VOICE.get_or_init(|| {
-        let dir = default_dir();
-        let runtime = Runtime::load(&dir).expect("ONNX Runtime is in the model folder");
-        let options = VoiceOptions {
-            deterministic: true,
-            ..VoiceOptions::default()
-        };
-        Voice::load(&runtime, &dir, "en_US-joe-medium", options).expect("the voice loads")
-    })
+    VOICE.get_or_init(|| load_voice(None))
+}
+
+fn load_voice(phonemizer: Option<Phonemizer>) -> Voice {
+    let dir = default_dir();
+    let runtime = Runtime::load(&dir).expect("ONNX Runtime is in the model folder");
+    let options = VoiceOptions {
+        deterministic: true,
+        phonemizer,
+        ..VoiceOptions::default()
+    };
+    Voice::load(&runtime, &dir, "en_US-joe-medium", options).expect("the voice loads")
 }
 
 fn to_first_sound(synthesis: &mut Synthesis) -> Vec<i16> {
@@ -102,6 +105,27 @@ fn whole(bencher: Bencher<'_, '_>, text: &str) {
     bencher
         .counter(divan::counter::ItemsCount::new(samples))
         .bench(|| voice.say(black_box(text)).expect("the voice speaks"));
+}
+
+/// A step in the middle of a long text, where chunks are largest: how long more urgent work waits.
+#[divan::bench(sample_count = 60)]
+fn largest_chunk(bencher: Bencher<'_, '_>) {
+    let voice = voice();
+    bencher
+        .with_inputs(|| {
+            let mut synthesis = voice.begin(LONG);
+            for _ in 0..4 {
+                synthesis.step().expect("the voice speaks");
+            }
+            synthesis
+        })
+        .bench_values(|mut synthesis| synthesis.step().expect("the voice speaks"));
+}
+
+/// Cutting and loading the voice, its calibration included.
+#[divan::bench(sample_count = 3, sample_size = 1)]
+fn load() -> Voice {
+    load_voice(Some(voice().phonemizer().clone()))
 }
 
 /// A phrase said before.

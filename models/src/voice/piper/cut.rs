@@ -8,34 +8,20 @@
 
 use std::collections::HashSet;
 
-use crate::onnx::proto::{DataType, Graph, Model, Node, StringEntry, Tensor};
+use crate::onnx::proto::{DataType, Graph, Model, Node};
 use crate::onnx::{CutError, extract};
 
 /// The first node of the decoder.
 const DECODER_START: &str = "/dec/conv_pre/Conv";
 /// What the names of the flow's nodes begin with.
 const FLOW_PREFIX: &str = "/flow/";
-/// Constants of at least this many bytes are held outside the graph.
-const SHARED_BYTES: usize = 4096;
+/// Dimensions of values with frames, all open.
 
 const OPEN: &[&str] = &["a", "b", "frames"];
 
-/// The three parts of a voice and the values that pass between them.
-#[derive(Debug)]
-pub(super) struct Parts {
-    /// Phoneme ids → prior and mask.
-    pub(super) encoder: Model,
-    /// Prior and mask → latent, for any window of frames.
-    pub(super) flow: Model,
-    /// Latent → sound, for any window of frames.
-    pub(super) decoder: Model,
-    /// Names of the values on the cuts.
-    pub(super) names: Names,
-}
-
-/// Names of the values that pass between the parts.
+/// Where a voice's graph is cut: the names of the values that pass between the parts.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Names {
+pub(super) struct Cut {
     /// The prior (1, channels, frames).
     pub(super) prior: String,
     /// The mask (1, 1, frames), all ones for a single utterance.
@@ -44,55 +30,61 @@ pub(super) struct Names {
     pub(super) latent: String,
     /// The sound, 256 samples a frame in voices of medium quality.
     pub(super) sound: String,
+    sound_rank: usize,
 }
 
-/// Cuts a voice's graph.
-pub(super) fn cut(model: &Model) -> Result<Parts, CutError> {
-    let graph = model.graph.as_ref().ok_or(CutError::NoGraph)?;
-    let missing = |what: &str| CutError::Missing(what.to_owned());
-    let dynamic = downstream(graph, graph.input.iter().map(|input| input.name.as_str()));
-    let latent = first_dynamic_input(graph, &dynamic, |node| node.name == DECODER_START)
-        .ok_or_else(|| missing(DECODER_START))?;
-    let prior = first_dynamic_input(graph, &dynamic, |node| node.name.starts_with(FLOW_PREFIX))
-        .ok_or_else(|| missing(FLOW_PREFIX))?;
-    let mut sides = side_inputs(graph, &dynamic, prior, latent);
-    let (Some(mask), None) = (sides.pop(), sides.pop()) else {
-        return Err(missing("a mask beside the prior"));
-    };
-    let sound = graph.output.first().ok_or_else(|| missing("an output"))?;
-    let names = Names {
-        prior: prior.to_owned(),
-        mask: mask.to_owned(),
-        latent: latent.to_owned(),
-        sound: sound.name.clone(),
-    };
-    let rank = sound
-        .r#type
-        .as_ref()
-        .and_then(|kind| kind.tensor_type.as_ref());
-    let rank = rank
-        .and_then(|kind| kind.shape.as_ref())
-        .map_or(4, |shape| shape.dim.len());
-    let sound_dims: &[&str] = ["a", "b", "c", "d"]
-        .get(..rank)
-        .unwrap_or(&["a", "b", "c", "d"]);
+impl Cut {
+    /// Finds where a graph is cut.
+    pub(super) fn find(model: &Model) -> Result<Self, CutError> {
+        let graph = model.graph.as_ref().ok_or(CutError::NoGraph)?;
+        let missing = |what: &str| CutError::Missing(what.to_owned());
+        let dynamic = downstream(graph, graph.input.iter().map(|input| input.name.as_str()));
+        let latent = first_dynamic_input(graph, &dynamic, |node| node.name == DECODER_START)
+            .ok_or_else(|| missing(DECODER_START))?;
+        let prior = first_dynamic_input(graph, &dynamic, |node| node.name.starts_with(FLOW_PREFIX))
+            .ok_or_else(|| missing(FLOW_PREFIX))?;
+        let mut sides = side_inputs(graph, &dynamic, prior, latent);
+        let (Some(mask), None) = (sides.pop(), sides.pop()) else {
+            return Err(missing("one mask beside the prior"));
+        };
+        let sound = graph.output.first().ok_or_else(|| missing("an output"))?;
+        let rank = sound.r#type.as_ref().and_then(|kind| kind.tensor_type.as_ref());
+        let rank = rank.and_then(|kind| kind.shape.as_ref()).map(|shape| shape.dim.len());
+        Ok(Self {
+            prior: prior.to_owned(),
+            mask: mask.to_owned(),
+            latent: latent.to_owned(),
+            sound: sound.name.clone(),
+            sound_rank: rank.unwrap_or(4),
+        })
+    }
 
-    let frames = [(prior, DataType::F32, OPEN), (mask, DataType::F32, OPEN)];
-    let inputs: [(&str, DataType, &[&str]); 3] = [
-        ("input", DataType::I64, &["batch", "phonemes"]),
-        ("input_lengths", DataType::I64, &["batch"]),
-        ("scales", DataType::F32, &["3"]),
-    ];
-    Ok(Parts {
-        encoder: extract(model, &inputs, &frames)?,
-        flow: extract(model, &frames, &[(latent, DataType::F32, OPEN)])?,
-        decoder: extract(
-            model,
-            &[(latent, DataType::F32, OPEN)],
-            &[(&names.sound, DataType::F32, sound_dims)],
-        )?,
-        names,
-    })
+    /// Takes out the part from phoneme ids to prior and mask.
+    pub(super) fn encoder(&self, model: &Model) -> Result<Model, CutError> {
+        let inputs: [(&str, DataType, &[&str]); 3] = [
+            ("input", DataType::I64, &["batch", "phonemes"]),
+            ("input_lengths", DataType::I64, &["batch"]),
+            ("scales", DataType::F32, &["3"]),
+        ];
+        extract(model, &inputs, &self.frames())
+    }
+
+    /// Takes out the part from prior and mask to the latent, for any window of frames.
+    pub(super) fn flow(&self, model: &Model) -> Result<Model, CutError> {
+        extract(model, &self.frames(), &[(&self.latent, DataType::F32, OPEN)])
+    }
+
+    /// Takes out the part from the latent to sound, for any window of frames.
+    pub(super) fn decoder(&self, model: &Model) -> Result<Model, CutError> {
+        let dims = ["a", "b", "c", "d"];
+        let dims = dims.get(..self.sound_rank).unwrap_or(&dims);
+        let latent = [(self.latent.as_str(), DataType::F32, OPEN)];
+        extract(model, &latent, &[(&self.sound, DataType::F32, dims)])
+    }
+
+    fn frames(&self) -> [(&str, DataType, &[&str]); 2] {
+        [(&self.prior, DataType::F32, OPEN), (&self.mask, DataType::F32, OPEN)]
+    }
 }
 
 /// Finds all values that hang on the given ones; the others are constants.
@@ -161,30 +153,4 @@ fn side_inputs<'a>(
         );
     }
     sides
-}
-
-/// Moves a part's large constants out of it, so that all its sessions share one copy of them.
-pub(super) fn take_weights(part: &mut Model) -> Vec<Tensor> {
-    let Some(graph) = part.graph.as_mut() else {
-        return Vec::new();
-    };
-    let mut weights = Vec::new();
-    for tensor in &mut graph.initializer {
-        if tensor.data_type != DataType::F32 as i32 || tensor.raw_data.len() < SHARED_BYTES {
-            continue;
-        }
-        let stub = Tensor {
-            name: tensor.name.clone(),
-            dims: tensor.dims.clone(),
-            data_type: tensor.data_type,
-            data_location: 1,
-            external_data: vec![StringEntry {
-                key: "location".to_owned(),
-                value: "given-by-the-session".to_owned(),
-            }],
-            ..Tensor::default()
-        };
-        weights.push(std::mem::replace(tensor, stub));
-    }
-    weights
 }

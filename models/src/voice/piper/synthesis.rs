@@ -13,11 +13,11 @@ const FLOW_CONTEXT: usize = 32;
 const DECODER_CONTEXT: usize = 10;
 /// Frames of the first chunk (232 ms of sound), and of those that follow. The first is small for an
 /// early start; the last is what one step can do in less than 60 ms.
-const CHUNKS: [usize; 4] = [20, 30, 45, 60];
+const CHUNKS: [usize; 3] = [20, 30, 45];
 /// A rest shorter than this is joined to the chunk before it.
 const LEAST_CHUNK: usize = 12;
 /// The most phonemes that one step encodes; longer clauses are encoded in pieces.
-const PIECE_PHONEMES: usize = 150;
+const PIECE_PHONEMES: usize = 100;
 /// The pause that stays behind a sentence and behind any other clause, in seconds.
 const SENTENCE_PAUSE_S: f32 = 0.18;
 const CLAUSE_PAUSE_S: f32 = 0.09;
@@ -211,8 +211,8 @@ impl Graphs {
             "scales" => Tensor::from_array(([3], scales.to_vec()))?,
         ])?;
         let prior = outputs
-            .get(&self.names.prior)
-            .ok_or_else(|| no_output(&self.names.prior))?;
+            .get(&self.cut.prior)
+            .ok_or_else(|| no_output(&self.cut.prior))?;
         let (shape, prior) = prior.try_extract_tensor::<f32>()?;
         let dimension = |index: usize| {
             shape
@@ -220,7 +220,7 @@ impl Graphs {
                 .and_then(|size| usize::try_from(*size).ok())
         };
         let (Some(channels), Some(count)) = (dimension(1), dimension(2)) else {
-            return Err(no_output(&self.names.prior));
+            return Err(no_output(&self.cut.prior));
         };
         Ok(Frames {
             prior: prior.to_vec(),
@@ -270,11 +270,11 @@ impl Frames {
         let shape = [1, self.channels, seen_to - seen_from];
         let mut session = graphs.decoder.session();
         let outputs = session.run(ort::inputs![
-            graphs.names.latent.as_str() => Tensor::from_array((shape, window))?
+            graphs.cut.latent.as_str() => Tensor::from_array((shape, window))?
         ])?;
         let sound = outputs
-            .get(&graphs.names.sound)
-            .ok_or_else(|| no_output(&graphs.names.sound))?;
+            .get(&graphs.cut.sound)
+            .ok_or_else(|| no_output(&graphs.cut.sound))?;
         let (_, sound) = sound.try_extract_tensor::<f32>()?;
         let per_frame = sound.len() / (seen_to - seen_from).max(1);
         let from = (start - seen_from) * per_frame;
@@ -295,12 +295,12 @@ impl Frames {
         let window = self.window(&self.prior, seen_from, seen_to);
         let mut session = graphs.flow.session();
         let outputs = session.run(ort::inputs![
-            graphs.names.prior.as_str() => Tensor::from_array(([1, self.channels, width], window))?,
-            graphs.names.mask.as_str() => Tensor::from_array(([1, 1, width], vec![1.0_f32; width]))?,
+            graphs.cut.prior.as_str() => Tensor::from_array(([1, self.channels, width], window))?,
+            graphs.cut.mask.as_str() => Tensor::from_array(([1, 1, width], vec![1.0_f32; width]))?,
         ])?;
         let latent = outputs
-            .get(&graphs.names.latent)
-            .ok_or_else(|| no_output(&graphs.names.latent))?;
+            .get(&graphs.cut.latent)
+            .ok_or_else(|| no_output(&graphs.cut.latent))?;
         let (_, latent) = latent.try_extract_tensor::<f32>()?;
         let rows = self
             .latent
