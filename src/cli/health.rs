@@ -18,7 +18,6 @@ pub(super) struct HealthArgs {
 }
 
 pub(super) fn run(args: &HealthArgs) -> anyhow::Result<ExitCode> {
-    crate::tls::install();
     let client = reqwest::blocking::Client::builder().timeout(Duration::from_secs(3)).build()?;
     let answer = client.get(&args.url).send()?;
     let ready = answer.status().is_success();

@@ -54,6 +54,7 @@ enum Command {
 #[must_use]
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
+    crate::tls::install();
     let ended = match cli.command {
         Command::Run(args) => run::run(args),
         Command::Call(args) => call::run(&args),

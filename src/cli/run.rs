@@ -31,7 +31,7 @@ use crate::net::sip::{Listen, News, Sip};
 use crate::observe;
 use crate::store::{self, Store};
 use crate::switch::{Trunk, TrunkKind, TrunkTable};
-use crate::{meters, switchboard, tls};
+use crate::{meters, switchboard};
 
 /// Events kept for subscribers that come back, and buffered for each.
 const EVENTS_KEPT: usize = 10_000;
@@ -78,7 +78,6 @@ pub(super) fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
 
 async fn serve(mut config: Config, args: &RunArgs) -> anyhow::Result<ExitCode> {
     let (demo, json) = (args.demo, args.json);
-    tls::install();
     let metrics = observe::metrics::Metrics::install()?;
     let terminal = Arc::new(Terminal::default());
     let crm = if demo { Some(demo::start_crm(&terminal).await?) } else { None };

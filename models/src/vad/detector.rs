@@ -37,6 +37,9 @@ pub struct VadSettings {
     pub threshold: f32,
     /// Probability below which a window counts as silent once there is speech.
     pub release: f32,
+    /// Probability from which a single window makes speech: a barge-in is noticed 32 ms sooner,
+    /// and what it was is judged afterwards.
+    pub sure: f32,
     /// Voiced windows of 32 ms in a row that make speech.
     pub onset_windows: u32,
     /// Silent windows of 32 ms in a row that end it.
@@ -45,7 +48,7 @@ pub struct VadSettings {
 
 impl Default for VadSettings {
     fn default() -> Self {
-        Self { threshold: 0.5, release: 0.35, onset_windows: 2, hangover_windows: 4 }
+        Self { threshold: 0.5, release: 0.35, sure: 0.8, onset_windows: 2, hangover_windows: 4 }
     }
 }
 
@@ -194,7 +197,7 @@ impl VoiceDetector {
         }
         self.voiced_in_a_row += 1;
         let onset = *self.onset.get_or_insert(received);
-        if self.voiced_in_a_row < self.settings.onset_windows {
+        if self.voiced_in_a_row < self.settings.onset_windows && probability < self.settings.sure {
             return None;
         }
         self.speaking = true;

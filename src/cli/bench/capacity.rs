@@ -29,7 +29,7 @@ const LINE: &str = "I would like to know more about your prices, and whether you
 
 /// Measures capacity.
 #[derive(Debug, Args)]
-pub(super) struct CapacityArgs {
+pub(in crate::cli) struct CapacityArgs {
     /// Simultaneous calls
     #[arg(long, default_value_t = 100)]
     calls: usize,

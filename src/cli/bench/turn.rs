@@ -36,12 +36,12 @@ const GAVE_WAY: Duration = Duration::from_millis(350);
 
 /// Measures turns.
 #[derive(Debug, Args)]
-pub(super) struct TurnArgs {
+pub(in crate::cli) struct TurnArgs {
     /// Simultaneous calls
     #[arg(long, default_value_t = 1)]
     calls: usize,
-    /// Turns of each call, after the interruption of the greeting
-    #[arg(long, default_value_t = 10)]
+    /// Turns of each call; in every other one the caller interrupts the agent
+    #[arg(long, default_value_t = 20)]
     turns: usize,
     /// Print the figures as JSON
     #[arg(long)]
@@ -103,20 +103,24 @@ async fn converse(
 ) -> anyhow::Result<Measured> {
     let mut measured = Measured::default();
     let mut caller = BenchCaller::dial(phone, uri).await?;
-    let begun = crate::clock::now();
-    let greeted = caller.heard_after(begun).await?;
-    tokio::time::sleep_until((greeted + INTERRUPT_AFTER).into()).await;
-    for (number, line) in lines.iter().cycle().take(turns + 1).enumerate() {
+    let mut agent_spoke = caller.heard_after(crate::clock::now()).await?;
+    for (number, line) in lines.iter().cycle().take(turns).enumerate() {
+        // Every other line is said while the agent speaks, the rest once it has finished.
+        let interrupts = number % 2 == 0;
+        if interrupts {
+            tokio::time::sleep_until((agent_spoke + INTERRUPT_AFTER).into()).await;
+        } else {
+            caller.silent_for(PAUSE).await?;
+        }
         let utterance = caller.speak(line);
-        if number == 0 {
+        if interrupts {
             let from = caller.spoken_from(utterance).await?;
             let last = caller.last_audible_before_pause(from, GAVE_WAY).await?;
             measured.barge_in_ms.push(ms(last.saturating_duration_since(from)));
         }
         let until = caller.spoken_until(utterance).await?;
-        let answered = caller.heard_after(until).await?;
-        measured.voice_to_voice_ms.push(ms(answered.saturating_duration_since(until)));
-        caller.silent_for(PAUSE).await?;
+        agent_spoke = caller.heard_after(until).await?;
+        measured.voice_to_voice_ms.push(ms(agent_spoke.saturating_duration_since(until)));
     }
     caller.hang_up().await;
     Ok(measured)
@@ -132,7 +136,7 @@ async fn own_figures(subject: &Subject) -> anyhow::Result<Vec<f64>> {
     tokio::time::sleep(Duration::from_millis(500)).await;
     let mut figures = Vec::new();
     let list = subject.read("/v1/calls?limit=200").await?;
-    for call in list["items"].as_array().into_iter().flatten() {
+    for call in list["calls"].as_array().into_iter().flatten() {
         let id = call["id"].as_str().unwrap_or_default();
         let call: Value = subject.read(&format!("/v1/calls/{id}")).await?;
         for turn in call["turns"].as_array().into_iter().flatten() {

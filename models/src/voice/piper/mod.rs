@@ -7,7 +7,6 @@ mod synthesis;
 use std::path::Path;
 use std::sync::Arc;
 
-use ort::value::Tensor;
 use thiserror::Error;
 
 use super::normalise;
