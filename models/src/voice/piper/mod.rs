@@ -7,7 +7,6 @@ mod synthesis;
 use std::path::Path;
 use std::sync::Arc;
 
-use ort::value::Tensor;
 use thiserror::Error;
 
 use super::normalise;
@@ -266,6 +265,8 @@ fn scales(config: &Config, options: &VoiceOptions) -> [f32; 3] {
 
 #[cfg(test)]
 mod tests {
+    use ort::value::Tensor;
+
     use super::*;
     use crate::manifest::default_dir;
 
