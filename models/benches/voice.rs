@@ -3,6 +3,9 @@
 //! Needs the model folder and, beside the bench, the program offhook-phonemes
 //! (`cargo build --release -p offhook-phonemes`).
 
+// A bench that cannot run says so and ends.
+#![allow(clippy::expect_used)]
+
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -10,7 +13,9 @@ use divan::{Bencher, black_box};
 use offhook_models::Runtime;
 use offhook_models::manifest::default_dir;
 use offhook_models::voice::normalise::normalise;
-use offhook_models::voice::{ClauseSplitter, Phonemizer, PhraseCache, Step, Synthesis, Voice, VoiceOptions};
+use offhook_models::voice::{
+    ClauseSplitter, Phonemizer, PhraseCache, Step, Synthesis, Voice, VoiceOptions,
+};
 
 const SHORT: &str = "Hi there!";
 const CLAUSE: &str = "Thanks for calling,";

@@ -1,5 +1,8 @@
 //! The real voice speaks: needs the model folder (`offhook models pull`).
 
+// What a test needs and does not get ends the test.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 mod support;
 
 use std::sync::Arc;
@@ -96,6 +99,51 @@ fn many_askers_share_one_program() {
         }
     });
     assert_eq!(phonemizer.process_id(), process);
+}
+
+#[test]
+fn a_text_of_any_length_gets_its_phonemes() {
+    let phonemizer = phonemizer();
+    let text: String = (0..4_000)
+        .map(|n| format!("Number {n} of the list, please. "))
+        .collect();
+    let phonemes = phonemizer.phonemes("en-us", &text).unwrap();
+    assert_eq!(phonemes.matches(',').count(), 4_000);
+    assert!(phonemes.ends_with("plˈiːz."));
+    let unbroken = "x".repeat(5_000);
+    let refused = phonemizer.phonemes("en-us", &unbroken).unwrap_err();
+    assert_eq!(refused, PhonemeError::TooLong(5_000));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_program_that_hangs_is_killed_and_started_again() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    let program = dir.path().join("mute");
+    std::fs::write(
+        &program,
+        "#!/bin/sh\necho 'offhook-phonemes 1 ok none'\nexec sleep 1000\n",
+    )
+    .unwrap();
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let options = PhonemizerOptions {
+        program: Some(program),
+        espeak: None,
+        timeout: Duration::from_millis(300),
+    };
+    let phonemizer = Phonemizer::start(&options).unwrap();
+    let before = phonemizer.process_id().unwrap();
+    assert_eq!(
+        phonemizer.phonemes("en-us", "Hello."),
+        Err(PhonemeError::Timeout)
+    );
+    // The next request waits for the program that takes the dead one's place.
+    assert_eq!(
+        phonemizer.phonemes("en-us", "Hello."),
+        Err(PhonemeError::Timeout)
+    );
+    assert_ne!(phonemizer.process_id(), Some(before));
 }
 
 #[test]

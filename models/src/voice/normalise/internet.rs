@@ -45,7 +45,8 @@ pub(super) fn url(_: &Place<'_>, text: &str) -> Option<Spoken> {
     let (name, port) = host.split_once(':').unwrap_or((host, ""));
     let path = bare.get(host.len()..).unwrap_or_default();
     let www = super::scan::strip_ignoring_case(name, "www.");
-    if !is_domain(name, !has_scheme && www.is_none()) && !(has_scheme && !name.is_empty()) {
+    let host_with_scheme = has_scheme && !name.is_empty();
+    if !host_with_scheme && !is_domain(name, !has_scheme && www.is_none()) {
         return None;
     }
     let mut said = said_domain(www.unwrap_or(name));

@@ -184,11 +184,10 @@ pub(super) fn tidied(text: &str) -> String {
             // ".5" and "S.I.P" keep their points: only a mark that ends a word moves or merges.
             match tidy.get(..bare).and_then(|said| said.chars().next_back()) {
                 None => {}
-                Some(mark @ ('.' | ',' | ';' | ':' | '!' | '?')) => {
-                    if weight(c) > weight(mark) {
-                        tidy.truncate(bare.saturating_sub(1));
-                        tidy.push(c);
-                    }
+                Some(mark) if weight(mark) >= weight(c) => {}
+                Some('.' | ',' | ';' | ':' | '!' | '?') => {
+                    tidy.truncate(bare.saturating_sub(1));
+                    tidy.push(c);
                 }
                 Some(_) => {
                     if blank {
@@ -206,13 +205,14 @@ pub(super) fn tidied(text: &str) -> String {
     tidy
 }
 
-/// Which of two marks that meet is kept.
+/// Which of two marks that meet is kept; no mark weighs nothing.
 fn weight(mark: char) -> u8 {
     match mark {
         '?' => 5,
         '!' => 4,
         '.' => 3,
         ':' | ';' => 2,
-        _ => 1,
+        ',' => 1,
+        _ => 0,
     }
 }

@@ -6,6 +6,7 @@
 mod pipe;
 mod program;
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -120,23 +121,24 @@ impl Phonemizer {
     /// # Errors
     /// The program cannot answer: it is gone, busy or late, or it does not know the voice.
     pub fn phonemes(&self, voice: &str, text: &str) -> Result<String, PhonemeError> {
-        // All requests are on their way before the first answer is awaited.
-        let asked: Vec<(Asked, &str)> = segments(text)
-            .map(|(segment, mark)| Ok((self.ask(voice, segment)?, mark)))
-            .collect::<Result<_, PhonemeError>>()?;
-        let mut phonemes = String::with_capacity(text.len() * 2);
-        for (asked, mark) in asked {
-            let clause = self.receive(asked)?;
-            if clause.is_empty() {
-                continue;
+        let mut phonemes = Phonemes::with_capacity(text.len());
+        let mut on_the_way: VecDeque<(Asked, &str)> = VecDeque::new();
+        for (segment, mark) in segments(text) {
+            // Requests go out ahead of the answers, as many as the pipe takes.
+            let mut asked = self.ask(voice, segment);
+            while matches!(asked, Err(PhonemeError::Busy))
+                && let Some((earlier, mark)) = on_the_way.pop_front()
+            {
+                phonemes.push(&self.receive(earlier)?, mark);
+                asked = self.ask(voice, segment);
             }
-            if !phonemes.is_empty() {
-                phonemes.push(' ');
-            }
-            phonemes.push_str(&clause);
-            phonemes.push_str(mark);
+            let asked = asked?;
+            on_the_way.push_back((asked, mark));
         }
-        Ok(phonemes)
+        for (asked, mark) in on_the_way {
+            phonemes.push(&self.receive(asked)?, mark);
+        }
+        Ok(phonemes.0)
     }
 
     /// Returns the version of espeak-ng that answers.
@@ -198,6 +200,26 @@ impl Phonemizer {
             .unwrap_or_else(PoisonError::into_inner);
         cache.insert(key, Arc::clone(&phonemes), weight);
         Ok(phonemes)
+    }
+}
+
+/// Clauses joined by a blank, each with its mark.
+struct Phonemes(String);
+
+impl Phonemes {
+    fn with_capacity(letters: usize) -> Self {
+        Self(String::with_capacity(letters * 2))
+    }
+
+    fn push(&mut self, clause: &str, mark: &str) {
+        if clause.is_empty() {
+            return;
+        }
+        if !self.0.is_empty() {
+            self.0.push(' ');
+        }
+        self.0.push_str(clause);
+        self.0.push_str(mark);
     }
 }
 

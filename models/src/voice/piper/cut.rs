@@ -16,7 +16,6 @@ const DECODER_START: &str = "/dec/conv_pre/Conv";
 /// What the names of the flow's nodes begin with.
 const FLOW_PREFIX: &str = "/flow/";
 /// Dimensions of values with frames, all open.
-
 const OPEN: &[&str] = &["a", "b", "frames"];
 
 /// Where a voice's graph is cut: the names of the values that pass between the parts.
@@ -48,8 +47,13 @@ impl Cut {
             return Err(missing("one mask beside the prior"));
         };
         let sound = graph.output.first().ok_or_else(|| missing("an output"))?;
-        let rank = sound.r#type.as_ref().and_then(|kind| kind.tensor_type.as_ref());
-        let rank = rank.and_then(|kind| kind.shape.as_ref()).map(|shape| shape.dim.len());
+        let rank = sound
+            .r#type
+            .as_ref()
+            .and_then(|kind| kind.tensor_type.as_ref());
+        let rank = rank
+            .and_then(|kind| kind.shape.as_ref())
+            .map(|shape| shape.dim.len());
         Ok(Self {
             prior: prior.to_owned(),
             mask: mask.to_owned(),
@@ -71,7 +75,11 @@ impl Cut {
 
     /// Takes out the part from prior and mask to the latent, for any window of frames.
     pub(super) fn flow(&self, model: &Model) -> Result<Model, CutError> {
-        extract(model, &self.frames(), &[(&self.latent, DataType::F32, OPEN)])
+        extract(
+            model,
+            &self.frames(),
+            &[(&self.latent, DataType::F32, OPEN)],
+        )
     }
 
     /// Takes out the part from the latent to sound, for any window of frames.
@@ -83,7 +91,10 @@ impl Cut {
     }
 
     fn frames(&self) -> [(&str, DataType, &[&str]); 2] {
-        [(&self.prior, DataType::F32, OPEN), (&self.mask, DataType::F32, OPEN)]
+        [
+            (&self.prior, DataType::F32, OPEN),
+            (&self.mask, DataType::F32, OPEN),
+        ]
     }
 }
 

@@ -265,6 +265,8 @@ fn scales(config: &Config, options: &VoiceOptions) -> [f32; 3] {
 
 #[cfg(test)]
 mod tests {
+    use ort::value::Tensor;
+
     use super::*;
     use crate::manifest::default_dir;
 

@@ -44,7 +44,7 @@ pub struct Synthesis {
 
 enum Stage {
     Text(String),
-    Speech(Speech),
+    Speech(Box<Speech>),
     Done,
 }
 
@@ -54,7 +54,6 @@ struct Speech {
     frames: Option<Frames>,
     shaper: Shaper,
     chunk: usize,
-    sounded: bool,
 }
 
 impl std::fmt::Debug for Synthesis {
@@ -95,19 +94,18 @@ impl Synthesis {
         };
         let rate_hz = inner.config.sample_rate_hz();
         let filter = std::sync::Arc::clone(&self.voice.filter);
-        let mut speech = Speech {
+        let mut speech = Box::new(Speech {
             pieces: pieces(&phonemes),
             frames: None,
             shaper: Shaper::new(rate_hz, inner.gain, pause_s, filter),
             chunk: 0,
-            sounded: false,
-        };
+        });
         speech.encode_next(inner)?;
         self.stage = Stage::Speech(speech);
         Ok(Step::More)
     }
 
-    fn go_on(&mut self, mut speech: Speech) -> Result<Step, VoiceError> {
+    fn go_on(&mut self, mut speech: Box<Speech>) -> Result<Step, VoiceError> {
         let inner = &self.voice.inner;
         let Some(frames) = &mut speech.frames else {
             if speech.encode_next(inner)? {
@@ -140,7 +138,6 @@ impl Synthesis {
                 Step::Sound(sound)
             });
         }
-        speech.sounded |= !sound.is_empty();
         self.stage = Stage::Speech(speech);
         Ok(if sound.is_empty() {
             Step::More
@@ -331,7 +328,7 @@ mod tests {
 
     #[test]
     fn long_phonemes_are_cut_behind_a_mark_or_a_word() {
-        let clause = format!("{}, {}", "ab ".repeat(30).trim(), "cd ".repeat(40).trim());
+        let clause = format!("{}, {}", "ab ".repeat(30).trim(), "cd ".repeat(25).trim());
         let pieces = pieces(&clause);
         assert_eq!(pieces.len(), 2);
         assert!(pieces[0].ends_with(','), "{pieces:?}");
