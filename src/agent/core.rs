@@ -359,7 +359,8 @@ impl Agent {
         self.commands.push_back(Command::Recognise {
             speculation: id,
             from: ear.segment_from,
-            until: ear.last_voiced,
+            // A segment boundary may lie within the detector's hangover.
+            until: ear.last_voiced.max(ear.segment_from),
             expecting,
         });
         if self.settings.turn_model {

@@ -25,6 +25,8 @@ pub mod flow;
 mod listening;
 mod record;
 mod requests;
+#[cfg(test)]
+mod rig;
 mod settings;
 #[cfg(test)]
 mod simulation;

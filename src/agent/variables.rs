@@ -6,13 +6,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// The most variables one conversation may hold.
-pub const MAX_VARIABLES: usize = 256;
+pub(crate) const MAX_VARIABLES: usize = 256;
 /// The longest variable name, in bytes.
-pub const MAX_NAME_LEN: usize = 128;
+pub(crate) const MAX_NAME_LEN: usize = 128;
 /// The largest value, in bytes of its JSON text.
-pub const MAX_VALUE_LEN: usize = 32 * 1024;
+pub(crate) const MAX_VALUE_LEN: usize = 32 * 1024;
 
-/// Maps names to JSON values, within [`MAX_VARIABLES`], [`MAX_NAME_LEN`] and [`MAX_VALUE_LEN`].
+/// Maps names to JSON values, bounded to 256 names of 128 bytes with 32 KiB each.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Variables(BTreeMap<String, Value>);
@@ -108,7 +108,7 @@ impl<K: Into<String>, V: Into<Value>> FromIterator<(K, V)> for Variables {
 }
 
 /// Follows a dotted path (`a.b`, `items.0`) into a JSON value.
-pub fn dotted<'v>(value: &'v Value, path: &str) -> Option<&'v Value> {
+pub(crate) fn dotted<'v>(value: &'v Value, path: &str) -> Option<&'v Value> {
     path.split('.').try_fold(value, |at, key| match at {
         Value::Array(items) => items.get(key.parse::<usize>().ok()?),
         _ => at.get(key),
@@ -116,7 +116,7 @@ pub fn dotted<'v>(value: &'v Value, path: &str) -> Option<&'v Value> {
 }
 
 /// Writes a JSON value as plain text: strings bare, null as "", the rest as JSON.
-pub fn plain_text(value: &Value) -> String {
+pub(crate) fn plain_text(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
         Value::String(text) => text.clone(),

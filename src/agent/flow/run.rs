@@ -180,7 +180,10 @@ impl FlowRun {
 
     fn enter_say(&mut self, cx: &mut Context<'_>, n: &Say) -> Step {
         for (name, value) in &n.set {
-            let value = fill(&self.variables, cx.wall(), value);
+            let value = match fill(&self.variables, cx.wall(), value) {
+                serde_json::Value::String(text) => text.trim().into(),
+                other => other,
+            };
             self.variables.insert(name.clone(), value);
         }
         let said = self.render(cx.wall(), n.say.nth(0), &[]);

@@ -101,16 +101,6 @@ impl DayPart {
             Self::Night => (5..12).contains(&hour),
         }
     }
-
-    pub(super) fn word(self) -> &'static str {
-        match self {
-            Self::Morning => "morning",
-            Self::Noon => "lunchtime",
-            Self::Afternoon => "afternoon",
-            Self::Evening => "evening",
-            Self::Night => "night",
-        }
-    }
 }
 
 /// Writes an ordinal: 1st, 2nd, 3rd, 4th.

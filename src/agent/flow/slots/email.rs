@@ -448,7 +448,11 @@ mod tests {
                 "J-A-N-E",
                 "jane dot doe at gmail dot",
             ] {
-                assert!(completeness(half, cx) <= Completeness::Incomplete, "{half}");
+                assert!(
+                    super::super::completeness(SlotKind::Email, half, cx)
+                        <= Completeness::Incomplete,
+                    "{half}"
+                );
             }
             assert_eq!(
                 completeness("jane dot doe at gmail dot com", cx),
