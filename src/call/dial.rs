@@ -199,9 +199,9 @@ async fn wait(
                 early = body.or(early).filter(|sdp| half.read_answer(sdp).is_ok());
             }
             Signal::Answered { body } => {
-                return body.filter(|sdp| !sdp.is_empty()).or(early).ok_or_else(|| {
-                    DialFailure::Media(LineError::Refused(offhook_media::Refusal::NoAudio))
-                });
+                return body.filter(|sdp| !sdp.is_empty()).or(early).ok_or(
+                    DialFailure::Media(LineError::Refused(offhook_media::Refusal::NoAudio)),
+                );
             }
             Signal::Rejected { status, reason, retry_after_s, headers } => {
                 let explanation = explain(&headers);

@@ -133,12 +133,10 @@ async fn serve(services: Arc<Services>, incoming: Box<IncomingCall>, admitted: A
     let IncomingCall { call, invite, mut signals } = *incoming;
     let call_state = Call::inbound(now);
     // The caller may have hung up while the CRM was asked.
-    if let Ok(signal) = signals.try_recv() {
-        if let Signal::Ended { .. } = signal {
-            services.line.release(half);
-            talk.never_answered(call_state, EndReason::Cancelled).await;
-            return;
-        }
+    if let Ok(Signal::Ended { .. }) = signals.try_recv() {
+        services.line.release(half);
+        talk.never_answered(call_state, EndReason::Cancelled).await;
+        return;
     }
     let _ = sip.answer(call, half.sdp()).await;
     let (negotiated, half) = match negotiated {

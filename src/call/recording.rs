@@ -16,6 +16,8 @@ use crate::net::media::RecordSink;
 /// Frames that may wait for the disk: half a second of two hundred calls.
 const QUEUE: usize = 5_000;
 
+// A frame lies inline in the queue, so that none costs the media thread an allocation.
+#[allow(clippy::large_enum_variant)]
 enum Item {
     Open(u64, PathBuf),
     Frame(u64, RecordFrame),

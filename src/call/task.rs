@@ -31,6 +31,9 @@ pub enum Control {
     Shutdown,
 }
 
+/// Hears of a turn as it is written down.
+pub type OnTurn = Box<dyn FnMut(&TurnRecord) + Send>;
+
 /// Everything that a call in progress lives on.
 pub struct Running {
     /// What places and takes calls.
@@ -54,7 +57,7 @@ pub struct Running {
     /// Ties records to the wall clock.
     pub epoch: Epoch,
     /// Hears of each turn as it is written down.
-    pub on_turn: Option<Box<dyn FnMut(&TurnRecord) + Send>>,
+    pub on_turn: Option<OnTurn>,
     /// Where bookings' answers go.
     pub results: mpsc::Sender<Work>,
 }

@@ -52,7 +52,7 @@ impl<'a> Message<'a> {
     pub fn address(&self, name: HeaderName) -> Result<NameAddr<'a>, HeaderError> {
         let line = self
             .table
-            .from_first(name)
+            .lines_from(name)
             .first()
             .ok_or(HeaderError::Missing(name))?;
         let text = self
@@ -89,7 +89,7 @@ impl<'a> Message<'a> {
     pub fn contacts(&self) -> impl Iterator<Item = Result<Contact<'a>, HeaderError>> + '_ {
         let mut addresses = self.addresses(HeaderName::Contact);
         std::iter::from_fn(move || {
-            addresses.read(HeaderName::Contact, |text, at| Contact::read(text, at))
+            addresses.read(HeaderName::Contact, Contact::read)
         })
     }
 
@@ -178,7 +178,7 @@ impl<'a> Message<'a> {
     pub(crate) fn require_header(&self, name: HeaderName) -> Result<&'a str, HeaderError> {
         let line = self
             .table
-            .from_first(name)
+            .lines_from(name)
             .first()
             .ok_or(HeaderError::Missing(name))?;
         self.line_text(line).ok_or(HeaderError::Malformed(name))

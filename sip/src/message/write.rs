@@ -142,11 +142,8 @@ fn clean(buffer: &mut Vec<u8>, value: &[u8], keep_space: bool) {
     }
     for b in value {
         match b {
-            b'\r' | b'\n' if keep_space => {
-                if !matches!(buffer.last(), Some(b' ')) {
-                    buffer.push(b' ');
-                }
-            }
+            b'\r' | b'\n' if keep_space && buffer.last() != Some(&b' ') => buffer.push(b' '),
+            b'\r' | b'\n' => {}
             b' ' | b'\t' if !keep_space => {}
             _ if is_plain(b) => buffer.push(*b),
             _ => {}

@@ -51,6 +51,8 @@ pub struct Counters {
     pub windows: AtomicU64,
 }
 
+// A frame lies inline in the queue, so that none costs the media thread an allocation.
+#[allow(clippy::large_enum_variant)]
 enum Input {
     Frame { leg: LegId, voiced: bool, frame: Frame },
     Open { leg: LegId, edges: mpsc::Sender<Edge> },

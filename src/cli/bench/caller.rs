@@ -190,8 +190,8 @@ impl BenchCaller {
 pub(super) fn trim(samples: &[i16]) -> Arc<[i16]> {
     let frames: Vec<&[i16]> = samples.chunks(160).collect();
     let audible = |frame: &&[i16]| level_db(frame) > AUDIBLE_DB;
-    let first = frames.iter().position(|frame| audible(frame)).unwrap_or(0);
-    let last = frames.iter().rposition(|frame| audible(frame)).unwrap_or(0);
+    let first = frames.iter().position(&audible).unwrap_or(0);
+    let last = frames.iter().rposition(audible).unwrap_or(0);
     let from = first * 160;
     let until = ((last + 1) * 160).min(samples.len());
     samples.get(from..until).unwrap_or_default().into()

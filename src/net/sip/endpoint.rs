@@ -110,7 +110,7 @@ impl Endpoint {
                 self.agent.respond(now, request.handle, status, &headers, &[]);
             }
             Command::Stats(reply) => {
-                let _ = reply.send(self.agent.stats().clone());
+                let _ = reply.send(*self.agent.stats());
             }
         }
     }
