@@ -57,8 +57,6 @@ fn options(hint: Option<SlotKind>) -> Options {
     let prompt = match hint {
         Some(SlotKind::Email) => "My e-mail is jane.doe@example.com.",
         Some(SlotKind::Phone) => "My number is 202-555-0143.",
-        Some(SlotKind::DateTime | SlotKind::Date) => "Tuesday the fifth at 3:30 p.m.",
-        Some(SlotKind::Money) => "$450,000.",
         _ => return Options::default(),
     };
     Options { prompt: Some(prompt.to_owned()), ..Options::default() }

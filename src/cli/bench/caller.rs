@@ -16,7 +16,7 @@ use crate::net::media::{Command, FrameSink, LegEvent};
 use crate::phone::{Destination, Phone};
 
 /// A received frame louder than this is the agent's voice, in dB of full scale.
-const AUDIBLE_DB: f32 = -45.0;
+const AUDIBLE_DB: f32 = -50.0;
 /// Received frames that may wait: a minute.
 const FRAMES: usize = 3_000;
 /// How long anything may take before the measurement is given up.
