@@ -132,7 +132,12 @@ impl Dialog {
             return heard_on;
         };
         let behind_nat = is_private(hop.ip()) && !is_private(heard_on.remote.ip());
-        let reachable = hop.is_ipv4() == heard_on.local.is_ipv4();
+        // A loopback address is reached from loopback only, and nothing else is.
+        let (near, far) = (heard_on.local.ip().to_canonical(), hop.ip().to_canonical());
+        let reachable = hop.is_ipv4() == heard_on.local.is_ipv4()
+            && near.is_loopback() == far.is_loopback()
+            && !far.is_unspecified()
+            && hop.port() != 0;
         if heard_on.transport.is_reliable() || behind_nat || !reachable {
             return heard_on;
         }

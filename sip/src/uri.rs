@@ -75,110 +75,103 @@ impl<'a> Uri<'a> {
     /// [`UriError`] where the text is no URI, is over 65,535 bytes, or holds white space or
     /// angle brackets.
     pub fn parse(text: &'a str) -> Result<Uri<'a>, UriError> {
-        match Uri::read(text, 0) {
-            Some((uri, end)) if end == text.len() => Ok(uri),
+        let mut uri = Uri::EMPTY;
+        match uri.fill(text, 0) {
+            Some(end) if end == text.len() => Ok(uri),
             _ => Err(UriError),
         }
     }
 
-    /// Reads the URI at `at`, returning it with the offset of what can no more belong to it.
-    #[inline(always)]
-    pub(crate) fn read(text: &'a str, at: usize) -> Option<(Uri<'a>, usize)> {
+    /// A place for a URI that is to be read.
+    pub(crate) const EMPTY: Uri<'static> = Uri {
+        scheme: Scheme::Sip,
+        user: None,
+        password: None,
+        host: Host::Name(""),
+        port: None,
+        params_at: 0,
+        params_end: 0,
+        headers_at: 0,
+        raw: "",
+    };
+
+    /// Reads the URI at `at` into an empty place, returning the offset of what can no more
+    /// belong to it.
+    ///
+    /// Values are read in place because moving them costs as much as reading them.
+    #[inline(never)]
+    pub(crate) fn fill(&mut self, text: &'a str, at: usize) -> Option<usize> {
         let bytes = text.as_bytes();
         if let Some([s, i, p, b':']) = bytes.get(at..at + 4)
             && [s | 0x20, i | 0x20, p | 0x20] == *b"sip"
         {
-            return Uri::read_sip(Scheme::Sip, text, at, at + 4);
+            return self.fill_sip(text, at, at + 4);
         }
         let colon = lex::run(bytes, at, SCHEME);
         if bytes.get(colon) != Some(&b':') || colon == at {
             return None;
         }
         let name = lex::slice(text, at, colon);
-        match name {
-            _ if name.eq_ignore_ascii_case("sips") => {
-                Uri::read_sip(Scheme::Sips, text, at, colon + 1)
-            }
-            _ if name.eq_ignore_ascii_case("tel") => {
-                Uri::read_opaque(Scheme::Tel, text, at, colon + 1)
-            }
-            _ => Uri::read_opaque(Scheme::Other(name), text, at, colon + 1),
+        self.scheme = match name {
+            _ if name.eq_ignore_ascii_case("sips") => Scheme::Sips,
+            _ if name.eq_ignore_ascii_case("tel") => Scheme::Tel,
+            _ => Scheme::Other(name),
+        };
+        match self.scheme {
+            Scheme::Sips => self.fill_sip(text, at, colon + 1),
+            _ => self.fill_opaque(text, at, colon + 1),
         }
     }
 
-    #[inline(always)]
-    fn read_sip(
-        scheme: Scheme<'a>,
-        text: &'a str,
-        from: usize,
-        start: usize,
-    ) -> Option<(Uri<'a>, usize)> {
+    fn fill_sip(&mut self, text: &'a str, from: usize, start: usize) -> Option<usize> {
         let bytes = text.as_bytes();
         let user_end = lex::run(bytes, start, USER);
-        let info_end = match bytes.get(user_end) {
-            Some(b':') => lex::run(bytes, user_end + 1, USER),
-            _ => user_end,
-        };
-        // A colon more may stand in a password, or belong to a host without a user.
-        let info_end = match bytes.get(info_end) {
-            Some(b':') => colons(bytes, info_end),
-            _ => info_end,
-        };
-        let (mut user, mut password, mut host_at) = (None, None, start);
+        let mut info_end = user_end;
+        // A colon may begin a password, stand in one, or belong to a host without a user.
+        while bytes.get(info_end) == Some(&b':') {
+            info_end = lex::run(bytes, info_end + 1, USER);
+        }
+        let mut host_at = start;
         if bytes.get(info_end) == Some(&b'@') {
             if user_end == start {
                 return None;
             }
-            user = Some(lex::slice(text, start, user_end));
+            self.user = Some(lex::slice(text, start, user_end));
             if user_end < info_end {
-                password = Some(lex::slice(text, user_end + 1, info_end));
+                self.password = Some(lex::slice(text, user_end + 1, info_end));
             }
             host_at = info_end + 1;
         }
         let (host, port, params_from) = host_port(text, host_at)?;
+        (self.host, self.port) = (host, port);
         let params_to = params_end(bytes, params_from)?;
         let end = headers_end(bytes, params_to)?;
-        let offset = |at: usize| u16::try_from(at - from).ok();
-        let uri = Uri {
-            scheme,
-            user,
-            password,
-            host,
-            port,
-            params_at: offset(params_from)?,
-            params_end: offset(params_to)?,
-            headers_at: offset(if end > params_to { params_to + 1 } else { end })?,
-            raw: lex::slice(text, from, end),
-        };
-        Some((uri, end))
+        let headers_at = if end > params_to { params_to + 1 } else { end };
+        self.close(text, from, [params_from, params_to, headers_at, end])
     }
 
-    fn read_opaque(
-        scheme: Scheme<'a>,
-        text: &'a str,
-        from: usize,
-        start: usize,
-    ) -> Option<(Uri<'a>, usize)> {
+    fn fill_opaque(&mut self, text: &'a str, from: usize, start: usize) -> Option<usize> {
         let bytes = text.as_bytes();
-        let mask = if scheme == Scheme::Tel { URI_PART } else { URI };
-        let user_end = lex::run(bytes, start, mask);
+        let is_tel = self.scheme == Scheme::Tel;
+        let user_end = lex::run(bytes, start, if is_tel { URI_PART } else { URI });
         if user_end == start {
             return None;
         }
+        self.user = Some(lex::slice(text, start, user_end));
         let end = params_end(bytes, user_end)?;
-        let offset = |at: usize| u16::try_from(at - from).ok();
-        let uri = Uri {
-            scheme,
-            user: Some(lex::slice(text, start, user_end)),
-            password: None,
-            host: Host::Name(""),
-            port: None,
-            params_at: offset(user_end)?,
-            params_end: offset(end)?,
-            headers_at: offset(end)?,
-            raw: lex::slice(text, from, end),
-        };
-        Some((uri, end))
+        self.close(text, from, [user_end, end, end, end])
+    }
+
+    /// Notes where parameters begin and end, where headers begin and where the URI ends.
+    #[inline(always)]
+    fn close(&mut self, text: &'a str, from: usize, at: [usize; 4]) -> Option<usize> {
+        let [params_at, params_end, headers_at, end] = at;
+        u16::try_from(end - from).ok()?;
+        self.params_at = (params_at - from) as u16;
+        self.params_end = (params_end - from) as u16;
+        self.headers_at = (headers_at - from) as u16;
+        self.raw = lex::slice(text, from, end);
+        Some(end)
     }
 
     fn params_text(&self) -> &'a str {
@@ -245,16 +238,6 @@ impl<'a> Uri<'a> {
     pub fn number(&self) -> Option<&'a str> {
         self.user.map(|user| user.split(';').next().unwrap_or(user))
     }
-}
-
-/// The end of a user part whose password holds more colons, from the second colon on.
-#[cold]
-fn colons(bytes: &[u8], at: usize) -> usize {
-    let mut end = at;
-    while bytes.get(end) == Some(&b':') {
-        end = lex::run(bytes, end + 1, USER);
-    }
-    end
 }
 
 /// The end of `*( ";" name [ "=" value ] )` at `at`.

@@ -42,6 +42,13 @@ pub struct ParseError<'a> {
 }
 
 impl<'a> ParseError<'a> {
+    /// Keeps what was read, if the start line was.
+    #[cold]
+    pub(crate) fn new(kind: ParseErrorKind, message: &Message<'a>) -> Self {
+        let partial = (!message.head.is_empty()).then(|| Box::new(message.clone()));
+        ParseError { kind, partial }
+    }
+
     /// Why the bytes are not a message.
     pub fn kind(&self) -> ParseErrorKind {
         self.kind

@@ -77,29 +77,84 @@ pub(crate) fn is(b: u8, mask: u16) -> bool {
     CLASS[b as usize] & mask != 0
 }
 
-/// The index of the first byte from `at` on that is outside `mask`.
+const LOW: u64 = 0x0101_0101_0101_0101;
+const HIGH: u64 = LOW << 7;
+
+/// The index of the first byte from `at` on that is outside `mask`; for short runs.
 #[inline(always)]
 pub(crate) fn run(bytes: &[u8], at: usize, mask: u16) -> usize {
-    let rest = bytes.get(at..).unwrap_or_default();
-    at + rest
-        .iter()
-        .position(|&b| !is(b, mask))
-        .unwrap_or(rest.len())
+    let mut end = at;
+    while let Some(&b) = bytes.get(end)
+        && is(b, mask)
+    {
+        end += 1;
+    }
+    end
+}
+
+/// The same for runs of ten bytes and more.
+///
+/// Letters, digits, `-` and `.` belong to every class but white space, and are passed eight at
+/// a step; a byte that is none of them is looked up.
+#[inline(never)]
+pub(crate) fn long_run(bytes: &[u8], at: usize, mask: u16) -> usize {
+    let mut end = at;
+    loop {
+        let rare = rare_bytes(word(bytes, end));
+        if rare == 0 {
+            end += 8;
+            continue;
+        }
+        end += (rare.trailing_zeros() / 8) as usize;
+        match bytes.get(end) {
+            Some(&b) if is(b, mask) => end += 1,
+            // Beyond the end `word` gives zeros, which are rare bytes.
+            _ => return end,
+        }
+    }
+}
+
+/// Marks the highest bit of each byte that is no letter, digit, `-` or `.`.
+#[inline(always)]
+const fn rare_bytes(word: u64) -> u64 {
+    const fn from(first: u8) -> u64 {
+        LOW * (0x80 - first as u64)
+    }
+    let low = word & !HIGH;
+    let folded = low | (LOW * 0x20);
+    let letter = (folded + from(b'a')) & !(folded + from(b'z' + 1));
+    // From `-` to `9` only the slash is of no use.
+    let digit = (low + from(b'-')) & !(low + from(b'9' + 1));
+    let slash = !((low ^ (LOW * b'/' as u64)) + (LOW * 0x7f));
+    // Folding takes `@` to a backtick and the like, which are no letters; but DEL and the
+    // bytes over 0x7f, which lose their highest bit here, are marked again.
+    !(letter | (digit & !slash)) & HIGH | word & HIGH
 }
 
 /// The index of the first byte from `at` on that is no white space.
 #[inline(always)]
 pub(crate) fn skip_lws(bytes: &[u8], at: usize) -> usize {
     match bytes.get(at) {
-        Some(&b) if is(b, LWS) => run(bytes, at + 1, LWS),
+        Some(&b) if is(b, LWS) => lws_end(bytes, at + 1),
         _ => at,
     }
+}
+
+fn lws_end(bytes: &[u8], at: usize) -> usize {
+    let mut end = at;
+    while bytes.get(end).is_some_and(|&b| is(b, LWS)) {
+        end += 1;
+    }
+    end
 }
 
 /// The text between two byte offsets, empty where they do not bound characters.
 #[inline(always)]
 pub(crate) fn slice(text: &str, from: usize, to: usize) -> &str {
-    text.get(from..to).unwrap_or_default()
+    let head = text.split_at_checked(to).map(|(head, _)| head);
+    head.and_then(|head| head.split_at_checked(from))
+        .map(|(_, part)| part)
+        .unwrap_or_default()
 }
 
 /// The text without the white space around it.
@@ -129,11 +184,21 @@ pub(crate) fn quoted_end(bytes: &[u8], open: usize) -> Option<usize> {
 /// The eight bytes from `at` on, the first of them lowest, with zeros after the end.
 #[inline(always)]
 pub(crate) fn word(bytes: &[u8], at: usize) -> u64 {
+    let eight = |from: usize| {
+        let eight = bytes.get(from..from + 8)?;
+        <[u8; 8]>::try_from(eight).ok().map(u64::from_le_bytes)
+    };
+    if let Some(word) = eight(at) {
+        return word;
+    }
+    // Less than a word is left: take the last one, and shift out what came before.
     match bytes
-        .get(at..at + 8)
-        .and_then(|eight| <[u8; 8]>::try_from(eight).ok())
+        .len()
+        .checked_sub(8)
+        .and_then(|from| Some((from, eight(from)?)))
     {
-        Some(eight) => u64::from_le_bytes(eight),
+        Some((from, word)) if at - from < 8 => word >> (8 * (at - from)),
+        Some(_) => 0,
         None => short_word(bytes.get(at..).unwrap_or_default()),
     }
 }
@@ -149,8 +214,6 @@ fn short_word(bytes: &[u8]) -> u64 {
 /// The index of the first colon between `from` and `to`, eight bytes at a step.
 #[inline(always)]
 pub(crate) fn colon(bytes: &[u8], from: usize, to: usize) -> Option<usize> {
-    const LOW: u64 = 0x0101_0101_0101_0101;
-    const HIGH: u64 = LOW << 7;
     let mut at = from;
     while at < to {
         // A byte that is a colon becomes zero; the borrow sets its highest bit.
@@ -231,6 +294,30 @@ mod tests {
         let text = br#""a,b" <sip:x,y>;q=1, next"#;
         assert_eq!(value_end(text, 0), 19);
         assert_eq!(value_end(br#""open, a"#, 0), 8);
+    }
+
+    #[test]
+    fn a_run_ends_at_the_first_byte_outside_its_class() {
+        for class in [TOKEN, VALUE, HOST, URI, URI_PART, SCHEME, NAME, USER] {
+            for b in 0..=u8::MAX {
+                let marked = rare_bytes(u64::from(b)) & 0x80 != 0;
+                assert_eq!(
+                    marked,
+                    !(b.is_ascii_alphanumeric() || b == b'-' || b == b'.'),
+                    "{b}"
+                );
+                for before in 0..10 {
+                    let mut bytes = vec![b'x'; before];
+                    bytes.extend([b, b'x', b' ']);
+                    let expected = if is(b, class) { before + 2 } else { before };
+                    assert_eq!(run(&bytes, 0, class), expected, "{b} after {before}");
+                    assert_eq!(long_run(&bytes, 0, class), expected, "{b} after {before}");
+                }
+            }
+        }
+        assert_eq!(long_run(b"", 0, VALUE), 0);
+        assert_eq!(long_run(b"abc", 3, VALUE), 3);
+        assert_eq!(long_run(b"abc", 0, VALUE), 3);
     }
 
     #[test]

@@ -171,11 +171,13 @@ const EMPTY: u8 = u8::MAX;
 static SLOT: [u8; SLOTS] = slots();
 
 /// Mixes a name's length with its first and last word, case folded, into a slot.
+///
+/// The factors are chosen so that no two known names share a slot.
 #[inline(always)]
 const fn slot(length: usize, first: u64, last: u64) -> usize {
     const FOLD: u64 = 0x2020_2020_2020_2020;
-    let first = (first | FOLD).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    let last = (last | FOLD).wrapping_mul(0xc2b2_ae3d_27d4_eb4f);
+    let first = (first | FOLD).wrapping_mul(0x8712_b8bc_076f_3787);
+    let last = (last | FOLD).wrapping_mul(0xc381_e88f_38c0_c8fd);
     ((first ^ last.rotate_left(17) ^ (length as u64) << 58) >> 55) as usize
 }
 
@@ -298,6 +300,15 @@ mod tests {
             assert_eq!(HeaderName::new(text.as_bytes()), name);
             assert_eq!(HeaderName::new(text.to_lowercase().as_bytes()), name);
             assert_eq!(HeaderName::new(text.to_uppercase().as_bytes()), name);
+        }
+    }
+
+    #[test]
+    fn no_two_names_share_a_slot() {
+        for (index, name) in NAMES.iter().enumerate() {
+            let spelling = spelling(name.as_str().as_bytes());
+            let at = slot(spelling.length, spelling.words[0], spelling.words[2]);
+            assert_eq!(usize::from(SLOT[at]), index, "choose other factors: {name}");
         }
     }
 

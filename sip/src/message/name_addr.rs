@@ -27,35 +27,54 @@ impl<'a> NameAddr<'a> {
     }
 
     /// Reads the value at `at`, returning it with the offset of the comma or end after it.
-    #[inline(always)]
     pub(crate) fn read(text: &'a str, at: usize) -> Option<(NameAddr<'a>, usize)> {
+        let mut address = NameAddr::EMPTY;
+        let end = address.fill(text, at)?;
+        Some((address, end))
+    }
+
+    /// A place for an address that is to be read.
+    pub(crate) const EMPTY: NameAddr<'static> = NameAddr {
+        display: "",
+        uri: Uri::EMPTY,
+        params: Params::NONE,
+        tag: None,
+    };
+
+    /// Reads the value at `at` into an empty place, returning the offset of the comma or end
+    /// after it.
+    #[inline(never)]
+    pub(crate) fn fill(&mut self, text: &'a str, at: usize) -> Option<usize> {
         let bytes = text.as_bytes();
         let at = lex::skip_lws(bytes, at);
-        let (display, open) = match bytes.get(at)? {
-            b'<' => ("", Some(at)),
+        let open = match bytes.get(at)? {
+            b'<' => at,
             b'"' => {
                 let end = lex::quoted_end(bytes, at)?;
-                let open = lex::skip_lws(bytes, end);
-                if bytes.get(open) != Some(&b'<') {
-                    return None;
-                }
-                (lex::slice(text, at + 1, end - 1), Some(open))
+                self.display = lex::slice(text, at + 1, end - 1);
+                lex::skip_lws(bytes, end)
             }
-            _ => unquoted_display(text, at),
+            _ => {
+                let Some(open) = unquoted_display(bytes, at) else {
+                    return self.fill_bare(text, at);
+                };
+                self.display = lex::trim(lex::slice(text, at, open));
+                open
+            }
         };
-        let Some(open) = open else {
-            return NameAddr::read_bare(text, at);
-        };
-        let (uri, close) = Uri::read(text, open + 1)?;
+        if bytes.get(open) != Some(&b'<') {
+            return None;
+        }
+        let close = self.uri.fill(text, open + 1)?;
         if bytes.get(close) != Some(&b'>') {
             return None;
         }
-        NameAddr::read_params(text, display, uri, close + 1)
+        self.fill_params(text, close + 1)
     }
 
     /// Reads an `addr-spec` without `<>`: what follows a `;` is the header's, and a `?` or a
     /// comma cannot stand in it (RFC 3261 §20).
-    fn read_bare(text: &'a str, at: usize) -> Option<(NameAddr<'a>, usize)> {
+    fn fill_bare(&mut self, text: &'a str, at: usize) -> Option<usize> {
         let rest = text.as_bytes().get(at..)?;
         let end = at
             + rest
@@ -66,38 +85,24 @@ impl<'a> NameAddr<'a> {
         if spec.contains('?') {
             return None;
         }
-        let uri = Uri::parse(spec).ok()?;
-        NameAddr::read_params(text, "", uri, end)
+        self.uri = Uri::parse(spec).ok()?;
+        self.fill_params(text, end)
     }
 
     #[inline(always)]
-    fn read_params(
-        text: &'a str,
-        display: &'a str,
-        uri: Uri<'a>,
-        from: usize,
-    ) -> Option<(NameAddr<'a>, usize)> {
-        let mut tag = None;
+    fn fill_params(&mut self, text: &'a str, from: usize) -> Option<usize> {
         let mut at = from;
         loop {
             match step(text, at)? {
                 Step::Param(param, next) => {
                     if param.name.len() == 3 && param.name.eq_ignore_ascii_case("tag") {
-                        tag = Some(param.value.filter(|value| !value.is_empty())?);
+                        self.tag = Some(param.value.filter(|value| !value.is_empty())?);
                     }
                     at = next;
                 }
                 Step::End(end) => {
-                    let params = Params::new(lex::slice(text, from, end));
-                    return Some((
-                        NameAddr {
-                            display,
-                            uri,
-                            params,
-                            tag,
-                        },
-                        end,
-                    ));
+                    self.params = Params::new(lex::slice(text, from, end));
+                    return Some(end);
                 }
             }
         }
@@ -141,20 +146,13 @@ impl fmt::Display for Quoted<'_> {
     }
 }
 
-/// Tells `display-name <` from a bare address: the text up to `<`, if that comes first.
-#[inline(always)]
-fn unquoted_display(text: &str, at: usize) -> (&str, Option<usize>) {
-    let rest = text.as_bytes().get(at..).unwrap_or_default();
-    match rest
+/// Tells `display-name <` from a bare address: the offset of `<`, if that comes first.
+fn unquoted_display(bytes: &[u8], at: usize) -> Option<usize> {
+    let rest = bytes.get(at..)?;
+    let offset = rest
         .iter()
-        .position(|b| matches!(b, b'<' | b';' | b',' | b'"'))
-    {
-        Some(offset) if rest.get(offset) == Some(&b'<') => (
-            lex::trim(lex::slice(text, at, at + offset)),
-            Some(at + offset),
-        ),
-        _ => ("", None),
-    }
+        .position(|b| matches!(b, b'<' | b';' | b',' | b'"'))?;
+    (rest.get(offset) == Some(&b'<')).then_some(at + offset)
 }
 
 /// One value of a Contact header field.
@@ -168,14 +166,26 @@ pub enum Contact<'a> {
 
 impl<'a> Contact<'a> {
     /// Reads the value at `at`, returning it with the offset of the comma or end after it.
-    #[inline(always)]
     pub(crate) fn read(text: &'a str, at: usize) -> Option<(Contact<'a>, usize)> {
+        let mut contact = Contact::Star;
+        let end = contact.fill(text, at)?;
+        Some((contact, end))
+    }
+
+    /// Reads the value at `at` in place, returning the offset of the comma or end after it.
+    #[inline(always)]
+    pub(crate) fn fill(&mut self, text: &'a str, at: usize) -> Option<usize> {
         let start = lex::skip_lws(text.as_bytes(), at);
         if text.as_bytes().get(start) == Some(&b'*') {
+            *self = Contact::Star;
             let rest = lex::trim(lex::slice(text, start + 1, text.len()));
-            return rest.is_empty().then_some((Contact::Star, text.len()));
+            return rest.is_empty().then_some(text.len());
         }
-        NameAddr::read(text, at).map(|(address, end)| (Contact::Address(address), end))
+        *self = Contact::Address(NameAddr::EMPTY);
+        match self {
+            Contact::Star => None,
+            Contact::Address(address) => address.fill(text, at),
+        }
     }
 
     /// The address, unless it is `*`.

@@ -53,12 +53,14 @@ pub(crate) fn step(text: &str, at: usize) -> Option<Step<'_>> {
         let value = Some(lex::slice(text, start + 1, end - 1));
         return Some(Step::Param(Param { name, value }, end));
     }
-    let end = lex::run(bytes, start, VALUE);
+    let end = lex::long_run(bytes, start, VALUE);
     let value = Some(lex::slice(text, start, end));
     Some(Step::Param(Param { name, value }, end))
 }
 
 impl<'a> Params<'a> {
+    pub(crate) const NONE: Params<'static> = Params { raw: "" };
+
     /// Takes the text from the first `;` on, whose syntax has been checked.
     pub(crate) fn new(raw: &'a str) -> Self {
         Params { raw }

@@ -11,11 +11,17 @@ impl<'a> Message<'a> {
     ///
     /// # Errors
     /// [`HeaderError`] where there is none or its value is malformed.
-    #[inline(always)]
     pub fn top_via(&self) -> Result<Via<'a>, HeaderError> {
+        let mut via = Via::EMPTY;
+        self.fill_top_via(&mut via).map(|()| via)
+    }
+
+    #[inline(always)]
+    pub(crate) fn fill_top_via(&self, via: &mut Via<'a>) -> Result<(), HeaderError> {
         let value = self.require_header(HeaderName::Via)?;
-        let malformed = HeaderError::Malformed(HeaderName::Via);
-        Via::read(value, 0).map(|(via, _)| via).ok_or(malformed)
+        via.fill(value, 0)
+            .map(drop)
+            .ok_or(HeaderError::Malformed(HeaderName::Via))
     }
 
     /// Every Via, topmost first; an error ends it.
@@ -48,8 +54,17 @@ impl<'a> Message<'a> {
     ///
     /// # Errors
     /// [`HeaderError`] where there is none or its value is malformed.
-    #[inline(always)]
     pub fn address(&self, name: HeaderName) -> Result<NameAddr<'a>, HeaderError> {
+        let mut address = NameAddr::EMPTY;
+        self.fill_address(name, &mut address).map(|()| address)
+    }
+
+    #[inline(always)]
+    pub(crate) fn fill_address(
+        &self,
+        name: HeaderName,
+        address: &mut NameAddr<'a>,
+    ) -> Result<(), HeaderError> {
         let line = self
             .table
             .lines_from(name)
@@ -58,9 +73,8 @@ impl<'a> Message<'a> {
         let text = self
             .address_text(line)
             .ok_or(HeaderError::Malformed(name))?;
-        let single = name.is_single();
-        match NameAddr::read(text, 0) {
-            Some((address, end)) if !single || end == text.len() => Ok(address),
+        match address.fill(text, 0) {
+            Some(end) if !name.is_single() || end == text.len() => Ok(()),
             _ => Err(HeaderError::Malformed(name)),
         }
     }
@@ -97,6 +111,7 @@ impl<'a> Message<'a> {
     ///
     /// # Errors
     /// [`HeaderError`] where there is none, it is malformed, or its number is over 2³²−1.
+    #[inline(always)]
     pub fn cseq(&self) -> Result<CSeq<'a>, HeaderError> {
         let value = self.require_header(HeaderName::CSeq)?;
         CSeq::parse(value).ok_or(HeaderError::Malformed(HeaderName::CSeq))
@@ -106,6 +121,7 @@ impl<'a> Message<'a> {
     ///
     /// # Errors
     /// [`HeaderError`] where there is none, or it is empty or has white space inside.
+    #[inline(always)]
     pub fn call_id(&self) -> Result<&'a str, HeaderError> {
         let value = self.require_header(HeaderName::CallId)?;
         let broken = value.is_empty() || value.bytes().any(|b| lex::is(b, lex::LWS));
@@ -117,6 +133,7 @@ impl<'a> Message<'a> {
     }
 
     /// The hops left, held at 255; `None` where Max-Forwards is absent or unreadable.
+    #[inline(always)]
     pub fn max_forwards(&self) -> Option<u8> {
         self.seconds(HeaderName::MaxForwards)
             .map(|hops| u8::try_from(hops).unwrap_or(u8::MAX))
@@ -138,6 +155,7 @@ impl<'a> Message<'a> {
     }
 
     /// The number that a field begins with.
+    #[inline(always)]
     fn seconds(&self, name: HeaderName) -> Option<u32> {
         let value = self.header(name)?;
         let digits = value.bytes().take_while(u8::is_ascii_digit).count();
@@ -154,6 +172,7 @@ impl<'a> Message<'a> {
     ///
     /// # Errors
     /// [`HeaderError`] where there is none or its value is malformed.
+    #[inline(always)]
     pub fn content_type(&self) -> Result<MediaType<'a>, HeaderError> {
         let value = self.require_header(HeaderName::ContentType)?;
         MediaType::parse(value).ok_or(HeaderError::Malformed(HeaderName::ContentType))

@@ -4,7 +4,7 @@ use super::{
     CSeq, Contact, HeaderError, HeaderName, MediaType, Message, Method, NameAddr, Refusal,
     StartLine, Via,
 };
-use crate::uri::Uri;
+use crate::uri::{Scheme, Uri};
 
 /// The typed values that handling a request begins with, each of them checked.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +31,24 @@ pub struct Essentials<'a> {
     pub content_type: Option<MediaType<'a>>,
 }
 
+impl Essentials<'_> {
+    const EMPTY: Essentials<'static> = Essentials {
+        method: Method::Invite,
+        uri: Uri::EMPTY,
+        via: Via::EMPTY,
+        from: NameAddr::EMPTY,
+        to: NameAddr::EMPTY,
+        call_id: "",
+        cseq: CSeq {
+            number: 0,
+            method: Method::Invite,
+        },
+        contact: None,
+        max_forwards: None,
+        content_type: None,
+    };
+}
+
 impl<'a> Message<'a> {
     /// Refuses what RFC 3261 has a server refuse by the message alone.
     ///
@@ -50,7 +68,15 @@ impl<'a> Message<'a> {
     ///
     /// # Errors
     /// [`Refusal`] with the response to send; 400 for a message that is no request.
+    // Inlined, so that the values are read where the caller keeps them.
+    #[inline(always)]
     pub fn essentials(&self) -> Result<Essentials<'a>, Refusal> {
+        let mut essentials = Essentials::EMPTY;
+        self.fill_essentials(&mut essentials).map(|()| essentials)
+    }
+
+    #[inline(never)]
+    fn fill_essentials(&self, to: &mut Essentials<'a>) -> Result<(), Refusal> {
         let StartLine::Request { method, uri } = self.start.line else {
             return Err(Refusal::new(400, "Not a Request"));
         };
@@ -61,22 +87,20 @@ impl<'a> Message<'a> {
             return Err(Refusal::new(400, "Extra White Space in Request-Line"));
         }
         self.check_single_fields()?;
-        let essentials = Essentials {
-            method,
-            uri: request_uri(uri)?,
-            via: self.top_via()?,
-            from: self.from()?,
-            to: self.to()?,
-            call_id: self.call_id()?,
-            cseq: self.cseq()?,
-            contact: self.checked_contacts()?,
-            max_forwards: self.checked_max_forwards()?,
-            content_type: self.checked_content_type()?,
-        };
-        if essentials.cseq.method != method {
+        to.method = method;
+        fill_request_uri(&mut to.uri, uri)?;
+        self.fill_top_via(&mut to.via)?;
+        self.fill_address(HeaderName::From, &mut to.from)?;
+        self.fill_address(HeaderName::To, &mut to.to)?;
+        to.call_id = self.call_id()?;
+        to.cseq = self.cseq()?;
+        self.fill_contact(&mut to.contact)?;
+        to.max_forwards = self.checked_max_forwards()?;
+        to.content_type = self.checked_content_type()?;
+        if to.cseq.method != method {
             return Err(Refusal::new(400, "CSeq Method Does Not Match Request"));
         }
-        Ok(essentials)
+        Ok(())
     }
 
     fn validate_response(&self) -> Result<(), Refusal> {
@@ -108,23 +132,25 @@ impl<'a> Message<'a> {
         Ok(())
     }
 
-    /// Checks every Contact and returns the first.
-    #[inline(always)]
-    fn checked_contacts(&self) -> Result<Option<Contact<'a>>, HeaderError> {
-        let mut first = None;
+    /// Checks every Contact and reads the first.
+    fn fill_contact(&self, first: &mut Option<Contact<'a>>) -> Result<(), HeaderError> {
+        let malformed = HeaderError::Malformed(HeaderName::Contact);
+        let mut other = Contact::Star;
         for line in self.lines(HeaderName::Contact) {
-            let malformed = HeaderError::Malformed(HeaderName::Contact);
             let text = self.address_text(line).ok_or(malformed)?;
             let mut at = 0;
             while at < text.len() {
-                let (contact, end) = Contact::read(text, at).ok_or(malformed)?;
-                first.get_or_insert(contact);
-                at = end + 1;
+                let place = match first {
+                    None => first.insert(Contact::Star),
+                    Some(_) => &mut other,
+                };
+                at = place.fill(text, at).ok_or(malformed)? + 1;
             }
         }
-        Ok(first)
+        Ok(())
     }
 
+    #[inline(always)]
     fn checked_max_forwards(&self) -> Result<Option<u8>, HeaderError> {
         let hops = self.max_forwards();
         if hops.is_none() && self.header_bytes(HeaderName::MaxForwards).is_some() {
@@ -133,6 +159,7 @@ impl<'a> Message<'a> {
         Ok(hops)
     }
 
+    #[inline(always)]
     fn checked_content_type(&self) -> Result<Option<MediaType<'a>>, HeaderError> {
         match self.content_type() {
             Ok(media) => Ok(Some(media)),
@@ -145,13 +172,15 @@ impl<'a> Message<'a> {
 /// Reads a Request-URI: sip, sips and tel are spoken (§8.2.2.1), headers cannot stand in it
 /// (§19.1.1).
 #[inline(always)]
-fn request_uri(text: &str) -> Result<Uri<'_>, Refusal> {
-    let uri = Uri::parse(text).map_err(|_| Refusal::new(400, "Bad Request-URI"))?;
-    if let crate::uri::Scheme::Other(_) = uri.scheme {
+fn fill_request_uri<'a>(uri: &mut Uri<'a>, text: &'a str) -> Result<(), Refusal> {
+    if uri.fill(text, 0) != Some(text.len()) {
+        return Err(Refusal::new(400, "Bad Request-URI"));
+    }
+    if let Scheme::Other(_) = uri.scheme {
         return Err(Refusal::new(416, "Unsupported URI Scheme"));
     }
     if uri.has_headers() {
         return Err(Refusal::new(400, "Header Fields in Request-URI"));
     }
-    Ok(uri)
+    Ok(())
 }

@@ -17,6 +17,7 @@ pub struct CSeq<'a> {
 
 impl<'a> CSeq<'a> {
     /// Reads a value such as `4711 INVITE`; a number over 2³²−1 is malformed (§8.1.1.5).
+    #[inline(always)]
     pub fn parse(text: &'a str) -> Option<CSeq<'a>> {
         let bytes = text.as_bytes();
         let start = lex::skip_lws(bytes, 0);
@@ -63,6 +64,7 @@ pub struct MediaType<'a> {
 
 impl<'a> MediaType<'a> {
     /// Reads a value such as `multipart/mixed;boundary=x`.
+    #[inline(always)]
     pub fn parse(text: &'a str) -> Option<MediaType<'a>> {
         let bytes = text.as_bytes();
         let start = lex::skip_lws(bytes, 0);

@@ -46,8 +46,28 @@ pub struct Via<'a> {
 
 impl<'a> Via<'a> {
     /// Reads the Via value at `at`, returning it with the offset of the comma or end after it.
-    #[inline(always)]
     pub(crate) fn read(text: &'a str, at: usize) -> Option<(Via<'a>, usize)> {
+        let mut via = Via::EMPTY;
+        let end = via.fill(text, at)?;
+        Some((via, end))
+    }
+
+    /// A place for a Via that is to be read.
+    pub(crate) const EMPTY: Via<'static> = Via {
+        transport: "",
+        host: Host::Name(""),
+        port: None,
+        sent_by: "",
+        branch: None,
+        received: None,
+        rport: Rport::Absent,
+        params: Params::NONE,
+    };
+
+    /// Reads the value at `at` into an empty place, returning the offset of the comma or end
+    /// after it.
+    #[inline(never)]
+    pub(crate) fn fill(&mut self, text: &'a str, at: usize) -> Option<usize> {
         let bytes = text.as_bytes();
         let at = lex::skip_lws(bytes, at);
         let (start, end) = if bytes.get(at..at + 8) == Some(b"SIP/2.0/") {
@@ -55,32 +75,24 @@ impl<'a> Via<'a> {
         } else {
             transport(bytes, at)?
         };
-        let transport = lex::slice(text, start, end);
+        self.transport = lex::slice(text, start, end);
         let sent_from = lex::skip_lws(bytes, end);
         if end == start || sent_from == end {
             return None;
         }
         let (host, port, sent_to) = host_port(text, sent_from)?;
-        let mut via = Via {
-            transport,
-            host,
-            port,
-            sent_by: lex::slice(text, sent_from, sent_to),
-            branch: None,
-            received: None,
-            rport: Rport::Absent,
-            params: Params::default(),
-        };
+        (self.host, self.port) = (host, port);
+        self.sent_by = lex::slice(text, sent_from, sent_to);
         let mut at = sent_to;
         loop {
             match step(text, at)? {
                 Step::Param(param, next) => {
-                    via.note(param.name, param.value)?;
+                    self.note(param.name, param.value)?;
                     at = next;
                 }
                 Step::End(end) => {
-                    via.params = Params::new(lex::slice(text, sent_to, end));
-                    return Some((via, end));
+                    self.params = Params::new(lex::slice(text, sent_to, end));
+                    return Some(end);
                 }
             }
         }

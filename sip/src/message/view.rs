@@ -127,7 +127,11 @@ impl<'a> Message<'a> {
     #[inline(always)]
     pub(crate) fn line_text(&self, line: &Line) -> Option<&'a str> {
         match self.text {
-            Some(text) => text.get(usize::from(line.value)..usize::from(line.end)),
+            Some(text) => Some(lex::slice(
+                text,
+                usize::from(line.value),
+                usize::from(line.end),
+            )),
             None => std::str::from_utf8(self.value_bytes(line)).ok(),
         }
     }

@@ -241,3 +241,19 @@ fn info_is_reported_with_its_type() {
     assert_eq!(desk.one().what(), "200", "a retransmission is answered");
     desk.no_event();
 }
+
+#[test]
+fn a_contact_that_cannot_be_reached_from_here_is_left_for_where_the_peer_was_heard_from() {
+    for contact in [
+        "10.0.0.5:5066",
+        "0.0.0.0:5066",
+        "127.0.0.1:0",
+        "[2001:db8::1]:5060",
+    ] {
+        let mut desk = Desk::new();
+        let (_, invite) = desk.call(None);
+        let fields = format!("Contact: <sip:them@{contact}>\r\n");
+        desk.receive(&respond(&invite, 200, "them", &fields, ANSWER));
+        assert_eq!(desk.one().flow.remote, desk.flow.remote, "{contact}");
+    }
+}
