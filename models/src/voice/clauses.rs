@@ -216,8 +216,8 @@ mod tests {
 
     #[test]
     fn the_first_clause_is_short_and_later_ones_are_long() {
-        let text = "Thanks for calling, how can I help you today? I can book a call, take a message, \
-                    or answer questions about our plans, whichever you like.";
+        let text = "Thanks for calling, how can I help you today? I can book a call, take a \
+                    message, or answer questions about our plans, whichever you like.";
         assert_eq!(
             whole(text),
             [

@@ -1,8 +1,8 @@
 //! Changes the rate of sound that streams in.
 //!
 //! A windowed-sinc filter in polyphase form: for every output sample only the taps that meet input
-//! samples are computed. It sees some milliseconds ahead, so its output starts and ends exactly with
-//! its input: the filter's delay is taken off at the beginning and flushed out at the end.
+//! samples are computed. It sees some milliseconds ahead, so its output starts and ends exactly
+//! with its input: the filter's delay is taken off at the beginning and flushed out at the end.
 
 use std::f64::consts::PI;
 use std::sync::Arc;

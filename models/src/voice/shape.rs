@@ -1,5 +1,5 @@
-//! What happens to a voice's sound on its way to the telephone: steady component removed, silence at
-//! both ends cut, level set, peaks held.
+//! What happens to a voice's sound on its way to the telephone: steady component removed, silence
+//! at both ends cut, level set, peaks held.
 
 use std::sync::Arc;
 

@@ -2,8 +2,8 @@
 //!
 //! espeak-ng reads "$1,249.99" as "dollar one thousand…" and an e-mail address as noise, so what a
 //! flow or a language model wrote is put into plain words first. [`normalise`] walks over the text
-//! and lets each rule in turn try the place where it stands; what no rule wants is copied. The rules
-//! are those of American English; other languages get [`plain`], which only removes mark-up.
+//! and lets each rule in turn try the place where it stands; what no rule wants is copied. The
+//! rules are those of American English; other languages get [`plain`], which only removes mark-up.
 //!
 //! Everything here is a pure function of its text.
 

@@ -129,7 +129,9 @@ mod tests {
         "espeak": { "voice": "en-us" },
         "inference": { "noise_scale": 0.667, "length_scale": 1, "noise_w": 0.8 },
         "phoneme_type": "espeak", "num_speakers": 1, "speaker_id_map": {},
-        "phoneme_id_map": { "_": [0], "^": [1], "$": [2], " ": [3], "a": [14], "̃": [141], ".": [10] }
+        "phoneme_id_map": {
+            "_": [0], "^": [1], "$": [2], " ": [3], "a": [14], "̃": [141], ".": [10]
+        }
     }"#;
 
     #[test]

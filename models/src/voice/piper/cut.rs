@@ -1,7 +1,7 @@
 //! Cuts a Piper voice into parts that can be streamed.
 //!
-//! A voice is one VITS graph (Kim et al. 2021). Three parts are taken out of it: the *encoder* makes
-//! the prior of all frames from the phonemes; the *flow* turns the prior into the latent, and the
+//! A voice is one VITS graph (Kim et al. 2021). Three parts are taken out of it: the *encoder*
+//! makes the prior of all frames from the phonemes; the *flow* turns the prior into the latent, and the
 //! *decoder* (HiFi-GAN) the latent into sound. Flow and decoder are made of convolutions only, so a
 //! window with enough frames on both sides gives exactly what the whole would; they run chunk by
 //! chunk, and the first sound needs the encoder and one small chunk.

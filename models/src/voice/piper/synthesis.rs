@@ -35,8 +35,8 @@ pub enum Step {
 
 /// A clause that is being spoken.
 ///
-/// Each [`step`](Self::step) is a piece of work of less than 60 ms on a free core, so that work that
-/// is more urgent can go first in between. Dropping it is all that cancelling takes.
+/// Each [`step`](Self::step) is a piece of work of less than 60 ms on a free core, so that more
+/// urgent work can go first in between. Dropping it is all that cancelling takes.
 pub struct Synthesis {
     voice: Voice,
     stage: Stage,
