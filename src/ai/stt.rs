@@ -16,6 +16,10 @@ const DOUBTFUL: f32 = -1.0;
 /// Above this the model itself says that nobody spoke.
 const NO_SPEECH: f32 = 0.8;
 
+/// Silence put before and after an utterance, in samples at 8 kHz: cut close, Whisper repeats it.
+const LEAD_IN: usize = 1_600;
+const LEAD_OUT: usize = 3_200;
+
 /// On-box Whisper; one loaded model serves every call.
 pub struct WhisperRecogniser {
     whisper: Whisper,
@@ -93,7 +97,10 @@ impl Job for Recognition {
             return JobState::Done;
         }
         if let Work::Waiting(audio, options) = &self.work {
-            let transcription = self.whisper.begin_8k(audio, options);
+            let mut padded = vec![0; LEAD_IN];
+            padded.extend_from_slice(audio);
+            padded.resize(padded.len() + LEAD_OUT, 0);
+            let transcription = self.whisper.begin_8k(&padded, options);
             self.work = Work::Running(Box::new(transcription));
             return JobState::Again;
         }
