@@ -61,14 +61,16 @@ fn phonemes_are_those_of_espeak_with_the_marks_put_back() {
             "{text}"
         );
     }
-    let unknown = phonemizer.phonemes("xx-yy", "hello").unwrap_err();
-    assert!(matches!(unknown, PhonemeError::Refused(_)), "{unknown}");
+    for voice in ["xx-yy", "", "en us", "en\nus"] {
+        let unknown = phonemizer.phonemes(voice, "hello").unwrap_err();
+        assert!(matches!(unknown, PhonemeError::Refused(_)), "{unknown}");
+    }
 }
 
 #[test]
 fn a_killed_program_is_started_again_and_no_asker_notices() {
     let phonemizer = phonemizer();
-    for round in 0..4 {
+    for round in 0..10 {
         let before = phonemizer.process_id().unwrap();
         let status = std::process::Command::new("kill")
             .args(["-9", &before.to_string()])

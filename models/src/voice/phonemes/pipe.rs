@@ -95,6 +95,19 @@ impl Pipe {
 
     /// Sends a request off.
     pub(super) fn ask(&self, voice: &str, text: &str) -> Result<Reply, PhonemeError> {
+        if voice.is_empty() || voice.contains(char::is_whitespace) {
+            return Err(PhonemeError::Refused(format!(
+                "{voice:?} is no voice's name"
+            )));
+        }
+        // A program that died unnoticed is found out by writing to it; the next one is asked.
+        match self.try_ask(voice, text) {
+            Err(PhonemeError::Died) => self.try_ask(voice, text),
+            other => other,
+        }
+    }
+
+    fn try_ask(&self, voice: &str, text: &str) -> Result<Reply, PhonemeError> {
         let mut state = self.running(self.timeout)?;
         let id = state.next_id;
         state.next_id += 1;
@@ -105,12 +118,15 @@ impl Pipe {
         let Program::Running { input, .. } = &mut state.program else {
             return Err(PhonemeError::Died);
         };
-        if input
+        let written = input
             .write_all(request.as_bytes())
-            .and_then(|()| input.flush())
-            .is_err()
-        {
-            // The thread that reads sees the end as well and starts the program again.
+            .and_then(|()| input.flush());
+        if written.is_err() {
+            // The thread that reads meets the end of the answers, and starts the program again.
+            let dead = std::mem::replace(&mut state.program, Program::Absent);
+            if let Program::Running { child, .. } = dead {
+                end(child);
+            }
             return Err(PhonemeError::Died);
         }
         let (sender, answer) = sync_channel(1);
