@@ -19,7 +19,7 @@ fn demonstration() -> Value {
     let output = Command::new(env!("CARGO_BIN_EXE_offhook"))
         .args(["run", "--demo", "--json"])
         .current_dir(folder.path())
-        .env("OFFHOOK__SIP__LISTEN", format!("[\"udp://127.0.0.1:{sip}\"]"))
+        .env("OFFHOOK__SIP__LISTEN", format!("udp://127.0.0.1:{sip}"))
         .env("OFFHOOK__HTTP__LISTEN", format!("127.0.0.1:{api}"))
         .env("OFFHOOK__LOG__LEVEL", "warn")
         .output()
