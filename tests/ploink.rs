@@ -6,11 +6,12 @@ mod crm_support;
 
 use crm_support::{
     BOOK, CALL_LOG, CONTACTS, appointment, at, config, delivery, finish, finished, open, sinks,
-    stand_in,
+    stand_in, states,
 };
 use offhook::crm::ploink::{Ploink, PloinkConfig};
 use offhook::crm::stand_in::Fault;
 use offhook::crm::{Secret, Sinks};
+use offhook::store::outbox::OutboxState;
 use serde_json::{Value, json};
 use tempfile::tempdir;
 
@@ -183,4 +184,67 @@ async fn the_stand_in_tells_over_http_what_it_was_sent() {
     let seen: Value = reqwest::get(url).await.unwrap().json().await.unwrap();
     assert_eq!(seen[0]["path"], CALL_LOG);
     assert_eq!(seen[0]["body"]["duration"], 1.5);
+}
+
+#[tokio::test]
+async fn a_crm_that_never_answers_is_left_after_its_time() {
+    let folder = tempdir().unwrap();
+    let (store, crm) = (open(folder.path()).await, stand_in().await);
+    let config = PloinkConfig {
+        timeout_ms: 20,
+        ..config(&crm)
+    };
+    let sinks = Sinks::new(Some(config)).unwrap();
+    crm.fail_next(CALL_LOG, [Fault::Stall]);
+    let call = finished("anonymous", "", "", 0);
+    finish(&store, &sinks, &call).await;
+    assert!(
+        delivery(&store, &sinks)
+            .deliver_due(at(50))
+            .await
+            .unwrap()
+            .is_some()
+    );
+    assert_eq!(states(&store, call.id).await[0].1, OutboxState::Pending);
+}
+
+#[tokio::test]
+async fn no_secret_is_in_an_error_even_when_the_crm_repeats_it() {
+    let folder = tempdir().unwrap();
+    let store = open(folder.path()).await;
+    // A server that answers with what it was sent.
+    let echo = axum::Router::new().fallback(async |headers: axum::http::HeaderMap| {
+        (
+            axum::http::StatusCode::FORBIDDEN,
+            format!("{headers:?}").replace("Sensitive", "x"),
+        )
+    });
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, echo).await.unwrap() });
+    let mut config = PloinkConfig {
+        base_url: format!("http://{address}"),
+        ..PloinkConfig::default()
+    };
+    config.api_key = Some(Secret::new("open-sesame"));
+    config
+        .headers
+        .insert("X-Tenant".into(), Secret::new("tenant-4711"));
+    let sinks = Sinks::new(Some(config)).unwrap();
+    finish(&store, &sinks, &finished("anonymous", "", "", 0)).await;
+    delivery(&store, &sinks).deliver_due(at(50)).await.unwrap();
+    let row = &store
+        .outbox(Some(OutboxState::Dead), None, None, 1)
+        .await
+        .unwrap()
+        .items[0];
+    let error = row.last_error.as_ref().unwrap();
+    assert!(
+        error.contains("403") && error.contains("[redacted]"),
+        "{error}"
+    );
+    assert!(
+        !error.contains("sesame") && !error.contains("4711"),
+        "{error}"
+    );
 }

@@ -1,7 +1,8 @@
 //! Which rows of the outbox a call leaves, and what they say.
 //!
-//! A contact comes first; what needs its id depends on it. The call log goes out also when the
-//! contact was refused: it is better without an id than not at all.
+//! A contact comes first; what needs its id depends on it, unless the id is known from the look-up.
+//! The call log goes out also when the contact was refused: it is better without an id than not at
+//! all.
 
 use jiff::Timestamp;
 use serde_json::{Map, Value};
@@ -63,7 +64,7 @@ impl<'a> Plan<'a> {
         if let (Some(contact), true) = (&contact, segment) {
             let mut item = self.item(Kind::Segment, "segment", self.variables());
             item.depends_on = Some(contact.idempotency_key.clone());
-            item.needs_result = true;
+            item.needs_result = !self.is_known();
             items.push(item);
         }
         for appointment in appointments {
@@ -98,8 +99,17 @@ impl<'a> Plan<'a> {
         let step = format!("appointment:{}", appointment.id);
         let mut item = self.item(Kind::Appointment, &step, variables);
         item.depends_on = contact.map(|contact| contact.idempotency_key.clone());
-        item.needs_result = true;
+        item.needs_result = !self.is_known();
         item
+    }
+
+    /// Returns whether the contact's id was looked up already, so that a contact that is refused
+    /// holds nothing up.
+    fn is_known(&self) -> bool {
+        self.record
+            .variables
+            .get("contact_id")
+            .is_some_and(|id| !id.is_null())
     }
 
     fn call_log(&self, contact: Option<&OutboxItem>) -> OutboxItem {

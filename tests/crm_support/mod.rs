@@ -12,10 +12,14 @@ use jiff::Timestamp;
 use offhook::crm::ploink::PloinkConfig;
 use offhook::crm::stand_in::StandIn;
 use offhook::crm::{Delivery, DeliveryOptions, Sinks};
+use offhook::store::outbox::{OutboxItem, OutboxState};
 use offhook::store::{
-    Appointment, CallRecord, CallState, Direction, Options, Store, TurnLatency, TurnRecord, Who,
+    Appointment, CallRecord, CallState, Direction, EventRecord, Options, Store, TurnLatency,
+    TurnRecord, Who,
 };
-use serde_json::json;
+use serde_json::{Value, json};
+use sqlx::ConnectOptions as _;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use uuid::Uuid;
 
 pub const CONTACTS: &str = "/api/mautic/contacts";
@@ -132,4 +136,69 @@ pub async fn finish(store: &Store, sinks: &Sinks, call: &CallRecord) {
     let appointments = store.call_appointments(call.id).await.unwrap();
     let items = sinks.plan_finished(call, &appointments);
     store.finish_call(call.clone(), items).await.unwrap();
+}
+
+/// The states of a call's rows by their kind.
+pub async fn states(store: &Store, call: Uuid) -> Vec<(String, OutboxState)> {
+    let rows = store.outbox(None, Some(call), None, 100).await.unwrap();
+    rows.items
+        .into_iter()
+        .map(|row| (row.kind, row.state))
+        .collect()
+}
+
+pub async fn pending(store: &Store) -> u64 {
+    store.outbox_depth().await.unwrap().pending
+}
+
+pub fn bodies(stand_in: &StandIn, path: &str) -> Vec<Value> {
+    stand_in
+        .requests_to("POST", path)
+        .into_iter()
+        .map(|request| request.body)
+        .collect()
+}
+
+pub fn item(call: &CallRecord, step: &str) -> OutboxItem {
+    OutboxItem {
+        call_id: call.id,
+        kind: step.into(),
+        sink: "test".into(),
+        payload: json!({ "step": step }),
+        idempotency_key: format!("{}:{step}", call.id),
+        depends_on: None,
+        needs_result: false,
+        phone_key: None,
+        email_key: None,
+        due_at: at(0),
+    }
+}
+
+pub fn event(call: Option<Uuid>, kind: &str) -> EventRecord {
+    EventRecord {
+        id: 0,
+        call_id: call,
+        kind: kind.into(),
+        at: at(0),
+        data: json!({"n": 1}),
+    }
+}
+
+/// Keeps the database from being written, as another process's long transaction does.
+pub async fn lock(store: &Store) -> SqliteConnection {
+    let options = SqliteConnectOptions::new().filename(store.path());
+    let mut other = options.connect().await.unwrap();
+    sqlx::query("BEGIN IMMEDIATE")
+        .execute(&mut other)
+        .await
+        .unwrap();
+    other
+}
+
+pub async fn keys(store: &Store, call: &CallRecord) -> Vec<String> {
+    let rows = store.outbox(None, Some(call.id), None, 100).await.unwrap();
+    rows.items
+        .into_iter()
+        .map(|row| row.idempotency_key)
+        .collect()
 }
