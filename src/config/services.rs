@@ -211,7 +211,7 @@ pub struct LogConfig {
 impl LogConfig {
     pub(super) fn read(r: &mut Reader<'_>, mut s: Section) -> Self {
         let origin = s.origin_of("level");
-        let level = s.or(r, "level", "info".to_owned());
+        let level = s.or(r, "level", "info,ort=warn".to_owned());
         if let Err(error) = tracing_subscriber::EnvFilter::try_new(&level) {
             let message = format!("{level:?} is not a filter such as \"info\": {error}");
             s.wrong(r, "level", &origin, message);
