@@ -21,8 +21,8 @@ use tokio::sync::oneshot;
 enum Script {
     /// Streams these chunks as they are, then ends cleanly.
     Stream(Vec<Vec<u8>>),
-    /// Streams these chunks, then cuts the connection.
-    Cut(Vec<Vec<u8>>),
+    /// Streams these chunks, then cuts the connection when told to.
+    Cut(Vec<Vec<u8>>, oneshot::Receiver<()>),
     /// Streams these chunks, then says nothing more; tells when the client goes away.
     Stall(Vec<Vec<u8>>, Option<oneshot::Sender<()>>),
     /// Answers with a status, headers and a body.
@@ -98,9 +98,9 @@ async fn serve(
             response
         }
         Script::Stream(chunks) => events(Body::from_stream(in_pieces(chunks))),
-        Script::Cut(chunks) => {
+        Script::Cut(chunks, told) => {
             let cut = stream::once(async {
-                breathe().await;
+                let _ = told.await;
                 Err(std::io::Error::other("cut"))
             });
             events(Body::from_stream(in_pieces(chunks).chain(cut)))
@@ -346,31 +346,36 @@ async fn a_stream_that_ends_without_its_end_was_cut() {
 
 #[tokio::test]
 async fn a_connection_cut_in_the_middle_fails_at_once_and_is_not_asked_again() {
-    let server = Server::start(vec![Script::Cut(vec![token("Hel"), token("lo")])]).await;
-    let events = ask(&server.client()).await;
-    assert_eq!(
-        (text(&events).as_str(), failure(&events)),
-        ("Hello", LlmError::Cut)
-    );
-    assert_eq!(server.requests(), 1);
+    let (cut, told) = oneshot::channel();
+    let server = Server::start(vec![Script::Cut(vec![token("Hel"), token("lo")], told)]).await;
+    let mut answer = server.client().stream(question());
+    assert_eq!(answer.next().await, Some(LlmEvent::Token("Hel".into())));
+    assert_eq!(answer.next().await, Some(LlmEvent::Token("lo".into())));
+    cut.send(()).unwrap();
+    assert_eq!(answer.next().await, Some(LlmEvent::Failed(LlmError::Cut)));
+    assert_eq!((answer.next().await, server.requests()), (None, 1));
 }
 
 #[tokio::test]
 async fn a_connection_cut_before_the_first_token_is_asked_again() {
-    let server = Server::start(vec![Script::Cut(vec![b": hi\n\n".to_vec()]), hello()]).await;
+    let (cut, told) = oneshot::channel();
+    let cut_off = Script::Cut(vec![b": hi\n\n".to_vec()], told);
+    let server = Server::start(vec![cut_off, hello()]).await;
+    cut.send(()).unwrap();
     assert_eq!(text(&ask(&server.client()).await), "Hello");
     assert_eq!(server.requests(), 2);
 }
 
 #[tokio::test]
 async fn a_connection_cut_after_the_last_word_does_no_harm() {
-    let chunks = vec![token("Hello"), finish("stop")];
-    let server = Server::start(vec![Script::Cut(chunks)]).await;
-    let expected = [
-        LlmEvent::Token("Hello".into()),
-        finished(FinishReason::Stop),
-    ];
-    assert_eq!(ask(&server.client()).await, expected);
+    let (cut, told) = oneshot::channel();
+    let chunk = [token("Hello"), finish("stop")].concat();
+    let server = Server::start(vec![Script::Cut(vec![chunk], told)]).await;
+    let mut answer = server.client().stream(question());
+    assert_eq!(answer.next().await, Some(LlmEvent::Token("Hello".into())));
+    cut.send(()).unwrap();
+    assert_eq!(answer.next().await, Some(finished(FinishReason::Stop)));
+    assert_eq!(answer.next().await, None);
 }
 
 #[tokio::test]

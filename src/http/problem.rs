@@ -19,7 +19,7 @@ pub(super) struct Problem {
     pub(super) field: Option<String>,
     pub(super) retry_after_s: Option<u32>,
     /// One more header, such as `WWW-Authenticate`.
-    pub(super) header: Option<(header::HeaderName, HeaderValue)>,
+    pub(super) header: Option<Box<(header::HeaderName, HeaderValue)>>,
 }
 
 impl Problem {
@@ -57,7 +57,7 @@ impl Problem {
 
     pub(super) fn with_header(self, name: header::HeaderName, value: HeaderValue) -> Self {
         Self {
-            header: Some((name, value)),
+            header: Some(Box::new((name, value))),
             ..self
         }
     }
@@ -171,8 +171,8 @@ impl IntoResponse for Problem {
         if let Some(seconds) = self.retry_after_s {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
-        if let Some((name, value)) = self.header {
-            headers.insert(name, value);
+        if let Some(header) = self.header {
+            headers.insert(header.0, header.1);
         }
         response
     }
