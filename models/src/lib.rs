@@ -3,8 +3,12 @@
 pub mod manifest;
 pub mod mel;
 pub mod onnx;
+pub mod pull;
 pub mod resample;
 pub mod runtime;
+pub mod turn;
+pub mod vad;
+pub mod voice;
 pub mod whisper;
 pub mod workers;
 

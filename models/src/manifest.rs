@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use serde::Deserialize;
 
 /// The models that Offhook knows, as `manifest.toml` lists them.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
     /// The models in the order in which they are fetched.
@@ -15,7 +15,7 @@ pub struct Manifest {
 }
 
 /// A model: files that are fetched and used together.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Model {
     /// Name by which it is selected.
@@ -36,7 +36,7 @@ pub struct Model {
 }
 
 /// A file, put together from its parts.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct File {
     /// Path below the model folder.
@@ -57,7 +57,7 @@ pub struct File {
 }
 
 /// A file in a repository on Hugging Face.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Original {
     /// Owner and name of the repository.
@@ -67,7 +67,7 @@ pub struct Original {
 }
 
 /// A member of a Python package's wheel.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Part {
     /// Name of the package.

@@ -48,7 +48,7 @@ mod tests {
 
     #[test]
     fn short_sound_is_one_window() {
-        assert_eq!(windows(&vec![0.1; LONGEST]), [0..LONGEST]);
+        assert_eq!(windows(&vec![0.1; LONGEST]), vec![0..LONGEST]);
         assert!(windows(&[]).is_empty());
     }
 

@@ -1,0 +1,194 @@
+//! Small typed values: CSeq, media types, reasons.
+
+use std::fmt;
+
+use super::lex::{self, TOKEN};
+use super::params::{Step, step};
+use super::{Method, Params};
+
+/// The CSeq header field (RFC 3261 §20.16).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CSeq<'a> {
+    /// The sequence number.
+    pub number: u32,
+    /// The method, which is the request's.
+    pub method: Method<'a>,
+}
+
+impl<'a> CSeq<'a> {
+    /// Reads a value such as `4711 INVITE`; a number over 2³²−1 is malformed (§8.1.1.5).
+    pub fn parse(text: &'a str) -> Option<CSeq<'a>> {
+        let bytes = text.as_bytes();
+        let start = lex::skip_lws(bytes, 0);
+        let digits = bytes
+            .get(start..)?
+            .iter()
+            .take_while(|b| b.is_ascii_digit())
+            .count();
+        let end = start + digits;
+        let number = lex::decimal(lex::slice(text, start, end))?;
+        if number > u64::from(u32::MAX) {
+            return None;
+        }
+        let method_at = lex::skip_lws(bytes, end);
+        let method_end = lex::run(bytes, method_at, TOKEN);
+        let complete = lex::skip_lws(bytes, method_end) == bytes.len();
+        if method_at == end || method_end == method_at || !complete {
+            return None;
+        }
+        let method = Method::new(lex::slice(text, method_at, method_end));
+        Some(CSeq {
+            number: number as u32,
+            method,
+        })
+    }
+}
+
+impl fmt::Display for CSeq<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.number, self.method)
+    }
+}
+
+/// A media type, as in Content-Type and Accept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MediaType<'a> {
+    /// The type, such as `application`.
+    pub kind: &'a str,
+    /// The subtype, such as `sdp`.
+    pub subtype: &'a str,
+    /// Parameters such as `boundary`.
+    pub params: Params<'a>,
+}
+
+impl<'a> MediaType<'a> {
+    /// Reads a value such as `multipart/mixed;boundary=x`.
+    pub fn parse(text: &'a str) -> Option<MediaType<'a>> {
+        let bytes = text.as_bytes();
+        let start = lex::skip_lws(bytes, 0);
+        let kind_end = lex::run(bytes, start, TOKEN);
+        let slash = lex::skip_lws(bytes, kind_end);
+        if kind_end == start || bytes.get(slash) != Some(&b'/') {
+            return None;
+        }
+        let sub_at = lex::skip_lws(bytes, slash + 1);
+        let sub_end = lex::run(bytes, sub_at, TOKEN);
+        if sub_end == sub_at {
+            return None;
+        }
+        let mut at = sub_end;
+        while let Step::Param(_, next) = step(text, at)? {
+            at = next;
+        }
+        Some(MediaType {
+            kind: lex::slice(text, start, kind_end),
+            subtype: lex::slice(text, sub_at, sub_end),
+            params: Params::new(lex::slice(text, sub_end, text.len())),
+        })
+    }
+
+    /// Compares with a name such as `application/sdp`, without case or parameters.
+    pub fn is(&self, name: &str) -> bool {
+        name.split_once('/').is_some_and(|(kind, subtype)| {
+            self.kind.eq_ignore_ascii_case(kind) && self.subtype.eq_ignore_ascii_case(subtype)
+        })
+    }
+
+    /// Says whether this range, as in Accept, covers a name such as `application/sdp`.
+    pub fn covers(&self, name: &str) -> bool {
+        name.split_once('/').is_some_and(|(kind, subtype)| {
+            (self.kind == "*" || self.kind.eq_ignore_ascii_case(kind))
+                && (self.subtype == "*" || self.subtype.eq_ignore_ascii_case(subtype))
+        })
+    }
+}
+
+impl fmt::Display for MediaType<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}{}", self.kind, self.subtype, self.params.as_str())
+    }
+}
+
+/// One value of the Reason header field (RFC 3326), such as a release cause of Q.850.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reason<'a> {
+    /// The protocol: `SIP` or `Q.850`.
+    pub protocol: &'a str,
+    /// The cause code of that protocol.
+    pub cause: Option<u16>,
+    /// The text beside the code, quotes removed.
+    pub text: Option<&'a str>,
+}
+
+impl<'a> Reason<'a> {
+    /// Reads a value such as `Q.850;cause=16;text="Normal call clearing"`.
+    pub fn parse(text: &'a str) -> Option<Reason<'a>> {
+        let bytes = text.as_bytes();
+        let start = lex::skip_lws(bytes, 0);
+        let end = lex::run(bytes, start, TOKEN);
+        let params = Params::new(lex::slice(text, end, text.len()));
+        (end > start).then(|| Reason {
+            protocol: lex::slice(text, start, end),
+            cause: params.get("cause").and_then(|cause| cause.parse().ok()),
+            text: params.get("text"),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cseq_is_a_32_bit_number_and_a_method() {
+        let cseq = CSeq::parse("0009\r\n  INVITE").unwrap();
+        assert_eq!(
+            cseq,
+            CSeq {
+                number: 9,
+                method: Method::Invite
+            }
+        );
+        assert_eq!(
+            CSeq::parse("4294967295 ACK").map(|cseq| cseq.number),
+            Some(u32::MAX)
+        );
+        for bad in [
+            "36893488147419103232 REGISTER",
+            "4294967296 ACK",
+            "1",
+            "1 ",
+            "x ACK",
+            "-1 ACK",
+            "1INVITE",
+            "1 INVITE x",
+        ] {
+            assert_eq!(CSeq::parse(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn media_types_compare_without_case_and_parameters() {
+        let media = MediaType::parse("Multipart / mixed ; boundary=7a9cbec02ceef655").unwrap();
+        assert!(media.is("multipart/mixed"));
+        assert_eq!(media.params.get("boundary"), Some("7a9cbec02ceef655"));
+        assert!(
+            MediaType::parse("application/*")
+                .unwrap()
+                .covers("application/sdp")
+        );
+        assert!(
+            !MediaType::parse("text/*")
+                .unwrap()
+                .covers("application/sdp")
+        );
+        assert_eq!(MediaType::parse("sdp"), None);
+    }
+
+    #[test]
+    fn a_reason_gives_its_cause() {
+        let reason = Reason::parse("Q.850;cause=16;text=\"Normal call clearing\"").unwrap();
+        assert_eq!((reason.protocol, reason.cause), ("Q.850", Some(16)));
+        assert_eq!(reason.text, Some("Normal call clearing"));
+    }
+}

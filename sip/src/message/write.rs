@@ -1,0 +1,180 @@
+//! Printing messages.
+
+use std::fmt::{self, Display, Write};
+
+use super::{HeaderName, Method, lex, reason_phrase};
+
+/// Writes a message into a buffer, line by line.
+///
+/// No value can begin a line of its own: line ends in a value become one space, other control
+/// characters but the tab are dropped.
+#[derive(Clone, Debug, Default)]
+pub struct MessageWriter {
+    buffer: Vec<u8>,
+}
+
+impl MessageWriter {
+    /// Begins a request.
+    pub fn request(method: Method<'_>, uri: impl Display) -> Self {
+        let mut writer = MessageWriter::with_capacity();
+        let method = if lex::is_token(method.as_str()) {
+            method.as_str()
+        } else {
+            "INVALID"
+        };
+        writer.clean(format_args!("{method} "));
+        // White space would end the Request-URI.
+        let _ = write!(
+            Clean {
+                buffer: &mut writer.buffer,
+                keep_space: false
+            },
+            "{uri}"
+        );
+        writer.buffer.extend_from_slice(b" SIP/2.0\r\n");
+        writer
+    }
+
+    /// Begins a response; an empty reason takes the code's own phrase.
+    pub fn response(status: u16, reason: &str) -> Self {
+        let mut writer = MessageWriter::with_capacity();
+        let status = status.clamp(100, 699);
+        let reason = if reason.is_empty() {
+            reason_phrase(status)
+        } else {
+            reason
+        };
+        writer.clean(format_args!("SIP/2.0 {status} {reason}"));
+        writer.buffer.extend_from_slice(b"\r\n");
+        writer
+    }
+
+    /// Begins with nothing, for header lines that are to be added to a message later.
+    pub(crate) fn lines() -> Self {
+        MessageWriter::default()
+    }
+
+    fn with_capacity() -> Self {
+        // The size of an INVITE with its session description.
+        MessageWriter {
+            buffer: Vec::with_capacity(1536),
+        }
+    }
+
+    /// Adds a header line.
+    pub fn header(&mut self, name: HeaderName, value: impl Display) -> &mut Self {
+        self.header_named(name.as_str(), value)
+    }
+
+    /// Adds a header line of any name; a name that is no token adds nothing.
+    pub fn header_named(&mut self, name: &str, value: impl Display) -> &mut Self {
+        if lex::is_token(name) {
+            self.buffer.extend_from_slice(name.as_bytes());
+            self.buffer.extend_from_slice(b": ");
+            self.clean(format_args!("{value}"));
+            self.buffer.extend_from_slice(b"\r\n");
+        }
+        self
+    }
+
+    /// Adds a header line whose value is bytes, UTF-8 or not, as received from a peer.
+    pub fn header_bytes(&mut self, name: HeaderName, value: &[u8]) -> &mut Self {
+        self.buffer.extend_from_slice(name.as_str().as_bytes());
+        self.buffer.extend_from_slice(b": ");
+        clean(&mut self.buffer, value, true);
+        self.buffer.extend_from_slice(b"\r\n");
+        self
+    }
+
+    /// Adds lines that another writer has made.
+    pub(crate) fn append(&mut self, lines: &MessageWriter) -> &mut Self {
+        self.buffer.extend_from_slice(&lines.buffer);
+        self
+    }
+
+    /// Ends the message with a body of that type, and gives its bytes.
+    pub fn body(mut self, content_type: &str, body: &[u8]) -> Vec<u8> {
+        self.header(HeaderName::ContentType, content_type);
+        self.end(body)
+    }
+
+    /// Ends the message without a body, and gives its bytes.
+    pub fn finish(self) -> Vec<u8> {
+        self.end(b"")
+    }
+
+    fn end(mut self, body: &[u8]) -> Vec<u8> {
+        self.header(HeaderName::ContentLength, body.len());
+        self.buffer.extend_from_slice(b"\r\n");
+        self.buffer.extend_from_slice(body);
+        self.buffer
+    }
+
+    fn clean(&mut self, value: fmt::Arguments<'_>) {
+        // The sink never fails; a value's own Display that does leaves a shorter value.
+        let _ = Clean {
+            buffer: &mut self.buffer,
+            keep_space: true,
+        }
+        .write_fmt(value);
+    }
+}
+
+/// A sink that keeps a value on its line.
+struct Clean<'b> {
+    buffer: &'b mut Vec<u8>,
+    keep_space: bool,
+}
+
+impl Write for Clean<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        clean(self.buffer, text.as_bytes(), self.keep_space);
+        Ok(())
+    }
+}
+
+/// Appends a value, with each run of line ends and the white space after it as one space.
+fn clean(buffer: &mut Vec<u8>, value: &[u8], keep_space: bool) {
+    let is_plain = |b: &u8| (*b >= b' ' || *b == b'\t') && *b != 0x7f;
+    if keep_space && value.iter().all(is_plain) {
+        buffer.extend_from_slice(value);
+        return;
+    }
+    for b in value {
+        match b {
+            b'\r' | b'\n' if keep_space && buffer.last() != Some(&b' ') => buffer.push(b' '),
+            b'\r' | b'\n' => {}
+            b' ' | b'\t' if !keep_space => {}
+            _ if is_plain(b) => buffer.push(*b),
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Message;
+    use super::*;
+
+    #[test]
+    fn a_value_cannot_add_a_header() {
+        let mut writer = MessageWriter::request(Method::Options, "sip:a@b SIP/2.0\r\nEvil: 1");
+        writer.header(HeaderName::Subject, "a\r\nEvil: 2\r\n\r\nbody");
+        writer.header_named("X-Name\r\nEvil", "3");
+        writer.header_bytes(HeaderName::From, b"<sip:a@b>\nEvil: 4\xff");
+        let bytes = writer.body("text/plain\r\nEvil: 5", b"hi");
+        let message = Message::parse(&bytes).unwrap();
+        assert_eq!(message.header_named("Evil"), None);
+        assert_eq!(message.header(HeaderName::Subject), Some("a Evil: 2 body"));
+        assert_eq!(message.all_headers().count(), 4);
+        assert_eq!(message.body(), b"hi");
+    }
+
+    #[test]
+    fn an_empty_reason_takes_the_codes_phrase() {
+        let bytes = MessageWriter::response(486, "").finish();
+        assert!(bytes.starts_with(b"SIP/2.0 486 Busy Here\r\n"));
+        let bytes = MessageWriter::response(403, "Unverified\r\nEvil: 1").finish();
+        assert!(bytes.starts_with(b"SIP/2.0 403 Unverified Evil: 1\r\n"));
+    }
+}
