@@ -28,42 +28,74 @@ fn internal(error: impl std::fmt::Display) -> ApiError {
 }
 
 fn parse_id(what: &'static str, id: &str) -> Result<Uuid, ApiError> {
-    id.parse().map_err(|_| ApiError::NotFound { what, id: id.chars().take(64).collect() })
+    id.parse().map_err(|_| ApiError::NotFound {
+        what,
+        id: id.chars().take(64).collect(),
+    })
 }
 
 fn page<T: serde::Serialize>(page: store::Page<T>) -> Page {
-    let items = page.items.iter().map(|item| serde_json::to_value(item).unwrap_or_default());
-    Page { items: items.collect(), next_cursor: page.next_cursor }
+    let items = page
+        .items
+        .iter()
+        .map(|item| serde_json::to_value(item).unwrap_or_default());
+    Page {
+        items: items.collect(),
+        next_cursor: page.next_cursor,
+    }
 }
 
 impl Backend {
     fn busy(&self, busy: &Busy) -> ApiError {
         let retry_after_s = self.0.config.limits.retry_after_s;
         match busy {
-            Busy::Full(max_calls) => {
-                ApiError::TooManyCalls { max_calls: *max_calls, retry_after_s }
-            }
-            other => ApiError::Unavailable { reason: other.to_string(), retry_after_s },
+            Busy::Full(max_calls) => ApiError::TooManyCalls {
+                max_calls: *max_calls,
+                retry_after_s,
+            },
+            other => ApiError::Unavailable {
+                reason: other.to_string(),
+                retry_after_s,
+            },
         }
     }
 
     fn dial_error(&self, error: &DialError) -> ApiError {
         let field = match error {
             DialError::UnknownTrunk(name, _) => {
-                let names = self.0.trunks.trunks().iter().map(|trunk| trunk.name.as_str());
+                let names = self
+                    .0
+                    .trunks
+                    .trunks()
+                    .iter()
+                    .map(|trunk| trunk.name.as_str());
                 let nearest = nearest(name, names);
-                return ApiError::UnknownTrunk { name: name.clone(), nearest };
+                return ApiError::UnknownTrunk {
+                    name: name.clone(),
+                    nearest,
+                };
             }
             DialError::InboundOnly(_) | DialError::NoTrunk => "trunk",
             DialError::BadTarget(_) | DialError::NotOnTrunk(_) => "to",
             DialError::BadCaller(_) => "from",
         };
-        ApiError::Invalid { field: field.to_owned(), message: error.to_string() }
+        ApiError::Invalid {
+            field: field.to_owned(),
+            message: error.to_string(),
+        }
     }
 
     async fn record(&self, id: &str) -> Result<CallRecord, ApiError> {
-        let found = self.0.store.call(parse_id("call", id)?).await.map_err(internal)?;
-        found.ok_or_else(|| ApiError::NotFound { what: "call", id: id.to_owned() })
+        let found = self
+            .0
+            .store
+            .call(parse_id("call", id)?)
+            .await
+            .map_err(internal)?;
+        found.ok_or_else(|| ApiError::NotFound {
+            what: "call",
+            id: id.to_owned(),
+        })
     }
 }
 
@@ -76,21 +108,38 @@ fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<Strin
 impl Api for Backend {
     async fn ready(&self) -> Readiness {
         let services = &self.0;
-        let check = |name: &str, ok: bool, detail: String| Check { name: name.to_owned(), ok, detail };
-        let listeners: Vec<String> =
-            services.line.sip().listeners().iter().map(|(t, a)| format!("{t:?} {a}")).collect();
+        let check = |name: &str, ok: bool, detail: String| Check {
+            name: name.to_owned(),
+            ok,
+            detail,
+        };
+        let listeners: Vec<String> = services
+            .line
+            .sip()
+            .listeners()
+            .iter()
+            .map(|(t, a)| format!("{t:?} {a}"))
+            .collect();
         let store = match services.store.health() {
             Health::Spilling { reason, .. } => check("store", false, reason),
             _ => check("store", true, "records are kept".to_owned()),
         };
         let models = services.on_box.get().is_some();
-        let detail = if models { "loaded" } else { "loading, or missing: offhook models pull" };
+        let detail = if models {
+            "loaded"
+        } else {
+            "loading, or missing: offhook models pull"
+        };
         let stopping = services.places.is_closed();
         Readiness {
             checks: vec![
                 check("sip", !stopping, listeners.join(", ")),
                 store,
-                check("models", models || services.agents.is_empty(), detail.to_owned()),
+                check(
+                    "models",
+                    models || services.agents.is_empty(),
+                    detail.to_owned(),
+                ),
             ],
         }
     }
@@ -103,9 +152,16 @@ impl Api for Backend {
         let services = &self.0;
         let Some(agent) = services.agents.get(&call.agent) else {
             let nearest = nearest(&call.agent, services.agents.keys().map(String::as_str));
-            return Err(ApiError::UnknownAgent { name: call.agent, nearest });
+            return Err(ApiError::UnknownAgent {
+                name: call.agent,
+                nearest,
+            });
         };
-        let dial = Dial { to: call.to.clone(), trunk: call.trunk, from: call.from };
+        let dial = Dial {
+            to: call.to.clone(),
+            trunk: call.trunk,
+            from: call.from,
+        };
         let dialled = services
             .trunks
             .dial(&dial, &own_host(services))
@@ -130,7 +186,10 @@ impl Api for Backend {
         match services.store.create_call(record.clone(), key, at).await {
             Ok(Created::New) => {}
             Ok(Created::Existing(before)) => {
-                return Ok(CallCreated { id: before.to_string(), replayed: true });
+                return Ok(CallCreated {
+                    id: before.to_string(),
+                    replayed: true,
+                });
             }
             Ok(Created::Conflict) => return Err(ApiError::IdempotencyMismatch),
             Err(StoreError::Unavailable(reason)) => {
@@ -139,9 +198,19 @@ impl Api for Backend {
             Err(error) => return Err(internal(error)),
         }
         let agent = Arc::clone(agent);
-        let outbound = Outbound { record, agent, dialled, variables, place, on_box };
+        let outbound = Outbound {
+            record,
+            agent,
+            dialled,
+            variables,
+            place,
+            on_box,
+        };
         tokio::spawn(call::place(Arc::clone(services), outbound));
-        Ok(CallCreated { id: id.to_string(), replayed: false })
+        Ok(CallCreated {
+            id: id.to_string(),
+            replayed: false,
+        })
     }
 
     async fn call(&self, id: &str) -> Result<Value, ApiError> {
@@ -152,15 +221,20 @@ impl Api for Backend {
         let state = query.state.as_deref().map(str::parse).transpose();
         let state = state.map_err(|_| ApiError::Invalid {
             field: "state".to_owned(),
-            message: "is none of queued, ringing, in-progress, completed, failed, busy, no-answer, \
+            message:
+                "is none of queued, ringing, in-progress, completed, failed, busy, no-answer, \
                       canceled"
-                .to_owned(),
+                    .to_owned(),
         })?;
         let direction = query.direction.map(|direction| match direction {
             Direction::Inbound => store::Direction::Inbound,
             Direction::Outbound => store::Direction::Outbound,
         });
-        let filter = CallFilter { state, direction, ..CallFilter::default() };
+        let filter = CallFilter {
+            state,
+            direction,
+            ..CallFilter::default()
+        };
         let cursor = query.page.cursor.as_deref();
         match self.0.store.calls(&filter, cursor, query.page.limit).await {
             Ok(found) => Ok(page(found)),
@@ -190,7 +264,11 @@ impl Api for Backend {
     }
 
     async fn trunks(&self) -> Result<Vec<Value>, ApiError> {
-        let states = self.0.registrations.lock().unwrap_or_else(PoisonError::into_inner);
+        let states = self
+            .0
+            .registrations
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let trunks = self.0.config.trunks.iter().map(|trunk| {
             json!({
                 "name": trunk.name, "kind": trunk.kind.to_string(), "host": trunk.host,
@@ -218,9 +296,19 @@ impl Api for Backend {
     }
 
     async fn appointments(&self, query: PageQuery) -> Result<Page, ApiError> {
-        let found = self.0.store.appointments(None, query.limit).await.map_err(internal)?;
-        let items = found.iter().map(|item| serde_json::to_value(item).unwrap_or_default());
-        Ok(Page { items: items.collect(), next_cursor: None })
+        let found = self
+            .0
+            .store
+            .appointments(None, query.limit)
+            .await
+            .map_err(internal)?;
+        let items = found
+            .iter()
+            .map(|item| serde_json::to_value(item).unwrap_or_default());
+        Ok(Page {
+            items: items.collect(),
+            next_cursor: None,
+        })
     }
 
     async fn outbox(&self, query: OutboxQuery) -> Result<Page, ApiError> {
@@ -231,17 +319,31 @@ impl Api for Backend {
             OutboxState::Dead => store::outbox::OutboxState::Dead,
         });
         let cursor = query.page.cursor.as_deref();
-        match self.0.store.outbox(state, None, cursor, query.page.limit).await {
+        match self
+            .0
+            .store
+            .outbox(state, None, cursor, query.page.limit)
+            .await
+        {
             Ok(found) => Ok(page(found)),
             Err(error) => Err(cursor_error(error)),
         }
     }
 
     async fn retry(&self, id: &str) -> Result<(), ApiError> {
-        let not_found = || ApiError::NotFound { what: "delivery", id: id.chars().take(64).collect() };
+        let not_found = || ApiError::NotFound {
+            what: "delivery",
+            id: id.chars().take(64).collect(),
+        };
         let number: i64 = id.parse().map_err(|_| not_found())?;
         let now = self.0.epoch.timestamp(clock::now());
-        if self.0.store.retry_dead(number, now).await.map_err(internal)? {
+        if self
+            .0
+            .store
+            .retry_dead(number, now)
+            .await
+            .map_err(internal)?
+        {
             return Ok(());
         }
         Err(not_found())
@@ -265,4 +367,3 @@ fn cursor_error(error: StoreError) -> ApiError {
         other => internal(other),
     }
 }
-

@@ -26,7 +26,10 @@ impl Epoch {
     /// Takes both clocks' readings now.
     #[must_use]
     pub fn take() -> Self {
-        Self { instant: now(), wall: jiff::Timestamp::now() }
+        Self {
+            instant: now(),
+            wall: jiff::Timestamp::now(),
+        }
     }
 
     /// Tells the wall-clock time of `instant`.
@@ -37,7 +40,10 @@ impl Epoch {
         } else {
             jiff::SignedDuration::try_from(self.instant - instant).map(|back| -back)
         };
-        offset.ok().and_then(|offset| self.wall.checked_add(offset).ok()).unwrap_or(self.wall)
+        offset
+            .ok()
+            .and_then(|offset| self.wall.checked_add(offset).ok())
+            .unwrap_or(self.wall)
     }
 }
 
@@ -79,10 +85,14 @@ mod tests {
     fn a_records_times_follow_the_monotonic_clock_both_ways() {
         let epoch = Epoch::take();
         let later = epoch.instant + Duration::from_millis(1500);
-        let span = epoch.timestamp(later).duration_since(epoch.timestamp(epoch.instant));
+        let span = epoch
+            .timestamp(later)
+            .duration_since(epoch.timestamp(epoch.instant));
         assert_eq!(span.as_millis(), 1500);
         if let Some(before) = epoch.instant.checked_sub(Duration::from_millis(20)) {
-            let span = epoch.timestamp(epoch.instant).duration_since(epoch.timestamp(before));
+            let span = epoch
+                .timestamp(epoch.instant)
+                .duration_since(epoch.timestamp(before));
             assert_eq!(span.as_millis(), 20);
         }
     }

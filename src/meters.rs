@@ -32,7 +32,10 @@ async fn read(services: &Services) {
     for thread in services.line.media() {
         let counters = thread.counters();
         let all = [
-            &counters.ticks, &counters.late_ticks, &counters.received, &counters.sent,
+            &counters.ticks,
+            &counters.late_ticks,
+            &counters.received,
+            &counters.sent,
             &counters.events_dropped,
         ];
         for (sum, counter) in sums.iter_mut().zip(all) {

@@ -78,13 +78,21 @@ impl Destination {
         };
         let resolver = Resolver::from_system();
         let targets = resolver.resolve(&host, parsed.port, transport).await?;
-        Ok(Self { uri: uri.clone(), targets, transport })
+        Ok(Self {
+            uri: uri.clone(),
+            targets,
+            transport,
+        })
     }
 
     /// The local address that faces the destination.
     #[must_use]
     pub fn local_address(&self) -> IpAddr {
-        let towards = self.targets.first().copied().and_then(local_address_towards);
+        let towards = self
+            .targets
+            .first()
+            .copied()
+            .and_then(local_address_towards);
         towards.unwrap_or(IpAddr::from([127, 0, 0, 1]))
     }
 }
@@ -97,8 +105,14 @@ impl Phone {
     pub async fn start(address: IpAddr, media_core: Option<usize>) -> Result<Self, PhoneError> {
         let local = SocketAddr::new(address, 0);
         let listen = [
-            Listen { transport: Transport::Udp, address: local },
-            Listen { transport: Transport::Tcp, address: local },
+            Listen {
+                transport: Transport::Udp,
+                address: local,
+            },
+            Listen {
+                transport: Transport::Tcp,
+                address: local,
+            },
         ];
         let settings = Settings {
             product: concat!("Offhook/", env!("CARGO_PKG_VERSION"), " phone").to_owned(),
@@ -113,7 +127,13 @@ impl Phone {
         let (sip, mut news) = Sip::start(&listen, settings).await?;
         let media = MediaThread::start(media_core)?;
         let ports = PortPool::new(PORTS, rand::rng().random());
-        let line = Arc::new(Line::new(sip.clone(), media, Vec::new(), ports, Advertise::default()));
+        let line = Arc::new(Line::new(
+            sip.clone(),
+            media,
+            Vec::new(),
+            ports,
+            Advertise::default(),
+        ));
         let news = tokio::spawn(async move {
             while let Some(event) = news.recv().await {
                 if let News::Incoming(call) = event {

@@ -26,7 +26,12 @@ pub async fn run(services: Arc<Services>, mut news: mpsc::Receiver<News>) {
         registrations: HashMap::new(),
     };
     let (registered, mut new_registrations) = mpsc::channel(16);
-    for trunk in services.config.trunks.iter().filter(|trunk| trunk.kind == TrunkKind::Register) {
+    for trunk in services
+        .config
+        .trunks
+        .iter()
+        .filter(|trunk| trunk.kind == TrunkKind::Register)
+    {
         let task = register(Arc::clone(&services), trunk.clone(), registered.clone());
         tokio::spawn(task);
     }
@@ -61,13 +66,25 @@ impl Switchboard {
                 tokio::spawn(call::take(Arc::clone(&self.services), incoming));
             }
             News::Request(request) => self.register_phone(request).await,
-            News::Registered { registration, expires_s } => {
-                let Some(trunk) = self.registrations.get(&registration) else { return };
+            News::Registered {
+                registration,
+                expires_s,
+            } => {
+                let Some(trunk) = self.registrations.get(&registration) else {
+                    return;
+                };
                 tracing::info!(%trunk, expires_s, "registered");
                 self.note(trunk, format!("registered for {expires_s} s"));
             }
-            News::RegistrationFailed { registration, status, reason, retry_in } => {
-                let Some(trunk) = self.registrations.get(&registration) else { return };
+            News::RegistrationFailed {
+                registration,
+                status,
+                reason,
+                retry_in,
+            } => {
+                let Some(trunk) = self.registrations.get(&registration) else {
+                    return;
+                };
                 let retry_s = retry_in.as_secs();
                 tracing::warn!(%trunk, status, %reason, retry_s, "the registration failed");
                 let note = format!("failed with {status} {reason}; tried again in {retry_s} s");
@@ -79,7 +96,10 @@ impl Switchboard {
 
     fn note(&self, trunk: &str, state: String) {
         let states = &self.services.registrations;
-        states.lock().unwrap_or_else(PoisonError::into_inner).insert(trunk.to_owned(), state);
+        states
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(trunk.to_owned(), state);
     }
 
     /// Answers a phone's REGISTER (RFC 3261 §10.3); who it is was proven by digest already.
@@ -95,7 +115,9 @@ impl Switchboard {
             }
         };
         // A user may bind contacts to its own address only (§10.3 step 4).
-        let own = message.to().is_ok_and(|to| to.uri.user_text() == user.as_str());
+        let own = message
+            .to()
+            .is_ok_and(|to| to.uri.user_text() == user.as_str());
         if !own {
             let _ = sip.respond(request, 403, Vec::new()).await;
             return;
@@ -107,15 +129,18 @@ impl Switchboard {
             .take(16)
             .map(|contact| {
                 let expires_s = contact.expires().unwrap_or(default_s);
-                let uri = contact.address().map_or("*", |address| address.uri.as_str());
+                let uri = contact
+                    .address()
+                    .map_or("*", |address| address.uri.as_str());
                 (uri.to_owned(), expires_s)
             })
             .collect();
         let call_id = message.call_id().unwrap_or_default().to_owned();
         let cseq = message.cseq().map_or(0, |cseq| cseq.number);
         let now = clock::now();
-        let bound =
-            self.registrar.register(now, &user, request.flow, (&call_id, cseq), &contacts);
+        let bound = self
+            .registrar
+            .register(now, &user, request.flow, (&call_id, cseq), &contacts);
         let sip = sip.clone();
         let answered = match bound {
             Ok(bindings) => {
@@ -175,14 +200,21 @@ async fn register(
             }
         };
         let user = trunk.username.clone().unwrap_or_default();
-        let port = trunk.port.map(|port| format!(":{port}")).unwrap_or_default();
+        let port = trunk
+            .port
+            .map(|port| format!(":{port}"))
+            .unwrap_or_default();
         let register = Register {
             // No user part: some registrars drop one silently (RFC 3261 §10.2).
             registrar_uri: format!("sip:{}{port}", trunk.host),
             aor: format!("sip:{user}@{}", trunk.host),
             contact_user: user,
             flow,
-            route: trunk.outbound_proxy.iter().map(|p| format!("<sip:{p};lr>")).collect(),
+            route: trunk
+                .outbound_proxy
+                .iter()
+                .map(|p| format!("<sip:{p};lr>"))
+                .collect(),
             credentials: call::credentials(&trunk),
             expires_s: trunk.expires_s,
         };
@@ -201,7 +233,12 @@ async fn register(
 /// The address that stands in our own URIs when no trunk gives one.
 #[must_use]
 pub fn own_host(services: &Services) -> String {
-    let listener = services.line.sip().listeners().first().map(|(_, address)| *address);
+    let listener = services
+        .line
+        .sip()
+        .listeners()
+        .first()
+        .map(|(_, address)| *address);
     let ip = listener.map(|address| {
         if address.ip().is_unspecified() {
             let outside = std::net::SocketAddr::from(([192, 0, 2, 1], 9));

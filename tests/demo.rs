@@ -8,8 +8,16 @@ use serde_json::Value;
 
 #[allow(clippy::disallowed_methods)] // asks for a free port
 fn free_ports() -> (u16, u16) {
-    let udp = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let tcp = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let udp = UdpSocket::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    let tcp = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
     (udp, tcp)
 }
 
@@ -39,12 +47,17 @@ fn a_caller_rings_the_agent_answers_and_the_lead_reaches_the_crm() {
     assert_eq!(call["outcome"], "booked", "{call:#}");
     let name = call["variables"]["caller_name"].as_str().unwrap();
     let email = call["variables"]["caller_email"].as_str().unwrap();
-    assert!(name.starts_with("Jane") && email.contains('@'), "{name} {email}");
+    assert!(
+        name.starts_with("Jane") && email.contains('@'),
+        "{name} {email}"
+    );
     assert_eq!(call["media"]["lost"], 0);
     assert_eq!(call["media"]["codec"], "PCMU");
 
     let turns = call["turns"].as_array().unwrap();
-    let answers = turns.iter().filter(|turn| !turn["latency"]["voice_to_voice_ms"].is_null());
+    let answers = turns
+        .iter()
+        .filter(|turn| !turn["latency"]["voice_to_voice_ms"].is_null());
     let mut answered = 0;
     for turn in answers {
         assert_eq!(turn["who"], "agent");
@@ -57,7 +70,9 @@ fn a_caller_rings_the_agent_answers_and_the_lead_reaches_the_crm() {
 
     let crm = shown["crm"].as_array().unwrap();
     let to = |path: &str| -> Vec<&Value> {
-        crm.iter().filter(|r| r["path"] == path && r["method"] == "POST").collect()
+        crm.iter()
+            .filter(|r| r["path"] == path && r["method"] == "POST")
+            .collect()
     };
     let contacts = to("/api/mautic/contacts");
     let contact = contacts.last().unwrap();
@@ -69,5 +84,9 @@ fn a_caller_rings_the_agent_answers_and_the_lead_reaches_the_crm() {
     assert!(transcript.contains("thanks for calling"), "{transcript}");
     assert_eq!(log["body"]["outcome"], "booked");
     assert_eq!(logs.len(), 1, "the call is logged once");
-    assert_eq!(to("/api/appointments/book").len(), 1, "one appointment is booked");
+    assert_eq!(
+        to("/api/appointments/book").len(),
+        1,
+        "one appointment is booked"
+    );
 }

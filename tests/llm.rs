@@ -1,5 +1,11 @@
 //! The language model's client against a real HTTP server that streams as OpenAI's does.
-#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout
+)]
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;

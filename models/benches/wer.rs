@@ -32,14 +32,29 @@ fn main() -> Result<(), Failure> {
         println!("{{\"skipped\": \"{SOUNDS} is not installed\"}}");
         return Ok(());
     }
-    let size = if has("--base") { Size::Base } else { Size::TinyEn };
-    let precision = if has("--f32") { Precision::F32 } else { Precision::Int8 };
+    let size = if has("--base") {
+        Size::Base
+    } else {
+        Size::TinyEn
+    };
+    let precision = if has("--f32") {
+        Precision::F32
+    } else {
+        Precision::Int8
+    };
     let dir = manifest::default_dir();
     let whisper = Whisper::load_with(&Runtime::load(&dir)?, &dir, size, precision)?;
     let mut score = Score::default();
-    for line in std::fs::read_to_string(TRANSCRIPTS)?.lines().step_by(every.max(1)) {
-        let Some((name, wanted)) = line.split_once(": ") else { continue };
-        let Some(samples) = read(&Path::new(SOUNDS).join(format!("{name}.wav"))) else { continue };
+    for line in std::fs::read_to_string(TRANSCRIPTS)?
+        .lines()
+        .step_by(every.max(1))
+    {
+        let Some((name, wanted)) = line.split_once(": ") else {
+            continue;
+        };
+        let Some(samples) = read(&Path::new(SOUNDS).join(format!("{name}.wav"))) else {
+            continue;
+        };
         let wanted = words(wanted);
         if line.starts_with(';') || wanted.len() < 4 {
             continue;
@@ -109,7 +124,9 @@ impl Score {
         self.times.sort();
         let at = |share: f64| {
             let index = (self.times.len() as f64 * share) as usize;
-            self.times.get(index).map_or(0.0, |time| time.as_secs_f64() * 1e3)
+            self.times
+                .get(index)
+                .map_or(0.0, |time| time.as_secs_f64() * 1e3)
         };
         println!(
             "{{\"model\": \"{}\", \"precision\": \"{precision:?}\", \"files\": {}, \"words\": {}, \
@@ -145,7 +162,10 @@ fn words(text: &str) -> Vec<String> {
         }
     }
     let spell = |word: &str| {
-        let number = word.parse::<usize>().ok().and_then(|number| NUMBERS.get(number));
+        let number = word
+            .parse::<usize>()
+            .ok()
+            .and_then(|number| NUMBERS.get(number));
         number.map_or_else(|| word.to_owned(), |number| (*number).to_owned())
     };
     spoken.split_whitespace().map(spell).collect()
@@ -159,7 +179,9 @@ fn distance(wanted: &[String], heard: &[String]) -> usize {
         let mut left = index + 1;
         let mut next = vec![left];
         for (hear, above) in heard.iter().zip(row.iter().skip(1)) {
-            left = (diagonal + usize::from(want != hear)).min(above + 1).min(left + 1);
+            left = (diagonal + usize::from(want != hear))
+                .min(above + 1)
+                .min(left + 1);
             diagonal = *above;
             next.push(left);
         }

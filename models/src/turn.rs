@@ -33,7 +33,10 @@ impl TurnDetector {
     pub fn load(runtime: &Runtime, dir: &Path) -> Result<Self, ModelError> {
         let path = Manifest::embedded().file(dir, "smart-turn", ".onnx");
         let graph = runtime.graph_from_file(&path)?;
-        Ok(Self(Arc::new(Inner { graph, mel: LogMel::new() })))
+        Ok(Self(Arc::new(Inner {
+            graph,
+            mel: LogMel::new(),
+        })))
     }
 
     /// Gives the probability that a turn which ends with `samples` (8 kHz) is complete.
@@ -53,7 +56,9 @@ impl TurnDetector {
     /// ONNX Runtime fails.
     pub fn probability_16k(&self, samples: &[f32]) -> Result<f32, ModelError> {
         let window = SECONDS * SAMPLE_RATE;
-        let recent = samples.get(samples.len().saturating_sub(window)..).unwrap_or_default();
+        let recent = samples
+            .get(samples.len().saturating_sub(window)..)
+            .unwrap_or_default();
         let mut padded = vec![0.0; window - recent.len()];
         padded.extend_from_slice(recent);
         normalise(&mut padded);
@@ -63,8 +68,10 @@ impl TurnDetector {
         let mut session = self.0.graph.session();
         let outputs = session.run(ort::inputs!["input_features" => mel])?;
         let missing = || ModelError::malformed("smart-turn", "no probability");
-        let (_, probability) =
-            outputs.get("logits").ok_or_else(missing)?.try_extract_tensor::<f32>()?;
+        let (_, probability) = outputs
+            .get("logits")
+            .ok_or_else(missing)?
+            .try_extract_tensor::<f32>()?;
         probability.first().copied().ok_or_else(missing)
     }
 }
@@ -73,7 +80,11 @@ impl TurnDetector {
 fn normalise(samples: &mut [f32]) {
     let count = samples.len().max(1) as f32;
     let mean = samples.iter().sum::<f32>() / count;
-    let variance = samples.iter().map(|sample| (sample - mean).powi(2)).sum::<f32>() / count;
+    let variance = samples
+        .iter()
+        .map(|sample| (sample - mean).powi(2))
+        .sum::<f32>()
+        / count;
     let scale = 1.0 / (variance + EPSILON).sqrt();
     for sample in samples {
         *sample = (*sample - mean) * scale;

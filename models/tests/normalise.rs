@@ -1,5 +1,11 @@
 //! What a voice says when a text holds more than words.
-#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout
+)]
 
 use offhook_models::voice::normalise::{normalise, plain, spelled};
 

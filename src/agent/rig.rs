@@ -438,8 +438,11 @@ impl Rig {
         let interruptible = self.agent.air.as_ref().is_some_and(|a| a.interruptible);
         let ending = self.agent.ending.is_some();
         if long && interruptible && !ending && self.agent.ear.is_some() {
-            assert!(!self.sounding(), "the agent talks over the caller\n{}",
-                self.tail());
+            assert!(
+                !self.sounding(),
+                "the agent talks over the caller\n{}",
+                self.tail()
+            );
         }
     }
 
@@ -447,7 +450,11 @@ impl Rig {
     fn tail(&self) -> String {
         let last = self.log.iter().skip(self.log.len().saturating_sub(20));
         let lines = last.map(|(at, c)| format!("{at} {c:?}"));
-        format!("{}\n{} now", lines.collect::<Vec<_>>().join("\n"), self.ms())
+        format!(
+            "{}\n{} now",
+            lines.collect::<Vec<_>>().join("\n"),
+            self.ms()
+        )
     }
 
     pub(super) fn sounding(&self) -> bool {

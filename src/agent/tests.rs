@@ -489,7 +489,10 @@ fn the_waterfall_is_measured_from_the_last_voiced_packet() {
     assert_eq!(agent.tts_first_audio_ms, Some(40));
     assert_eq!(agent.voice_to_voice_ms, Some(240));
     let greeting = turns[0].latency;
-    assert_eq!((greeting.endpoint_ms, greeting.voice_to_voice_ms), (None, None));
+    assert_eq!(
+        (greeting.endpoint_ms, greeting.voice_to_voice_ms),
+        (None, None)
+    );
 }
 
 #[test]

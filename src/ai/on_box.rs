@@ -85,20 +85,15 @@ impl OnBox {
     ///
     /// # Errors
     /// When a model is missing or unusable; the message names the command that fetches it.
-    pub fn load(
-        config: &ModelsConfig,
-        voicing: Voicing,
-        words: Words,
-    ) -> Result<Self, OnBoxError> {
+    pub fn load(config: &ModelsConfig, voicing: Voicing, words: Words) -> Result<Self, OnBoxError> {
         let threads = worker_threads(config.workers);
         let runtime = Runtime::load(&config.dir)?.with_concurrency(threads);
         let size = whisper_size(&config.whisper)?;
         let dir: &Path = &config.dir;
         // Side by side: most of loading is one thread folding constants.
         let (whisper, voice) = std::thread::scope(|scope| {
-            let voice = scope.spawn(|| {
-                Voice::load(&runtime, dir, &config.voice, voice_options(voicing))
-            });
+            let voice =
+                scope.spawn(|| Voice::load(&runtime, dir, &config.voice, voice_options(voicing)));
             let whisper = Whisper::load(&runtime, dir, size);
             (whisper, voice.join())
         });
@@ -115,12 +110,20 @@ impl OnBox {
         let judges_turns = turns.is_some();
         let hearing = Hearing::start(silero, recogniser, turns)?;
         let voice: Arc<dyn TextToSpeech> = Arc::new(PiperVoice::new(voice, Arc::clone(&workers)));
-        Ok(Self { hearing, voice, judges_turns, workers })
+        Ok(Self {
+            hearing,
+            voice,
+            judges_turns,
+            workers,
+        })
     }
 }
 
 fn voice_options(voicing: Voicing) -> VoiceOptions {
-    VoiceOptions { deterministic: voicing == Voicing::Repeatable, ..VoiceOptions::default() }
+    VoiceOptions {
+        deterministic: voicing == Voicing::Repeatable,
+        ..VoiceOptions::default()
+    }
 }
 
 fn whisper_size(name: &str) -> Result<Size, OnBoxError> {

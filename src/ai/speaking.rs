@@ -23,7 +23,11 @@ impl PiperVoice {
     #[must_use]
     pub fn new(voice: Voice, workers: Arc<Workers>) -> Self {
         let phrases = Arc::new(PhraseCache::new(PHRASES_BYTES));
-        Self { voice: Arc::new(voice), workers, phrases }
+        Self {
+            voice: Arc::new(voice),
+            workers,
+            phrases,
+        }
     }
 }
 
@@ -114,12 +118,19 @@ impl Job for Speaking {
             Ok(Step::More) => JobState::Again,
             Ok(Step::Sound(samples)) => {
                 self.spoken.extend_from_slice(&samples);
-                let wanted = self.deliver.as_mut().is_some_and(|d| d(Sound::Chunk(samples.into())));
+                let wanted = self
+                    .deliver
+                    .as_mut()
+                    .is_some_and(|d| d(Sound::Chunk(samples.into())));
                 if !wanted {
                     self.deliver = None;
                     return JobState::Done;
                 }
-                if self.urgent { self.go_on_behind() } else { JobState::Again }
+                if self.urgent {
+                    self.go_on_behind()
+                } else {
+                    JobState::Again
+                }
             }
             Ok(Step::Done) => {
                 let spoken = std::mem::take(&mut self.spoken);
@@ -131,7 +142,9 @@ impl Job for Speaking {
     }
 
     fn abandoned(&mut self, why: Abandoned) {
-        self.end(Sound::Failed(format!("the synthesis was abandoned: {why:?}")));
+        self.end(Sound::Failed(format!(
+            "the synthesis was abandoned: {why:?}"
+        )));
     }
 }
 

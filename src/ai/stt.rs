@@ -63,7 +63,10 @@ fn options(hint: Option<SlotKind>) -> Options {
         Some(SlotKind::Phone) => "My number is 202-555-0143.",
         _ => return Options::default(),
     };
-    Options { prompt: Some(prompt.to_owned()), ..Options::default() }
+    Options {
+        prompt: Some(prompt.to_owned()),
+        ..Options::default()
+    }
 }
 
 enum Work {
@@ -104,13 +107,18 @@ impl Job for Recognition {
             self.work = Work::Running(Box::new(transcription));
             return JobState::Again;
         }
-        let Work::Running(transcription) = &mut self.work else { return JobState::Done };
+        let Work::Running(transcription) = &mut self.work else {
+            return JobState::Done;
+        };
         match transcription.step() {
             Ok(Step::More) => JobState::Again,
             Ok(Step::Done(transcript)) => {
-                let nobody =
-                    transcript.no_speech > NO_SPEECH && transcript.mean_logprob < DOUBTFUL;
-                let text = if nobody { String::new() } else { transcript.text };
+                let nobody = transcript.no_speech > NO_SPEECH && transcript.mean_logprob < DOUBTFUL;
+                let text = if nobody {
+                    String::new()
+                } else {
+                    transcript.text
+                };
                 let took_ms = clock::ms_between(self.asked, clock::now());
                 self.end(Ok(Recognised { text, took_ms }))
             }
@@ -126,7 +134,9 @@ impl Job for Recognition {
 impl Drop for Recognition {
     fn drop(&mut self) {
         if let Some(deliver) = self.deliver.take() {
-            deliver(Err("the inference threads did not take the recognition".to_owned()));
+            deliver(Err(
+                "the inference threads did not take the recognition".to_owned()
+            ));
         }
     }
 }

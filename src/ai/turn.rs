@@ -24,7 +24,12 @@ impl SmartTurn {
 impl TurnModel for SmartTurn {
     fn judge(&self, audio: Vec<i16>, abandon: Abandon, deliver: Deliver<Result<f32, String>>) {
         let detector = self.detector.clone();
-        let job = Judgement { detector, audio, abandon, deliver: Some(deliver) };
+        let job = Judgement {
+            detector,
+            audio,
+            abandon,
+            deliver: Some(deliver),
+        };
         if let Err(error) = self.workers.submit(Priority::Turn, Box::new(job)) {
             tracing::warn!(%error, "a turn was not judged");
         }
@@ -40,7 +45,9 @@ struct Judgement {
 
 impl Job for Judgement {
     fn step(&mut self) -> JobState {
-        let Some(deliver) = self.deliver.take() else { return JobState::Done };
+        let Some(deliver) = self.deliver.take() else {
+            return JobState::Done;
+        };
         if !self.abandon.is_abandoned() {
             let judged = self.detector.probability(&self.audio);
             deliver(judged.map_err(|error| error.to_string()));
@@ -60,7 +67,9 @@ impl Drop for Judgement {
         if let Some(deliver) = self.deliver.take()
             && !self.abandon.is_abandoned()
         {
-            deliver(Err("the inference threads did not take the judgement".to_owned()));
+            deliver(Err(
+                "the inference threads did not take the judgement".to_owned()
+            ));
         }
     }
 }

@@ -148,7 +148,11 @@ impl Conversation {
             LegEvent::Dtmf { digit } => return self.handle_digit(now, *digit),
             LegEvent::PlayoutStarted { utterance, at } => {
                 let place = self.speech.place(*utterance);
-                place.map(|(turn, clause)| PlayoutEvent::Started { turn, clause, at: *at })
+                place.map(|(turn, clause)| PlayoutEvent::Started {
+                    turn,
+                    clause,
+                    at: *at,
+                })
             }
             LegEvent::PlayoutFinished { utterance, .. } => self.speech.finished(*utterance),
             LegEvent::Cancelled { played } => self.speech.cancelled(*played),
@@ -174,7 +178,8 @@ impl Conversation {
                 self.agent.handle_recognition_failed(now, speculation);
             }
             Work::TurnProbability(speculation, Ok(probability)) => {
-                self.agent.handle_turn_probability(now, speculation, probability);
+                self.agent
+                    .handle_turn_probability(now, speculation, probability);
             }
             // Without the model's word the silence cap ends the turn.
             Work::TurnProbability(_, Err(reason)) => {
@@ -195,7 +200,11 @@ impl Conversation {
         let event = match sound {
             Sound::Chunk(samples) => {
                 let first = self.speech.sound(utterance, samples);
-                first.map(|(turn, clause)| PlayoutEvent::Synthesised { turn, clause, at: now })
+                first.map(|(turn, clause)| PlayoutEvent::Synthesised {
+                    turn,
+                    clause,
+                    at: now,
+                })
             }
             Sound::End => {
                 self.synthesising.remove(&utterance);
@@ -238,13 +247,19 @@ impl Conversation {
 
     fn carry_out(&mut self, now: Instant, command: Command) {
         match command {
-            Command::Recognise { speculation, from, until, expecting } => {
+            Command::Recognise {
+                speculation,
+                from,
+                until,
+                expecting,
+            } => {
                 let abandon = self.speculate(speculation);
                 let work = self.work.clone();
                 let deliver = Box::new(move |heard| {
                     report(&work, Work::Transcript(speculation, heard));
                 });
-                self.ears.recognise(from, until, expecting, abandon, deliver);
+                self.ears
+                    .recognise(from, until, expecting, abandon, deliver);
             }
             Command::DetectTurn { speculation } => {
                 let abandon = self.speculate(speculation);
@@ -296,7 +311,11 @@ impl Conversation {
                 }
                 Step::Play(utterance, samples) => {
                     let leg = self.leg;
-                    self.tell(media::Command::Play { leg, utterance, samples });
+                    self.tell(media::Command::Play {
+                        leg,
+                        utterance,
+                        samples,
+                    });
                 }
                 Step::Finish(utterance) => {
                     self.tell(media::Command::Finish(self.leg, utterance));
@@ -323,7 +342,10 @@ impl Conversation {
 
 impl Drop for Conversation {
     fn drop(&mut self) {
-        self.synthesising.values().chain(self.speculations.values()).for_each(Abandon::abandon);
+        self.synthesising
+            .values()
+            .chain(self.speculations.values())
+            .for_each(Abandon::abandon);
     }
 }
 

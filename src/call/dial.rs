@@ -93,7 +93,13 @@ impl DialFailure {
     /// Whether another address of the same carrier may do better: a timeout, a transport error or
     /// an overloaded server (RFC 3263 §4.3); a busy or refusing callee would only refuse again.
     fn worth_another_target(&self) -> bool {
-        matches!(self, Self::Refused { status: 408 | 500 | 502 | 503 | 504, .. })
+        matches!(
+            self,
+            Self::Refused {
+                status: 408 | 500 | 502 | 503 | 504,
+                ..
+            }
+        )
     }
 }
 
@@ -129,12 +135,12 @@ pub async fn dial(
             Ok(answer) => {
                 let attached = attached.take().unwrap_or_default();
                 let (call, remote) = (placed.call, *target);
-                return connect(line, leg, half, &answer, placed, remote, attached).await.inspect_err(
-                    |_| {
+                return connect(line, leg, half, &answer, placed, remote, attached)
+                    .await
+                    .inspect_err(|_| {
                         let sip = line.sip().clone();
                         tokio::spawn(async move { sip.hang_up(call, None).await });
-                    },
-                );
+                    });
             }
             Err(failure) => {
                 line.release(half);
@@ -199,13 +205,26 @@ async fn wait(
                 early = body.or(early).filter(|sdp| half.read_answer(sdp).is_ok());
             }
             Signal::Answered { body } => {
-                return body.filter(|sdp| !sdp.is_empty()).or(early).ok_or(
-                    DialFailure::Media(LineError::Refused(offhook_media::Refusal::NoAudio)),
-                );
+                return body
+                    .filter(|sdp| !sdp.is_empty())
+                    .or(early)
+                    .ok_or(DialFailure::Media(LineError::Refused(
+                        offhook_media::Refusal::NoAudio,
+                    )));
             }
-            Signal::Rejected { status, reason, retry_after_s, headers } => {
+            Signal::Rejected {
+                status,
+                reason,
+                retry_after_s,
+                headers,
+            } => {
                 let explanation = explain(&headers);
-                return Err(DialFailure::Refused { status, reason, retry_after_s, explanation });
+                return Err(DialFailure::Refused {
+                    status,
+                    reason,
+                    retry_after_s,
+                    explanation,
+                });
             }
             Signal::Ended { .. } => return Err(DialFailure::Cancelled),
             _ => {}
@@ -216,8 +235,12 @@ async fn wait(
 /// What carriers say beside the status line, such as `X-Twilio-Error`.
 fn explain(headers: &[(String, String)]) -> String {
     let wanted = ["x-twilio-error", "warning", "reason", "p-error"];
-    let found = headers.iter().filter(|(name, _)| wanted.contains(&name.to_lowercase().as_str()));
-    found.map(|(name, value)| format!("; {name}: {value}")).collect()
+    let found = headers
+        .iter()
+        .filter(|(name, _)| wanted.contains(&name.to_lowercase().as_str()));
+    found
+        .map(|(name, value)| format!("; {name}: {value}"))
+        .collect()
 }
 
 async fn connect(
@@ -230,6 +253,18 @@ async fn connect(
     attached: Attached,
 ) -> Result<Answered, DialFailure> {
     let negotiated = half.read_answer(answer)?;
-    let leg = line.open(leg, half, negotiated, remote.ip(), attached.sink, attached.recorder)?;
-    Ok(Answered { call: placed.call, signals: placed.signals, leg, remote })
+    let leg = line.open(
+        leg,
+        half,
+        negotiated,
+        remote.ip(),
+        attached.sink,
+        attached.recorder,
+    )?;
+    Ok(Answered {
+        call: placed.call,
+        signals: placed.signals,
+        leg,
+        remote,
+    })
 }

@@ -59,31 +59,62 @@ fn admit(services: &Services, invite: &Incoming) -> Result<Admitted, Refusal> {
     let called = called_party(invite);
     let Some(name) = services.routes.agent_for(&called, &invite.from.user) else {
         let reason = format!("no route and no agent for {called:?}");
-        return Err(Refusal { status: 404, reason, retry_after_s: None });
+        return Err(Refusal {
+            status: 404,
+            reason,
+            retry_after_s: None,
+        });
     };
     let Some(agent) = services.agents.get(name) else {
         let reason = format!("the route names an agent that is not there: {name:?}");
-        return Err(Refusal { status: 404, reason, retry_after_s: None });
+        return Err(Refusal {
+            status: 404,
+            reason,
+            retry_after_s: None,
+        });
     };
     let (place, on_box) = services.take_place().map_err(|busy| Refusal {
-        status: if matches!(busy, Busy::Stopping) { 480 } else { 503 },
+        status: if matches!(busy, Busy::Stopping) {
+            480
+        } else {
+            503
+        },
         reason: busy.to_string(),
         retry_after_s: Some(services.config.limits.retry_after_s),
     })?;
-    Ok(Admitted { agent: Arc::clone(agent), place, on_box })
+    Ok(Admitted {
+        agent: Arc::clone(agent),
+        place,
+        on_box,
+    })
 }
 
 /// The called number or name: the Request-URI's, which proxies rewrite, not the To's.
 fn called_party(invite: &Incoming) -> String {
     let parsed = offhook_sip::uri::Uri::parse(&invite.request_uri);
-    parsed.map(|uri| uri.user_text().into_owned()).unwrap_or_default()
+    parsed
+        .map(|uri| uri.user_text().into_owned())
+        .unwrap_or_default()
 }
 
 /// The codecs that the trunk's configuration allows.
 fn codecs(services: &Services, source: &Source) -> Vec<Codec> {
-    let Source::Trunk(name) = source else { return vec![Codec::Pcmu, Codec::Pcma] };
-    let trunk = services.config.trunks.iter().find(|trunk| trunk.name == *name);
-    trunk.map(|trunk| trunk.codecs.iter().map(|codec| media_codec(*codec)).collect())
+    let Source::Trunk(name) = source else {
+        return vec![Codec::Pcmu, Codec::Pcma];
+    };
+    let trunk = services
+        .config
+        .trunks
+        .iter()
+        .find(|trunk| trunk.name == *name);
+    trunk
+        .map(|trunk| {
+            trunk
+                .codecs
+                .iter()
+                .map(|codec| media_codec(*codec))
+                .collect()
+        })
         .unwrap_or_else(|| vec![Codec::Pcmu, Codec::Pcma])
 }
 
@@ -116,11 +147,17 @@ async fn serve(services: Arc<Services>, incoming: Box<IncomingCall>, admitted: A
         tracing::error!(%error, call = %id, "a call's record was not kept: it is refused");
         services.line.release(half);
         let retry = services.config.limits.retry_after_s.to_string();
-        let _ = sip.reject(incoming.call, 503, vec![("Retry-After".to_owned(), retry)]).await;
+        let _ = sip
+            .reject(incoming.call, 503, vec![("Retry-After".to_owned(), retry)])
+            .await;
         return;
     }
     let journal = Journal::start(&services, record.clone());
-    journal.event("call.ringing", started_at, json!({ "from": record.from, "to": record.to }));
+    journal.event(
+        "call.ringing",
+        started_at,
+        json!({ "from": record.from, "to": record.to }),
+    );
     let _ = sip.ring(incoming.call, 180, None).await;
     let answering = Answering {
         services: Arc::clone(&services),
@@ -130,7 +167,11 @@ async fn serve(services: Arc<Services>, incoming: Box<IncomingCall>, admitted: A
         journal,
     };
     let mut talk = answering.prepare(caller_variables(invite)).await;
-    let IncomingCall { call, invite, mut signals } = *incoming;
+    let IncomingCall {
+        call,
+        invite,
+        mut signals,
+    } = *incoming;
     let call_state = Call::inbound(now);
     // The caller may have hung up while the CRM was asked.
     if let Ok(Signal::Ended { .. }) = signals.try_recv() {
@@ -146,7 +187,8 @@ async fn serve(services: Arc<Services>, incoming: Box<IncomingCall>, admitted: A
             Err(reason) => {
                 let _ = sip.hang_up(call, None).await;
                 services.line.release(half);
-                talk.never_answered(call_state, EndReason::Lost(reason)).await;
+                talk.never_answered(call_state, EndReason::Lost(reason))
+                    .await;
                 return;
             }
         },
@@ -156,17 +198,15 @@ async fn serve(services: Arc<Services>, incoming: Box<IncomingCall>, admitted: A
         Ok(leg) => talk.run(call_state, call, signals, leg).await,
         Err(error) => {
             let _ = sip.hang_up(call, None).await;
-            talk.never_answered(call_state, EndReason::Failed(error.to_string())).await;
+            talk.never_answered(call_state, EndReason::Failed(error.to_string()))
+                .await;
         }
     }
     drop(admitted.place);
 }
 
 /// Answers the offer, or makes our own when there is none (RFC 3261 §13.2.1).
-fn agree(
-    services: &Services,
-    invite: &Incoming,
-) -> Result<(Half, Option<Negotiated>), LineError> {
+fn agree(services: &Services, invite: &Incoming) -> Result<(Half, Option<Negotiated>), LineError> {
     let codecs = codecs(services, &invite.source);
     match invite.offer.as_deref().filter(|offer| !offer.is_empty()) {
         Some(offer) => {
@@ -231,7 +271,10 @@ fn party(user: &str, uri: &str) -> String {
 /// What the INVITE itself says of the caller.
 fn caller_variables(invite: &Incoming) -> Vec<(String, serde_json::Value)> {
     let mut variables = vec![
-        ("caller_phone".to_owned(), json!(party(&invite.from.user, &invite.from.uri))),
+        (
+            "caller_phone".to_owned(),
+            json!(party(&invite.from.user, &invite.from.uri)),
+        ),
         ("called".to_owned(), json!(called_party(invite))),
     ];
     let display = invite.from.display.trim();

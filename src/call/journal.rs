@@ -9,8 +9,8 @@ use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
 use super::services::Services;
-use crate::clock;
 use crate::agent::{self, Variables};
+use crate::clock;
 use crate::store::{
     Appointment, CallRecord, CallState, CallUpdate, EventRecord, MediaSummary, Store, TurnLatency,
     TurnRecord, Who,
@@ -58,7 +58,11 @@ impl Journal {
     pub fn start(services: &Arc<Services>, record: CallRecord) -> Self {
         let (entries, queue) = mpsc::channel(ENTRIES);
         let id = record.id;
-        let writer = Writer { services: Arc::clone(services), record, turns: 0 };
+        let writer = Writer {
+            services: Arc::clone(services),
+            record,
+            turns: 0,
+        };
         tokio::spawn(writer.run(queue));
         Self { id, entries }
     }
@@ -103,7 +107,10 @@ impl Journal {
     /// Writes the end down and waits until it is kept, together with what the CRM must hear.
     pub async fn finish(self, end: Final) -> Option<CallRecord> {
         let (reply, answer) = oneshot::channel();
-        self.entries.send(Entry::Finish(Box::new(end), reply)).await.ok()?;
+        self.entries
+            .send(Entry::Finish(Box::new(end), reply))
+            .await
+            .ok()?;
         answer.await.ok()
     }
 
@@ -156,7 +163,10 @@ impl Writer {
             Entry::Turn(turn) => self.write_turn(*turn).await,
             Entry::Variables(variables) => {
                 self.record.variables = variables.clone();
-                let update = CallUpdate { variables: Some(variables), ..CallUpdate::default() };
+                let update = CallUpdate {
+                    variables: Some(variables),
+                    ..CallUpdate::default()
+                };
                 self.store().update_call(id, update, self.now()).await
             }
             Entry::Recording(path) => self.store().set_recording(id, &path).await,
@@ -179,7 +189,9 @@ impl Writer {
         let data = serde_json::to_value(&turn).unwrap_or_default();
         let at = turn.started_at;
         self.record.turns.push(turn.clone());
-        self.store().append_turn(self.record.id, seq, turn, self.now()).await?;
+        self.store()
+            .append_turn(self.record.id, seq, turn, self.now())
+            .await?;
         self.publish("call.turn", at, data).await
     }
 
@@ -199,8 +211,11 @@ impl Writer {
         self.record.ended_at = Some(end.ended_at);
         self.record.outcome = Some(end.outcome.clone());
         self.record.media = end.media;
-        let appointments =
-            self.store().call_appointments(self.record.id).await.unwrap_or_default();
+        let appointments = self
+            .store()
+            .call_appointments(self.record.id)
+            .await
+            .unwrap_or_default();
         let items = self.services.plan_end(&self.record, &appointments);
         self.store().finish_call(self.record.clone(), items).await?;
         let data = json!({
@@ -216,14 +231,15 @@ impl Writer {
         at: Timestamp,
         data: Value,
     ) -> Result<(), crate::store::StoreError> {
-        self.services.publish(EventRecord {
-            id: 0,
-            call_id: Some(self.record.id),
-            kind: kind.to_owned(),
-            at,
-            data,
-        })
-        .await
+        self.services
+            .publish(EventRecord {
+                id: 0,
+                call_id: Some(self.record.id),
+                kind: kind.to_owned(),
+                at,
+                data,
+            })
+            .await
     }
 }
 
@@ -248,5 +264,8 @@ fn stored_turn(turn: agent::TurnRecord) -> TurnRecord {
 }
 
 fn stored_variables(variables: &Variables) -> Map<String, Value> {
-    variables.iter().map(|(name, value)| (name.to_owned(), value.clone())).collect()
+    variables
+        .iter()
+        .map(|(name, value)| (name.to_owned(), value.clone()))
+        .collect()
 }

@@ -121,7 +121,13 @@ impl Line {
         ports: PortPool,
         advertise: Advertise,
     ) -> Self {
-        Self { sip, first, others, ports, advertise }
+        Self {
+            sip,
+            first,
+            others,
+            ports,
+            advertise,
+        }
     }
 
     /// The SIP task.
@@ -142,7 +148,11 @@ impl Line {
     pub fn offer(&self, flow: &Flow, codecs: &[Codec]) -> Result<Half, LineError> {
         let (ports, local) = self.local_media(flow, codecs)?;
         let description = sdp::offer(&local);
-        Ok(Half { ports, local, description })
+        Ok(Half {
+            ports,
+            local,
+            description,
+        })
     }
 
     /// Opens ports and answers an offer that came over `flow`.
@@ -158,7 +168,14 @@ impl Line {
         let offer = SessionDescription::parse(offer)?;
         let (ports, local) = self.local_media(flow, codecs)?;
         match sdp::answer(&offer, &local) {
-            Ok((description, negotiated)) => Ok((Half { ports, local, description }, negotiated)),
+            Ok((description, negotiated)) => Ok((
+                Half {
+                    ports,
+                    local,
+                    description,
+                },
+                negotiated,
+            )),
             Err(refusal) => {
                 self.ports.closed(ports.local.port(), clock::now());
                 Err(refusal.into())
@@ -203,7 +220,8 @@ impl Line {
         recorder: Option<Box<dyn RecordSink>>,
     ) -> Result<Leg, LineError> {
         let now = clock::now();
-        let mut config = SessionConfig::new(negotiated.clone(), rand::rng().random(), signalling_remote);
+        let mut config =
+            SessionConfig::new(negotiated.clone(), rand::rng().random(), signalling_remote);
         config.first_sequence = rand::rng().random();
         config.first_timestamp = rand::rng().random();
         config.seed = rand::rng().random();
@@ -214,17 +232,41 @@ impl Line {
         let media = self.thread_of(id);
         let port = half.ports.local.port();
         let codec = negotiated.codec;
-        let Half { ports, local, description } = half;
-        let open = OpenLeg { leg: id, session, ports, sink, recorder, events: tell };
+        let Half {
+            ports,
+            local,
+            description,
+        } = half;
+        let open = OpenLeg {
+            leg: id,
+            session,
+            ports,
+            sink,
+            recorder,
+            events: tell,
+        };
         media.send(Command::Open(Box::new(open)))?;
-        Ok(Leg { id, media, events, codec, port, local, description, negotiated })
+        Ok(Leg {
+            id,
+            media,
+            events,
+            codec,
+            port,
+            local,
+            description,
+            negotiated,
+        })
     }
 
     /// The thread that a leg lives on: legs are spread by their numbers.
     #[must_use]
     pub fn thread_of(&self, leg: LegId) -> MediaThread {
         let index = usize::try_from(leg).unwrap_or(0) % (self.others.len() + 1);
-        index.checked_sub(1).and_then(|other| self.others.get(other)).unwrap_or(&self.first).clone()
+        index
+            .checked_sub(1)
+            .and_then(|other| self.others.get(other))
+            .unwrap_or(&self.first)
+            .clone()
     }
 
     /// Ends the leg's media; its port rests for a while.
@@ -250,7 +292,8 @@ impl Leg {
         if negotiated != self.negotiated {
             self.negotiated = negotiated.clone();
             self.codec = negotiated.codec;
-            self.media.send(Command::Renegotiate(self.id, Box::new(negotiated)))?;
+            self.media
+                .send(Command::Renegotiate(self.id, Box::new(negotiated)))?;
         }
         let sdp = answer.to_string().into_bytes();
         self.description = answer;
@@ -259,12 +302,16 @@ impl Leg {
 
     /// Takes the answer that an ACK brought to the offer of our own answer.
     pub fn take_answer(&mut self, answer: &[u8]) {
-        let Ok(answer) = SessionDescription::parse(answer) else { return };
+        let Ok(answer) = SessionDescription::parse(answer) else {
+            return;
+        };
         if let Ok(negotiated) = Negotiated::from_answer(&self.description, &answer)
             && negotiated != self.negotiated
         {
             self.negotiated = negotiated.clone();
-            let _ = self.media.send(Command::Renegotiate(self.id, Box::new(negotiated)));
+            let _ = self
+                .media
+                .send(Command::Renegotiate(self.id, Box::new(negotiated)));
         }
     }
 }

@@ -72,9 +72,9 @@ fn translate(event: LlmEvent) -> agent::LlmEvent {
 
 fn failure(error: &LlmError) -> LlmFailure {
     match error {
-        LlmError::RateLimited { retry_after } => {
-            LlmFailure::RateLimited { retry_after: *retry_after }
-        }
+        LlmError::RateLimited { retry_after } => LlmFailure::RateLimited {
+            retry_after: *retry_after,
+        },
         LlmError::Stalled { .. } => LlmFailure::Stalled,
         LlmError::Cut | LlmError::Unreachable(_) => LlmFailure::Cut,
         LlmError::Unauthorized { status, .. } | LlmError::Status { status, .. } => {

@@ -9,9 +9,9 @@ mod llm_stream;
 mod outbound;
 mod recording;
 mod requests;
-mod talk;
 pub mod services;
 pub mod speech;
+mod talk;
 pub mod task;
 
 pub use crate::net::sip::Sip;
@@ -21,5 +21,5 @@ pub use outbound::{Outbound, place};
 pub(crate) use outbound::{credentials, host_and_port};
 pub use recording::{Recorder, RecorderError};
 pub use requests::Requests;
-pub use talk::outbound_facts;
 pub use services::{AgentSpec, Busy, ServiceParts, Services, Watcher};
+pub use talk::outbound_facts;

@@ -42,13 +42,29 @@ pub struct Outbound {
 
 /// Places a call and lets its agent talk.
 pub async fn place(services: Arc<Services>, outbound: Outbound) {
-    let Outbound { record, agent, dialled, variables, place, on_box } = outbound;
+    let Outbound {
+        record,
+        agent,
+        dialled,
+        variables,
+        place,
+        on_box,
+    } = outbound;
     let journal = Journal::start(&services, record.clone());
     let at = record.started_at;
-    journal.event("call.created", at, json!({ "from": record.from, "to": record.to }));
+    journal.event(
+        "call.created",
+        at,
+        json!({ "from": record.from, "to": record.to }),
+    );
     let mut call = Call::outbound(clock::now());
-    let answering =
-        Answering { services: Arc::clone(&services), agent, on_box, record, journal: journal.clone() };
+    let answering = Answering {
+        services: Arc::clone(&services),
+        agent,
+        on_box,
+        record,
+        journal: journal.clone(),
+    };
     let mut talk = answering.prepare(variables).await;
     let dialling = match dialling(&services, &dialled).await {
         Ok(dialling) => dialling,
@@ -68,7 +84,14 @@ pub async fn place(services: Arc<Services>, outbound: Outbound) {
     let (give_up, mut given_up) = mpsc::channel(1);
     let dialled = {
         let controls = talk.controls();
-        let dialling = dial(&services.line, leg, &dialling, attached, progress, &mut given_up);
+        let dialling = dial(
+            &services.line,
+            leg,
+            &dialling,
+            attached,
+            progress,
+            &mut given_up,
+        );
         tokio::pin!(dialling);
         loop {
             tokio::select! {
@@ -80,7 +103,10 @@ pub async fn place(services: Arc<Services>, outbound: Outbound) {
         }
     };
     match dialled {
-        Ok(answered) => talk.run(call, answered.call, answered.signals, answered.leg).await,
+        Ok(answered) => {
+            talk.run(call, answered.call, answered.signals, answered.leg)
+                .await
+        }
         Err(failure) => {
             tracing::info!(%failure, "an outbound call was not answered");
             talk.never_answered(call, end_reason(&failure)).await;
@@ -112,18 +138,29 @@ async fn dialling(services: &Services, dialled: &Dialled) -> Result<Dialling, St
         None => (dialled.host.clone(), dialled.port),
     };
     let resolver = Resolver::from_system();
-    let targets =
-        resolver.resolve(&host, port, transport).await.map_err(|error| error.to_string())?;
+    let targets = resolver
+        .resolve(&host, port, transport)
+        .await
+        .map_err(|error| error.to_string())?;
     Ok(Dialling {
         request_uri: dialled.request_uri.clone(),
         from: format!("<{}>", dialled.from_uri),
         targets,
         transport,
-        route: proxy.map(|proxy| format!("<sip:{proxy};lr>")).into_iter().collect(),
+        route: proxy
+            .map(|proxy| format!("<sip:{proxy};lr>"))
+            .into_iter()
+            .collect(),
         credentials: trunk.and_then(credentials),
         codecs: trunk.map_or_else(
             || vec![Codec::Pcmu, Codec::Pcma],
-            |trunk| trunk.codecs.iter().map(|codec| media_codec(*codec)).collect(),
+            |trunk| {
+                trunk
+                    .codecs
+                    .iter()
+                    .map(|codec| media_codec(*codec))
+                    .collect()
+            },
         ),
         headers: Vec::new(),
         ring_timeout: RING,
@@ -134,7 +171,10 @@ async fn dialling(services: &Services, dialled: &Dialled) -> Result<Dialling, St
 #[must_use]
 pub(crate) fn credentials(trunk: &config::TrunkConfig) -> Option<Credentials> {
     let (user, password) = (trunk.username.as_ref()?, trunk.password.as_ref()?);
-    Some(Credentials { username: user.clone(), password: password.expose().to_owned() })
+    Some(Credentials {
+        username: user.clone(),
+        password: password.expose().to_owned(),
+    })
 }
 
 /// Splits `host:port`, with IPv6 in brackets.

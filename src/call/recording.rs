@@ -54,14 +54,20 @@ impl Recorder {
     /// # Errors
     /// When either fails.
     pub fn start(folder: &std::path::Path) -> Result<Self, RecorderError> {
-        std::fs::create_dir_all(folder)
-            .map_err(|source| RecorderError::Folder { path: folder.to_owned(), source })?;
+        std::fs::create_dir_all(folder).map_err(|source| RecorderError::Folder {
+            path: folder.to_owned(),
+            source,
+        })?;
         let (items, queue) = sync_channel(QUEUE);
         std::thread::Builder::new()
             .name("recordings".to_owned())
             .spawn(move || write(&queue))
             .map_err(RecorderError::Thread)?;
-        Ok(Self { items, next: Arc::default(), dropped: Arc::default() })
+        Ok(Self {
+            items,
+            next: Arc::default(),
+            dropped: Arc::default(),
+        })
     }
 
     /// Begins a recording; it is finished when the sink is dropped.
@@ -69,7 +75,11 @@ impl Recorder {
     pub fn record(&self, path: PathBuf) -> Box<dyn RecordSink> {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let _ = self.items.send(Item::Open(id, path));
-        Box::new(Tape { id, items: self.items.clone(), dropped: Arc::clone(&self.dropped) })
+        Box::new(Tape {
+            id,
+            items: self.items.clone(),
+            dropped: Arc::clone(&self.dropped),
+        })
     }
 
     /// Frames lost because the disk did not keep up.
@@ -87,7 +97,11 @@ struct Tape {
 
 impl RecordSink for Tape {
     fn record(&mut self, frame: &RecordFrame) {
-        if self.items.try_send(Item::Frame(self.id, frame.clone())).is_err() {
+        if self
+            .items
+            .try_send(Item::Frame(self.id, frame.clone()))
+            .is_err()
+        {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }

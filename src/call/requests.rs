@@ -30,7 +30,12 @@ impl Requests {
     /// Makes the requests of one call over shared connections.
     #[must_use]
     pub fn new(http: reqwest::Client, llm: Option<LlmClient>, base_url: Option<String>) -> Self {
-        Self { http, llm, base_url, pending: HashMap::new() }
+        Self {
+            http,
+            llm,
+            base_url,
+            pending: HashMap::new(),
+        }
     }
 
     /// Performs an HTTP request and reports its answer.
@@ -42,12 +47,11 @@ impl Requests {
         };
         let http = self.http.clone();
         self.spawn(id, async move {
-            let answer = match tokio::time::timeout(request.timeout, perform(http, url, &request))
-                .await
-            {
-                Ok(answer) => answer,
-                Err(_) => Err(RequestFailure::Timeout),
-            };
+            let answer =
+                match tokio::time::timeout(request.timeout, perform(http, url, &request)).await {
+                    Ok(answer) => answer,
+                    Err(_) => Err(RequestFailure::Timeout),
+                };
             let _ = work.send(Work::Http(id, answer)).await;
         });
     }
@@ -91,7 +95,8 @@ impl Requests {
                 self.pending.remove(&oldest);
             }
         }
-        self.pending.insert(id, AbortOnDropHandle::new(tokio::spawn(task)));
+        self.pending
+            .insert(id, AbortOnDropHandle::new(tokio::spawn(task)));
     }
 }
 
@@ -109,7 +114,8 @@ async fn perform(
     if let Some(body) = &request.body {
         call = call.body(body.clone());
     }
-    let failed = |error: reqwest::Error| RequestFailure::Connection(error.without_url().to_string());
+    let failed =
+        |error: reqwest::Error| RequestFailure::Connection(error.without_url().to_string());
     let mut answer = call.send().await.map_err(failed)?;
     let status = answer.status().as_u16();
     let mut body = Vec::new();
@@ -120,5 +126,8 @@ async fn perform(
         }
         body.extend_from_slice(&chunk);
     }
-    Ok(HttpResponse { status, body: String::from_utf8_lossy(&body).into_owned() })
+    Ok(HttpResponse {
+        status,
+        body: String::from_utf8_lossy(&body).into_owned(),
+    })
 }

@@ -18,10 +18,8 @@ use crate::clock::Epoch;
 use crate::config::{AgentConfig, Config};
 use crate::crm::Sinks;
 use crate::http::events::EventBus;
-use crate::store::{
-    Appointment, CallRecord, EventRecord, Health, Store, StoreError,
-};
 use crate::store::outbox::OutboxItem;
+use crate::store::{Appointment, CallRecord, EventRecord, Health, Store, StoreError};
 use crate::switch::{RouteTable, TrunkTable};
 
 /// Hang-up requests that may wait for one call.
@@ -178,14 +176,22 @@ impl Services {
     pub fn go_live(self: &Arc<Self>, id: Uuid) -> (Live, mpsc::Receiver<Control>) {
         let (control, controls) = mpsc::channel(CONTROLS);
         self.live_calls().insert(id, control);
-        (Live { services: Arc::clone(self), id }, controls)
+        (
+            Live {
+                services: Arc::clone(self),
+                id,
+            },
+            controls,
+        )
     }
 
     /// Asks a call to end; false when it is not running.
     #[must_use]
     pub fn hang_up(&self, id: Uuid) -> bool {
         let calls = self.live_calls();
-        calls.get(&id).is_some_and(|control| control.try_send(Control::HangUp).is_ok())
+        calls
+            .get(&id)
+            .is_some_and(|control| control.try_send(Control::HangUp).is_ok())
     }
 
     /// Asks every call to end, since the switch stops.
@@ -201,9 +207,7 @@ impl Services {
         self.live_calls().len()
     }
 
-    fn live_calls(
-        &self,
-    ) -> std::sync::MutexGuard<'_, HashMap<Uuid, mpsc::Sender<Control>>> {
+    fn live_calls(&self) -> std::sync::MutexGuard<'_, HashMap<Uuid, mpsc::Sender<Control>>> {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -214,7 +218,8 @@ impl Services {
     pub async fn publish(&self, event: EventRecord) -> Result<(), StoreError> {
         let call = event.call_id.map(|id| id.to_string());
         let at = event.at.to_string();
-        self.bus.publish(event.kind.clone(), call, at, event.data.clone());
+        self.bus
+            .publish(event.kind.clone(), call, at, event.data.clone());
         self.store.append_event(event).await.map(|_| ())
     }
 
@@ -233,7 +238,11 @@ impl Services {
     /// Where the recording of a call goes, when it is wanted.
     #[must_use]
     pub fn recording_path(&self, id: Uuid) -> Option<PathBuf> {
-        self.config.media.recordings.as_ref().map(|folder| folder.join(format!("{id}.wav")))
+        self.config
+            .media
+            .recordings
+            .as_ref()
+            .map(|folder| folder.join(format!("{id}.wav")))
     }
 }
 

@@ -110,7 +110,8 @@ impl SpeechQueue {
     fn clause(&mut self, text: String, place: Option<(TurnId, u32)>) -> Clause {
         self.next += 1;
         let utterance = UtteranceId(self.next);
-        self.steps.push_back(Step::Synthesise(utterance, text.clone()));
+        self.steps
+            .push_back(Step::Synthesise(utterance, text.clone()));
         Clause {
             utterance,
             place,
@@ -124,11 +125,7 @@ impl SpeechQueue {
     }
 
     /// Takes sound of an utterance. Gives the turn and clause when it is their first.
-    pub fn sound(
-        &mut self,
-        utterance: UtteranceId,
-        samples: Arc<[i16]>,
-    ) -> Option<(TurnId, u32)> {
+    pub fn sound(&mut self, utterance: UtteranceId, samples: Arc<[i16]>) -> Option<(TurnId, u32)> {
         let clause = self.find(utterance)?;
         let first = clause.samples == 0;
         clause.samples += samples.len() as u64;
@@ -153,7 +150,10 @@ impl SpeechQueue {
     /// Takes note that an utterance could not be synthesised.
     pub fn failed(&mut self, utterance: UtteranceId) -> Option<PlayoutEvent> {
         self.prepared.retain(|clause| clause.utterance != utterance);
-        let at = self.clauses.iter().position(|clause| clause.utterance == utterance)?;
+        let at = self
+            .clauses
+            .iter()
+            .position(|clause| clause.utterance == utterance)?;
         let clause = self.clauses.get_mut(at)?;
         let place = clause.place;
         if clause.samples > 0 {
@@ -169,19 +169,35 @@ impl SpeechQueue {
     /// Finds where an utterance stands.
     #[must_use]
     pub fn place(&self, utterance: UtteranceId) -> Option<(TurnId, u32)> {
-        self.clauses.iter().find(|clause| clause.utterance == utterance)?.place
+        self.clauses
+            .iter()
+            .find(|clause| clause.utterance == utterance)?
+            .place
     }
 
     /// Takes note that an utterance was sent to its end.
     pub fn finished(&mut self, utterance: UtteranceId) -> Option<PlayoutEvent> {
-        let clause = self.clauses.iter_mut().find(|clause| clause.utterance == utterance)?;
+        let clause = self
+            .clauses
+            .iter_mut()
+            .find(|clause| clause.utterance == utterance)?;
         clause.over = true;
         let (turn, clause) = clause.place?;
         if self.cancelling.is_none() {
             // Finished turns need not be remembered: what was heard of them is all of it.
             while self.clauses.len() > 1 && self.clauses.front().is_some_and(|c| c.over) {
-                let next_turn = self.clauses.get(1).and_then(|c| c.place).map(|(turn, _)| turn);
-                if next_turn == self.clauses.front().and_then(|c| c.place).map(|(turn, _)| turn) {
+                let next_turn = self
+                    .clauses
+                    .get(1)
+                    .and_then(|c| c.place)
+                    .map(|(turn, _)| turn);
+                if next_turn
+                    == self
+                        .clauses
+                        .front()
+                        .and_then(|c| c.place)
+                        .map(|(turn, _)| turn)
+                {
                     break;
                 }
                 self.clauses.pop_front();
@@ -207,7 +223,9 @@ impl SpeechQueue {
         let rate_hz = self.rate_hz;
         let mut played = Vec::new();
         self.clauses.retain(|clause| {
-            let Some((of_turn, number)) = clause.place else { return true };
+            let Some((of_turn, number)) = clause.place else {
+                return true;
+            };
             if of_turn != turn {
                 return true;
             }
@@ -220,7 +238,9 @@ impl SpeechQueue {
                 played.push(ClausePlayed {
                     clause: number,
                     played_ms: milliseconds(sent, rate_hz),
-                    total_ms: clause.complete.then(|| milliseconds(clause.samples, rate_hz)),
+                    total_ms: clause
+                        .complete
+                        .then(|| milliseconds(clause.samples, rate_hz)),
                 });
             }
             false
@@ -230,7 +250,10 @@ impl SpeechQueue {
     }
 
     fn find(&mut self, utterance: UtteranceId) -> Option<&mut Clause> {
-        self.clauses.iter_mut().chain(&mut self.prepared).find(|c| c.utterance == utterance)
+        self.clauses
+            .iter_mut()
+            .chain(&mut self.prepared)
+            .find(|c| c.utterance == utterance)
     }
 
     /// Hands sound to the playout, strictly in the order of the clauses.
@@ -290,7 +313,11 @@ mod tests {
         queue.sound(FIRST, sound(160));
         assert_eq!(steps(&mut queue), [Step::Play(FIRST, sound(160))]);
         queue.complete(FIRST);
-        let all = [Step::Finish(FIRST), Step::Play(SECOND, sound(80)), Step::Finish(SECOND)];
+        let all = [
+            Step::Finish(FIRST),
+            Step::Play(SECOND, sound(80)),
+            Step::Finish(SECOND),
+        ];
         assert_eq!(steps(&mut queue), all);
     }
 
@@ -303,10 +330,17 @@ mod tests {
         assert!(queue.finished(FIRST).is_some());
         steps(&mut queue);
         queue.cancel(TURN);
-        assert_eq!(steps(&mut queue), [Step::Abandon(SECOND), Step::CancelPlayout]);
+        assert_eq!(
+            steps(&mut queue),
+            [Step::Abandon(SECOND), Step::CancelPlayout]
+        );
         queue.sound(SECOND, sound(4000));
         assert_eq!(steps(&mut queue), [], "no sound from a cancelled turn");
-        let played = |clause, played_ms, total_ms| ClausePlayed { clause, played_ms, total_ms };
+        let played = |clause, played_ms, total_ms| ClausePlayed {
+            clause,
+            played_ms,
+            total_ms,
+        };
         let expected = PlayoutEvent::Cancelled {
             turn: TURN,
             played: vec![played(0, 1000, Some(1000)), played(1, 250, None)],
@@ -323,21 +357,36 @@ mod tests {
         queue.prepare("Great.".into());
         queue.sound(FIRST, sound(10));
         queue.complete(FIRST);
-        assert_eq!(steps(&mut queue), [Step::Synthesise(FIRST, "Great.".into())]);
+        assert_eq!(
+            steps(&mut queue),
+            [Step::Synthesise(FIRST, "Great.".into())]
+        );
         queue.speak(TURN, 0, "Great.".into());
-        assert_eq!(steps(&mut queue), [Step::Play(FIRST, sound(10)), Step::Finish(FIRST)]);
+        assert_eq!(
+            steps(&mut queue),
+            [Step::Play(FIRST, sound(10)), Step::Finish(FIRST)]
+        );
         for text in ["a", "b", "c", "d"] {
             queue.prepare(text.into());
         }
         let steps = steps(&mut queue);
-        assert!(steps.contains(&Step::Abandon(SECOND)), "what is not said is dropped");
+        assert!(
+            steps.contains(&Step::Abandon(SECOND)),
+            "what is not said is dropped"
+        );
     }
 
     #[test]
     fn a_clause_that_fails_does_not_hold_the_next_one_up() {
         let mut queue = two_clauses();
         queue.sound(SECOND, sound(80));
-        assert_eq!(queue.failed(FIRST), Some(PlayoutEvent::Failed { turn: TURN, clause: 0 }));
+        assert_eq!(
+            queue.failed(FIRST),
+            Some(PlayoutEvent::Failed {
+                turn: TURN,
+                clause: 0
+            })
+        );
         assert_eq!(steps(&mut queue), [Step::Play(SECOND, sound(80))]);
     }
 }

@@ -60,15 +60,26 @@ pub(super) struct Talk {
 impl Answering {
     /// Looks the other side up in the CRM, makes the agent, and has its first words synthesised.
     pub(super) async fn prepare(self, given: Vec<(String, Value)>) -> Talk {
-        let Self { services, agent: spec, on_box, mut record, journal } = self;
+        let Self {
+            services,
+            agent: spec,
+            on_box,
+            mut record,
+            journal,
+        } = self;
         let mut known = variables(given);
         let now = services.epoch.timestamp(clock::now());
-        let look_up = services.sinks.look_up(&services.store, record.remote(), now);
+        let look_up = services
+            .sinks
+            .look_up(&services.store, record.remote(), now);
         match tokio::time::timeout(LOOK_UP, look_up).await {
             Ok(contact) => known.extend(&variables(contact)),
             Err(_) => tracing::warn!("the CRM did not say in time who calls"),
         }
-        record.variables = known.iter().map(|(k, v)| (k.to_owned(), v.clone())).collect();
+        record.variables = known
+            .iter()
+            .map(|(k, v)| (k.to_owned(), v.clone()))
+            .collect();
         journal.variables(&known);
         if let Some(llm) = &services.llm {
             let llm = llm.clone();
@@ -78,14 +89,21 @@ impl Answering {
         let (ears, edges, sink) = on_box.hearing.listen(leg);
         let (results, work) = mpsc::channel(WORK_QUEUE);
         let dialogue = {
-            let options = RunOptions { llm: services.llm.is_some() };
+            let options = RunOptions {
+                llm: services.llm.is_some(),
+            };
             Box::new(FlowRun::new(Arc::clone(&spec.flow), &known, options))
         };
         let greeting = first_words(dialogue.as_ref());
         let settings = settings(&spec, &on_box);
         let begun = clock::now();
         let wall = WallClock::new(begun, clock::wall());
-        let base_url = services.config.crm.ploink.as_ref().map(|p| p.base_url.as_str().to_owned());
+        let base_url = services
+            .config
+            .crm
+            .ploink
+            .as_ref()
+            .map(|p| p.base_url.as_str().to_owned());
         let mut conversation = Conversation::new(Parts {
             agent: Agent::new(settings, dialogue, wall, begun),
             leg,
@@ -101,7 +119,17 @@ impl Answering {
         let (live, controls) = services.go_live(record.id);
         let sink = Some(sink);
         Talk {
-            services, record, journal, leg, conversation, edges, sink, work, results, live, controls,
+            services,
+            record,
+            journal,
+            leg,
+            conversation,
+            edges,
+            sink,
+            work,
+            results,
+            live,
+            controls,
         }
     }
 }
@@ -149,7 +177,10 @@ impl Talk {
             }
             _ => None,
         };
-        Attached { sink: self.sink.take(), recorder }
+        Attached {
+            sink: self.sink.take(),
+            recorder,
+        }
     }
 
     /// Starts the media of an answered call.
@@ -161,7 +192,14 @@ impl Talk {
     ) -> Result<Leg, LineError> {
         let attached = self.attached();
         let line = &self.services.line;
-        line.open(self.leg, half, negotiated, remote, attached.sink, attached.recorder)
+        line.open(
+            self.leg,
+            half,
+            negotiated,
+            remote,
+            attached.sink,
+            attached.recorder,
+        )
     }
 
     /// Talks until the call is over, and writes it down.
@@ -207,7 +245,11 @@ impl Talk {
         call.handle_end(clock::now(), over.reason.clone());
         let media = summary(&mut over.leg).await;
         let outcome = over.outcome.map(|outcome| outcome.outcome);
-        let end = Ending { call, media, outcome };
+        let end = Ending {
+            call,
+            media,
+            outcome,
+        };
         end.write(&self.services, self.journal).await;
         drop(self.live);
     }
@@ -215,7 +257,11 @@ impl Talk {
     /// Writes down a call that was never answered.
     pub(super) async fn never_answered(self, mut call: Call, reason: EndReason) {
         call.handle_end(clock::now(), reason);
-        let end = Ending { call, media: None, outcome: None };
+        let end = Ending {
+            call,
+            media: None,
+            outcome: None,
+        };
         end.write(&self.services, self.journal).await;
         drop(self.live);
     }
@@ -230,7 +276,11 @@ struct Ending {
 impl Ending {
     async fn write(self, services: &Services, journal: Journal) {
         let state = self.call.state().clone();
-        let reason = self.call.reason().map(EndReason::describe).unwrap_or_default();
+        let reason = self
+            .call
+            .reason()
+            .map(EndReason::describe)
+            .unwrap_or_default();
         let ended = self.call.ended().unwrap_or_else(clock::now);
         let end = Final {
             state: stored_state(&state),
@@ -286,5 +336,8 @@ async fn summary(leg: &mut Leg) -> Option<MediaSummary> {
 /// What every outbound call tells its flow.
 #[must_use]
 pub fn outbound_facts(to: &str) -> Vec<(String, Value)> {
-    vec![("caller_phone".to_owned(), json!(to)), ("direction".to_owned(), json!("outbound"))]
+    vec![
+        ("caller_phone".to_owned(), json!(to)),
+        ("direction".to_owned(), json!("outbound")),
+    ]
 }

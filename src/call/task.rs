@@ -143,7 +143,12 @@ impl Running {
         }
         self.line.close(&self.leg);
         let reason = end.unwrap_or(EndReason::Agent);
-        Over { reason, outcome, journal: self.journal, leg: self.leg }
+        Over {
+            reason,
+            outcome,
+            journal: self.journal,
+            leg: self.leg,
+        }
     }
 
     async fn handle_signal(&mut self, signal: Option<Signal>) -> Option<EndReason> {
@@ -227,7 +232,9 @@ impl Running {
         };
         let (id, journal) = (request.id, journal.clone());
         tokio::spawn(async move {
-            let booking = Booking { id: Some(appointment.id.to_string()) };
+            let booking = Booking {
+                id: Some(appointment.id.to_string()),
+            };
             let booked = journal.book(appointment).await;
             let answer = booked.map(|()| booking).map_err(RequestFailure::Refused);
             let _ = results.send(Work::Booked(id, answer)).await;
@@ -251,7 +258,9 @@ fn info_digit(content_type: Option<&str>, body: &[u8]) -> Option<char> {
     let content_type = content_type?.to_ascii_lowercase();
     let text = std::str::from_utf8(body.get(..body.len().min(256))?).ok()?;
     let value = if content_type.starts_with("application/dtmf-relay") {
-        let line = text.lines().find(|line| line.to_ascii_lowercase().starts_with("signal"))?;
+        let line = text
+            .lines()
+            .find(|line| line.to_ascii_lowercase().starts_with("signal"))?;
         line.split_once('=')?.1
     } else if content_type.starts_with("application/dtmf") {
         text
@@ -269,7 +278,10 @@ mod tests {
     #[test]
     fn a_digit_in_an_info_request_is_read_in_both_usual_forms() {
         let relay = Some("application/dtmf-relay");
-        assert_eq!(info_digit(relay, b"Signal= 5\r\nDuration=160\r\n"), Some('5'));
+        assert_eq!(
+            info_digit(relay, b"Signal= 5\r\nDuration=160\r\n"),
+            Some('5')
+        );
         assert_eq!(info_digit(Some("application/dtmf"), b"#"), Some('#'));
         assert_eq!(info_digit(relay, b"Duration=160\r\n"), None);
         assert_eq!(info_digit(Some("text/plain"), b"5"), None);

@@ -24,9 +24,11 @@ const CLOSING: Duration = Duration::from_secs(2);
 
 /// Places one call. The exit code is 0 only when it was answered and ended cleanly.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  offhook call sip:lead-qualification@127.0.0.1 --play hello.wav \
+#[command(
+    after_help = "Examples:\n  offhook call sip:lead-qualification@127.0.0.1 --play hello.wav \
     --record heard.wav\n  offhook call sip:100@192.0.2.7 --user alice --password s3cret \
-    --dtmf 42# --seconds 20 --json")]
+    --dtmf 42# --seconds 20 --json"
+)]
 pub(super) struct CallArgs {
     /// Whom to call, such as sip:name@host:5060
     uri: String,
@@ -97,13 +99,19 @@ async fn place(
         route: Vec::new(),
         credentials: args.user.as_deref().map(|user| {
             let password = args.password.clone().unwrap_or_default();
-            Credentials { username: user.to_owned(), password }
+            Credentials {
+                username: user.to_owned(),
+                password,
+            }
         }),
         codecs,
         headers: Vec::new(),
         ring_timeout: Duration::from_secs(args.ring),
     };
-    let attached = Attached { sink, recorder: None };
+    let attached = Attached {
+        sink,
+        recorder: None,
+    };
     let (interrupt, mut interrupted) = tokio::sync::mpsc::channel(1);
     tokio::spawn(async move {
         while tokio::signal::ctrl_c().await.is_ok() && interrupt.send(()).await.is_ok() {}
@@ -115,13 +123,25 @@ async fn place(
             super::say(format_args!("{status} ringing"));
         }
     };
-    let answered = dial(&phone.line, leg, &dialling, attached, progress, &mut interrupted).await;
+    let answered = dial(
+        &phone.line,
+        leg,
+        &dialling,
+        attached,
+        progress,
+        &mut interrupted,
+    )
+    .await;
     let answered = match answered {
         Ok(answered) => answered,
         Err(failure) => return Ok(report_failure(args, &failure)),
     };
     if !args.json {
-        super::say(format_args!("answered by {}, {}", answered.remote, answered.leg.codec.name()));
+        super::say(format_args!(
+            "answered by {}, {}",
+            answered.remote,
+            answered.leg.codec.name()
+        ));
     }
     let ended = talk(args, &phone, answered, sound, &mut interrupted).await;
     if let Some(recording) = recording {
@@ -159,7 +179,11 @@ async fn talk(
     if let Some(samples) = sound {
         let utterance = UtteranceId(1);
         let samples = Arc::from(samples);
-        let _ = media.send(Command::Play { leg, utterance, samples });
+        let _ = media.send(Command::Play {
+            leg,
+            utterance,
+            samples,
+        });
         let _ = media.send(Command::Finish(leg, utterance));
     }
     if let Some(digits) = &args.dtmf {
@@ -198,7 +222,14 @@ async fn talk(
     phone.line.close(&answered.leg);
     let codec = answered.leg.codec.name();
     let stats = closing_stats(&mut answered.leg.events).await;
-    Ended { cause, clean, seconds, digits, codec, stats }
+    Ended {
+        cause,
+        clean,
+        seconds,
+        digits,
+        codec,
+        stats,
+    }
 }
 
 /// Says BYE and waits for its answer.
@@ -266,5 +297,9 @@ fn report_end(args: &CallArgs, ended: &Ended) -> ExitCode {
             }
         ));
     }
-    if ended.clean { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if ended.clean {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }

@@ -13,8 +13,10 @@ use crate::config::{Config, ConfigErrors, Env, FlowSource};
 #[derive(Debug, Subcommand)]
 pub(super) enum ConfigCommand {
     /// Read a configuration as `run` would, and print what was understood
-    #[command(after_help = "Example:\n  offhook config check /etc/offhook/offhook.toml\n\nThe exit \
-        code is 2 when something is wrong.")]
+    #[command(
+        after_help = "Example:\n  offhook config check /etc/offhook/offhook.toml\n\nThe exit \
+        code is 2 when something is wrong."
+    )]
     Check {
         /// The file; without it offhook.toml, config/offhook.toml or /etc/offhook/offhook.toml
         file: Option<PathBuf>,
@@ -49,7 +51,11 @@ pub(super) fn run(command: &ConfigCommand) -> anyhow::Result<ExitCode> {
                 problems.iter().for_each(super::say);
             }
             let wrong = !problems.is_empty();
-            Ok(if wrong { ExitCode::from(ConfigErrors::EXIT_CODE) } else { ExitCode::SUCCESS })
+            Ok(if wrong {
+                ExitCode::from(ConfigErrors::EXIT_CODE)
+            } else {
+                ExitCode::SUCCESS
+            })
         }
     }
 }

@@ -12,8 +12,10 @@ use crate::agent::flow;
 #[derive(Debug, Subcommand)]
 pub(super) enum FlowCommand {
     /// Read a flow and report every mistake with its node and key
-    #[command(after_help = "Example:\n  offhook flow check config/flows/lead-qualification.toml\n\n\
-        The exit code is 2 when something is wrong.")]
+    #[command(
+        after_help = "Example:\n  offhook flow check config/flows/lead-qualification.toml\n\n\
+        The exit code is 2 when something is wrong."
+    )]
     Check {
         /// The flow's TOML file
         file: PathBuf,
@@ -42,7 +44,11 @@ pub(super) fn run(command: &FlowCommand) -> anyhow::Result<ExitCode> {
                     super::say(format_args!("{}: the flow can run", file.display()));
                 }
             }
-            Ok(if wrong { ExitCode::from(2) } else { ExitCode::SUCCESS })
+            Ok(if wrong {
+                ExitCode::from(2)
+            } else {
+                ExitCode::SUCCESS
+            })
         }
     }
 }

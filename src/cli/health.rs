@@ -18,12 +18,18 @@ pub(super) struct HealthArgs {
 }
 
 pub(super) fn run(args: &HealthArgs) -> anyhow::Result<ExitCode> {
-    let client = reqwest::blocking::Client::builder().timeout(Duration::from_secs(3)).build()?;
+    let client = reqwest::blocking::Client::builder()
+        .timeout(Duration::from_secs(3))
+        .build()?;
     let answer = client.get(&args.url).send()?;
     let ready = answer.status().is_success();
     let body = answer.text()?;
     if args.json || !ready {
         super::say(body.trim_end());
     }
-    Ok(if ready { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if ready {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }

@@ -87,5 +87,7 @@ pub(crate) fn say(line: impl std::fmt::Display) {
 
 /// Starts the runtime of a command that waits for the network.
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
-    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
+    Ok(tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?)
 }

@@ -13,8 +13,10 @@ use serde_json::{Value, json};
 #[derive(Debug, Subcommand)]
 pub(super) enum ModelsCommand {
     /// Fetch what is missing, with checksums; an interrupted pull goes on where it was
-    #[command(after_help = "Examples:\n  offhook models pull\n  offhook models pull whisper-base\n  \
-        OFFHOOK_MODEL_MIRROR=/mnt/models offhook models pull")]
+    #[command(
+        after_help = "Examples:\n  offhook models pull\n  offhook models pull whisper-base\n  \
+        OFFHOOK_MODEL_MIRROR=/mnt/models offhook models pull"
+    )]
     Pull(Selection),
     /// List the models, their sizes, licences, and whether they are there
     #[command(after_help = "Example:\n  offhook models list --json")]
@@ -47,7 +49,11 @@ pub(super) fn run(command: &ModelsCommand) -> anyhow::Result<ExitCode> {
 
 fn folder(selection: &Selection) -> PathBuf {
     let configured = || std::env::var_os("OFFHOOK__MODELS__DIR").map(PathBuf::from);
-    selection.dir.clone().or_else(configured).unwrap_or_else(manifest::default_dir)
+    selection
+        .dir
+        .clone()
+        .or_else(configured)
+        .unwrap_or_else(manifest::default_dir)
 }
 
 fn fetch(selection: &Selection) -> anyhow::Result<ExitCode> {
@@ -60,7 +66,11 @@ fn fetch(selection: &Selection) -> anyhow::Result<ExitCode> {
             "dir": dir, "fetched": report.fetched, "present": report.present,
         }));
     } else if report.fetched.is_empty() {
-        super::say(format_args!("all {} files are in {}", report.present.len(), dir.display()));
+        super::say(format_args!(
+            "all {} files are in {}",
+            report.present.len(),
+            dir.display()
+        ));
     } else {
         super::say(format_args!(
             "{} files fetched into {}, {} were there",
@@ -84,7 +94,9 @@ fn list(selection: &Selection) -> anyhow::Result<ExitCode> {
     let dir = folder(selection);
     let mut rows = Vec::new();
     for model in all_or(&selection.names)? {
-        let missing = model.files_here().filter(|f| pull::state(&dir, f) != FileState::Present);
+        let missing = model
+            .files_here()
+            .filter(|f| pull::state(&dir, f) != FileState::Present);
         let present = missing.count() == 0;
         let mib = model.size() as f64 / f64::from(1 << 20);
         if selection.json {
@@ -105,7 +117,10 @@ fn list(selection: &Selection) -> anyhow::Result<ExitCode> {
     if selection.json {
         super::say(json!({ "dir": dir, "models": rows }));
     } else {
-        super::say(format_args!("in {}; fetch with: offhook models pull [NAME]", dir.display()));
+        super::say(format_args!(
+            "in {}; fetch with: offhook models pull [NAME]",
+            dir.display()
+        ));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -132,12 +147,19 @@ fn verify(selection: &Selection) -> anyhow::Result<ExitCode> {
         for (path, state) in &wrong {
             super::say(format_args!("{}: {path}", word(*state)));
         }
-        super::say(format_args!("{right} files are right, {} are not", wrong.len()));
+        super::say(format_args!(
+            "{right} files are right, {} are not",
+            wrong.len()
+        ));
         if !wrong.is_empty() {
             super::say("remove damaged files, then run: offhook models pull");
         }
     }
-    Ok(if wrong.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if wrong.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 fn word(state: FileState) -> &'static str {

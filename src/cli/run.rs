@@ -43,8 +43,10 @@ const LAST_DELIVERIES: Duration = Duration::from_secs(5);
 
 /// Runs the switch until Ctrl-C or SIGTERM.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  offhook run --demo\n  offhook run --config \
-    /etc/offhook/offhook.toml")]
+#[command(
+    after_help = "Examples:\n  offhook run --demo\n  offhook run --config \
+    /etc/offhook/offhook.toml"
+)]
 pub(super) struct RunArgs {
     /// The configuration; without it offhook.toml, config/offhook.toml or /etc/offhook/offhook.toml
     #[arg(long, value_name = "FILE")]
@@ -80,9 +82,15 @@ async fn serve(mut config: Config, args: &RunArgs) -> anyhow::Result<ExitCode> {
     let (demo, json) = (args.demo, args.json);
     let metrics = observe::metrics::Metrics::install()?;
     let terminal = Arc::new(Terminal::default());
-    let crm = if demo { Some(demo::start_crm(&terminal).await?) } else { None };
+    let crm = if demo {
+        Some(demo::start_crm(&terminal).await?)
+    } else {
+        None
+    };
     if let Some(crm) = &crm {
-        config.crm.ploink = Some(config::PloinkConfig::new(crm.base_url().parse().map_err(anyhow::Error::msg)?));
+        config.crm.ploink = Some(config::PloinkConfig::new(
+            crm.base_url().parse().map_err(anyhow::Error::msg)?,
+        ));
     }
     let watcher = demo.then(|| Arc::clone(&terminal) as Arc<dyn Watcher>);
     let stop = CancellationToken::new();
@@ -91,7 +99,11 @@ async fn serve(mut config: Config, args: &RunArgs) -> anyhow::Result<ExitCode> {
     tokio::spawn(meters::run(Arc::clone(&services), metrics.clone()));
     let api = serve_api(&services, metrics, &stop).await?;
     greet(&services, api);
-    let words = if args.consume { Words::Drop } else { Words::Recognise };
+    let words = if args.consume {
+        Words::Drop
+    } else {
+        Words::Recognise
+    };
     let loading = load_models(Arc::clone(&services), demo, words);
     if let Some(crm) = &crm {
         loading.await?;
@@ -123,9 +135,14 @@ async fn assemble(
     let config = Arc::new(config);
     let store = Store::open(config.store.url.expose(), store::Options::default()).await?;
     let sinks = Sinks::new(ploink(&config)?)?;
-    let recovered = store.recover(|record, booked| sinks.plan_finished(record, booked)).await?;
+    let recovered = store
+        .recover(|record, booked| sinks.plan_finished(record, booked))
+        .await?;
     if !recovered.is_empty() {
-        tracing::warn!(calls = recovered.len(), "calls cut off by the last stop were closed");
+        tracing::warn!(
+            calls = recovered.len(),
+            "calls cut off by the last stop were closed"
+        );
     }
     let agents = agents(&config)?;
     let (sip, news) = Sip::start(&listeners(&config), sip_settings(&config).await).await?;
@@ -133,7 +150,12 @@ async fn assemble(
     let ports = &config.media.ports;
     let ports = PortPool::new(ports.first..=ports.last, rand::rng().random());
     let line = Arc::new(Line::new(sip, first, Vec::new(), ports, advertise(&config)));
-    let recorder = config.media.recordings.as_deref().map(Recorder::start).transpose()?;
+    let recorder = config
+        .media
+        .recordings
+        .as_deref()
+        .map(Recorder::start)
+        .transpose()?;
     let delivery = Delivery::new(store.clone(), sinks.clone(), DeliveryOptions::default());
     let epoch = clock::Epoch::take();
     tokio::spawn(delivery.run(move || epoch.timestamp(clock::now()), stop.clone()));
@@ -154,7 +176,9 @@ async fn assemble(
 }
 
 fn ploink(config: &Config) -> anyhow::Result<Option<crate::crm::ploink::PloinkConfig>> {
-    let Some(ploink) = &config.crm.ploink else { return Ok(None) };
+    let Some(ploink) = &config.crm.ploink else {
+        return Ok(None);
+    };
     let plain = |secret: &config::Secret| secret.expose().to_owned();
     let headers: BTreeMap<_, _> = ploink.headers.iter().map(|(k, v)| (k, plain(v))).collect();
     // The sink checks its templates itself, so it reads them from the same words.
@@ -180,7 +204,11 @@ fn agents(config: &Config) -> anyhow::Result<BTreeMap<String, Arc<AgentSpec>>> {
             let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
             anyhow::anyhow!("agent `{}` cannot run:\n{}", agent.name, lines.join("\n"))
         })?;
-        let spec = AgentSpec { config: agent.clone(), flow: Arc::new(flow), source };
+        let spec = AgentSpec {
+            config: agent.clone(),
+            flow: Arc::new(flow),
+            source,
+        };
         agents.insert(agent.name.clone(), Arc::new(spec));
     }
     Ok(agents)
@@ -205,14 +233,21 @@ fn transport(transport: config::Transport) -> offhook_sip::Transport {
 
 fn listeners(config: &Config) -> Vec<Listen> {
     let listen = config.sip.listen.iter();
-    listen.map(|l| Listen { transport: transport(l.transport), address: l.address }).collect()
+    listen
+        .map(|l| Listen {
+            transport: transport(l.transport),
+            address: l.address,
+        })
+        .collect()
 }
 
 fn advertise(config: &Config) -> Advertise {
     let networks = config.sip.local_networks.iter();
     Advertise {
         public: config.sip.public_address,
-        local_networks: networks.filter_map(|network| network.to_string().parse().ok()).collect(),
+        local_networks: networks
+            .filter_map(|network| network.to_string().parse().ok())
+            .collect(),
     }
 }
 
@@ -220,15 +255,24 @@ async fn sip_settings(config: &Config) -> Settings {
     let resolver = Resolver::from_system();
     let mut trunks = Vec::new();
     for trunk in &config.trunks {
-        let listed = trunk.networks.iter().filter_map(|network| network.to_string().parse().ok());
+        let listed = trunk
+            .networks
+            .iter()
+            .filter_map(|network| network.to_string().parse().ok());
         let mut networks: Vec<offhook_sip::Network> = listed.collect();
         if trunk.networks_from_host {
             let udp = offhook_sip::Transport::Udp;
-            let found = resolver.resolve(&trunk.host, trunk.port, udp).await.unwrap_or_default();
+            let found = resolver
+                .resolve(&trunk.host, trunk.port, udp)
+                .await
+                .unwrap_or_default();
             let hosts = found.iter().filter_map(|a| a.ip().to_string().parse().ok());
             networks.extend(hosts.collect::<Vec<offhook_sip::Network>>());
         }
-        trunks.push(TrunkPeer { name: trunk.name.clone(), networks });
+        trunks.push(TrunkPeer {
+            name: trunk.name.clone(),
+            networks,
+        });
     }
     let users = config.users.iter().map(|user| UserSecret {
         name: user.name.clone(),
@@ -290,7 +334,11 @@ fn load_models(
             return Ok(());
         }
         let begun = clock::now();
-        let voicing = if demo { Voicing::Repeatable } else { Voicing::Natural };
+        let voicing = if demo {
+            Voicing::Repeatable
+        } else {
+            Voicing::Natural
+        };
         let on_box = OnBox::load(&services.config.models, voicing, words)?;
         let took_ms = clock::ms_between(begun, clock::now());
         tracing::info!(took_ms, "the speech models are loaded: agents take calls");
@@ -316,21 +364,36 @@ async fn demonstrate(
     crm: &StandIn,
     json: bool,
 ) -> anyhow::Result<ExitCode> {
-    let (_, address) = services.line.sip().listeners().first().context("no SIP listener")?;
-    let agent = services.agents.keys().next().context("no agent is configured")?;
+    let (_, address) = services
+        .line
+        .sip()
+        .listeners()
+        .first()
+        .context("no SIP listener")?;
+    let agent = services
+        .agents
+        .keys()
+        .next()
+        .context("no agent is configured")?;
     let uri = format!("sip:{agent}@{address}");
-    terminal.say(format_args!("A scripted caller dials {uri} over SIP and RTP:"));
+    terminal.say(format_args!(
+        "A scripted caller dials {uri} over SIP and RTP:"
+    ));
     let on_box = Arc::clone(services.on_box.get().context("the models are not loaded")?);
     let reason = DemoCaller::new(&uri).await?.call(&on_box).await?;
     tracing::debug!(reason = %reason.describe(), "the demonstration call ended");
     // The record is kept first, then the CRM hears of it.
-    let record = last_record(services).await.context("the call left no record")?;
+    let record = last_record(services)
+        .await
+        .context("the call left no record")?;
     let told = async {
         while crm.requests_to("POST", "/api/voice/call-log").is_empty() {
             crm.arrived(crm.requests().len() as u64 + 1).await;
         }
     };
-    let delivered = tokio::time::timeout(Duration::from_secs(10), told).await.is_ok();
+    let delivered = tokio::time::timeout(Duration::from_secs(10), told)
+        .await
+        .is_ok();
     if json {
         let calls = crm.requests();
         super::say(serde_json::json!({ "call": record, "crm": calls, "delivered": delivered }));
@@ -353,7 +416,12 @@ async fn last_record(services: &Services) -> Option<store::CallRecord> {
 }
 
 fn invite(services: &Services, terminal: &Terminal, api: SocketAddr) {
-    let sip = services.line.sip().listeners().first().map(|(_, address)| *address);
+    let sip = services
+        .line
+        .sip()
+        .listeners()
+        .first()
+        .map(|(_, address)| *address);
     let Some(sip) = sip else { return };
     let agent = services.agents.keys().next().cloned().unwrap_or_default();
     terminal.say(format_args!(
@@ -387,7 +455,12 @@ async fn finish(services: &Arc<Services>, stop: &CancellationToken) {
         tracing::warn!(calls = services.running(), "calls did not end in time");
     }
     let delivered = async {
-        while services.store.outbox_depth().await.is_ok_and(|depth| depth.pending + depth.delivering > 0) {
+        while services
+            .store
+            .outbox_depth()
+            .await
+            .is_ok_and(|depth| depth.pending + depth.delivering > 0)
+        {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };

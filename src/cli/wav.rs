@@ -24,20 +24,32 @@ pub(crate) fn read_8k(path: &Path) -> anyhow::Result<Vec<i16>> {
     let reading = || format!("cannot play {}", path.display());
     let reader = hound::WavReader::open(path).with_context(reading)?;
     let spec = reader.spec();
-    anyhow::ensure!((reader.len() as usize) < SAMPLES_MAX, "{} is too long", path.display());
+    anyhow::ensure!(
+        (reader.len() as usize) < SAMPLES_MAX,
+        "{} is too long",
+        path.display()
+    );
     let samples: Vec<f32> = match spec.sample_format {
         hound::SampleFormat::Float => reader.into_samples::<f32>().collect::<Result<_, _>>(),
         hound::SampleFormat::Int => {
             let full = 2_f32.powi(i32::from(spec.bits_per_sample) - 1);
-            reader.into_samples::<i32>().map(|s| s.map(|s| s as f32 / full)).collect()
+            reader
+                .into_samples::<i32>()
+                .map(|s| s.map(|s| s as f32 / full))
+                .collect()
         }
     }
     .with_context(reading)?;
     let channels = usize::from(spec.channels.max(1));
-    let mono: Vec<f32> =
-        samples.chunks_exact(channels).map(|all| all.iter().sum::<f32>() / channels as f32).collect();
+    let mono: Vec<f32> = samples
+        .chunks_exact(channels)
+        .map(|all| all.iter().sum::<f32>() / channels as f32)
+        .collect();
     let narrow = offhook_models::voice::convert_rate(&mono, spec.sample_rate, 8000);
-    Ok(narrow.iter().map(|s| (s * 32_767.0).clamp(-32_768.0, 32_767.0) as i16).collect())
+    Ok(narrow
+        .iter()
+        .map(|s| (s * 32_767.0).clamp(-32_768.0, 32_767.0) as i16)
+        .collect())
 }
 
 /// A recording that is being written.
@@ -51,7 +63,9 @@ impl Recording {
     /// # Errors
     /// When the file could not be written.
     pub(crate) fn finish(self) -> anyhow::Result<()> {
-        self.writer.join().map_err(|_| anyhow::anyhow!("the recording's thread panicked"))?
+        self.writer
+            .join()
+            .map_err(|_| anyhow::anyhow!("the recording's thread panicked"))?
     }
 }
 
@@ -81,7 +95,10 @@ pub(crate) fn record(path: &Path) -> anyhow::Result<(SinkBuilder, Recording)> {
     let writer = std::thread::Builder::new()
         .name("record".to_owned())
         .spawn(move || write(file, &frames))?;
-    Ok((Box::new(move || Box::new(Tap(sender))), Recording { writer }))
+    Ok((
+        Box::new(move || Box::new(Tap(sender))),
+        Recording { writer },
+    ))
 }
 
 fn write(

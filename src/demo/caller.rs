@@ -53,7 +53,11 @@ impl DemoCaller {
         let script = CallerScript::parse(SCRIPT).map_err(|e| CallerError::Script(e.to_string()))?;
         let destination = Destination::resolve(uri).await?;
         let phone = Phone::start(destination.local_address(), None).await?;
-        Ok(Self { script, phone, destination })
+        Ok(Self {
+            script,
+            phone,
+            destination,
+        })
     }
 
     /// Calls, talks to the end, and tells why the call ended.
@@ -75,13 +79,19 @@ impl DemoCaller {
             headers: Vec::new(),
             ring_timeout: RING,
         };
-        let attached = Attached { sink: Some(sink), recorder: None };
+        let attached = Attached {
+            sink: Some(sink),
+            recorder: None,
+        };
         let (_keep, mut give_up) = mpsc::channel(1);
         let answered = dial(&line, leg, &dialling, attached, |_| {}, &mut give_up).await?;
         let (results, work) = mpsc::channel(WORK_QUEUE);
         let begun = clock::now();
         let wall = WallClock::new(begun, clock::wall());
-        let settings = Settings { turn_model: on_box.judges_turns, ..Settings::default() };
+        let settings = Settings {
+            turn_model: on_box.judges_turns,
+            ..Settings::default()
+        };
         let dialogue = Box::new(ScriptedCaller::new(self.script));
         let conversation = Conversation::new(Parts {
             agent: Agent::new(settings, dialogue, wall, begun),

@@ -36,8 +36,15 @@ impl Terminal {
         let body = request.body.to_string();
         let shown: String = body.chars().take(BODY_MAX).collect();
         let cut = if shown.len() < body.len() { "…" } else { "" };
-        let body = if request.body == Value::Null { String::new() } else { format!(" {shown}{cut}") };
-        self.say(paint("35", &format!("  CRM     ◂ {} {}{body}", request.method, request.path)));
+        let body = if request.body == Value::Null {
+            String::new()
+        } else {
+            format!(" {shown}{cut}")
+        };
+        self.say(paint(
+            "35",
+            &format!("  CRM     ◂ {} {}{body}", request.method, request.path),
+        ));
     }
 }
 
@@ -45,13 +52,22 @@ impl Watcher for Terminal {
     fn answered(&self, record: &CallRecord) {
         let names = self.names.lock();
         let agent = record.agent.clone().unwrap_or_default();
-        names.unwrap_or_else(PoisonError::into_inner).insert(record.id, agent.clone());
-        self.say(format_args!("\n☎ {} ▸ {} ({agent})", record.from, record.to));
+        names
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(record.id, agent.clone());
+        self.say(format_args!(
+            "\n☎ {} ▸ {} ({agent})",
+            record.from, record.to
+        ));
     }
 
     fn turn(&self, _call: Uuid, turn: &TurnRecord) {
         let said = turn.heard_text.as_deref().unwrap_or(&turn.text);
-        let cut = if turn.interrupted { " — (interrupted)" } else { "" };
+        let cut = if turn.interrupted {
+            " — (interrupted)"
+        } else {
+            ""
+        };
         match turn.who {
             Who::Caller => self.say(paint("36", &format!("  caller  ▸ {said}"))),
             Who::Agent => {
@@ -72,7 +88,10 @@ impl Watcher for Terminal {
     }
 
     fn ended(&self, record: &CallRecord) {
-        self.names.lock().unwrap_or_else(PoisonError::into_inner).remove(&record.id);
+        self.names
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&record.id);
         let outcome = record.outcome.as_deref().unwrap_or("-");
         self.say(format_args!(
             "☎ {} {}: {outcome}, {} s, {} turns",

@@ -34,7 +34,9 @@ impl Resolver {
     /// `localhost` are found.
     #[must_use]
     pub fn from_system() -> Self {
-        let dns = TokioResolver::builder_tokio().ok().and_then(|builder| builder.build().ok());
+        let dns = TokioResolver::builder_tokio()
+            .ok()
+            .and_then(|builder| builder.build().ok());
         Self { dns }
     }
 
@@ -54,7 +56,10 @@ impl Resolver {
             return Ok(vec![SocketAddr::new(address, port.unwrap_or(5060))]);
         }
         if bare.eq_ignore_ascii_case("localhost") {
-            return Ok(vec![SocketAddr::from(([127, 0, 0, 1], port.unwrap_or(5060)))]);
+            return Ok(vec![SocketAddr::from((
+                [127, 0, 0, 1],
+                port.unwrap_or(5060),
+            ))]);
         }
         if port.is_none() {
             let found = self.service(bare, transport).await;
@@ -67,7 +72,9 @@ impl Resolver {
 
     /// SRV records in the order of RFC 2782: lowest priority first, then highest weight.
     async fn service(&self, host: &str, transport: Transport) -> Vec<SocketAddr> {
-        let Some(dns) = &self.dns else { return Vec::new() };
+        let Some(dns) = &self.dns else {
+            return Vec::new();
+        };
         let protocol = match transport {
             Transport::Udp => "_sip._udp",
             _ => "_sip._tcp",
@@ -102,16 +109,24 @@ impl Resolver {
     }
 
     async fn addresses(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, ResolveError> {
-        let not_found = |reason: String| ResolveError::NotFound { host: host.to_owned(), reason };
+        let not_found = |reason: String| ResolveError::NotFound {
+            host: host.to_owned(),
+            reason,
+        };
         let Some(dns) = &self.dns else {
-            return Err(not_found("this system has no name server configured".to_owned()));
+            return Err(not_found(
+                "this system has no name server configured".to_owned(),
+            ));
         };
         let answer = tokio::time::timeout(LOOKUP_TIMEOUT, dns.lookup_ip(host))
             .await
             .map_err(|_| not_found("the name servers did not answer".to_owned()))?
             .map_err(|error| not_found(error.to_string()))?;
-        let mut found: Vec<SocketAddr> =
-            answer.iter().take(TARGETS_MAX).map(|ip| SocketAddr::new(ip, port)).collect();
+        let mut found: Vec<SocketAddr> = answer
+            .iter()
+            .take(TARGETS_MAX)
+            .map(|ip| SocketAddr::new(ip, port))
+            .collect();
         // Carriers' IPv6 records are often unreachable from where they resolve.
         found.sort_by_key(SocketAddr::is_ipv6);
         Ok(found)
@@ -125,16 +140,25 @@ mod tests {
     #[tokio::test]
     async fn a_literal_address_needs_no_name_server() {
         let resolver = Resolver { dns: None };
-        let found = resolver.resolve("192.0.2.7", None, Transport::Udp).await.unwrap();
+        let found = resolver
+            .resolve("192.0.2.7", None, Transport::Udp)
+            .await
+            .unwrap();
         assert_eq!(found, ["192.0.2.7:5060".parse().unwrap()]);
-        let found = resolver.resolve("[2001:db8::1]", Some(5080), Transport::Udp).await.unwrap();
+        let found = resolver
+            .resolve("[2001:db8::1]", Some(5080), Transport::Udp)
+            .await
+            .unwrap();
         assert_eq!(found, ["[2001:db8::1]:5080".parse().unwrap()]);
     }
 
     #[tokio::test]
     async fn a_name_without_a_name_server_is_an_error_that_names_it() {
         let resolver = Resolver { dns: None };
-        let error = resolver.resolve("trunk.invalid", None, Transport::Udp).await.unwrap_err();
+        let error = resolver
+            .resolve("trunk.invalid", None, Transport::Udp)
+            .await
+            .unwrap_err();
         assert!(error.to_string().contains("trunk.invalid"));
     }
 }

@@ -132,7 +132,14 @@ impl Call {
     }
 
     fn new(direction: Direction, state: CallState, now: Instant) -> Self {
-        Self { direction, state, started: now, answered: None, ended: None, reason: None }
+        Self {
+            direction,
+            state,
+            started: now,
+            answered: None,
+            ended: None,
+            reason: None,
+        }
     }
 
     /// Takes note that the INVITE left or was heard of. A 183 with SDP is no answer either.
@@ -210,7 +217,9 @@ impl Call {
     #[must_use]
     pub fn talk_time(&self, now: Instant) -> Duration {
         let until = self.ended.unwrap_or(now);
-        self.answered.map(|at| until.saturating_duration_since(at)).unwrap_or_default()
+        self.answered
+            .map(|at| until.saturating_duration_since(at))
+            .unwrap_or_default()
     }
 }
 
@@ -247,6 +256,9 @@ mod tests {
         answered.handle_end(now + Duration::from_secs(10), EndReason::Api);
         assert_eq!(answered.state().as_str(), "completed");
         assert_eq!(answered.reason(), Some(&EndReason::Remote));
-        assert_eq!(answered.talk_time(now + Duration::from_secs(60)).as_secs(), 9);
+        assert_eq!(
+            answered.talk_time(now + Duration::from_secs(60)).as_secs(),
+            9
+        );
     }
 }

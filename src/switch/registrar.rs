@@ -75,7 +75,10 @@ impl Registrar {
                 held.clear();
                 break;
             }
-            if held.iter().any(|binding| binding.contact == *contact && late(binding)) {
+            if held
+                .iter()
+                .any(|binding| binding.contact == *contact && late(binding))
+            {
                 return Err(Refused::OutOfOrder);
             }
             held.retain(|binding| binding.contact != *contact);
@@ -97,7 +100,10 @@ impl Registrar {
                 expires: now + lifetime,
             });
         }
-        let answer = held.iter().map(|b| (b.contact.clone(), remaining_s(b, now))).collect();
+        let answer = held
+            .iter()
+            .map(|b| (b.contact.clone(), remaining_s(b, now)))
+            .collect();
         if held.is_empty() {
             self.bindings.remove(user);
         } else {
@@ -109,14 +115,24 @@ impl Registrar {
     /// The bindings of `user` that hold at `now`, the latest first.
     #[must_use]
     pub fn bindings(&self, now: Instant, user: &str) -> Vec<&Binding> {
-        let held = self.bindings.get(user).map(Vec::as_slice).unwrap_or_default();
-        held.iter().rev().filter(|binding| binding.expires > now).collect()
+        let held = self
+            .bindings
+            .get(user)
+            .map(Vec::as_slice)
+            .unwrap_or_default();
+        held.iter()
+            .rev()
+            .filter(|binding| binding.expires > now)
+            .collect()
     }
 
     /// How many users have a phone registered at `now`.
     #[must_use]
     pub fn online(&self, now: Instant) -> usize {
-        self.bindings.values().filter(|held| held.iter().any(|b| b.expires > now)).count()
+        self.bindings
+            .values()
+            .filter(|held| held.iter().any(|b| b.expires > now))
+            .count()
     }
 
     fn expire(&mut self, now: Instant) {
@@ -153,7 +169,10 @@ mod tests {
         cseq: u32,
         contacts: &[(&str, u32)],
     ) -> Result<Vec<(String, u32)>, Refused> {
-        let contacts: Vec<_> = contacts.iter().map(|(c, e)| ((*c).to_owned(), *e)).collect();
+        let contacts: Vec<_> = contacts
+            .iter()
+            .map(|(c, e)| ((*c).to_owned(), *e))
+            .collect();
         registrar.register(now, "alice", flow(), ("id-1", cseq), &contacts)
     }
 
@@ -172,10 +191,16 @@ mod tests {
     fn a_late_duplicate_a_short_wish_and_a_bad_wildcard_change_nothing() {
         let (mut registrar, now) = (Registrar::default(), crate::clock::now());
         register(&mut registrar, now, 5, &[(PHONE, 120)]).unwrap();
-        assert_eq!(register(&mut registrar, now, 4, &[(PHONE, 0)]), Err(Refused::OutOfOrder));
+        assert_eq!(
+            register(&mut registrar, now, 4, &[(PHONE, 0)]),
+            Err(Refused::OutOfOrder)
+        );
         let brief = register(&mut registrar, now, 6, &[(PHONE, 10)]);
         assert_eq!(brief, Err(Refused::TooBrief(EXPIRES_MIN_S)));
-        assert_eq!(register(&mut registrar, now, 7, &[("*", 60)]), Err(Refused::BadWildcard));
+        assert_eq!(
+            register(&mut registrar, now, 7, &[("*", 60)]),
+            Err(Refused::BadWildcard)
+        );
         assert_eq!(registrar.bindings(now, "alice").len(), 1);
         assert_eq!(register(&mut registrar, now, 8, &[("*", 0)]), Ok(vec![]));
     }
@@ -187,6 +212,9 @@ mod tests {
             let contact = format!("sip:alice@192.0.2.9:{}", 6000 + n);
             register(&mut registrar, now, n + 1, &[(&contact, 120)]).unwrap();
         }
-        assert_eq!(register(&mut registrar, now, 99, &[(PHONE, 120)]), Err(Refused::TooMany));
+        assert_eq!(
+            register(&mut registrar, now, 99, &[(PHONE, 120)]),
+            Err(Refused::TooMany)
+        );
     }
 }

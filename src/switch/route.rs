@@ -19,9 +19,18 @@ impl RouteTable {
     /// Finds the agent for a call from `caller` to `called`, both user parts.
     #[must_use]
     pub fn agent_for(&self, called: &str, caller: &str) -> Option<&str> {
-        let by_name = self.agents.iter().find(|agent| agent.eq_ignore_ascii_case(called));
-        let by_route = || self.routes.iter().find(|route| route.matches(called, caller));
-        by_name.map(String::as_str).or_else(|| by_route().map(|route| route.agent.as_str()))
+        let by_name = self
+            .agents
+            .iter()
+            .find(|agent| agent.eq_ignore_ascii_case(called));
+        let by_route = || {
+            self.routes
+                .iter()
+                .find(|route| route.matches(called, caller))
+        };
+        by_name
+            .map(String::as_str)
+            .or_else(|| by_route().map(|route| route.agent.as_str()))
     }
 }
 

@@ -150,17 +150,29 @@ impl TrunkTable {
                 return Err(DialError::InboundOnly(name.clone()));
             }
             if let Target::Uri { host, .. } = target
-                && trunk.host.as_deref().is_none_or(|own| !own.eq_ignore_ascii_case(host))
+                && trunk
+                    .host
+                    .as_deref()
+                    .is_none_or(|own| !own.eq_ignore_ascii_case(host))
             {
                 return Err(DialError::NotOnTrunk(dial.to.clone()));
             }
             return Ok(trunk);
         }
-        let outbound = || self.trunks.iter().filter(|trunk| trunk.kind != TrunkKind::Inbound);
+        let outbound = || {
+            self.trunks
+                .iter()
+                .filter(|trunk| trunk.kind != TrunkKind::Inbound)
+        };
         match target {
             Target::Number(_) => outbound().next().ok_or(DialError::NoTrunk),
             Target::Uri { host, .. } => outbound()
-                .find(|trunk| trunk.host.as_deref().is_some_and(|h| h.eq_ignore_ascii_case(host)))
+                .find(|trunk| {
+                    trunk
+                        .host
+                        .as_deref()
+                        .is_some_and(|h| h.eq_ignore_ascii_case(host))
+                })
                 .ok_or_else(|| DialError::NotOnTrunk(dial.to.clone())),
         }
     }
@@ -168,29 +180,46 @@ impl TrunkTable {
 
 enum Target {
     Number(String),
-    Uri { user: Option<String>, host: String, port: Option<u16> },
+    Uri {
+        user: Option<String>,
+        host: String,
+        port: Option<u16>,
+    },
 }
 
 impl Target {
     fn parse(text: &str) -> Result<Self, DialError> {
         let bad = || DialError::BadTarget(text.chars().take(80).collect());
         let text = text.trim();
-        if text.get(..4).is_some_and(|scheme| scheme.eq_ignore_ascii_case("sip:")) {
+        if text
+            .get(..4)
+            .is_some_and(|scheme| scheme.eq_ignore_ascii_case("sip:"))
+        {
             let parsed = offhook_sip::uri::Uri::parse(text).map_err(|_| bad())?;
             let host = parsed.host.to_string();
             if host.is_empty() {
                 return Err(bad());
             }
             let user = parsed.user.map(str::to_owned);
-            return Ok(Self::Uri { user, host, port: parsed.port });
+            return Ok(Self::Uri {
+                user,
+                host,
+                port: parsed.port,
+            });
         }
         let number = text.strip_prefix("tel:").unwrap_or(text);
         // "+1 (202) 555-0123" is how people write it.
-        let kept: String =
-            number.chars().filter(|c| !matches!(c, ' ' | '-' | '(' | ')' | '.')).collect();
+        let kept: String = number
+            .chars()
+            .filter(|c| !matches!(c, ' ' | '-' | '(' | ')' | '.'))
+            .collect();
         let digits = kept.strip_prefix('+').unwrap_or(&kept);
         let fits = (2..=20).contains(&digits.len());
-        if fits && digits.bytes().all(|b| b.is_ascii_digit() || b == b'*' || b == b'#') {
+        if fits
+            && digits
+                .bytes()
+                .all(|b| b.is_ascii_digit() || b == b'*' || b == b'#')
+        {
             return Ok(Self::Number(kept));
         }
         Err(bad())
@@ -209,7 +238,9 @@ fn checked_caller(caller: &str) -> Result<&str, DialError> {
 fn is_loopback(host: &str) -> bool {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     bare.eq_ignore_ascii_case("localhost")
-        || bare.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+        || bare
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
 }
 
 fn uri(user: Option<&str>, host: &str, port: Option<u16>) -> String {
@@ -238,12 +269,18 @@ mod tests {
     }
 
     fn dial(to: &str) -> Dial {
-        Dial { to: to.to_owned(), trunk: None, from: None }
+        Dial {
+            to: to.to_owned(),
+            trunk: None,
+            from: None,
+        }
     }
 
     #[test]
     fn a_number_leaves_by_the_first_trunk_that_places_calls() {
-        let dialled = table().dial(&dial("+1 (202) 555-0123"), "192.0.2.1").unwrap();
+        let dialled = table()
+            .dial(&dial("+1 (202) 555-0123"), "192.0.2.1")
+            .unwrap();
         assert_eq!(dialled.request_uri, "sip:+12025550123@acme.pstn.twilio.com");
         assert_eq!(dialled.from_uri, "sip:+12025550100@acme.pstn.twilio.com");
         assert_eq!(dialled.trunk.as_deref(), Some("twilio"));
@@ -257,23 +294,37 @@ mod tests {
         over_trunk.trunk = Some("twilio".to_owned());
         let refused = table().dial(&over_trunk, "192.0.2.1");
         assert!(matches!(refused, Err(DialError::NotOnTrunk(_))));
-        let local = table().dial(&dial("sip:bob@127.0.0.1:5090"), "192.0.2.1").unwrap();
+        let local = table()
+            .dial(&dial("sip:bob@127.0.0.1:5090"), "192.0.2.1")
+            .unwrap();
         assert_eq!((local.trunk, local.port), (None, Some(5090)));
     }
 
     #[test]
     fn what_cannot_be_dialled_is_said_in_words() {
-        assert!(matches!(table().dial(&dial("hello"), "h"), Err(DialError::BadTarget(_))));
-        assert!(matches!(table().dial(&dial("+1202\r\nX"), "h"), Err(DialError::BadTarget(_))));
+        assert!(matches!(
+            table().dial(&dial("hello"), "h"),
+            Err(DialError::BadTarget(_))
+        ));
+        assert!(matches!(
+            table().dial(&dial("+1202\r\nX"), "h"),
+            Err(DialError::BadTarget(_))
+        ));
         let mut inbound = dial("+12025550123");
         inbound.trunk = Some("pbx".to_owned());
-        assert!(matches!(table().dial(&inbound, "h"), Err(DialError::InboundOnly(_))));
+        assert!(matches!(
+            table().dial(&inbound, "h"),
+            Err(DialError::InboundOnly(_))
+        ));
         inbound.trunk = Some("nope".to_owned());
         let error = table().dial(&inbound, "h").unwrap_err().to_string();
         assert!(error.contains("pbx, twilio"), "{error}");
         let mut spoofed = dial("+12025550123");
         spoofed.from = Some("x@y>".to_owned());
-        assert!(matches!(table().dial(&spoofed, "h"), Err(DialError::BadCaller(_))));
+        assert!(matches!(
+            table().dial(&spoofed, "h"),
+            Err(DialError::BadCaller(_))
+        ));
         let none = TrunkTable::default().dial(&dial("+12025550123"), "h");
         assert_eq!(none, Err(DialError::NoTrunk));
     }

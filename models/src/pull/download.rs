@@ -48,7 +48,12 @@ impl Downloader {
 
     /// Reads a small answer, of the media type `accept`.
     pub(super) fn text(&self, url: &str, accept: &str) -> Result<String, SourceError> {
-        let answer = self.client.get(url).header(ACCEPT, accept).send().map_err(connection)?;
+        let answer = self
+            .client
+            .get(url)
+            .header(ACCEPT, accept)
+            .send()
+            .map_err(connection)?;
         let mut text = String::new();
         let answer = expect_success(answer)?;
         answer.take(TEXT_MAX).read_to_string(&mut text)?;
@@ -69,7 +74,11 @@ impl Downloader {
                 Ok(()) => return Ok(()),
                 Err(SourceError::Connection(reason)) if attempt < ATTEMPTS => {
                     // An attempt that got somewhere is not counted.
-                    attempt = if length(path) > before { 1 } else { attempt + 1 };
+                    attempt = if length(path) > before {
+                        1
+                    } else {
+                        attempt + 1
+                    };
                     progress.note(&format!("interrupted ({reason}); going on"));
                 }
                 Err(error) => return Err(error),
@@ -103,16 +112,20 @@ impl Downloader {
         let whole = answer.content_length().map(|rest| reached + rest);
         let mut block = vec![0; BLOCK];
         loop {
-            let length = answer.read(&mut block).map_err(|e| SourceError::Connection(e.to_string()))?;
-            let Some(bytes) = block.get(..length).filter(|bytes| !bytes.is_empty()) else { break };
+            let length = answer
+                .read(&mut block)
+                .map_err(|e| SourceError::Connection(e.to_string()))?;
+            let Some(bytes) = block.get(..length).filter(|bytes| !bytes.is_empty()) else {
+                break;
+            };
             file.write_all(bytes)?;
             reached += bytes.len() as u64;
             progress.reach(reached);
         }
         match whole {
-            Some(whole) if reached < whole => {
-                Err(SourceError::Connection(format!("cut off at {reached} of {whole} bytes")))
-            }
+            Some(whole) if reached < whole => Err(SourceError::Connection(format!(
+                "cut off at {reached} of {whole} bytes"
+            ))),
             _ => Ok(()),
         }
     }
@@ -133,7 +146,10 @@ fn goes_on_at(answer: &Response, reached: u64) -> bool {
     if reached == 0 || answer.status() != StatusCode::PARTIAL_CONTENT {
         return false;
     }
-    let range = answer.headers().get(CONTENT_RANGE).and_then(|value| value.to_str().ok());
+    let range = answer
+        .headers()
+        .get(CONTENT_RANGE)
+        .and_then(|value| value.to_str().ok());
     range.is_some_and(|range| range.starts_with(&format!("bytes {reached}-")))
 }
 

@@ -44,8 +44,15 @@ pub enum PullError {
 
 impl PullError {
     pub(super) fn unknown(name: &str, manifest: &Manifest) -> Self {
-        let known: Vec<_> = manifest.models.iter().map(|model| model.name.as_str()).collect();
-        Self::Unknown { name: name.to_owned(), known: known.join(", ") }
+        let known: Vec<_> = manifest
+            .models
+            .iter()
+            .map(|model| model.name.as_str())
+            .collect();
+        Self::Unknown {
+            name: name.to_owned(),
+            known: known.join(", "),
+        }
     }
 }
 

@@ -69,7 +69,11 @@ pub enum FileState {
 /// Names a model that the manifest does not have.
 pub fn select<'m>(manifest: &'m Manifest, names: &[String]) -> Result<Vec<&'m Model>, PullError> {
     if names.is_empty() {
-        return Ok(manifest.models.iter().filter(|model| model.default).collect());
+        return Ok(manifest
+            .models
+            .iter()
+            .filter(|model| model.default)
+            .collect());
     }
     let find = |name: &String| {
         let unknown = || PullError::unknown(name, manifest);
@@ -92,7 +96,9 @@ pub fn state(dir: &Path, file: &File) -> FileState {
 #[must_use]
 pub fn verify(dir: &Path, file: &File) -> FileState {
     match state(dir, file) {
-        FileState::Present if place::digest(&dir.join(&file.path)).ok() != Some(file.sha256.clone()) => {
+        FileState::Present
+            if place::digest(&dir.join(&file.path)).ok() != Some(file.sha256.clone()) =>
+        {
             FileState::Damaged
         }
         state => state,
@@ -115,10 +121,15 @@ pub fn pull(
     let mut report = Report::default();
     let partial = place::PartialFolder::open(dir)?;
     for model in models {
-        let missing: Vec<&File> =
-            model.files_here().filter(|file| state(dir, file) != FileState::Present).collect();
+        let missing: Vec<&File> = model
+            .files_here()
+            .filter(|file| state(dir, file) != FileState::Present)
+            .collect();
         report.present.extend(
-            model.files_here().filter(|f| !missing.contains(f)).map(|f| dir.join(&f.path)),
+            model
+                .files_here()
+                .filter(|f| !missing.contains(f))
+                .map(|f| dir.join(&f.path)),
         );
         if let (Some(note), false) = (&model.note, missing.is_empty()) {
             progress.note(&format!("{} ({}): {note}", model.name, model.license));

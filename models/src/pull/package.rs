@@ -32,7 +32,12 @@ struct Listed {
 
 /// The wheel's file name: name and version normalised, then the tags (PEP 427).
 fn wheel_name(part: &Part) -> String {
-    format!("{}-{}-{}.whl", part.package.replace(['-', '.'], "_"), part.version, part.wheel)
+    format!(
+        "{}-{}-{}.whl",
+        part.package.replace(['-', '.'], "_"),
+        part.version,
+        part.wheel
+    )
 }
 
 /// Two wheels are the same when name, version, Python and ABI agree and the platform is among
@@ -46,7 +51,9 @@ fn is_wheel_of(filename: &str, part: &Part) -> bool {
         fields.reverse();
         (fields.len() == 4).then_some(fields)
     };
-    let (Some(found), Some(wanted)) = (fields(filename), fields(&wanted)) else { return false };
+    let (Some(found), Some(wanted)) = (fields(filename), fields(&wanted)) else {
+        return false;
+    };
     let same = |at: usize| match (found.get(at), wanted.get(at)) {
         (Some(found), Some(wanted)) => normal(found) == normal(wanted),
         _ => false,
@@ -62,7 +69,9 @@ fn is_wheel_of(filename: &str, part: &Part) -> bool {
 fn index() -> String {
     let named = ["PIP_INDEX_URL", "OFFHOOK_PACKAGE_INDEX"];
     let mut named = named.iter().filter_map(|name| std::env::var(name).ok());
-    let index = named.find(|url| !url.is_empty()).unwrap_or_else(|| PUBLIC_INDEX.to_owned());
+    let index = named
+        .find(|url| !url.is_empty())
+        .unwrap_or_else(|| PUBLIC_INDEX.to_owned());
     index.trim_end_matches('/').to_owned()
 }
 
@@ -77,7 +86,10 @@ pub(super) fn from_index(
     let project = downloader.text(&format!("{index}/{}/", part.package), INDEX_TYPE)?;
     let project: Project = serde_json::from_str(&project)
         .map_err(|_| SourceError::Archive("the index does not speak JSON".to_owned()))?;
-    let listed = project.files.iter().find(|listed| is_wheel_of(&listed.filename, part));
+    let listed = project
+        .files
+        .iter()
+        .find(|listed| is_wheel_of(&listed.filename, part));
     let listed = listed.ok_or(SourceError::Absent)?;
     let path = partial.named(&wheel_name(part));
     if open(&path).is_err() {
@@ -93,7 +105,8 @@ pub(super) fn from_index(
 
 fn absolute(index: &str, url: &str) -> String {
     let base = reqwest::Url::parse(&format!("{index}/x/"));
-    base.and_then(|base| base.join(url)).map_or_else(|_| url.to_owned(), |url| url.to_string())
+    base.and_then(|base| base.join(url))
+        .map_or_else(|_| url.to_owned(), |url| url.to_string())
 }
 
 /// Fetches a wheel by `pip`, which knows private indexes, proxies and certificates.
@@ -108,24 +121,49 @@ pub(super) fn from_pip(
     let mut tags = part.wheel.splitn(3, '-');
     let (python, abi, platform) = (tags.next(), tags.next(), tags.next());
     let mut pip = Command::new("python3");
-    pip.args(["-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]);
-    pip.args(["--disable-pip-version-check", "--no-input", "--implementation", "cp"]);
-    let version = python.and_then(|tag| tag.strip_prefix("cp")).unwrap_or("311");
+    pip.args([
+        "-m",
+        "pip",
+        "download",
+        "--quiet",
+        "--no-deps",
+        "--only-binary=:all:",
+    ]);
+    pip.args([
+        "--disable-pip-version-check",
+        "--no-input",
+        "--implementation",
+        "cp",
+    ]);
+    let version = python
+        .and_then(|tag| tag.strip_prefix("cp"))
+        .unwrap_or("311");
     pip.args(["--python-version", version]);
     if let Some(platform) = platform.filter(|platform| *platform != "any") {
         pip.args(["--platform", platform, "--abi", abi.unwrap_or("none")]);
     }
-    pip.arg("--dest").arg(&folder).arg(format!("{}=={}", part.package, part.version));
-    pip.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-    let output = pip.output().map_err(|error| SourceError::Pip(error.to_string()))?;
+    pip.arg("--dest")
+        .arg(&folder)
+        .arg(format!("{}=={}", part.package, part.version));
+    pip.stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
+    let output = pip
+        .output()
+        .map_err(|error| SourceError::Pip(error.to_string()))?;
     if !output.status.success() {
         let words = String::from_utf8_lossy(&output.stderr);
         let last = words.lines().rev().find(|line| !line.trim().is_empty());
         return Err(SourceError::Pip(last.unwrap_or("it failed").to_owned()));
     }
-    let found = std::fs::read_dir(&folder)?.filter_map(Result::ok).find(|entry| {
-        entry.file_name().to_str().is_some_and(|name| is_wheel_of(name, part))
-    });
+    let found = std::fs::read_dir(&folder)?
+        .filter_map(Result::ok)
+        .find(|entry| {
+            entry
+                .file_name()
+                .to_str()
+                .is_some_and(|name| is_wheel_of(name, part))
+        });
     found.map(|entry| entry.path()).ok_or(SourceError::Absent)
 }
 
@@ -162,9 +200,18 @@ mod tests {
         let loader = part("espeakng-loader", "py3-none-manylinux2014_x86_64");
         let both = "espeakng_loader-1.0-py3-none-manylinux_2_17_x86_64.manylinux2014_x86_64.whl";
         assert!(is_wheel_of(both, &loader));
-        assert!(!is_wheel_of("espeakng_loader-1.0-py3-none-macosx_11_0_arm64.whl", &loader));
-        assert!(!is_wheel_of("espeakng_loader-1.1-py3-none-manylinux2014_x86_64.whl", &loader));
-        assert!(is_wheel_of("pipecat_ai-1.0-py3-none-any.whl", &part("pipecat-ai", "py3-none-any")));
+        assert!(!is_wheel_of(
+            "espeakng_loader-1.0-py3-none-macosx_11_0_arm64.whl",
+            &loader
+        ));
+        assert!(!is_wheel_of(
+            "espeakng_loader-1.1-py3-none-manylinux2014_x86_64.whl",
+            &loader
+        ));
+        assert!(is_wheel_of(
+            "pipecat_ai-1.0-py3-none-any.whl",
+            &part("pipecat-ai", "py3-none-any")
+        ));
         assert!(!is_wheel_of("nonsense", &loader));
     }
 

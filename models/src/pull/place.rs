@@ -23,7 +23,10 @@ pub(super) struct PartialFolder {
 impl PartialFolder {
     pub(super) fn open(dir: &Path) -> Result<Self, PullError> {
         let path = dir.join(".partial");
-        let failed = |source| PullError::Write { path: path.clone(), source };
+        let failed = |source| PullError::Write {
+            path: path.clone(),
+            source,
+        };
         fs::create_dir_all(&path).map_err(failed)?;
         let lock = File::create(path.join("lock")).map_err(failed)?;
         match lock.try_lock() {
@@ -32,7 +35,6 @@ impl PartialFolder {
             Err(fs::TryLockError::Error(source)) => Err(PullError::Write { path, source }),
         }
     }
-
 
     /// Where a file of the manifest grows; the checksum in its name keeps versions apart.
     pub(super) fn growing(&self, file: &manifest::File) -> PathBuf {
@@ -53,7 +55,10 @@ impl PartialFolder {
             return Ok(());
         }
         fs::remove_file(&path)?;
-        Err(SourceError::Checksum { found, wanted: file.sha256.clone() })
+        Err(SourceError::Checksum {
+            found,
+            wanted: file.sha256.clone(),
+        })
     }
 
     /// Moves a checked file to its place in one step.
@@ -62,12 +67,17 @@ impl PartialFolder {
         file: &manifest::File,
         to: &Path,
     ) -> Result<(), PullError> {
-        let failed = |source| PullError::Write { path: to.to_owned(), source };
+        let failed = |source| PullError::Write {
+            path: to.to_owned(),
+            source,
+        };
         if let Some(parent) = to.parent() {
             fs::create_dir_all(parent).map_err(failed)?;
         }
         let from = self.growing(file);
-        File::open(&from).and_then(|whole| whole.sync_all()).map_err(failed)?;
+        File::open(&from)
+            .and_then(|whole| whole.sync_all())
+            .map_err(failed)?;
         fs::rename(&from, to).map_err(failed)
     }
 
@@ -85,8 +95,14 @@ pub(super) fn digest(path: &Path) -> io::Result<String> {
     let mut block = vec![0; BLOCK];
     loop {
         let length = file.read(&mut block)?;
-        let Some(bytes) = block.get(..length).filter(|bytes| !bytes.is_empty()) else { break };
+        let Some(bytes) = block.get(..length).filter(|bytes| !bytes.is_empty()) else {
+            break;
+        };
         hash.update(bytes);
     }
-    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hash
+        .finalize()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect())
 }

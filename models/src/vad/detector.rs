@@ -48,14 +48,23 @@ pub struct VadSettings {
 
 impl Default for VadSettings {
     fn default() -> Self {
-        Self { threshold: 0.5, release: 0.35, sure: 0.8, onset_windows: 2, hangover_windows: 4 }
+        Self {
+            threshold: 0.5,
+            release: 0.35,
+            sure: 0.8,
+            onset_windows: 2,
+            hangover_windows: 4,
+        }
     }
 }
 
 /// Gives the level of sound in dB of full scale, −100 for digital silence.
 #[must_use]
 pub fn level_db(samples: &[i16]) -> f32 {
-    let energy: f64 = samples.iter().map(|&sample| f64::from(sample) * f64::from(sample)).sum();
+    let energy: f64 = samples
+        .iter()
+        .map(|&sample| f64::from(sample) * f64::from(sample))
+        .sum();
     let mean = energy / samples.len().max(1) as f64;
     let full = f64::from(i16::MAX) * f64::from(i16::MAX);
     (10.0 * (mean / full).max(1e-10).log10()) as f32
@@ -129,7 +138,8 @@ impl VoiceDetector {
     ) -> Result<(Option<VadEdge>, u64), ModelError> {
         if frame.rate_hz == 16_000 {
             let scale = 1.0 / 32_768.0;
-            self.pending.extend(frame.samples().iter().map(|&s| f32::from(s) * scale));
+            self.pending
+                .extend(frame.samples().iter().map(|&s| f32::from(s) * scale));
         } else {
             self.upsampler.process(frame.samples(), &mut self.pending);
         }
@@ -218,6 +228,9 @@ impl VoiceDetector {
         self.voiced_in_a_row = 0;
         self.loudest_db = f32::MIN;
         let onset = self.onset.take();
-        self.last_audible.take().or(onset).map(|at| VadEdge::SpeechStop { at })
+        self.last_audible
+            .take()
+            .or(onset)
+            .map(|at| VadEdge::SpeechStop { at })
     }
 }

@@ -37,7 +37,10 @@ impl Gate {
     /// Makes a gate of the second-strictest mode: the strictest loses soft beginnings.
     #[must_use]
     pub fn new() -> Self {
-        Self(Vad::new_with_rate_and_mode(SampleRate::Rate8kHz, VadMode::Aggressive))
+        Self(Vad::new_with_rate_and_mode(
+            SampleRate::Rate8kHz,
+            VadMode::Aggressive,
+        ))
     }
 
     /// Says whether the frame may hold speech.

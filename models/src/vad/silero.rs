@@ -32,7 +32,10 @@ pub struct SileroState {
 
 impl Default for SileroState {
     fn default() -> Self {
-        Self { recurrent: vec![0.0; STATE], input: [0.0; CONTEXT + WINDOW] }
+        Self {
+            recurrent: vec![0.0; STATE],
+            input: [0.0; CONTEXT + WINDOW],
+        }
     }
 }
 
@@ -51,7 +54,9 @@ impl Silero {
     /// The file is missing (the message names the command that fetches it) or unusable.
     pub fn load(runtime: &Runtime, dir: &Path) -> Result<Self, ModelError> {
         let path = Manifest::embedded().file(dir, "silero-vad", ".onnx");
-        Ok(Self { graph: runtime.graph_from_file(&path)? })
+        Ok(Self {
+            graph: runtime.graph_from_file(&path)?,
+        })
     }
 
     /// Gives the probability that there is speech in `window` (16 kHz, full scale ±1), which
@@ -75,11 +80,15 @@ impl Silero {
             "sr" => Tensor::from_array(((), vec![RATE_HZ]))?,
         ])?;
         let missing = || ModelError::malformed("silero", "an output is missing");
-        let (_, probability) =
-            outputs.get("output").ok_or_else(missing)?.try_extract_tensor::<f32>()?;
+        let (_, probability) = outputs
+            .get("output")
+            .ok_or_else(missing)?
+            .try_extract_tensor::<f32>()?;
         let probability = probability.first().copied().ok_or_else(missing)?;
-        let (_, recurrent) =
-            outputs.get("stateN").ok_or_else(missing)?.try_extract_tensor::<f32>()?;
+        let (_, recurrent) = outputs
+            .get("stateN")
+            .ok_or_else(missing)?
+            .try_extract_tensor::<f32>()?;
         if recurrent.len() == STATE {
             state.recurrent.copy_from_slice(recurrent);
         }

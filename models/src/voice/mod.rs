@@ -17,5 +17,5 @@ mod shape;
 pub use clauses::ClauseSplitter;
 pub use phonemes::{PhonemeError, Phonemizer, PhonemizerOptions};
 pub use phrases::PhraseCache;
-pub use resample::convert_rate;
 pub use piper::{Step, Synthesis, Voice, VoiceError, VoiceOptions};
+pub use resample::convert_rate;

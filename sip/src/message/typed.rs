@@ -102,9 +102,7 @@ impl<'a> Message<'a> {
     /// The Contact values, `*` included; an error ends it.
     pub fn contacts(&self) -> impl Iterator<Item = Result<Contact<'a>, HeaderError>> + '_ {
         let mut addresses = self.addresses(HeaderName::Contact);
-        std::iter::from_fn(move || {
-            addresses.read(HeaderName::Contact, Contact::read)
-        })
+        std::iter::from_fn(move || addresses.read(HeaderName::Contact, Contact::read))
     }
 
     /// The CSeq.

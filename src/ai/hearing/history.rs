@@ -43,11 +43,16 @@ impl History {
         }
         g711::encode_ulaw(thinned.get(..bytes).unwrap_or_default(), &mut encoded);
         self.sound.extend(encoded.iter().take(bytes));
-        self.frames.push_back(Kept { received: frame.received, bytes });
+        self.frames.push_back(Kept {
+            received: frame.received,
+            bytes,
+        });
         let keep = if speaking { LONGEST } else { RECENT };
         let most = usize::try_from(keep.as_secs()).unwrap_or(8) * RATE_HZ;
         while self.sound.len() > most {
-            let Some(oldest) = self.frames.pop_front() else { return };
+            let Some(oldest) = self.frames.pop_front() else {
+                return;
+            };
             self.sound.drain(..oldest.bytes.min(self.sound.len()));
         }
         if !speaking && self.sound.capacity() > 3 * most {
@@ -97,7 +102,10 @@ mod tests {
         for n in 0..frames {
             let at = start + Duration::from_millis(20 * n);
             let level = i16::try_from(n % 100).unwrap() * 100;
-            history.push(&Frame::new(8000, n * 160, at, false, &[level; 160]), speaking);
+            history.push(
+                &Frame::new(8000, n * 160, at, false, &[level; 160]),
+                speaking,
+            );
         }
         (history, start)
     }
@@ -108,7 +116,11 @@ mod tests {
         let at = |ms| start + Duration::from_millis(ms);
         let audio = history.between(at(1000), at(2000));
         let expected = (1000 + 260 + 200) * 8;
-        assert!(audio.len().abs_diff(expected) <= 160, "{} for {expected}", audio.len());
+        assert!(
+            audio.len().abs_diff(expected) <= 160,
+            "{} for {expected}",
+            audio.len()
+        );
     }
 
     #[test]

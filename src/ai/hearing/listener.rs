@@ -24,12 +24,22 @@ pub(super) struct Listeners {
 
 impl Listeners {
     pub(super) fn new(silero: Silero) -> Self {
-        Self { silero, legs: HashMap::new() }
+        Self {
+            silero,
+            legs: HashMap::new(),
+        }
     }
 
     pub(super) fn open(&mut self, leg: LegId, edges: mpsc::Sender<Edge>) {
         let detector = VoiceDetector::new(VadSettings::default());
-        self.legs.insert(leg, Listener { detector, history: History::default(), edges });
+        self.legs.insert(
+            leg,
+            Listener {
+                detector,
+                history: History::default(),
+                edges,
+            },
+        );
     }
 
     pub(super) fn close(&mut self, leg: LegId) {
@@ -42,8 +52,12 @@ impl Listeners {
 
     /// Takes a frame and tells its call of the edge that it brought; gives Silero's runs.
     pub(super) fn hear(&mut self, leg: LegId, passed: bool, frame: &Frame) -> u64 {
-        let Some(listener) = self.legs.get_mut(&leg) else { return 0 };
-        listener.history.push(frame, listener.detector.is_speaking());
+        let Some(listener) = self.legs.get_mut(&leg) else {
+            return 0;
+        };
+        listener
+            .history
+            .push(frame, listener.detector.is_speaking());
         let (edge, runs) = match listener.detector.hear(&self.silero, frame, passed) {
             Ok(heard) => heard,
             Err(error) => {

@@ -14,8 +14,8 @@ use offhook_media::Frame;
 use offhook_models::vad::{Gate, Silero};
 use tokio::sync::mpsc;
 
-use crate::agent::flow::SlotKind;
 use super::{Abandon, Deliver, Recognised, SpeechToText, TurnModel};
+use crate::agent::flow::SlotKind;
 use crate::net::media::{FrameSink, LegId, SinkBuilder};
 
 /// Frames that may wait for the hearing thread: over a second of sound of two hundred calls.
@@ -54,11 +54,24 @@ pub struct Counters {
 // A frame lies inline in the queue, so that none costs the media thread an allocation.
 #[allow(clippy::large_enum_variant)]
 enum Input {
-    Frame { leg: LegId, voiced: bool, frame: Frame },
-    Open { leg: LegId, edges: mpsc::Sender<Edge> },
-    Close { leg: LegId },
+    Frame {
+        leg: LegId,
+        voiced: bool,
+        frame: Frame,
+    },
+    Open {
+        leg: LegId,
+        edges: mpsc::Sender<Edge>,
+    },
+    Close {
+        leg: LegId,
+    },
     Recognise(Box<RecogniseRequest>),
-    Judge { leg: LegId, abandon: Abandon, deliver: Deliver<Result<f32, String>> },
+    Judge {
+        leg: LegId,
+        abandon: Abandon,
+        deliver: Deliver<Result<f32, String>>,
+    },
 }
 
 struct RecogniseRequest {
@@ -102,7 +115,9 @@ impl Hearing {
             turn_model,
             counters: Arc::clone(&counters),
         };
-        std::thread::Builder::new().name("hearing".to_owned()).spawn(move || thread.run())?;
+        std::thread::Builder::new()
+            .name("hearing".to_owned())
+            .spawn(move || thread.run())?;
         Ok(Self { inputs, counters })
     }
 
@@ -112,12 +127,20 @@ impl Hearing {
         let (edges, edge_queue) = mpsc::channel(EDGE_QUEUE);
         // The queue is never full for long: this waits for a hearing thread that is behind.
         let _ = self.inputs.send(Input::Open { leg, edges });
-        let ears = Ears { leg, inputs: self.inputs.clone() };
+        let ears = Ears {
+            leg,
+            inputs: self.inputs.clone(),
+        };
         let inputs = self.inputs.clone();
         let counters = Arc::clone(&self.counters);
         let sink: SinkBuilder = Box::new(move || {
             // The gate cannot change threads, so it is made where it works.
-            Box::new(GateSink { leg, gate: Gate::new(), inputs, counters })
+            Box::new(GateSink {
+                leg,
+                gate: Gate::new(),
+                inputs,
+                counters,
+            })
         });
         (ears, edge_queue, sink)
     }
@@ -140,7 +163,14 @@ impl Ears {
         deliver: Deliver<Result<Recognised, String>>,
     ) {
         let leg = self.leg;
-        let request = RecogniseRequest { leg, from, until, hint, abandon, deliver };
+        let request = RecogniseRequest {
+            leg,
+            from,
+            until,
+            hint,
+            abandon,
+            deliver,
+        };
         if let Err(error) = self.inputs.try_send(Input::Recognise(Box::new(request)))
             && let Input::Recognise(request) = refused(error)
         {
@@ -150,7 +180,11 @@ impl Ears {
 
     /// Asks the turn model whether the caller's turn is over.
     pub fn judge_turn(&self, abandon: Abandon, deliver: Deliver<Result<f32, String>>) {
-        let input = Input::Judge { leg: self.leg, abandon, deliver };
+        let input = Input::Judge {
+            leg: self.leg,
+            abandon,
+            deliver,
+        };
         if let Err(error) = self.inputs.try_send(input)
             && let Input::Judge { deliver, .. } = refused(error)
         {
@@ -187,7 +221,11 @@ impl FrameSink for GateSink {
         if voiced {
             self.counters.passed.fetch_add(1, Ordering::Relaxed);
         }
-        let input = Input::Frame { leg: self.leg, voiced, frame: frame.clone() };
+        let input = Input::Frame {
+            leg: self.leg,
+            voiced,
+            frame: frame.clone(),
+        };
         if self.inputs.try_send(input).is_err() {
             self.counters.dropped.fetch_add(1, Ordering::Relaxed);
         }
@@ -213,13 +251,24 @@ impl Thread {
                 Input::Open { leg, edges } => self.listeners.open(leg, edges),
                 Input::Close { leg } => self.listeners.close(leg),
                 Input::Recognise(request) => self.recognise(*request),
-                Input::Judge { leg, abandon, deliver } => self.judge(leg, abandon, deliver),
+                Input::Judge {
+                    leg,
+                    abandon,
+                    deliver,
+                } => self.judge(leg, abandon, deliver),
             }
         }
     }
 
     fn recognise(&self, request: RecogniseRequest) {
-        let RecogniseRequest { leg, from, until, hint, abandon, deliver } = request;
+        let RecogniseRequest {
+            leg,
+            from,
+            until,
+            hint,
+            abandon,
+            deliver,
+        } = request;
         match self.listeners.history(leg) {
             Some(history) => {
                 let audio = history.between(from, until);

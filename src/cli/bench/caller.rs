@@ -62,9 +62,13 @@ impl BenchCaller {
         };
         let (_keep, mut give_up) = mpsc::channel(1);
         let line = Arc::clone(&phone.line);
-        let answered =
-            dial(&line, next_leg(), &dialling, attached, |_| {}, &mut give_up).await?;
-        Ok(Self { phone, answered, frames, next_utterance: 0 })
+        let answered = dial(&line, next_leg(), &dialling, attached, |_| {}, &mut give_up).await?;
+        Ok(Self {
+            phone,
+            answered,
+            frames,
+            next_utterance: 0,
+        })
     }
 
     /// Begins to speak; the samples begin and end with audible sound.
@@ -73,7 +77,11 @@ impl BenchCaller {
         let utterance = UtteranceId(self.next_utterance);
         let leg = self.answered.leg.id;
         let media = &self.answered.leg.media;
-        let play = Command::Play { leg, utterance, samples: Arc::clone(samples) };
+        let play = Command::Play {
+            leg,
+            utterance,
+            samples: Arc::clone(samples),
+        };
         let _ = media.send(play);
         let _ = media.send(Command::Finish(leg, utterance));
         utterance
@@ -172,7 +180,12 @@ impl BenchCaller {
 
     /// Hangs up and gives what the media counted.
     pub(super) async fn hang_up(mut self) -> Option<Box<offhook_media::Stats>> {
-        let _ = self.phone.line.sip().hang_up(self.answered.call, None).await;
+        let _ = self
+            .phone
+            .line
+            .sip()
+            .hang_up(self.answered.call, None)
+            .await;
         self.phone.line.close(&self.answered.leg);
         let closed = async {
             while let Some(event) = self.answered.leg.events.recv().await {

@@ -43,8 +43,11 @@ pub(in crate::cli) struct CapacityArgs {
 
 pub(super) async fn run(args: &CapacityArgs) -> anyhow::Result<ExitCode> {
     let line = tokio::task::spawn_blocking(synthesise).await??;
-    let options =
-        Options { core: Some(SUBJECT_CORE), consume: true, calls: args.calls + 1 };
+    let options = Options {
+        core: Some(SUBJECT_CORE),
+        consume: true,
+        calls: args.calls + 1,
+    };
     let subject = Subject::start(&options).await?;
     let idle_kib = subject.resident_kib()?;
     let phone = Arc::new(Phone::start(IpAddr::V4(Ipv4Addr::LOCALHOST), Some(CALLER_CORE)).await?);
@@ -100,13 +103,20 @@ pub(super) async fn run(args: &CapacityArgs) -> anyhow::Result<ExitCode> {
         ));
     }
     let clean = lost == 0 && failed == 0 && hearing_dropped == 0.0;
-    Ok(if clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if clean {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 fn synthesise() -> anyhow::Result<Arc<[i16]>> {
     let config = Config::demo(&Env::process())?;
     let runtime = Runtime::load(&config.models.dir)?;
-    let options = VoiceOptions { deterministic: true, ..VoiceOptions::default() };
+    let options = VoiceOptions {
+        deterministic: true,
+        ..VoiceOptions::default()
+    };
     let voice = Voice::load(&runtime, &config.models.dir, &config.models.voice, options)?;
     Ok(trim(&voice.say(LINE)?))
 }

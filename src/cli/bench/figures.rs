@@ -59,7 +59,10 @@ mod tests {
     fn percentiles_are_by_nearest_rank() {
         let measured: Vec<f64> = (1..=100).map(f64::from).collect();
         let summary = Summary::of(&measured).unwrap();
-        assert_eq!((summary.p50, summary.p95, summary.p99, summary.max), (50.0, 95.0, 99.0, 100.0));
+        assert_eq!(
+            (summary.p50, summary.p95, summary.p99, summary.max),
+            (50.0, 95.0, 99.0, 100.0)
+        );
         assert_eq!(Summary::of(&[]), None);
     }
 }

@@ -46,16 +46,28 @@ impl Subject {
             }
             None => Command::new(&program),
         };
-        command.args(["run", "--config"]).arg(folder.path().join("offhook.toml"));
+        command
+            .args(["run", "--config"])
+            .arg(folder.path().join("offhook.toml"));
         if options.consume {
             command.arg("--consume");
         }
         let log = std::fs::File::create(folder.path().join("log"))?;
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
-        let child = command.spawn().context("cannot start the switch under test")?;
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log);
+        let child = command
+            .spawn()
+            .context("cannot start the switch under test")?;
         let uri = format!("sip:bench@127.0.0.1:{sip}");
         let api = format!("http://127.0.0.1:{api}");
-        let mut subject = Self { child, _folder: folder, uri, api };
+        let mut subject = Self {
+            child,
+            _folder: folder,
+            uri,
+            api,
+        };
         subject.wait_until_ready().await?;
         Ok(subject)
     }
@@ -70,27 +82,40 @@ impl Subject {
                 }
                 if let Some(status) = self.child.try_wait()? {
                     let log = std::fs::read_to_string(self._folder.path().join("log"));
-                    anyhow::bail!("the switch ended with {status}: {}", log.unwrap_or_default());
+                    anyhow::bail!(
+                        "the switch ended with {status}: {}",
+                        log.unwrap_or_default()
+                    );
                 }
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         };
-        tokio::time::timeout(READY_WITHIN, ready).await.context("the switch was not ready")?
+        tokio::time::timeout(READY_WITHIN, ready)
+            .await
+            .context("the switch was not ready")?
     }
 
     /// Reads a JSON document of the API.
     pub(super) async fn read(&self, path: &str) -> anyhow::Result<serde_json::Value> {
         let answer = reqwest::get(format!("{}{path}", self.api)).await?;
-        Ok(serde_json::from_slice(&answer.error_for_status()?.bytes().await?)?)
+        Ok(serde_json::from_slice(
+            &answer.error_for_status()?.bytes().await?,
+        )?)
     }
 
     /// Reads a sample of `/metrics`, summed over its labels.
     pub(super) async fn metric(&self, name: &str) -> anyhow::Result<f64> {
-        let text = reqwest::get(format!("{}/metrics", self.api)).await?.text().await?;
+        let text = reqwest::get(format!("{}/metrics", self.api))
+            .await?
+            .text()
+            .await?;
         let samples = text.lines().filter(|line| {
-            line.strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', '{']))
+            line.strip_prefix(name)
+                .is_some_and(|rest| rest.starts_with([' ', '{']))
         });
-        Ok(samples.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum())
+        Ok(samples
+            .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+            .sum())
     }
 
     /// CPU time that the process has used, in seconds.
@@ -98,7 +123,11 @@ impl Subject {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
         let after = stat.rsplit(") ").next().unwrap_or_default();
         let ticks = |at: usize| {
-            after.split(' ').nth(at).and_then(|ticks| ticks.parse::<f64>().ok()).unwrap_or(0.0)
+            after
+                .split(' ')
+                .nth(at)
+                .and_then(|ticks| ticks.parse::<f64>().ok())
+                .unwrap_or(0.0)
         };
         // utime and stime are fields 14 and 15 of proc(5); two stand before the bracket.
         Ok((ticks(11) + ticks(12)) / 100.0)
@@ -134,9 +163,13 @@ fn write_files(folder: &Path, sip: u16, api: u16, calls: usize) -> anyhow::Resul
 
 #[allow(clippy::disallowed_methods)] // asks the system for a free port, nothing more
 fn free_udp_port() -> anyhow::Result<u16> {
-    Ok(std::net::UdpSocket::bind("127.0.0.1:0")?.local_addr()?.port())
+    Ok(std::net::UdpSocket::bind("127.0.0.1:0")?
+        .local_addr()?
+        .port())
 }
 
 fn free_tcp_port() -> anyhow::Result<u16> {
-    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+    Ok(std::net::TcpListener::bind("127.0.0.1:0")?
+        .local_addr()?
+        .port())
 }

@@ -56,7 +56,10 @@ struct Measured {
 
 pub(super) async fn run(args: &TurnArgs) -> anyhow::Result<ExitCode> {
     let lines = tokio::task::spawn_blocking(synthesise).await??;
-    let options = Options { calls: args.calls, ..Options::default() };
+    let options = Options {
+        calls: args.calls,
+        ..Options::default()
+    };
     let subject = Subject::start(&options).await?;
     let phone = Arc::new(Phone::start(IpAddr::V4(Ipv4Addr::LOCALHOST), None).await?);
     let mut calls = tokio::task::JoinSet::new();
@@ -82,14 +85,21 @@ pub(super) async fn run(args: &TurnArgs) -> anyhow::Result<ExitCode> {
     }
     let own = own_figures(&subject).await?;
     report(args, &all, &own, &failed);
-    Ok(if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if failed.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 /// Has the caller's lines spoken by the on-box voice: first the interruption.
 fn synthesise() -> anyhow::Result<Vec<Arc<[i16]>>> {
     let config = Config::demo(&Env::process())?;
     let runtime = Runtime::load(&config.models.dir)?;
-    let options = VoiceOptions { deterministic: true, ..VoiceOptions::default() };
+    let options = VoiceOptions {
+        deterministic: true,
+        ..VoiceOptions::default()
+    };
     let voice = Voice::load(&runtime, &config.models.dir, &config.models.voice, options)?;
     let texts = std::iter::once(INTERRUPTION).chain(LINES);
     texts.map(|text| Ok(trim(&voice.say(text)?))).collect()
@@ -116,11 +126,15 @@ async fn converse(
         if interrupts {
             let from = caller.spoken_from(utterance).await?;
             let last = caller.last_audible_before_pause(from, GAVE_WAY).await?;
-            measured.barge_in_ms.push(ms(last.saturating_duration_since(from)));
+            measured
+                .barge_in_ms
+                .push(ms(last.saturating_duration_since(from)));
         }
         let until = caller.spoken_until(utterance).await?;
         agent_spoke = caller.heard_after(until).await?;
-        measured.voice_to_voice_ms.push(ms(agent_spoke.saturating_duration_since(until)));
+        measured
+            .voice_to_voice_ms
+            .push(ms(agent_spoke.saturating_duration_since(until)));
     }
     caller.hang_up().await;
     Ok(measured)
@@ -140,9 +154,11 @@ async fn own_figures(subject: &Subject) -> anyhow::Result<Vec<f64>> {
         let id = call["id"].as_str().unwrap_or_default();
         let call: Value = subject.read(&format!("/v1/calls/{id}")).await?;
         for turn in call["turns"].as_array().into_iter().flatten() {
-            figures.extend(turn["latency"]["voice_to_voice_ms"].as_f64().filter(|_| {
-                turn["who"] == "agent"
-            }));
+            figures.extend(
+                turn["latency"]["voice_to_voice_ms"]
+                    .as_f64()
+                    .filter(|_| turn["who"] == "agent"),
+            );
         }
     }
     Ok(figures)

@@ -40,7 +40,13 @@ impl Setup {
         let poll = Poll::new()?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
         let timer = Timer::new(poll.registry(), TIMER)?;
-        Ok(Self { poll, waker, timer, commands, counters })
+        Ok(Self {
+            poll,
+            waker,
+            timer,
+            commands,
+            counters,
+        })
     }
 
     pub(super) fn waker(&self) -> Arc<Waker> {
@@ -63,7 +69,13 @@ pub(super) struct Engine {
 
 impl Engine {
     pub(super) fn new(setup: Setup) -> Self {
-        let Setup { poll, timer, commands, counters, .. } = setup;
+        let Setup {
+            poll,
+            timer,
+            commands,
+            counters,
+            ..
+        } = setup;
         Self {
             poll,
             timer,
@@ -82,7 +94,11 @@ impl Engine {
         let mut events = Events::with_capacity(EVENTS);
         let mut buffer = [0_u8; DATAGRAM_MAX];
         loop {
-            let wait = if self.unread.is_empty() { None } else { Some(Duration::ZERO) };
+            let wait = if self.unread.is_empty() {
+                None
+            } else {
+                Some(Duration::ZERO)
+            };
             if let Err(error) = self.poll.poll(&mut events, wait)
                 && error.kind() != io::ErrorKind::Interrupted
             {
@@ -113,7 +129,9 @@ impl Engine {
     }
 
     fn receive(&mut self, slot: usize, rtcp: bool, now: Instant, buffer: &mut [u8]) {
-        let Some(Some(leg)) = self.slots.get_mut(slot) else { return };
+        let Some(Some(leg)) = self.slots.get_mut(slot) else {
+            return;
+        };
         if leg.receive(rtcp, now, buffer, &self.counters) {
             self.unread.push((slot, rtcp));
         }
@@ -125,7 +143,9 @@ impl Engine {
                 return;
             }
             self.ticks.pop();
-            let Some(Some(leg)) = self.slots.get_mut(slot) else { continue };
+            let Some(Some(leg)) = self.slots.get_mut(slot) else {
+                continue;
+            };
             if leg.scheduled != Some(due) {
                 continue;
             }
@@ -135,7 +155,9 @@ impl Engine {
                 self.counters.count(|c| &c.late_ticks);
             }
             let late_us = u64::try_from(late.as_micros()).unwrap_or(u64::MAX);
-            self.counters.worst_late_us.fetch_max(late_us, Ordering::Relaxed);
+            self.counters
+                .worst_late_us
+                .fetch_max(late_us, Ordering::Relaxed);
             leg.tick(now, &self.counters);
             leg.scheduled = None;
             self.schedule(slot, now);
@@ -144,7 +166,9 @@ impl Engine {
 
     /// Puts the leg's next tick into the heap, unless it stands there already.
     fn schedule(&mut self, slot: usize, now: Instant) {
-        let Some(Some(leg)) = self.slots.get_mut(slot) else { return };
+        let Some(Some(leg)) = self.slots.get_mut(slot) else {
+            return;
+        };
         let due = leg.session.next_tick().max(now - Duration::from_secs(1));
         if leg.scheduled != Some(due) {
             leg.scheduled = Some(due);
@@ -175,20 +199,18 @@ impl Engine {
         let leg = match command {
             Command::Open(open) => return self.open(*open, now),
             Command::Close(leg) => return self.close(leg),
-            Command::Play { leg, utterance, samples } => {
-                self.with(leg, |leg| leg.play(now, utterance, samples))
-            }
-            Command::Finish(leg, utterance) => {
-                self.with(leg, |leg| leg.finish(now, utterance))
-            },
+            Command::Play {
+                leg,
+                utterance,
+                samples,
+            } => self.with(leg, |leg| leg.play(now, utterance, samples)),
+            Command::Finish(leg, utterance) => self.with(leg, |leg| leg.finish(now, utterance)),
             Command::Pause(leg) => self.with(leg, |leg| leg.session.pause()),
             Command::Resume(leg) => self.with(leg, |leg| leg.session.resume(now)),
             Command::Cancel(leg) => self.with(leg, |leg| leg.cancel(&counters)),
-            Command::SendDtmf(leg, digits) => {
-                self.with(leg, |leg| {
-                    let _ = leg.session.send_dtmf(&digits);
-                })
-            }
+            Command::SendDtmf(leg, digits) => self.with(leg, |leg| {
+                let _ = leg.session.send_dtmf(&digits);
+            }),
             Command::Renegotiate(leg, negotiated) => {
                 self.with(leg, |leg| leg.session.renegotiate(now, *negotiated))
             }
@@ -235,8 +257,12 @@ impl Engine {
     }
 
     fn close(&mut self, leg: LegId) {
-        let Some(slot) = self.by_id.remove(&leg) else { return };
-        let Some(mut leg) = self.slots.get_mut(slot).and_then(Option::take) else { return };
+        let Some(slot) = self.by_id.remove(&leg) else {
+            return;
+        };
+        let Some(mut leg) = self.slots.get_mut(slot).and_then(Option::take) else {
+            return;
+        };
         leg.drain(&self.counters);
         let registry = self.poll.registry();
         let _ = registry.deregister(&mut leg.ports.rtp);

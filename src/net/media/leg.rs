@@ -59,7 +59,11 @@ impl Leg {
         counters: &Counters,
     ) -> bool {
         for _ in 0..RECEIVE_BATCH {
-            let socket = if rtcp { &self.ports.rtcp } else { &self.ports.rtp };
+            let socket = if rtcp {
+                &self.ports.rtcp
+            } else {
+                &self.ports.rtp
+            };
             match socket.recv_from(buffer) {
                 Ok((length, from)) => {
                     counters.count(|c| &c.received);
@@ -89,7 +93,11 @@ impl Leg {
     /// Sends what the session has for the network and hands its events on.
     pub(super) fn drain(&mut self, counters: &Counters) {
         while let Some(transmit) = self.session.poll_transmit() {
-            let socket = if transmit.rtcp { &self.ports.rtcp } else { &self.ports.rtp };
+            let socket = if transmit.rtcp {
+                &self.ports.rtcp
+            } else {
+                &self.ports.rtp
+            };
             match send(socket, transmit.bytes, transmit.to) {
                 Ok(()) => counters.count(|c| &c.sent),
                 Err(_) => counters.count(|c| &c.send_failed),
@@ -113,13 +121,21 @@ impl Leg {
                     }
                     continue;
                 }
-                Event::Dtmf { digit, .. } => LegEvent::Dtmf { digit: digit.as_char() },
+                Event::Dtmf { digit, .. } => LegEvent::Dtmf {
+                    digit: digit.as_char(),
+                },
                 Event::PlayoutStarted { utterance, at } => {
                     LegEvent::PlayoutStarted { utterance, at }
                 }
-                Event::PlayoutFinished { utterance, at, played_samples } => {
-                    LegEvent::PlayoutFinished { utterance, at, played_samples }
-                }
+                Event::PlayoutFinished {
+                    utterance,
+                    at,
+                    played_samples,
+                } => LegEvent::PlayoutFinished {
+                    utterance,
+                    at,
+                    played_samples,
+                },
                 Event::Latched { remote } => LegEvent::Latched { remote },
                 Event::SourceRefused { from } => LegEvent::SourceRefused { from },
                 Event::MediaTimeout { .. } => LegEvent::MediaTimeout,
@@ -136,16 +152,33 @@ impl Leg {
     }
 
     pub(super) fn play(&mut self, now: Instant, utterance: UtteranceId, samples: Arc<[i16]>) {
-        self.wait(now, Waiting { utterance, samples: Some(samples), taken: 0 });
+        self.wait(
+            now,
+            Waiting {
+                utterance,
+                samples: Some(samples),
+                taken: 0,
+            },
+        );
     }
 
     pub(super) fn finish(&mut self, now: Instant, utterance: UtteranceId) {
-        self.wait(now, Waiting { utterance, samples: None, taken: 0 });
+        self.wait(
+            now,
+            Waiting {
+                utterance,
+                samples: None,
+                taken: 0,
+            },
+        );
     }
 
     pub(super) fn cancel(&mut self, counters: &Counters) {
         self.waiting.clear();
-        let played = self.session.cancel().map(|c| (c.utterance, c.played_samples));
+        let played = self
+            .session
+            .cancel()
+            .map(|c| (c.utterance, c.played_samples));
         self.tell(LegEvent::Cancelled { played }, counters);
     }
 

@@ -188,11 +188,17 @@ impl MediaThread {
         let counters = Arc::new(Counters::default());
         let setup = engine::Setup::new(queue, Arc::clone(&counters))?;
         let waker = setup.waker();
-        std::thread::Builder::new().name("media".to_owned()).spawn(move || {
-            engine::prioritise(core);
-            engine::Engine::new(setup).run();
-        })?;
-        Ok(Self { commands, waker, counters })
+        std::thread::Builder::new()
+            .name("media".to_owned())
+            .spawn(move || {
+                engine::prioritise(core);
+                engine::Engine::new(setup).run();
+            })?;
+        Ok(Self {
+            commands,
+            waker,
+            counters,
+        })
     }
 
     /// Hands a command over without waiting.
@@ -200,10 +206,12 @@ impl MediaThread {
     /// # Errors
     /// When the thread does not keep up, or has ended.
     pub fn send(&self, command: Command) -> Result<(), MediaError> {
-        self.commands.try_send(command).map_err(|error| match error {
-            TrySendError::Full(_) => MediaError::Overloaded,
-            TrySendError::Disconnected(_) => MediaError::Gone,
-        })?;
+        self.commands
+            .try_send(command)
+            .map_err(|error| match error {
+                TrySendError::Full(_) => MediaError::Overloaded,
+                TrySendError::Disconnected(_) => MediaError::Gone,
+            })?;
         self.waker.wake().map_err(MediaError::Start)
     }
 

@@ -75,8 +75,15 @@ impl PortPool {
     #[must_use]
     pub fn new(range: RangeInclusive<u16>, seed: u64) -> Self {
         let first = range.start().saturating_add(range.start() % 2);
-        let state = State { random: StdRng::seed_from_u64(seed), resting: VecDeque::new() };
-        Self { first, last: *range.end(), state: Mutex::new(state) }
+        let state = State {
+            random: StdRng::seed_from_u64(seed),
+            resting: VecDeque::new(),
+        };
+        Self {
+            first,
+            last: *range.end(),
+            state: Mutex::new(state),
+        }
     }
 
     /// Opens a free pair on `address`.
@@ -91,12 +98,18 @@ impl PortPool {
                 Err(source) => return Err(PortError::Os { address, source }),
             }
         }
-        Err(PortError::Exhausted { address, first: self.first, last: self.last })
+        Err(PortError::Exhausted {
+            address,
+            first: self.first,
+            last: self.last,
+        })
     }
 
     /// Takes note that the pair at `port` was closed at `now`.
     pub fn closed(&self, port: u16, now: Instant) {
-        let Ok(mut state) = self.state.lock() else { return };
+        let Ok(mut state) = self.state.lock() else {
+            return;
+        };
         if state.resting.len() == QUARANTINE_MAX {
             state.resting.pop_front();
         }
@@ -108,13 +121,20 @@ impl PortPool {
         if pairs == 0 {
             return Vec::new();
         }
-        let Ok(mut state) = self.state.lock() else { return Vec::new() };
-        while state.resting.front().is_some_and(|(_, at)| now.duration_since(*at) > QUARANTINE) {
+        let Ok(mut state) = self.state.lock() else {
+            return Vec::new();
+        };
+        while state
+            .resting
+            .front()
+            .is_some_and(|(_, at)| now.duration_since(*at) > QUARANTINE)
+        {
             state.resting.pop_front();
         }
         let start = state.random.random_range(0..pairs);
-        let random: Vec<u16> =
-            (0..RANDOM_TRIES).map(|_| state.random.random_range(0..pairs)).collect();
+        let random: Vec<u16> = (0..RANDOM_TRIES)
+            .map(|_| state.random.random_range(0..pairs))
+            .collect();
         let walk = (0..pairs).map(|step| (start + step) % pairs);
         let resting: Vec<u16> = state.resting.iter().map(|(port, _)| *port).collect();
         random
@@ -137,7 +157,11 @@ fn bind_pair(address: IpAddr, port: u16) -> io::Result<PortPair> {
     };
     let rtp = open(port)?;
     let rtcp = open(port + 1)?;
-    Ok(PortPair { rtp, rtcp, local: SocketAddr::new(address, port) })
+    Ok(PortPair {
+        rtp,
+        rtcp,
+        local: SocketAddr::new(address, port),
+    })
 }
 
 #[cfg(test)]
@@ -152,7 +176,10 @@ mod tests {
         let pool = PortPool::new(41_001..=41_100, 1);
         let pair = pool.open(LOOPBACK, crate::clock::now()).unwrap();
         assert_eq!(pair.local.port() % 2, 0);
-        assert_eq!(pair.rtcp.local_addr().unwrap().port(), pair.local.port() + 1);
+        assert_eq!(
+            pair.rtcp.local_addr().unwrap().port(),
+            pair.local.port() + 1
+        );
     }
 
     #[test]
@@ -166,7 +193,10 @@ mod tests {
         let port = first.local.port();
         drop(first);
         pool.closed(port, now);
-        assert!(pool.open(LOOPBACK, now).is_err(), "the port is still resting");
+        assert!(
+            pool.open(LOOPBACK, now).is_err(),
+            "the port is still resting"
+        );
         let later = now + QUARANTINE + Duration::from_millis(1);
         assert_eq!(pool.open(LOOPBACK, later).unwrap().local.port(), port);
     }

@@ -27,7 +27,10 @@ impl Timer {
             token,
             Interest::READABLE,
         )?;
-        Ok(Self { descriptor, armed: None })
+        Ok(Self {
+            descriptor,
+            armed: None,
+        })
     }
 
     /// Arms the timer for `deadline`; the same deadline again costs no system call.
@@ -35,7 +38,10 @@ impl Timer {
         if deadline == self.armed {
             return Ok(());
         }
-        let zero = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let zero = Timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
         let it_value = match deadline {
             // An all-zero value would disarm: the least delay is one nanosecond.
             Some(deadline) => {
@@ -46,7 +52,10 @@ impl Timer {
             }
             None => zero,
         };
-        let spec = Itimerspec { it_interval: zero, it_value };
+        let spec = Itimerspec {
+            it_interval: zero,
+            it_value,
+        };
         timerfd_settime(&self.descriptor, TimerfdTimerFlags::empty(), &spec)?;
         self.armed = deadline;
         Ok(())

@@ -35,7 +35,12 @@ pub(super) struct Endpoint {
 
 impl Endpoint {
     pub(super) fn new(agent: UserAgent, sockets: Sockets, news: mpsc::Sender<News>) -> Self {
-        Self { agent, sockets, news, calls: HashMap::new() }
+        Self {
+            agent,
+            sockets,
+            news,
+            calls: HashMap::new(),
+        }
     }
 
     /// Runs until every handle to it is gone.
@@ -89,7 +94,10 @@ impl Endpoint {
                 let placed = self.agent.invite(now, *invite).map(|call| {
                     let (signals, queue) = mpsc::channel(SIGNAL_QUEUE);
                     self.calls.insert(call, signals);
-                    PlacedCall { call, signals: queue }
+                    PlacedCall {
+                        call,
+                        signals: queue,
+                    }
                 });
                 let _ = reply.send(placed.map_err(|error| SipError::Refused(error.to_string())));
             }
@@ -107,7 +115,8 @@ impl Endpoint {
             }
             Command::Unregister(registration) => self.agent.unregister(now, registration),
             Command::Respond(request, status, headers) => {
-                self.agent.respond(now, request.handle, status, &headers, &[]);
+                self.agent
+                    .respond(now, request.handle, status, &headers, &[]);
             }
             Command::Stats(reply) => {
                 let _ = reply.send(*self.agent.stats());
@@ -122,7 +131,9 @@ impl Endpoint {
                     self.agent.transport_failed(clock::now(), transmit.flow);
                 }
             }
-            let Some(event) = self.agent.poll_event() else { return };
+            let Some(event) = self.agent.poll_event() else {
+                return;
+            };
             self.tell(event);
         }
     }
@@ -134,31 +145,85 @@ impl Endpoint {
                 self.signal(call, Signal::Progress { status, body });
             }
             Event::Answered { call, body } => self.signal(call, Signal::Answered { body }),
-            Event::Rejected { call, status, reason, retry_after_s, headers } => {
-                self.signal(call, Signal::Rejected { status, reason, retry_after_s, headers });
+            Event::Rejected {
+                call,
+                status,
+                reason,
+                retry_after_s,
+                headers,
+            } => {
+                self.signal(
+                    call,
+                    Signal::Rejected {
+                        status,
+                        reason,
+                        retry_after_s,
+                        headers,
+                    },
+                );
                 self.calls.remove(&call);
             }
             Event::Confirmed { call, body } => self.signal(call, Signal::Confirmed { body }),
             Event::Reoffer { call, offer } => self.signal(call, Signal::Reoffer { offer }),
-            Event::Info { call, content_type, body } => {
-                self.signal(call, Signal::Info { content_type: Some(content_type), body });
+            Event::Info {
+                call,
+                content_type,
+                body,
+            } => {
+                self.signal(
+                    call,
+                    Signal::Info {
+                        content_type: Some(content_type),
+                        body,
+                    },
+                );
             }
             Event::Ended { call, cause } => {
                 self.signal(call, Signal::Ended { cause });
                 self.calls.remove(&call);
             }
-            Event::Registered { registration, expires_s } => {
-                self.publish(News::Registered { registration, expires_s });
+            Event::Registered {
+                registration,
+                expires_s,
+            } => {
+                self.publish(News::Registered {
+                    registration,
+                    expires_s,
+                });
             }
-            Event::RegistrationFailed { registration, status, reason, retry_in } => {
-                let news = News::RegistrationFailed { registration, status, reason, retry_in };
+            Event::RegistrationFailed {
+                registration,
+                status,
+                reason,
+                retry_in,
+            } => {
+                let news = News::RegistrationFailed {
+                    registration,
+                    status,
+                    reason,
+                    retry_in,
+                };
                 self.publish(news);
             }
             Event::Pong { ping, result } => {
-                self.publish(News::Pong { ping, status: result.ok() });
+                self.publish(News::Pong {
+                    ping,
+                    status: result.ok(),
+                });
             }
-            Event::Request { handle, source, flow, message, .. } => {
-                self.publish(News::Request(Box::new(Request { handle, source, flow, message })));
+            Event::Request {
+                handle,
+                source,
+                flow,
+                message,
+                ..
+            } => {
+                self.publish(News::Request(Box::new(Request {
+                    handle,
+                    source,
+                    flow,
+                    message,
+                })));
             }
             Event::AuthenticationFailed { username, flow } => {
                 tracing::warn!(%username, remote = %flow.remote, "wrong SIP credentials: 403");
@@ -171,7 +236,11 @@ impl Endpoint {
     fn incoming(&mut self, call: CallHandle, invite: Box<offhook_sip::Incoming>) {
         let (signals, queue) = mpsc::channel(SIGNAL_QUEUE);
         self.calls.insert(call, signals);
-        let incoming = Box::new(IncomingCall { call, invite: *invite, signals: queue });
+        let incoming = Box::new(IncomingCall {
+            call,
+            invite: *invite,
+            signals: queue,
+        });
         if self.news.try_send(News::Incoming(incoming)).is_err() {
             tracing::warn!("the switchboard does not keep up: a call is refused with 503");
             self.calls.remove(&call);
@@ -188,10 +257,13 @@ impl Endpoint {
 
     /// Puts a signal into the call's mailbox; a call that does not read its mail is hung up.
     fn signal(&mut self, call: CallHandle, signal: Signal) {
-        let Some(mailbox) = self.calls.get(&call) else { return };
+        let Some(mailbox) = self.calls.get(&call) else {
+            return;
+        };
         if mailbox.try_send(signal).is_err() {
             self.calls.remove(&call);
-            self.agent.hang_up(clock::now(), call, Some("the call's task has ended"));
+            self.agent
+                .hang_up(clock::now(), call, Some("the call's task has ended"));
         }
     }
 }

@@ -127,7 +127,10 @@ pub(crate) enum Command {
     Reject(CallHandle, u16, Vec<(String, String)>),
     HangUp(CallHandle, Option<String>),
     AnswerReoffer(CallHandle, Result<Option<Vec<u8>>, u16>),
-    Register(Box<Register>, oneshot::Sender<Result<RegistrationHandle, SipError>>),
+    Register(
+        Box<Register>,
+        oneshot::Sender<Result<RegistrationHandle, SipError>>,
+    ),
     Unregister(RegistrationHandle),
     Respond(Box<Request>, u16, Vec<(String, String)>),
     Stats(oneshot::Sender<offhook_sip::Stats>),
@@ -188,7 +191,13 @@ impl Sip {
         let listeners = sockets.listeners().into();
         let endpoint = endpoint::Endpoint::new(UserAgent::new(settings), sockets, news);
         tokio::spawn(endpoint.run(command_queue));
-        Ok((Self { commands, listeners }, news_queue))
+        Ok((
+            Self {
+                commands,
+                listeners,
+            },
+            news_queue,
+        ))
     }
 
     /// The addresses that are really listened on, ports filled in.
@@ -203,17 +212,28 @@ impl Sip {
     /// When no listener can reach it.
     pub fn flow_to(&self, remote: SocketAddr, transport: Transport) -> Result<Flow, SipError> {
         let fits = |address: &SocketAddr| address.is_ipv4() == remote.is_ipv4();
-        let found = self.listeners.iter().find(|(t, a)| *t == transport && fits(a));
+        let found = self
+            .listeners
+            .iter()
+            .find(|(t, a)| *t == transport && fits(a));
         let Some((_, listener)) = found else {
             let example = format!("{}://{}:5060", transport_scheme(transport), remote.ip());
-            return Err(SipError::NoListener { remote, transport, example });
+            return Err(SipError::NoListener {
+                remote,
+                transport,
+                example,
+            });
         };
         let ip = if listener.ip().is_unspecified() {
             local_address_towards(remote).unwrap_or(listener.ip())
         } else {
             listener.ip()
         };
-        Ok(Flow { transport, local: SocketAddr::new(ip, listener.port()), remote })
+        Ok(Flow {
+            transport,
+            local: SocketAddr::new(ip, listener.port()),
+            remote,
+        })
     }
 
     /// Places a call.
@@ -286,7 +306,8 @@ impl Sip {
     /// When the SIP task has ended.
     pub async fn register(&self, register: Register) -> Result<RegistrationHandle, SipError> {
         let (reply, answer) = oneshot::channel();
-        self.send(Command::Register(Box::new(register), reply)).await?;
+        self.send(Command::Register(Box::new(register), reply))
+            .await?;
         answer.await.map_err(|_| SipError::Gone)?
     }
 
@@ -322,7 +343,10 @@ impl Sip {
     }
 
     async fn send(&self, command: Command) -> Result<(), SipError> {
-        self.commands.send(command).await.map_err(|_| SipError::Gone)
+        self.commands
+            .send(command)
+            .await
+            .map_err(|_| SipError::Gone)
     }
 }
 

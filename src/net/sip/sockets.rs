@@ -57,8 +57,13 @@ pub(super) struct Sockets {
 impl Sockets {
     pub(super) async fn open(listen: &[Listen]) -> Result<Self, ListenError> {
         let (tell, inbound) = mpsc::channel(INBOUND_QUEUE);
-        let mut sockets =
-            Self { udp: Vec::new(), tcp: Vec::new(), connections: HashMap::new(), inbound, tell };
+        let mut sockets = Self {
+            udp: Vec::new(),
+            tcp: Vec::new(),
+            connections: HashMap::new(),
+            inbound,
+            tell,
+        };
         for listen in listen {
             let opened = match listen.transport {
                 Transport::Udp => sockets.listen_udp(listen.address).await,
@@ -92,8 +97,12 @@ impl Sockets {
     }
 
     pub(super) fn listeners(&self) -> Vec<(Transport, SocketAddr)> {
-        let udp = self.udp.iter().map(|(address, _)| (Transport::Udp, *address));
-        udp.chain(self.tcp.iter().map(|address| (Transport::Tcp, *address))).collect()
+        let udp = self
+            .udp
+            .iter()
+            .map(|(address, _)| (Transport::Udp, *address));
+        udp.chain(self.tcp.iter().map(|address| (Transport::Tcp, *address)))
+            .collect()
     }
 
     pub(super) async fn next(&mut self) -> Option<Inbound> {
@@ -127,7 +136,9 @@ impl Sockets {
                 local.port() == flow.local.port() && local.is_ipv4() == flow.remote.is_ipv4()
             })
         };
-        let Some((_, socket)) = exact.or_else(by_port) else { return false };
+        let Some((_, socket)) = exact.or_else(by_port) else {
+            return false;
+        };
         match socket.try_send_to(bytes, flow.remote) {
             Ok(_) => true,
             // The kernel's buffer is full: to the transaction this is a lost datagram.
@@ -183,7 +194,11 @@ async fn read_udp(socket: Arc<UdpSocket>, local: SocketAddr, tell: mpsc::Sender<
             local.ip()
         };
         let local = SocketAddr::new(ip, local.port());
-        let flow = Flow { transport: Transport::Udp, local, remote };
+        let flow = Flow {
+            transport: Transport::Udp,
+            local,
+            remote,
+        };
         let bytes = buffer.get(..length).unwrap_or_default().to_vec();
         if tell.send(Inbound::Message(flow, bytes)).await.is_err() {
             return;

@@ -27,7 +27,9 @@ const READ_BYTES: usize = 16 * 1024;
 pub(super) async fn accept(listener: TcpListener, tell: mpsc::Sender<Inbound>) {
     let places = std::sync::Arc::new(tokio::sync::Semaphore::new(CONNECTIONS_MAX));
     loop {
-        let Ok(place) = std::sync::Arc::clone(&places).acquire_owned().await else { return };
+        let Ok(place) = std::sync::Arc::clone(&places).acquire_owned().await else {
+            return;
+        };
         let (stream, remote) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
@@ -37,8 +39,14 @@ pub(super) async fn accept(listener: TcpListener, tell: mpsc::Sender<Inbound>) {
                 continue;
             }
         };
-        let Ok(local) = stream.local_addr() else { continue };
-        let flow = Flow { transport: Transport::Tcp, local, remote };
+        let Ok(local) = stream.local_addr() else {
+            continue;
+        };
+        let flow = Flow {
+            transport: Transport::Tcp,
+            local,
+            remote,
+        };
         let (writer, queue) = mpsc::channel(WRITE_QUEUE);
         if tell.send(Inbound::Connected(flow, writer)).await.is_err() {
             return;
