@@ -1,6 +1,6 @@
 //! Word error rate and time of Whisper on telephone prompts (Debian's
 //! `asterisk-core-sounds-en-wav`, 8 kHz), printed as JSON:
-//! `cargo bench -p offhook-models --bench wer -- [--base] [--f32] [--print] [--every N] [--padding MS] [--second MS]`
+//! `cargo bench -p offhook-models --bench wer -- [--base] [--f32] [--print] [--every N]`
 #![allow(clippy::disallowed_methods, clippy::print_stdout)]
 
 use std::path::Path;
@@ -25,9 +25,7 @@ fn main() -> Result<(), Failure> {
         given.map_or(Ok(default), |given| given.parse())
     };
     let every = number("--every", 1)?;
-    let mut options = Options::default();
-    let [first, second] = options.padding_ms;
-    options.padding_ms = [number("--padding", first)?, number("--second", second)?];
+    let options = Options::default();
     if !Path::new(SOUNDS).is_dir() {
         println!("{{\"skipped\": \"{SOUNDS} is not installed\"}}");
         return Ok(());

@@ -11,6 +11,10 @@ use super::record::{TurnRecord, Who};
 
 /// Grace after a short sound within which a transcript may still decide.
 const TRANSCRIPT_GRACE: Duration = Duration::from_millis(1_000);
+/// A sound that begins this soon after the caller's answer may be its tail: "Yes, … please".
+const TAIL: Duration = Duration::from_millis(1_200);
+/// Voiced time of such a tail up to which the agent can still resume.
+const TAIL_MAX: Duration = Duration::from_millis(1_500);
 
 /// The caller made a sound while the floor was the agent's; it is not decided yet what it was.
 #[derive(Debug, Clone, Copy)]
@@ -88,7 +92,7 @@ impl Agent {
         }
         let voiced = ear.voiced(now).saturating_sub(barge.voiced_before);
         if voiced >= self.settings.barge_in_voiced {
-            if voiced >= self.settings.backchannel_max || !self.may_be_backchannel() {
+            if voiced >= self.backchannel_max(barge) || !self.may_be_backchannel(barge) {
                 return Decision::GiveWay;
             }
             if !barge.yielded {
@@ -109,7 +113,7 @@ impl Agent {
     pub(super) fn barge_in_due(&self) -> Option<Instant> {
         let (barge, ear) = (self.barge?, self.ear.as_ref()?);
         if barge.yielded {
-            let full = barge.voiced_before + self.settings.backchannel_max;
+            let full = barge.voiced_before + self.backchannel_max(barge);
             return Some(
                 ear.voiced_at(full)
                     .unwrap_or(ear.last_voiced + TRANSCRIPT_GRACE),
@@ -120,8 +124,26 @@ impl Agent {
         Some(speech.unwrap_or(deadline))
     }
 
+    /// Says whether a sound begins so soon after the last answer that it may belong to it.
+    fn is_tail(&self, began: Instant) -> bool {
+        self.answered_until
+            .is_some_and(|at| began.saturating_duration_since(at) <= TAIL)
+    }
+
+    fn backchannel_max(&self, barge: BargeIn) -> Duration {
+        let usual = self.settings.backchannel_max;
+        if self.is_tail(barge.began) {
+            TAIL_MAX.max(usual)
+        } else {
+            usual
+        }
+    }
+
     /// Says whether a short sound may be a listener's: the question was not heard yet.
-    fn may_be_backchannel(&self) -> bool {
+    fn may_be_backchannel(&self, barge: BargeIn) -> bool {
+        if self.air.is_some() && self.is_tail(barge.began) && self.retraction.is_none() {
+            return true;
+        }
         let asked = self.dialogue.expecting().is_some()
             && self.air.as_ref().is_some_and(|a| a.at_last_clause());
         !asked && self.air.is_some() && self.retraction.is_none()
@@ -135,7 +157,8 @@ impl Agent {
             Heard::Nothing => false,
             Heard::Backchannel => {
                 let asked = self.air.as_ref().is_some_and(|a| a.at_last_clause());
-                asked && self.dialogue.answers(&text, &self.wall.zoned(now))
+                let answer = asked && !self.is_tail(ear.started);
+                answer && self.dialogue.answers(&text, &self.wall.zoned(now))
             }
         }
     }

@@ -93,6 +93,8 @@ pub struct Agent {
     pub(super) requests: Vec<Pending>,
     pub(super) retraction: Option<Retraction>,
     pub(super) exchange: Option<Exchange>,
+    /// The last voiced audio of the caller's last committed turn.
+    pub(super) answered_until: Option<Instant>,
     pub(super) digits: Digits,
     pub(super) answered_at: Option<Instant>,
     pub(super) limit_reached: bool,
@@ -127,6 +129,7 @@ impl Agent {
             requests: Vec::new(),
             retraction: None,
             exchange: None,
+            answered_until: None,
             digits: Digits::default(),
             answered_at: None,
             limit_reached: false,

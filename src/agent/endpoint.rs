@@ -80,6 +80,7 @@ impl Agent {
             interrupted: false,
         };
         self.silences = 0;
+        self.answered_until = Some(ear.last_voiced);
         self.idle_since = now;
         self.digits.text.clear();
         self.digits.last = None;

@@ -170,6 +170,7 @@ impl Run {
                 if turn.0 > 6 {
                     self.rig.agent.handle_answered(now);
                     self.rig.agent.handle_speech_stop(now, now);
+                    self.rig.voice_since = None;
                 }
             }
             72..80 => self.answer_http(),

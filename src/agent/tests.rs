@@ -533,3 +533,78 @@ fn the_longest_call_ends_with_a_goodbye() {
             .contains("I have to end the call here")
     );
 }
+
+/// Brings the chat to the moment when "Great." answers a yes.
+fn agreed(pause_ms: u64, tail: &str, ms: u64) -> Rig {
+    let mut rig = Rig::new(flow(
+        "lead-qualification",
+        &Variables::new(),
+        RunOptions::default(),
+    ));
+    rig.answer();
+    for answer in [
+        "Jane Doe",
+        "jane dot doe at gmail dot com",
+        "Yes.",
+        "I need a new roof",
+    ] {
+        rig.hear_out();
+        rig.say(answer);
+    }
+    rig.hear_out();
+    rig.say_for("Yes,", 350);
+    rig.advance(pause_ms - HANGOVER_MS);
+    rig.say_for(tail, ms);
+    rig
+}
+
+#[test]
+fn a_courtesy_right_after_an_answer_belongs_to_it() {
+    for (pause, tail, ms) in [
+        (300, "please.", 350),
+        (300, "please.", 280),
+        (250, "thank you.", 500),
+        (500, "that would be great.", 900),
+        (900, "Sure.", 350),
+    ] {
+        let mut rig = agreed(pause, tail, ms);
+        rig.hear_out();
+        rig.advance(1_000);
+        let said = rig.said_since(0);
+        assert!(!said.contains("Sorry"), "{tail} after {pause} ms: {said}");
+        assert_eq!(
+            said.matches("When would suit you?").count(),
+            1,
+            "{tail} after {pause} ms"
+        );
+        assert_eq!(
+            rig.agent.variables().value("wants_call"),
+            Some(&true.into())
+        );
+    }
+}
+
+#[test]
+fn the_tail_of_one_yes_does_not_answer_the_next_question() {
+    let two = CHAT.replace("start = \"a\"", "start = \"c\"").replace(
+        "slot = \"back\"\ngrammar = \"yes_no\"\nnext = \"bye\"",
+        "slot = \"back\"\ngrammar = \"yes_no\"\nnext = \"d\"",
+    ) + "[nodes.d]\ntype = \"ask\"\nsay = \"Shall we do it today?\"\nslot = \"today\"\n\
+         grammar = \"yes_no\"\nnext = \"a\"\non_fail = \"bye\"\n";
+    let mut rig = Rig::new(flow_of(&two));
+    rig.answer();
+    rig.hear_out();
+    rig.say_for("Yes,", 350);
+    rig.advance(300);
+    rig.say_for("please.", 350);
+    rig.hear_out();
+    assert_eq!(rig.agent.variables().value("back"), Some(&true.into()));
+    assert_eq!(rig.agent.variables().value("today"), None);
+}
+
+#[test]
+fn words_right_after_an_answer_still_interrupt() {
+    let mut rig = agreed(300, "but can you tell me what it costs", 1_800);
+    rig.advance(500);
+    assert_eq!(rig.count(cancelled), 1);
+}

@@ -12,6 +12,9 @@ use super::window::windows;
 use crate::mel::SAMPLE_RATE;
 use crate::runtime::ModelError;
 
+/// Silence after the sound at the first try and at the second: too little context makes
+/// Whisper loop, more costs time.
+const PADDINGS: [usize; 2] = [SAMPLE_RATE / 2, SAMPLE_RATE];
 /// Below this mean logarithm of the tokens' probabilities a try counts as failed.
 const LOWEST_LOGPROB: f32 = -1.0;
 /// Above this probability of "no speech" a failed try counts as silence.
@@ -69,7 +72,6 @@ pub struct Transcription {
     samples: Vec<f32>,
     windows: VecDeque<Range<usize>>,
     prompt: Vec<u32>,
-    padding_ms: [usize; 2],
     language: Option<u32>,
     state: State,
     first_try: Option<Attempt>,
@@ -123,7 +125,6 @@ impl Transcription {
             model,
             samples,
             prompt,
-            padding_ms: options.padding_ms,
             state: State::NextWindow,
             first_try: None,
             parts: Vec::new(),
