@@ -200,7 +200,9 @@ async fn no_finished_call_is_lost_or_doubled_over_many_kills() {
     let folder = tempdir().unwrap();
     let crm = stand_in().await;
     let mut finished_calls = Vec::new();
-    for round in 0..12 {
+    // More of them: OFFHOOK_TEST_KILLS=1000 cargo test --test kill
+    let kills = std::env::var("OFFHOOK_TEST_KILLS").map_or(12, |kills| kills.parse().unwrap());
+    for round in 0..kills {
         let (child, mut output) = start_child("busy", folder.path(), &crm.base_url());
         // Each time at another point: by calls that ended, then by requests that came.
         for _ in 0..round % 5 {
