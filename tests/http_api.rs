@@ -1,4 +1,5 @@
 //! What a client of the API can rely on, over real HTTP.
+#![allow(clippy::collapsible_if)]
 #![allow(
     missing_docs,
     clippy::unwrap_used,

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use super::backchannel::{Heard, grade};
 use super::command::Command;
 use super::core::{Agent, Exchange, Phase, Retraction, Unsaid};
 use super::dialogue::{Act, Completeness, Context, Event};
@@ -80,7 +81,9 @@ impl Agent {
             interrupted: false,
         };
         self.silences = 0;
-        self.answered_until = Some(ear.last_voiced);
+        // Only a short word such as "yes" has a courtesy for a tail.
+        let short = !matches!(grade(&text), Heard::Words);
+        self.answered_until = short.then_some(ear.last_voiced);
         self.idle_since = now;
         self.digits.text.clear();
         self.digits.last = None;
@@ -276,7 +279,7 @@ impl Agent {
     fn last_words(&self) -> Option<String> {
         let ear: &Listening = self.ear.as_ref()?;
         let text = ear.text().unwrap_or_else(|| ear.sealed.clone());
-        let words = super::backchannel::grade(&text) != super::backchannel::Heard::Nothing;
+        let words = grade(&text) != Heard::Nothing;
         (words && self.phase == Phase::Live).then_some(text)
     }
 }

@@ -159,6 +159,7 @@ async fn assemble(
     let delivery = Delivery::new(store.clone(), sinks.clone(), DeliveryOptions::default());
     let epoch = clock::Epoch::take();
     tokio::spawn(delivery.run(move || epoch.timestamp(clock::now()), stop.clone()));
+    tokio::spawn(prune(store.clone(), epoch));
     let parts = ServiceParts {
         agents,
         trunks: TrunkTable::new(config.trunks.iter().map(trunk).collect()),
@@ -173,6 +174,18 @@ async fn assemble(
         config,
     };
     Ok((Arc::new(Services::new(parts)), news))
+}
+
+/// Forgets old events and deliveries, hourly; calls are kept.
+async fn prune(store: Store, epoch: clock::Epoch) {
+    let mut hours = tokio::time::interval(Duration::from_secs(3600));
+    loop {
+        hours.tick().await;
+        let now = epoch.timestamp(clock::now());
+        if let Err(error) = store.prune(now, &store::Retention::default()).await {
+            tracing::warn!(%error, "old events were not removed");
+        }
+    }
 }
 
 fn ploink(config: &Config) -> anyhow::Result<Option<crate::crm::ploink::PloinkConfig>> {
