@@ -1,1 +1,23 @@
-//! The switch.
+//! Offhook: a phone switch that talks. A SIP trunk comes in, speech is understood and made on the
+//! box, and what came of a call reaches the CRM.
+//!
+//! `ARCHITECTURE.md` tells how the rooms of the house hang together.
+
+pub mod agent;
+pub mod ai;
+pub mod backend;
+pub mod call;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod crm;
+pub mod demo;
+pub mod http;
+pub mod meters;
+pub mod net;
+pub mod observe;
+pub mod phone;
+pub mod store;
+pub mod switch;
+pub mod switchboard;
+pub mod tls;

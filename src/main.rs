@@ -1,2 +1,7 @@
-//! The command line.
-fn main() {}
+//! Offhook, a phone switch that talks.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    offhook::cli::run()
+}

@@ -1,1 +1,33 @@
-//! Media for Offhook.
+//! Media for Offhook: SDP, RTP, codecs, jitter buffer, DTMF, playout.
+//!
+//! Nothing here reads a clock, opens a socket or starts a thread: time and datagrams are handed
+//! in, packets and events are taken out. [`MediaSession`] tells how it is driven; [`sdp`] makes
+//! and reads what two parties agree on; [`wav`] writes what they said.
+#![forbid(unsafe_code)]
+
+pub mod codec;
+mod conceal;
+pub mod dtmf;
+mod frame;
+pub mod jitter;
+mod playout;
+mod reception;
+mod ring;
+pub mod rtcp;
+pub mod rtp;
+pub mod sdp;
+mod session;
+mod source;
+mod stats;
+#[cfg(test)]
+mod testing;
+pub mod wav;
+
+pub use codec::Codec;
+pub use dtmf::{Digit, InvalidDigit};
+pub use frame::Frame;
+pub use playout::UtteranceId;
+pub use sdp::{Direction, LocalMedia, Negotiated, Refusal, SessionDescription};
+pub use session::{Cancelled, Event, MediaSession, RecordFrame, SessionConfig, Transmit};
+pub use source::SourceRule;
+pub use stats::{Stats, mean_opinion_score};

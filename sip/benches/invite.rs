@@ -1,6 +1,13 @@
 //! An INVITE parsed, typed, validated and printed: ours, and `rsip` beside it.
 //!
 //! `cargo bench -p offhook-sip` prints times and, by the counting allocator, allocations.
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout
+)]
 
 use divan::counter::BytesCount;
 use divan::{AllocProfiler, Bencher, black_box};

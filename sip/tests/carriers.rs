@@ -1,4 +1,11 @@
 //! Real messages of carriers, and what each of them does differently.
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout
+)]
 
 use offhook_sip::message::{HeaderName, Message, Method, Rport};
 use offhook_sip::uri::Host;

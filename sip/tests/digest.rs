@@ -1,4 +1,11 @@
 //! Digest authentication: the carriers' own digests, and client against server.
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout
+)]
 
 use std::time::Duration;
 

@@ -1,4 +1,11 @@
 //! The 49 torture messages of RFC 4475: each read or refused as its section says.
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout
+)]
 
 use offhook_sip::digest::Challenge;
 use offhook_sip::message::{

@@ -1,4 +1,11 @@
 //! The IPv6 messages of RFC 5118.
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout
+)]
 
 use offhook_sip::message::{Message, ParseErrorKind};
 use offhook_sip::uri::Host;

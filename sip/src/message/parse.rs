@@ -77,7 +77,7 @@ impl Table {
 
     /// The lines from the first of that name on; empty where there is none.
     #[inline]
-    pub(crate) fn from_first(&self, name: HeaderName) -> &[Line] {
+    pub(crate) fn lines_from(&self, name: HeaderName) -> &[Line] {
         let first = self.first.get(name as usize).copied().unwrap_or(NONE);
         self.lines
             .get(usize::from(first)..usize::from(self.count))

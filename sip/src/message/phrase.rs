@@ -1,6 +1,7 @@
 //! Reason phrases.
 
 /// The phrase that goes with a status code (RFC 3261 §21 and the extensions' RFCs).
+#[allow(clippy::match_overlapping_arm)] // an unknown code reads as its class (RFC 3261 §8.1.3.2)
 pub const fn reason_phrase(status: u16) -> &'static str {
     match status {
         100 => "Trying",

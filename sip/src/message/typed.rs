@@ -67,7 +67,7 @@ impl<'a> Message<'a> {
     ) -> Result<(), HeaderError> {
         let line = self
             .table
-            .from_first(name)
+            .lines_from(name)
             .first()
             .ok_or(HeaderError::Missing(name))?;
         let text = self
@@ -102,9 +102,7 @@ impl<'a> Message<'a> {
     /// The Contact values, `*` included; an error ends it.
     pub fn contacts(&self) -> impl Iterator<Item = Result<Contact<'a>, HeaderError>> + '_ {
         let mut addresses = self.addresses(HeaderName::Contact);
-        std::iter::from_fn(move || {
-            addresses.read(HeaderName::Contact, |text, at| Contact::read(text, at))
-        })
+        std::iter::from_fn(move || addresses.read(HeaderName::Contact, Contact::read))
     }
 
     /// The CSeq.
@@ -197,7 +195,7 @@ impl<'a> Message<'a> {
     pub(crate) fn require_header(&self, name: HeaderName) -> Result<&'a str, HeaderError> {
         let line = self
             .table
-            .from_first(name)
+            .lines_from(name)
             .first()
             .ok_or(HeaderError::Missing(name))?;
         self.line_text(line).ok_or(HeaderError::Malformed(name))

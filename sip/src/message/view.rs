@@ -58,13 +58,13 @@ impl<'a> Message<'a> {
     /// The value of the field's first line, folds included.
     #[inline]
     pub fn header(&self, name: HeaderName) -> Option<&'a str> {
-        self.line_text(self.table.from_first(name).first()?)
+        self.line_text(self.table.lines_from(name).first()?)
     }
 
     /// The bytes of the field's first line, UTF-8 or not.
     pub fn header_bytes(&self, name: HeaderName) -> Option<&'a [u8]> {
         self.table
-            .from_first(name)
+            .lines_from(name)
             .first()
             .map(|line| self.value_bytes(line))
     }
@@ -73,7 +73,7 @@ impl<'a> Message<'a> {
     pub fn headers(&self, name: HeaderName) -> Headers<'_, 'a> {
         Headers {
             message: self,
-            lines: self.table.from_first(name),
+            lines: self.table.lines_from(name),
             name,
         }
     }
@@ -114,7 +114,7 @@ impl<'a> Message<'a> {
 
     pub(crate) fn lines(&self, name: HeaderName) -> impl Iterator<Item = &Line> + '_ {
         self.table
-            .from_first(name)
+            .lines_from(name)
             .iter()
             .filter(move |line| line.name == name)
     }

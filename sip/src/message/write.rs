@@ -142,11 +142,8 @@ fn clean(buffer: &mut Vec<u8>, value: &[u8], keep_space: bool) {
     }
     for b in value {
         match b {
-            b'\r' | b'\n' if keep_space => {
-                if !matches!(buffer.last(), Some(b' ')) {
-                    buffer.push(b' ');
-                }
-            }
+            b'\r' | b'\n' if keep_space && buffer.last() != Some(&b' ') => buffer.push(b' '),
+            b'\r' | b'\n' => {}
             0..=b' ' | 0x7f if !keep_space => {}
             _ => buffer.push(*b),
         }

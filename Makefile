@@ -1,0 +1,52 @@
+# `make run` starts the switch with a demonstration call; `make test` proves it. Both start from a
+# fresh clone and need a Rust toolchain, a C compiler and the network.
+
+CARGO ?= cargo
+RUST_MIN := 1.94
+OFFHOOK_RELEASE := target/release/offhook
+OFFHOOK_DEBUG := target/debug/offhook
+
+.PHONY: help run build models test unit lint doc interop bench toolchain clean
+
+help: ## List the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
+
+run: build ## Build, fetch the models and run the demonstration
+	$(OFFHOOK_RELEASE) models pull
+	$(OFFHOOK_RELEASE) run --demo
+
+build: toolchain ## Build the release binaries
+	$(CARGO) build --release --locked --bin offhook
+	$(CARGO) build --release --locked --package offhook-phonemes
+
+test: toolchain ## Run every test, with the real models
+	$(CARGO) build --locked --workspace --bins
+	$(OFFHOOK_DEBUG) models pull
+	$(CARGO) test --locked --workspace
+
+lint: toolchain ## Check formatting and lints
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+
+doc: toolchain ## Build the API documentation; a broken link is an error
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps
+
+interop: toolchain ## Call real phones and proxies (installs them from Debian and PyPI)
+	tests/interop/run
+
+bench: build ## Print the figures that the README quotes
+	$(OFFHOOK_RELEASE) models pull
+	$(OFFHOOK_RELEASE) bench turn --calls 1
+
+toolchain:
+	@command -v $(CARGO) >/dev/null || { \
+	  echo "Offhook needs Rust $(RUST_MIN) or newer: https://rustup.rs"; exit 1; }
+	@command -v cc >/dev/null || { \
+	  echo "Offhook needs a C compiler: apt-get install build-essential"; exit 1; }
+	@version=$$(rustc --version | cut -d' ' -f2); \
+	  oldest=$$(printf '%s\n%s\n' "$(RUST_MIN)" "$$version" | sort -V | head -n1); \
+	  [ "$$oldest" = "$(RUST_MIN)" ] || { \
+	  echo "Offhook needs Rust $(RUST_MIN) or newer; this is $$version: rustup update"; exit 1; }
+
+clean: ## Remove what was built (the models stay in their cache)
+	$(CARGO) clean

@@ -1,0 +1,205 @@
+//! What one media tick costs, and its parts.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::hint::black_box;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use divan::Bencher;
+use offhook_media::codec::g711;
+use offhook_media::jitter::{JitterBuffer, Packet};
+use offhook_media::rtp::RtpPacket;
+use offhook_media::sdp::{self, LocalMedia};
+use offhook_media::{
+    Codec, Event, MediaSession, SessionConfig, SessionDescription, SourceRule, UtteranceId,
+};
+
+fn main() {
+    divan::main();
+}
+
+fn session(now: Instant) -> MediaSession {
+    let peer: SocketAddr = "192.0.2.1:4000".parse().unwrap();
+    let offer = sdp::offer(&LocalMedia::new(peer, 1));
+    let local = LocalMedia::new("192.0.2.2:5000".parse().unwrap(), 2);
+    let (_, negotiated) = sdp::answer(&offer, &local).unwrap();
+    let config = SessionConfig::new(negotiated, 7, peer.ip());
+    MediaSession::new(
+        now,
+        SessionConfig {
+            source_rule: SourceRule::Negotiated,
+            ..config
+        },
+    )
+}
+
+#[allow(clippy::disallowed_methods)]
+fn epoch() -> Instant {
+    Instant::now()
+}
+
+/// Speech-like sound: no silence, a pitch, some noise.
+fn speech(samples: usize) -> Vec<i16> {
+    let mut noise = 1u32;
+    (0..samples)
+        .map(|n| {
+            noise = noise.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            let pitch = (n as f32 / 61.0 * std::f32::consts::TAU).sin() * 6_000.0;
+            pitch as i16 + (noise >> 22) as i16
+        })
+        .collect()
+}
+
+/// Counts on with each packet, as a peer does.
+struct Feed {
+    packet: Vec<u8>,
+    sequence: u16,
+    timestamp: u32,
+    now: Instant,
+}
+
+impl Feed {
+    fn new(now: Instant) -> Self {
+        let mut packet = vec![0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 5];
+        packet.resize(172, 0);
+        g711::encode_ulaw(&speech(160), &mut packet[12..]);
+        Self {
+            packet,
+            sequence: 0,
+            timestamp: 0,
+            now,
+        }
+    }
+
+    fn next(&mut self) -> &[u8] {
+        self.sequence = self.sequence.wrapping_add(1);
+        self.timestamp = self.timestamp.wrapping_add(160);
+        self.now += Duration::from_millis(20);
+        self.packet[2..4].copy_from_slice(&self.sequence.to_be_bytes());
+        self.packet[4..8].copy_from_slice(&self.timestamp.to_be_bytes());
+        &self.packet
+    }
+}
+
+/// One packet in, heard, one packet out: everything but the system calls.
+fn step(session: &mut MediaSession, feed: &mut Feed, lost: bool) -> usize {
+    let from = SocketAddr::from(([192, 0, 2, 1], 4000));
+    feed.next();
+    if !lost {
+        session.handle_rtp(feed.now, from, &feed.packet);
+    }
+    let mut work = 0;
+    while let Some(event) = session.poll_event() {
+        work += usize::from(matches!(event, Event::Heard(_)));
+    }
+    session.tick(feed.now);
+    while let Some(packet) = session.poll_transmit() {
+        work += packet.bytes.len();
+    }
+    while let Some(event) = session.poll_event() {
+        work += usize::from(matches!(event, Event::Heard(_)));
+    }
+    work
+}
+
+#[divan::bench]
+fn tick_listening(bencher: Bencher<'_, '_>) {
+    let now = epoch();
+    let (mut session, mut feed) = (session(now), Feed::new(now));
+    bencher.bench_local(|| step(&mut session, &mut feed, false));
+}
+
+#[divan::bench]
+fn tick_speaking(bencher: Bencher<'_, '_>) {
+    let now = epoch();
+    let (mut session, mut feed) = (session(now), Feed::new(now));
+    let sound = speech(160);
+    bencher.bench_local(|| {
+        session.play(feed.now, UtteranceId(1), &sound);
+        step(&mut session, &mut feed, false)
+    });
+}
+
+#[divan::bench]
+fn tick_recording(bencher: Bencher<'_, '_>) {
+    let now = epoch();
+    let (mut session, mut feed) = (session(now), Feed::new(now));
+    session.set_recording(true);
+    bencher.bench_local(|| step(&mut session, &mut feed, false));
+}
+
+#[divan::bench]
+fn tick_with_every_fifth_packet_lost(bencher: Bencher<'_, '_>) {
+    let now = epoch();
+    let (mut session, mut feed) = (session(now), Feed::new(now));
+    let mut n = 0u32;
+    bencher.bench_local(|| {
+        n += 1;
+        step(&mut session, &mut feed, n.is_multiple_of(5))
+    });
+}
+
+#[divan::bench]
+fn foreign_packet(bencher: Bencher<'_, '_>) {
+    let now = epoch();
+    let (mut session, feed) = (session(now), Feed::new(now));
+    let from = SocketAddr::from(([203, 0, 113, 1], 4000));
+    bencher.bench_local(|| session.handle_rtp(now, from, black_box(&feed.packet)));
+}
+
+#[divan::bench]
+fn jitter_insert_hear_pull(bencher: Bencher<'_, '_>) {
+    let now = epoch();
+    let mut jitter = JitterBuffer::new(now, 8_000);
+    let payload = [0x31; 160];
+    let (mut sequence, mut out) = (0u64, [0; 160]);
+    bencher.bench_local(|| {
+        sequence += 1;
+        let received = now + Duration::from_millis(20) * sequence as u32;
+        let timestamp = sequence * 160;
+        let packet = Packet {
+            sequence,
+            timestamp,
+            received,
+            codec: Codec::Pcmu,
+            payload: &payload,
+        };
+        black_box(jitter.insert(packet));
+        let heard = jitter.hear();
+        jitter.pull(received, &mut out);
+        heard.map(|frame| frame.samples().len())
+    });
+}
+
+#[divan::bench]
+fn rtp_parse(bencher: Bencher<'_, '_>) {
+    let feed = Feed::new(epoch());
+    bencher.bench_local(|| RtpPacket::parse(black_box(&feed.packet)).map(|p| p.payload.len()));
+}
+
+#[divan::bench(args = [Codec::Pcmu, Codec::Pcma])]
+fn g711_encode_20_ms(bencher: Bencher<'_, '_>, codec: Codec) {
+    let (sound, mut payload) = (speech(160), [0; 160]);
+    bencher.bench_local(|| {
+        offhook_media::codec::Encoder.encode(codec, black_box(&sound), black_box(&mut payload))
+    });
+}
+
+#[divan::bench(args = [Codec::Pcmu, Codec::Pcma])]
+fn g711_decode_20_ms(bencher: Bencher<'_, '_>, codec: Codec) {
+    let (payload, mut sound) = ([0x5A; 160], [0; 160]);
+    bencher.bench_local(|| {
+        offhook_media::codec::Decoder.decode(codec, black_box(&payload), black_box(&mut sound))
+    });
+}
+
+#[divan::bench]
+fn sdp_parse_and_answer(bencher: Bencher<'_, '_>) {
+    let peer: SocketAddr = "192.0.2.1:4000".parse().unwrap();
+    let text = sdp::offer(&LocalMedia::new(peer, 1)).to_string();
+    let local = LocalMedia::new("192.0.2.2:5000".parse().unwrap(), 2);
+    bencher.bench_local(|| {
+        let offer = SessionDescription::parse(black_box(text.as_bytes())).unwrap();
+        sdp::answer(&offer, &local).unwrap().0.to_string().len()
+    });
+}

@@ -1,0 +1,485 @@
+//! The jitter buffer: packets in by [`JitterBuffer::insert`], sound out by
+//! [`JitterBuffer::pull`] on the playout clock and by [`JitterBuffer::hear`] at once.
+//!
+//! A packet that is the next in order is decoded when it arrives and may be heard at once; the
+//! same samples, decoded once, wait for the playout side. A gap holds up what comes after it until
+//! the playout side needs it: then the gap is concealed and both go on. When nothing is there at
+//! all the playout side is carried on without moving the stream's time, so that a late packet is
+//! still played, only later; once the delay is longer than the network asks for, it is worn off by
+//! leaving out whole pitch periods.
+
+mod delay;
+mod reorder;
+mod timeline;
+
+use std::time::{Duration, Instant};
+
+pub use reorder::Packet;
+use reorder::{Held, Reorder};
+use timeline::Timeline;
+
+use crate::codec::Decoder;
+use crate::conceal::{Concealer, pitch};
+use crate::frame::Frame;
+use delay::DelayEstimator;
+
+/// Sound that waits at most, in milliseconds; the oldest gives way.
+const MAX_LEVEL_MS: usize = 256;
+/// What was played stays for so much longer, for listeners that are late.
+const UNHEARD_MS: usize = 64;
+/// A gap of packets is filled with so much made-up sound at most.
+const MAX_FILL_MS: usize = 120;
+/// Listeners are told of a standstill after so long: shorter ones are the network's, and what
+/// is missing usually comes.
+const STANDSTILL_MS: usize = 60;
+/// … and hear silence for so long at most.
+const MAX_SILENCE_MS: usize = 10_000;
+/// After a standstill of so long the delay is built up anew.
+const REFILL_AFTER_MS: usize = 200;
+/// Sound is left out when packets wait for so much longer than they must.
+const EXCESS_MS: u32 = 25;
+/// … once in so many steps.
+const SHORTEN_EVERY: u32 = 5;
+const STEP_MS: u32 = 20;
+
+/// What became of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Inserted {
+    /// It was the next one, and may be heard.
+    InOrder,
+    /// It waits for those before it.
+    Waiting,
+    /// It, or one like it, was there before.
+    Duplicate,
+    /// Its place was given up before it came.
+    Late,
+    /// It came too early by more than fits here, or is longer than what may wait.
+    Dropped,
+}
+
+/// What a buffer went through, in samples unless named otherwise.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct JitterStats {
+    /// Made up for packets that were late or lost.
+    pub concealed: u64,
+    /// Left out to wear off delay.
+    pub shortened: u64,
+    /// Packets whose place was given up.
+    pub late_packets: u64,
+    /// Decoded, but never taken by [`JitterBuffer::hear`].
+    pub unheard: u64,
+    /// Delay that the network asks for now, in milliseconds.
+    pub target_ms: u32,
+    /// Mean delay from a fast packet's arrival to its playing, in milliseconds.
+    pub delay_ms: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Nothing came yet, or nothing for long.
+    Empty,
+    /// The first sound waits until the delay is built up.
+    Filling {
+        until: Instant,
+    },
+    Playing,
+}
+
+/// Sound that was made up since the stream stood still; the stream's time does not move with it.
+#[derive(Clone, Copy, Debug, Default)]
+struct Standstill {
+    samples: usize,
+    /// How much of it the listeners were given, and from where on.
+    heard: usize,
+    start: u64,
+}
+
+/// Puts one source's packets in order and hands out their sound.
+#[derive(Debug)]
+pub struct JitterBuffer {
+    rate_hz: u32,
+    timeline: Timeline,
+    reorder: Reorder,
+    decoder: Decoder,
+    concealer: Concealer,
+    delay: DelayEstimator,
+    phase: Phase,
+    next_sequence: Option<u64>,
+    /// Position of the next sample in the listeners' time, which never runs back.
+    next_timestamp: u64,
+    /// What is added to the packets' timestamps to get there.
+    offset: u64,
+    packet_samples: usize,
+    still: Standstill,
+    next_pull: Option<Instant>,
+    mean_delay_ms: f32,
+    steps_since_shortened: u32,
+    concealed: u64,
+    shortened: u64,
+    late_packets: u64,
+}
+
+impl JitterBuffer {
+    /// Makes an empty buffer for sound of `rate_hz` (8,000 or 16,000), which is also its RTP
+    /// clock rate; `start` is the moment from which it measures time.
+    #[must_use]
+    pub fn new(start: Instant, rate_hz: u32) -> Self {
+        let capacity = (MAX_LEVEL_MS + UNHEARD_MS) * (rate_hz as usize / 1000);
+        Self {
+            rate_hz,
+            timeline: Timeline::new(rate_hz, capacity),
+            reorder: Reorder::new(),
+            decoder: Decoder,
+            concealer: Concealer::new(rate_hz),
+            delay: DelayEstimator::new(start, rate_hz),
+            phase: Phase::Empty,
+            next_sequence: None,
+            next_timestamp: 0,
+            offset: 0,
+            packet_samples: rate_hz as usize / 50,
+            still: Standstill::default(),
+            next_pull: None,
+            mean_delay_ms: 0.0,
+            steps_since_shortened: 0,
+            concealed: 0,
+            shortened: 0,
+            late_packets: 0,
+        }
+    }
+
+    /// Takes a packet. One without payload only takes its place in the order.
+    pub fn insert(&mut self, packet: Packet<'_>) -> Inserted {
+        let next = match self.next_sequence {
+            Some(next) => next,
+            None => self.start(&packet),
+        };
+        if packet.sequence < next {
+            self.late_packets += 1;
+            return Inserted::Late;
+        }
+        if !packet.payload.is_empty() {
+            let delay_ms = self.delay.observe(packet.received, packet.timestamp);
+            self.measure(packet.received, delay_ms);
+        }
+        if packet.sequence == next {
+            self.append(packet);
+            self.release();
+            return Inserted::InOrder;
+        }
+        match self.reorder.hold(&packet) {
+            Held::Kept => Inserted::Waiting,
+            Held::Duplicate => Inserted::Duplicate,
+            Held::TooLong => Inserted::Dropped,
+            Held::Full => {
+                self.give_up(packet.received);
+                self.insert_again(packet)
+            }
+        }
+    }
+
+    /// Plays the next step of 20 ms: fills `out`, of [`Frame::MAX_SAMPLES`] at most, and returns
+    /// how many samples of it were made up. Before the first packet there is silence.
+    pub fn pull(&mut self, now: Instant, out: &mut [i16]) -> usize {
+        let (out, beyond) = out.split_at_mut(out.len().min(Frame::MAX_SAMPLES));
+        beyond.fill(0);
+        self.next_pull = Some(now + Duration::from_millis(u64::from(STEP_MS)));
+        self.steps_since_shortened = self.steps_since_shortened.saturating_add(1);
+        match self.phase {
+            Phase::Empty => {
+                // No sound yet, but packets without any may have come, and one of them be lost.
+                self.give_up(now);
+                out.fill(0);
+                return 0;
+            }
+            Phase::Filling { until } if now < until => {
+                out.fill(0);
+                return 0;
+            }
+            Phase::Filling { .. } => self.phase = Phase::Playing,
+            Phase::Playing => {}
+        }
+        while self.timeline.level() < out.len() && !self.reorder.is_empty() {
+            self.give_up(now);
+        }
+        let short = out.len().saturating_sub(self.timeline.level());
+        if short > 0 {
+            self.stand_still(now, short);
+        } else if self.should_shorten() && self.shorten(out) {
+            return 0;
+        }
+        self.timeline.play(out);
+        short
+    }
+
+    /// Takes the next sound for the listeners: in order, each sample once.
+    pub fn hear(&mut self) -> Option<Frame> {
+        self.timeline.hear()
+    }
+
+    /// Begins with another source, whose numbers have nothing to do with those before. What is
+    /// there is still played, and the listeners' time goes on.
+    pub fn restart(&mut self) {
+        self.reorder.clear();
+        self.next_sequence = None;
+    }
+
+    /// Tells what the buffer went through.
+    #[must_use]
+    pub fn stats(&self) -> JitterStats {
+        JitterStats {
+            concealed: self.concealed,
+            shortened: self.shortened,
+            late_packets: self.late_packets,
+            unheard: self.timeline.unheard(),
+            target_ms: self.delay.target_ms(),
+            delay_ms: self.mean_delay_ms as u32,
+        }
+    }
+
+    /// Heap memory in bytes; it does not change.
+    #[must_use]
+    pub fn heap_bytes(&self) -> usize {
+        self.timeline.heap_bytes() + self.reorder.heap_bytes()
+    }
+
+    /// A source's first packet sets where its numbers and its time begin.
+    fn start(&mut self, packet: &Packet<'_>) -> u64 {
+        self.next_sequence = Some(packet.sequence);
+        if self.next_timestamp == 0 {
+            self.next_timestamp = packet.timestamp;
+        }
+        self.offset = self.next_timestamp.wrapping_sub(packet.timestamp);
+        packet.sequence
+    }
+
+    fn insert_again(&mut self, packet: Packet<'_>) -> Inserted {
+        let next = self.next_sequence.unwrap_or(packet.sequence);
+        if packet.sequence == next {
+            self.append(packet);
+            self.release();
+            return Inserted::InOrder;
+        }
+        match self.reorder.hold(&packet) {
+            Held::Kept => Inserted::Waiting,
+            _ => Inserted::Dropped,
+        }
+    }
+
+    /// Decodes the packet that is next in order.
+    fn append(&mut self, packet: Packet<'_>) {
+        self.next_sequence = Some(packet.sequence + 1);
+        if packet.payload.is_empty() {
+            return;
+        }
+        self.prepare(packet.received);
+        let step = self.step_samples().min(Frame::MAX_SAMPLES);
+        let chunk_bytes = packet.codec.payload_bytes(step).max(1);
+        let mut timestamp = self.place(packet.timestamp);
+        let mut decoded = 0;
+        for payload in packet.payload.chunks(chunk_bytes) {
+            let mut sound = [0; Frame::MAX_SAMPLES];
+            let len = self.decoder.decode(packet.codec, payload, &mut sound);
+            let sound = sound.get_mut(..len).unwrap_or_default();
+            self.concealer.merge(sound);
+            let start = self.timeline.push(sound);
+            self.timeline
+                .offer(start, len, timestamp, packet.received, false);
+            timestamp += len as u64;
+            decoded += len;
+        }
+        self.packet_samples = decoded;
+        self.next_timestamp = timestamp;
+        self.bound_level();
+    }
+
+    /// The listeners' time of a packet's first sample. A source that sets its clock back goes on
+    /// where it was.
+    fn place(&mut self, timestamp: u64) -> u64 {
+        let placed = timestamp.wrapping_add(self.offset);
+        let behind = self.next_timestamp.wrapping_sub(placed) as i64;
+        if behind > 0 {
+            self.offset = self.offset.wrapping_add(behind as u64);
+            return self.next_timestamp;
+        }
+        placed
+    }
+
+    /// Sound comes again: after a long standstill the delay is built up anew.
+    fn prepare(&mut self, received: Instant) {
+        let long = self.still.samples >= self.samples(REFILL_AFTER_MS);
+        self.still = Standstill::default();
+        if self.phase == Phase::Empty || long {
+            self.timeline.skip(self.timeline.level());
+            let target = Duration::from_millis(u64::from(self.delay.target_ms()));
+            self.phase = Phase::Filling {
+                until: received + target,
+            };
+        }
+    }
+
+    /// Appends all that is in order now.
+    fn release(&mut self) {
+        while let Some(next) = self.next_sequence
+            && !self.reorder.is_empty()
+        {
+            // The store is taken out so that its packet can be borrowed while it is decoded.
+            let mut reorder = std::mem::take(&mut self.reorder);
+            let released = reorder.release(next, |packet| self.append(packet));
+            self.reorder = reorder;
+            if !released {
+                return;
+            }
+        }
+    }
+
+    /// Waits no longer for what is missing before the first packet that is there.
+    fn give_up(&mut self, now: Instant) {
+        let (Some(next), Some((sequence, timestamp))) = (self.next_sequence, self.reorder.first())
+        else {
+            return;
+        };
+        let packets = sequence.saturating_sub(next).min(64) as usize;
+        let placed = timestamp.wrapping_add(self.offset);
+        let missing = (placed.wrapping_sub(self.next_timestamp) as i64).max(0) as usize;
+        let missing = missing
+            .min(packets * self.packet_samples)
+            .min(self.samples(MAX_FILL_MS));
+        self.fill(now, missing);
+        self.next_sequence = Some(sequence);
+        self.release();
+    }
+
+    /// Conceals a gap of `missing` samples, of which a standstill may have made up some.
+    fn fill(&mut self, now: Instant, missing: usize) {
+        if missing == 0 {
+            return;
+        }
+        let start = self.next_timestamp;
+        let made = self.still.samples.min(missing);
+        if made > self.still.heard {
+            let (from, heard) = (self.still.start, self.still.heard);
+            self.offer_concealed(now, from + heard as u64, made - heard, start + heard as u64);
+        }
+        let mut done = made;
+        while done < missing {
+            let len = (missing - done).min(self.step_samples());
+            let position = self.make_up(len);
+            self.offer_concealed(now, position, len, start + done as u64);
+            done += len;
+        }
+        self.next_timestamp = start + missing as u64;
+        self.still = Standstill::default();
+    }
+
+    /// Nothing is there: the playout side is carried on, and if it lasts so are the listeners.
+    fn stand_still(&mut self, now: Instant, short: usize) {
+        let position = self.make_up(short);
+        if self.still.samples == 0 {
+            self.still.start = position;
+        }
+        self.still.samples += short;
+        let (grace, most) = (self.samples(STANDSTILL_MS), self.samples(MAX_SILENCE_MS));
+        if self.still.samples > grace && self.still.heard < most {
+            // Those of the grace time are heard only if a gap turns out to be there.
+            let skipped = if self.still.heard == 0 {
+                grace.min(self.still.samples)
+            } else {
+                0
+            };
+            let heard = self.still.heard + skipped;
+            let from = self.still.start + heard as u64;
+            let len = self.still.samples - heard;
+            self.offer_concealed(now, from, len, self.next_timestamp);
+            self.still.heard = self.still.samples;
+        }
+    }
+
+    fn make_up(&mut self, samples: usize) -> u64 {
+        if !self.concealer.is_active() {
+            let timeline = &self.timeline;
+            self.concealer.begin(|history| timeline.past(history));
+        }
+        let mut sound = [0; Frame::MAX_SAMPLES];
+        let sound = sound
+            .get_mut(..samples.min(Frame::MAX_SAMPLES))
+            .unwrap_or_default();
+        self.concealer.generate(sound);
+        self.concealed += sound.len() as u64;
+        self.timeline.push(sound)
+    }
+
+    fn offer_concealed(&mut self, now: Instant, from: u64, len: usize, timestamp: u64) {
+        let mut done = 0;
+        while done < len {
+            let piece = (len - done).min(self.step_samples());
+            let at = timestamp + done as u64;
+            self.timeline
+                .offer(from + done as u64, piece, at, now, true);
+            done += piece;
+        }
+    }
+
+    /// Averages how long sound waits from the arrival of the fastest packets to its playing.
+    fn measure(&mut self, received: Instant, late_ms: u32) {
+        let Some(next_pull) = self.next_pull else {
+            return;
+        };
+        let until_pull = next_pull.saturating_duration_since(received).as_secs_f32() * 1_000.0;
+        let level_ms = self.timeline.level() as f32 * 1_000.0 / self.rate_hz as f32;
+        let delay_ms = level_ms + until_pull.min(STEP_MS as f32) + late_ms as f32;
+        self.mean_delay_ms += (delay_ms - self.mean_delay_ms) / 16.0;
+    }
+
+    fn should_shorten(&self) -> bool {
+        let wanted = (self.delay.target_ms() + EXCESS_MS) as f32;
+        self.mean_delay_ms > wanted && self.steps_since_shortened >= SHORTEN_EVERY
+    }
+
+    /// Plays a step in which one pitch period is left out, the ends blended into each other.
+    fn shorten(&mut self, out: &mut [i16]) -> bool {
+        let (shortest, longest) = (self.samples(5) / 2, self.samples(15));
+        let mut sound = [0; 2 * Frame::MAX_SAMPLES];
+        let wanted = out.len() + longest;
+        let Some(sound) = sound.get_mut(..wanted) else {
+            return false;
+        };
+        if self.timeline.level() < wanted {
+            return false;
+        }
+        self.timeline.peek(sound);
+        let window = out.len().saturating_sub(longest).max(shortest);
+        let lag = pitch(
+            sound.get(..window + longest).unwrap_or_default(),
+            shortest,
+            longest,
+            window,
+        );
+        let later = sound.get(lag..).unwrap_or_default();
+        let len = out.len() as i32;
+        for (n, (to, (now, later))) in (0..).zip(out.iter_mut().zip(sound.iter().zip(later))) {
+            *to = ((i32::from(*now) * (len - n) + i32::from(*later) * n) / len) as i16;
+        }
+        self.timeline.skip(out.len() + lag);
+        self.shortened += lag as u64;
+        self.mean_delay_ms -= lag as f32 * 1_000.0 / self.rate_hz as f32;
+        self.steps_since_shortened = 0;
+        true
+    }
+
+    fn bound_level(&mut self) {
+        let excess = self
+            .timeline
+            .level()
+            .saturating_sub(self.samples(MAX_LEVEL_MS));
+        self.timeline.skip(excess);
+        self.shortened += excess as u64;
+    }
+
+    fn step_samples(&self) -> usize {
+        self.rate_hz as usize / 50
+    }
+
+    fn samples(&self, ms: usize) -> usize {
+        self.rate_hz as usize / 1_000 * ms
+    }
+}

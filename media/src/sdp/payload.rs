@@ -1,0 +1,102 @@
+//! Reads what an `m=` line says about its payload types.
+
+use super::MediaDescription;
+use crate::codec::Codec;
+
+/// What one payload type number stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Payload {
+    Audio(Codec),
+    TelephoneEvent { clock_rate_hz: u32 },
+}
+
+impl MediaDescription {
+    /// Lists the payload types that Offhook understands, in the order of the `m=` line. An
+    /// `a=rtpmap` goes before the static assignment (RFC 8866 §6.6).
+    pub(super) fn payloads(&self) -> impl Iterator<Item = (u8, Payload)> + '_ {
+        let maps = self.rtpmaps();
+        self.formats.iter().filter_map(move |format| {
+            let number = format.parse::<u8>().ok()?;
+            let payload = match maps.get(usize::from(number))? {
+                Some(encoding) => payload(encoding),
+                None => Codec::from_static_payload_type(number).map(Payload::Audio),
+            };
+            Some((number, payload?))
+        })
+    }
+
+    /// Lists the audio codecs, in the order of the `m=` line.
+    pub(super) fn codecs(&self) -> impl Iterator<Item = (u8, Codec)> + '_ {
+        self.payloads()
+            .filter_map(|(number, payload)| match payload {
+                Payload::Audio(codec) => Some((number, codec)),
+                Payload::TelephoneEvent { .. } => None,
+            })
+    }
+
+    /// Finds the telephone-event that runs at the codec's clock; Telnyx and others offer several
+    /// (RFC 4733 §2.1: one timestamp space, so one clock).
+    pub(super) fn telephone_event(&self, codec: Codec) -> Option<u8> {
+        self.payloads().find_map(|(number, payload)| match payload {
+            Payload::TelephoneEvent { clock_rate_hz } if clock_rate_hz == codec.clock_rate_hz() => {
+                Some(number)
+            }
+            _ => None,
+        })
+    }
+
+    /// The packet time that the description wishes to receive, in milliseconds: a multiple of 10
+    /// from 10 to 60, within `a=maxptime` (RFC 8866 §6.4).
+    pub(super) fn packet_time_ms(&self, default_ms: u32) -> u32 {
+        let number = |name| {
+            self.attribute(name)?
+                .split('.')
+                .next()?
+                .trim()
+                .parse::<u32>()
+                .ok()
+        };
+        let wished = number("ptime").filter(|ms| *ms > 0).unwrap_or(default_ms);
+        let most = number("maxptime").filter(|ms| *ms > 0).unwrap_or(u32::MAX);
+        (wished.min(most).clamp(10, 60) / 10) * 10
+    }
+
+    /// What each number is mapped to, in one pass: a peer may send many of both.
+    fn rtpmaps(&self) -> [Option<&str>; 128] {
+        let mut maps = [None; 128];
+        for attribute in self
+            .attributes
+            .iter()
+            .filter(|attribute| attribute.name == "rtpmap")
+        {
+            let Some((number, encoding)) = attribute
+                .value
+                .as_deref()
+                .and_then(|value| value.split_once(' '))
+            else {
+                continue;
+            };
+            if let Some(map) = number
+                .trim()
+                .parse()
+                .ok()
+                .and_then(|number: usize| maps.get_mut(number))
+            {
+                map.get_or_insert(encoding.trim());
+            }
+        }
+        maps
+    }
+}
+
+/// `<encoding name>/<clock rate>[/<channels>]`.
+fn payload(encoding: &str) -> Option<Payload> {
+    let mut fields = encoding.split('/').map(str::trim);
+    let name = fields.next()?;
+    let clock_rate_hz = fields.next()?.parse().ok()?;
+    let channels = fields.next().map_or(Ok(1), str::parse).ok()?;
+    if name.eq_ignore_ascii_case("telephone-event") {
+        return Some(Payload::TelephoneEvent { clock_rate_hz });
+    }
+    Codec::from_rtpmap(name, clock_rate_hz, channels).map(Payload::Audio)
+}

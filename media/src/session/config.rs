@@ -1,0 +1,65 @@
+//! What a session is made from.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use crate::sdp::Negotiated;
+use crate::source::SourceRule;
+
+/// Holds what a [`MediaSession`](crate::MediaSession) is made from.
+///
+/// Whatever must be unpredictable (`ssrc`, the seeds) is drawn by the caller from a source of
+/// real randomness (RFC 3550 §5.1, §8.1); a test passes constants.
+#[derive(Clone, Debug)]
+pub struct SessionConfig {
+    /// What the offer and its answer agreed on.
+    pub negotiated: Negotiated,
+    /// Our synchronisation source.
+    pub ssrc: u32,
+    /// Sequence number of the first packet.
+    pub first_sequence: u16,
+    /// RTP timestamp of the session's first moment.
+    pub first_timestamp: u32,
+    /// Seeds what is drawn within the session: the spread of RTCP intervals (RFC 3550 §6.2).
+    pub seed: u64,
+    /// Who may send us sound.
+    pub source_rule: SourceRule,
+    /// Where the signalling comes from: the only address that a peer behind NAT may latch on.
+    pub signalling_remote: IpAddr,
+    /// Our canonical name in RTCP (RFC 7022); at most 64 bytes of it are used.
+    pub cname: String,
+    /// Time since 1970 at the session's first moment, for RTCP's NTP timestamps.
+    pub unix_time: Duration,
+    /// Whether silence is sent while nothing is said: carriers end calls without RTP.
+    pub continuous: bool,
+    /// Whether each tick yields an [`Event::Recording`](crate::Event::Recording).
+    pub recording: bool,
+    /// Sound that the playout holds at most, in milliseconds: 500 ms are 8,000 bytes.
+    pub playout_capacity_ms: u32,
+    /// How long nothing may come before [`Event::MediaTimeout`](crate::Event::MediaTimeout).
+    pub media_timeout: Duration,
+}
+
+impl SessionConfig {
+    /// Fills in all that has a usual value: silence is sent, nothing is recorded, the playout
+    /// holds 500 ms, 30 s without media are reported.
+    #[must_use]
+    pub fn new(negotiated: Negotiated, ssrc: u32, signalling_remote: IpAddr) -> Self {
+        let source_rule = SourceRule::for_peer(negotiated.remote.ip(), signalling_remote);
+        Self {
+            negotiated,
+            ssrc,
+            first_sequence: (ssrc >> 17) as u16,
+            first_timestamp: ssrc.rotate_left(13) ^ 0x5bd1_e995,
+            seed: u64::from(ssrc),
+            source_rule,
+            signalling_remote,
+            cname: format!("{ssrc:08x}@offhook"),
+            unix_time: Duration::ZERO,
+            continuous: true,
+            recording: false,
+            playout_capacity_ms: 500,
+            media_timeout: Duration::from_secs(30),
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! What the owner of a session asks of it.
+
+use std::time::Instant;
+
+use super::{Cancelled, MediaSession};
+use crate::dtmf::InvalidDigit;
+use crate::jitter::JitterBuffer;
+use crate::playout::UtteranceId;
+use crate::sdp::Negotiated;
+use crate::source::SourceRule;
+
+impl MediaSession {
+    /// Queues sound of an utterance, 16-bit mono at [`MediaSession::rate_hz`], and returns how
+    /// many samples were accepted: those for which there is room, none when the utterance was
+    /// cancelled or finished, or when another one was begun after it. On a silent session the next
+    /// tick is due at once.
+    pub fn play(&mut self, now: Instant, utterance: UtteranceId, samples: &[i16]) -> usize {
+        let accepted = self.playout.play(utterance, samples);
+        self.start_speaking(now);
+        accepted
+    }
+
+    /// Says that an utterance is complete; it is finished when its last sample is sent.
+    pub fn finish(&mut self, now: Instant, utterance: UtteranceId) {
+        self.playout.finish(utterance);
+        self.start_speaking(now);
+    }
+
+    /// Stops sound with the next tick, within 5 ms; what is queued waits.
+    pub fn pause(&mut self) {
+        self.playout.pause();
+    }
+
+    /// Goes on where [`MediaSession::pause`] stopped.
+    pub fn resume(&mut self, now: Instant) {
+        self.playout.resume();
+        self.start_speaking(now);
+    }
+
+    /// Drops all sound that is queued, of all utterances; what is being said ends within 5 ms.
+    /// Tells what became of the first utterance: those behind it had not begun. Sound that still
+    /// arrives for any of them is refused.
+    pub fn cancel(&mut self) -> Option<Cancelled> {
+        self.playout.cancel().map(|dropped| Cancelled {
+            utterance: dropped.utterance,
+            played_samples: dropped.played,
+            queued_samples: dropped.queued,
+        })
+    }
+
+    /// Whether the playout is paused.
+    #[must_use]
+    pub fn is_paused(&self) -> bool {
+        self.playout.is_paused()
+    }
+
+    /// Samples that wait to be sent.
+    #[must_use]
+    pub fn queued_samples(&self) -> usize {
+        self.playout.queued_samples()
+    }
+
+    /// Presses keys: `0`–`9`, `*`, `#`, `A`–`D`; `w` and `,` wait half a second, `W` a whole one.
+    /// They go as telephone-events (RFC 4733), or as tones to a peer that takes none; what is
+    /// being said waits.
+    ///
+    /// # Errors
+    /// Returns [`InvalidDigit`] for what is no key, or when too many wait; nothing is pressed.
+    pub fn send_dtmf(&mut self, keys: &str) -> Result<(), InvalidDigit> {
+        self.dtmf_sender.dial(keys)
+    }
+
+    /// Turns [`Event::Recording`](super::Event::Recording) on or off.
+    pub fn set_recording(&mut self, recording: bool) {
+        self.recording = recording;
+    }
+
+    /// Goes on with what an offer and answer within the call agreed on: hold, resume, another
+    /// address, codec or packet time. Our source, numbers and timestamps go on; a peer at another
+    /// address is learned anew.
+    pub fn renegotiate(&mut self, now: Instant, negotiated: Negotiated) {
+        match self.packing() {
+            Some(packing) => self.stream.flush(&packing, &mut self.outbox),
+            None => self.stream.discard(),
+        }
+        let before = std::mem::replace(&mut self.negotiated, negotiated);
+        let remote = self.negotiated.remote;
+        if !remote.ip().is_unspecified() && !self.guard.is_negotiated(remote) {
+            let signalling = self.guard.signalling();
+            // A peer that came out from behind its NAT is believed; one that was believed stays.
+            let rule = match self.guard.rule() {
+                SourceRule::Signalling => SourceRule::for_peer(remote.ip(), signalling),
+                SourceRule::Negotiated => SourceRule::Negotiated,
+            };
+            self.guard.renegotiate(rule, remote);
+            self.peer.rtcp_from = None;
+        }
+        if self.negotiated.direction.receives() && !before.direction.receives() {
+            self.peer.last_heard = now;
+            self.peer.timeouts = 0;
+            self.jitter.restart();
+        }
+        if self.rate_hz() != before.codec.sample_rate_hz() {
+            self.jitter = JitterBuffer::new(now, self.rate_hz());
+        }
+        if !before.direction.sends() {
+            self.stream.mark();
+            self.start_speaking(now);
+        }
+    }
+
+    /// An utterance on a silent session does not wait for the grid.
+    fn start_speaking(&mut self, now: Instant) {
+        let ready = self.playout.is_ready(self.grid.step_samples());
+        let free = !self.playout.is_speaking() && self.dtmf_sender.is_idle();
+        if ready && free && self.packing().is_some() {
+            self.grid.rephase(now);
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! What a session reports.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use crate::dtmf::Digit;
+use crate::frame::Frame;
+use crate::playout::UtteranceId;
+
+/// Reports what happened in a [`MediaSession`](crate::MediaSession).
+// A frame lies inline so that no packet costs an allocation; nobody keeps many events.
+#[allow(clippy::large_enum_variant)]
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// Sound from the peer, in order and each sample once: at once when its packet is the next
+    /// one, after the jitter buffer gave up waiting when it is not.
+    Heard(Frame),
+    /// A key that the peer pressed (RFC 4733), when it was released.
+    Dtmf {
+        /// The key.
+        digit: Digit,
+        /// How long it was held.
+        duration_ms: u32,
+    },
+    /// The first audible packet of an utterance is on its way.
+    PlayoutStarted {
+        /// The utterance.
+        utterance: UtteranceId,
+        /// When it was handed to be sent.
+        at: Instant,
+    },
+    /// The last packet of an utterance is on its way.
+    PlayoutFinished {
+        /// The utterance.
+        utterance: UtteranceId,
+        /// When it was handed to be sent.
+        at: Instant,
+        /// Samples of it that were sent.
+        played_samples: u64,
+    },
+    /// 20 ms of the conversation, when recording is on.
+    Recording(RecordFrame),
+    /// The peer's media comes from this address from now on.
+    Latched {
+        /// Where it comes from.
+        remote: SocketAddr,
+    },
+    /// Packets come from an address that may not send to this session; reported once a second
+    /// at most.
+    SourceRefused {
+        /// Where they come from.
+        from: SocketAddr,
+    },
+    /// Nothing came from the peer though something should; repeated while it lasts.
+    MediaTimeout {
+        /// How long nothing came.
+        silent_for: Duration,
+    },
+    /// The peer said goodbye in RTCP (RFC 3550 §6.6).
+    RemoteBye,
+}
+
+/// Holds 20 ms of a conversation at 8 kHz, each party apart.
+#[derive(Clone, Debug)]
+pub struct RecordFrame {
+    /// What we sent.
+    pub local: [i16; RecordFrame::SAMPLES],
+    /// What the peer sent, as the jitter buffer played it.
+    pub remote: [i16; RecordFrame::SAMPLES],
+}
+
+impl RecordFrame {
+    /// Samples of each party.
+    pub const SAMPLES: usize = 160;
+    /// Samples per second.
+    pub const RATE_HZ: u32 = 8_000;
+}
+
+/// Names a packet that is ready to be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Transmit<'a> {
+    /// Where it goes.
+    pub to: SocketAddr,
+    /// Whether it leaves by the RTCP socket; with RTCP on RTP's port it does not.
+    pub rtcp: bool,
+    /// The packet.
+    pub bytes: &'a [u8],
+}
+
+/// Tells what became of an utterance that was cancelled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cancelled {
+    /// The utterance that was being said, or was next.
+    pub utterance: UtteranceId,
+    /// Samples of it that were sent.
+    pub played_samples: u64,
+    /// Samples of it that were queued and will never be sent.
+    pub queued_samples: u64,
+}
+
+/// An event that carries no sound, kept small while it waits.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Notice {
+    Dtmf {
+        digit: Digit,
+        duration_ms: u32,
+    },
+    PlayoutStarted {
+        utterance: UtteranceId,
+        at: Instant,
+    },
+    PlayoutFinished {
+        utterance: UtteranceId,
+        at: Instant,
+        played_samples: u64,
+    },
+    Latched {
+        remote: SocketAddr,
+    },
+    SourceRefused {
+        from: SocketAddr,
+    },
+    MediaTimeout {
+        silent_for: Duration,
+    },
+    RemoteBye,
+}
+
+impl From<Notice> for Event {
+    fn from(notice: Notice) -> Self {
+        match notice {
+            Notice::Dtmf { digit, duration_ms } => Self::Dtmf { digit, duration_ms },
+            Notice::PlayoutStarted { utterance, at } => Self::PlayoutStarted { utterance, at },
+            Notice::PlayoutFinished {
+                utterance,
+                at,
+                played_samples,
+            } => Self::PlayoutFinished {
+                utterance,
+                at,
+                played_samples,
+            },
+            Notice::Latched { remote } => Self::Latched { remote },
+            Notice::SourceRefused { from } => Self::SourceRefused { from },
+            Notice::MediaTimeout { silent_for } => Self::MediaTimeout { silent_for },
+            Notice::RemoteBye => Self::RemoteBye,
+        }
+    }
+}

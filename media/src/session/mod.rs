@@ -1,0 +1,240 @@
+//! One party's media: what it sends is heard, what it is to hear is sent.
+
+mod config;
+mod control;
+mod event;
+mod grid;
+mod outbox;
+mod receive;
+mod report;
+mod send;
+mod stream;
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+pub use config::SessionConfig;
+use event::Notice;
+pub use event::{Cancelled, Event, RecordFrame, Transmit};
+use grid::Grid;
+use outbox::Outbox;
+use receive::Peer;
+use stream::{Packing, Stream};
+
+use crate::dtmf::{DtmfReceiver, DtmfSender};
+use crate::jitter::JitterBuffer;
+use crate::playout::Playout;
+use crate::rtcp::Schedule;
+use crate::sdp::Negotiated;
+use crate::source::SourceGuard;
+use crate::stats::{Stats, mean_opinion_score};
+
+/// Notices that may wait for their owner.
+const MAX_NOTICES: usize = 32;
+
+/// Runs one party's media without sockets, clock or threads of its own.
+///
+/// The owner hands in each datagram ([`MediaSession::handle_rtp`], [`MediaSession::handle_rtcp`])
+/// and calls [`MediaSession::tick`] at [`MediaSession::next_tick`]. After each of these, and after
+/// each call that changes something, it takes all packets ([`MediaSession::poll_transmit`]) and all
+/// events ([`MediaSession::poll_event`]) until there are none. What is not taken in time is
+/// dropped and counted ([`Stats::overrun`]), never queued without bound. No packet and no tick
+/// allocates memory.
+///
+/// ```
+/// # use std::time::{Duration, Instant};
+/// use offhook_media::sdp::{self, LocalMedia, Negotiated};
+/// use offhook_media::{Event, MediaSession, SessionConfig, UtteranceId};
+///
+/// let ours = sdp::offer(&LocalMedia::new("192.0.2.1:4000".parse()?, 1));
+/// let (theirs, _) = sdp::answer(&ours, &LocalMedia::new("192.0.2.2:5000".parse()?, 2))?;
+/// let negotiated = Negotiated::from_answer(&ours, &theirs)?;
+/// let start = Instant::now();
+/// let mut session =
+///     MediaSession::new(start, SessionConfig::new(negotiated, 0x5EED, "192.0.2.2".parse()?));
+///
+/// session.play(start, UtteranceId(1), &[1_000; 320]);
+/// session.finish(start, UtteranceId(1));
+/// let mut packets = 0;
+/// while session.next_tick() < start + Duration::from_millis(100) {
+///     let now = session.next_tick(); // a real owner waits until then
+///     session.tick(now);
+///     while let Some(packet) = session.poll_transmit() {
+///         assert_eq!(packet.to, "192.0.2.2:5000".parse()?);
+///         packets += 1;
+///     }
+///     while let Some(event) = session.poll_event() {
+///         if let Event::PlayoutFinished { played_samples, .. } = event {
+///             assert_eq!(played_samples, 320);
+///         }
+///     }
+/// }
+/// assert_eq!(packets, 5);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct MediaSession {
+    negotiated: Negotiated,
+    continuous: bool,
+    recording: bool,
+    media_timeout: Duration,
+    cname: Vec<u8>,
+    start: Instant,
+    guard: SourceGuard,
+    peer: Peer,
+    jitter: JitterBuffer,
+    dtmf_receiver: DtmfReceiver,
+    grid: Grid,
+    stream: Stream,
+    playout: Playout,
+    dtmf_sender: DtmfSender,
+    /// The last packet of sound that was sent belongs to an utterance.
+    sounding: bool,
+    schedule: Schedule,
+    outbox: Outbox,
+    notices: VecDeque<Notice>,
+    record: Option<RecordFrame>,
+    stats: Stats,
+    lost_events: u64,
+}
+
+impl MediaSession {
+    /// Starts a session; its first tick is due at once.
+    #[must_use]
+    pub fn new(now: Instant, config: SessionConfig) -> Self {
+        let negotiated = config.negotiated;
+        let rate_hz = negotiated.codec.sample_rate_hz();
+        let guard = SourceGuard::new(
+            config.source_rule,
+            negotiated.remote,
+            config.signalling_remote,
+        );
+        Self {
+            continuous: config.continuous,
+            recording: config.recording,
+            media_timeout: config.media_timeout.max(Duration::from_millis(100)),
+            cname: config.cname.into_bytes(),
+            start: now,
+            guard,
+            peer: Peer::new(now),
+            jitter: JitterBuffer::new(now, rate_hz),
+            dtmf_receiver: DtmfReceiver::default(),
+            grid: Grid::new(now, rate_hz),
+            stream: Stream::new(config.ssrc, config.first_sequence, config.first_timestamp),
+            playout: Playout::new(rate_hz, config.playout_capacity_ms),
+            dtmf_sender: DtmfSender::new(),
+            sounding: false,
+            schedule: Schedule::new(now, config.unix_time, config.seed),
+            outbox: Outbox::new(negotiated.remote),
+            notices: VecDeque::with_capacity(MAX_NOTICES),
+            record: None,
+            stats: Stats::default(),
+            lost_events: 0,
+            negotiated,
+        }
+    }
+
+    /// When the next tick is due: on an absolute 20 ms grid, or at once when an utterance starts
+    /// on a silent session.
+    #[must_use]
+    pub fn next_tick(&self) -> Instant {
+        self.grid.next()
+    }
+
+    /// Takes the next packet to be sent.
+    pub fn poll_transmit(&mut self) -> Option<Transmit<'_>> {
+        self.outbox.pop()
+    }
+
+    /// Takes the next event.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        if let Some(notice) = self.notices.pop_front() {
+            return Some(notice.into());
+        }
+        if let Some(frame) = self.jitter.hear() {
+            return Some(Event::Heard(frame));
+        }
+        self.record.take().map(Event::Recording)
+    }
+
+    /// Samples per second of what is played, heard and recorded.
+    #[must_use]
+    pub fn rate_hz(&self) -> u32 {
+        self.negotiated.codec.sample_rate_hz()
+    }
+
+    /// What was negotiated last.
+    #[must_use]
+    pub fn negotiated(&self) -> &Negotiated {
+        &self.negotiated
+    }
+
+    /// Where the peer's media comes from, once it is known.
+    #[must_use]
+    pub fn source(&self) -> Option<SocketAddr> {
+        self.guard.known()
+    }
+
+    /// Memory that the session holds in bytes, inline and on the heap; it does not grow.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        size_of::<Self>()
+            + self.jitter.heap_bytes()
+            + self.playout.heap_bytes()
+            + self.outbox.heap_bytes()
+            + self.notices.capacity() * size_of::<Notice>()
+            + self.cname.capacity()
+            + self.negotiated.receive_payload_types.capacity() * 2
+    }
+
+    /// Tells what was counted so far.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        let jitter = self.jitter.stats();
+        let (lost, expected) = self.peer.losses();
+        let rtt_ms = self
+            .schedule
+            .round_trip()
+            .map(|trip| trip.as_secs_f32() * 1_000.0);
+        let missed = (lost + jitter.late_packets) as f32 / expected.max(1) as f32;
+        let delay_ms = rtt_ms.unwrap_or(0.0) / 2.0 + jitter.delay_ms as f32 + 20.0;
+        Stats {
+            packets_sent: self.stream.packets(),
+            octets_sent: self.stream.octets(),
+            lost,
+            jitter_ms: self.peer.jitter_ms(self.negotiated.codec.clock_rate_hz()),
+            late: jitter.late_packets,
+            concealed_samples: jitter.concealed,
+            shortened_samples: jitter.shortened,
+            skipped_ticks: self.grid.skipped(),
+            overrun: self.lost_events + self.outbox.overrun() + jitter.unheard / 160,
+            buffer_delay_ms: jitter.delay_ms,
+            rtt_ms,
+            mos: (self.stats.received > 0).then(|| mean_opinion_score(missed, delay_ms)),
+            ..self.stats
+        }
+    }
+
+    fn notify(&mut self, notice: Notice) {
+        if self.notices.len() >= MAX_NOTICES {
+            self.notices.pop_front();
+            self.lost_events += 1;
+        }
+        self.notices.push_back(notice);
+    }
+
+    /// How sound is packed, unless there is nowhere to send it or the peer does not want any.
+    fn packing(&self) -> Option<Packing> {
+        let to = self
+            .guard
+            .destination()
+            .filter(|_| self.negotiated.direction.sends())?;
+        Some(Packing {
+            to,
+            codec: self.negotiated.codec,
+            payload_type: self.negotiated.send_payload_type,
+            ptime_ms: self.negotiated.ptime_ms,
+        })
+    }
+}

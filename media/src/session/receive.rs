@@ -1,0 +1,226 @@
+//! From a datagram to sound that is heard.
+//!
+//! The order is the security of it: source rule, then (with SRTP) authentication and replay
+//! protection, then the checks of RTP, and only then may a source be learned.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use super::{MediaSession, Notice};
+use crate::codec::Codec;
+use crate::dtmf::Press;
+use crate::jitter::Packet;
+use crate::reception::{Arrival, Reception, micros};
+use crate::rtp::{self, Kind, RtpPacket};
+use crate::source::Verdict;
+
+/// The longest payload that is taken: 200 ms of G.711, more than a datagram of Ethernet holds.
+const MAX_PAYLOAD_BYTES: usize = 1_600;
+/// Refused sources are reported so often at most.
+const REFUSAL_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What is known of the peer's stream.
+#[derive(Debug)]
+pub(super) struct Peer {
+    pub(super) reception: Option<Reception>,
+    /// Lost and expected of sources before this one.
+    before: (u64, u64),
+    /// When something was last received, or the wait for it began.
+    pub(super) last_heard: Instant,
+    pub(super) timeouts: u32,
+    last_refusal: Option<Instant>,
+    /// Where its RTCP comes from.
+    pub(super) rtcp_from: Option<SocketAddr>,
+    pub(super) said_goodbye: bool,
+}
+
+/// What a payload type carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Content {
+    Sound(Codec),
+    TelephoneEvent,
+    /// Comfort noise (RFC 3389), or nothing that was agreed on.
+    Other,
+}
+
+impl Peer {
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            reception: None,
+            before: (0, 0),
+            last_heard: now,
+            timeouts: 0,
+            last_refusal: None,
+            rtcp_from: None,
+            said_goodbye: false,
+        }
+    }
+
+    pub(super) fn losses(&self) -> (u64, u64) {
+        let (lost, expected) = self.reception.as_ref().map_or((0, 0), Reception::losses);
+        (self.before.0 + lost, self.before.1 + expected)
+    }
+
+    pub(super) fn jitter_ms(&self, clock_rate_hz: u32) -> f32 {
+        let ticks = self.reception.as_ref().map_or(0, Reception::jitter);
+        ticks as f32 * 1_000.0 / clock_rate_hz as f32
+    }
+
+    fn begin(&mut self, sequence: u16, timestamp: u32) {
+        self.before = self.losses();
+        self.reception = Some(Reception::new(sequence, timestamp));
+        self.said_goodbye = false;
+    }
+}
+
+impl MediaSession {
+    /// Takes a datagram that came to the RTP port; RTCP is told apart from RTP (RFC 5761 §4).
+    pub fn handle_rtp(&mut self, now: Instant, from: SocketAddr, bytes: &[u8]) {
+        if !self.guard.admits(from) {
+            return self.refuse(now, from);
+        }
+        match rtp::classify(bytes) {
+            Kind::Rtp => {}
+            Kind::Rtcp => return self.handle_rtcp(now, from, bytes),
+            Kind::Other => {
+                self.stats.malformed += 1;
+                return;
+            }
+        }
+        let packet = match RtpPacket::parse(bytes) {
+            Ok(packet) if packet.payload.len() <= MAX_PAYLOAD_BYTES => packet,
+            _ => {
+                self.stats.malformed += 1;
+                return;
+            }
+        };
+        let content = self.content(packet.header.payload_type);
+        if content == Content::Other && packet.header.payload_type != 13 {
+            self.stats.unknown_payload += 1;
+            // Nobody is learned by what was not agreed on.
+            if self.guard.ssrc() != Some(packet.header.ssrc) {
+                return;
+            }
+        }
+        if self.learn(now, from, &packet) {
+            self.receive(now, content, &packet);
+        }
+    }
+
+    fn content(&self, payload_type: u8) -> Content {
+        if self.negotiated.dtmf_receive == Some(payload_type) {
+            return Content::TelephoneEvent;
+        }
+        let mut known = self.negotiated.receive_payload_types.iter();
+        match known.find(|(number, _)| *number == payload_type) {
+            Some((_, codec)) => Content::Sound(*codec),
+            None => Content::Other,
+        }
+    }
+
+    /// Tells whether a packet comes from the session's source.
+    fn learn(&mut self, now: Instant, from: SocketAddr, packet: &RtpPacket<'_>) -> bool {
+        let header = packet.header;
+        match self.guard.accept(now, from, header.ssrc, header.sequence) {
+            Verdict::Known => {}
+            Verdict::Learned => {
+                self.peer.begin(header.sequence, header.timestamp);
+                self.jitter.restart();
+                self.dtmf_receiver.restart();
+                self.notify(Notice::Latched { remote: from });
+            }
+            Verdict::Moved => self.notify(Notice::Latched { remote: from }),
+            Verdict::Probation => return false,
+            Verdict::Foreign => {
+                self.refuse(now, from);
+                return false;
+            }
+        }
+        true
+    }
+
+    fn receive(&mut self, now: Instant, content: Content, packet: &RtpPacket<'_>) {
+        self.peer.last_heard = now;
+        self.peer.timeouts = 0;
+        self.stats.received += 1;
+        let header = packet.header;
+        let Some(reception) = self.peer.reception.as_mut() else {
+            return;
+        };
+        let sequence = match reception.arrive(header.sequence) {
+            Arrival::Valid {
+                sequence,
+                reordered,
+            } => {
+                self.stats.reordered += u64::from(reordered);
+                sequence
+            }
+            Arrival::Restarted { sequence } => {
+                self.jitter.restart();
+                self.dtmf_receiver.restart();
+                sequence
+            }
+            Arrival::Duplicate => {
+                self.stats.duplicates += 1;
+                return;
+            }
+            Arrival::Jumped => return,
+        };
+        let timestamp = reception.extend_timestamp(header.timestamp);
+        let (codec, payload) = match content {
+            Content::Sound(codec) => {
+                let since_start_us = micros(self.start, now);
+                reception.time(since_start_us, timestamp, codec.clock_rate_hz());
+                (codec, packet.payload)
+            }
+            // What carries no sound takes its place in the order all the same.
+            Content::TelephoneEvent | Content::Other => (self.negotiated.codec, &[][..]),
+        };
+        if !self.negotiated.direction.receives() {
+            return;
+        }
+        if content == Content::TelephoneEvent {
+            self.hear_key(now, timestamp, packet.payload);
+        }
+        self.jitter.insert(Packet {
+            sequence,
+            timestamp,
+            received: now,
+            codec,
+            payload,
+        });
+    }
+
+    fn hear_key(&mut self, now: Instant, timestamp: u64, payload: &[u8]) {
+        // One packet ends two keys at most: the one before, whose end was lost, and its own.
+        let mut presses = [None; 2];
+        let mut free = presses.iter_mut();
+        self.dtmf_receiver.handle(now, timestamp, payload, |press| {
+            if let Some(slot) = free.next() {
+                *slot = Some(press);
+            }
+        });
+        presses
+            .into_iter()
+            .flatten()
+            .for_each(|press| self.pressed(press));
+    }
+
+    pub(super) fn pressed(&mut self, press: Press) {
+        let per_ms = (self.negotiated.codec.clock_rate_hz() / 1_000).max(1);
+        let notice = Notice::Dtmf {
+            digit: press.digit,
+            duration_ms: press.duration / per_ms,
+        };
+        self.notify(notice);
+    }
+
+    pub(super) fn refuse(&mut self, now: Instant, from: SocketAddr) {
+        self.stats.foreign += 1;
+        let quiet = |last| now.saturating_duration_since(last) >= REFUSAL_INTERVAL;
+        if self.peer.last_refusal.is_none_or(quiet) {
+            self.peer.last_refusal = Some(now);
+            self.notify(Notice::SourceRefused { from });
+        }
+    }
+}

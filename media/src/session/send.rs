@@ -1,0 +1,126 @@
+//! One step of the grid: what the peer said is played, what it is to hear is sent.
+
+use std::time::Instant;
+
+use super::stream::Packing;
+use super::{MediaSession, Notice, RecordFrame};
+use crate::dtmf::{Outgoing, Tone};
+use crate::frame::Frame;
+use crate::playout::Progress;
+
+impl MediaSession {
+    /// Takes the step that is due: sends sound or silence, plays what the peer said to the
+    /// recording, conceals what is missing, and runs the timers. Does nothing before
+    /// [`MediaSession::next_tick`]; a session that is late takes one step a call.
+    pub fn tick(&mut self, now: Instant) {
+        if now < self.grid.next() {
+            return;
+        }
+        self.grid.catch_up(now);
+        let samples = self.grid.step_samples();
+        let (mut local, mut remote) = ([0; Frame::MAX_SAMPLES], [0; Frame::MAX_SAMPLES]);
+        let local = local.get_mut(..samples).unwrap_or_default();
+        let remote = remote.get_mut(..samples).unwrap_or_default();
+        if self.negotiated.direction.receives() {
+            self.jitter.pull(now, remote);
+        }
+        self.send_step(now, local);
+        if self.recording {
+            self.record(local, remote);
+        }
+        self.grid.advance(self.playout.is_speaking());
+        self.run_timers(now);
+    }
+
+    /// Sends one step and leaves in `local` how it sounds. On hold nothing is sent and what is to
+    /// be said waits.
+    fn send_step(&mut self, now: Instant, local: &mut [i16]) {
+        let Some(packing) = self.packing() else {
+            self.sounding = false;
+            self.stream.discard();
+            return;
+        };
+        let position = self.grid.position();
+        match self.dtmf_sender.step(position, local.len() as u16) {
+            Outgoing::Event {
+                payload,
+                timestamp,
+                marker,
+                digit,
+                held,
+                step,
+            } => {
+                if let Some(payload_type) = self.negotiated.dtmf {
+                    self.stream.flush(&packing, &mut self.outbox);
+                    let (to, outbox) = (packing.to, &mut self.outbox);
+                    self.stream
+                        .event(to, payload_type, marker, timestamp, &payload, outbox);
+                    self.sounding = false;
+                    return;
+                }
+                if held {
+                    let offset = usize::from(step) * local.len();
+                    Tone::new(digit, self.rate_hz()).fill(offset, local);
+                }
+                self.send_sound(&packing, position, local, held);
+            }
+            Outgoing::Gap => self.send_sound(&packing, position, local, false),
+            Outgoing::Idle => {
+                let sounding = self.take_playout(now, local);
+                self.send_sound(&packing, position, local, sounding);
+            }
+        }
+    }
+
+    fn send_sound(&mut self, packing: &Packing, position: u64, sound: &[i16], sounding: bool) {
+        if sounding && !self.sounding {
+            self.stream.mark();
+        }
+        self.sounding = sounding;
+        if sounding || self.continuous {
+            self.stream
+                .sound(packing, position, sound, &mut self.outbox);
+        } else {
+            self.stream.flush(packing, &mut self.outbox);
+            self.stream.mark();
+        }
+    }
+
+    fn take_playout(&mut self, now: Instant, local: &mut [i16]) -> bool {
+        // One utterance may end and the next begin within a step; short ones may be many.
+        let notices = &mut self.notices;
+        let lost = &mut self.lost_events;
+        self.playout.take(local, |progress| {
+            if notices.len() >= super::MAX_NOTICES {
+                notices.pop_front();
+                *lost += 1;
+            }
+            notices.push_back(match progress {
+                Progress::Started(utterance) => Notice::PlayoutStarted { utterance, at: now },
+                Progress::Finished(utterance, played_samples) => Notice::PlayoutFinished {
+                    utterance,
+                    at: now,
+                    played_samples,
+                },
+            });
+        })
+    }
+
+    fn record(&mut self, local: &[i16], remote: &[i16]) {
+        let mut frame = RecordFrame {
+            local: [0; RecordFrame::SAMPLES],
+            remote: [0; RecordFrame::SAMPLES],
+        };
+        // A wideband session is recorded at 8 kHz: the mean of two samples stands for both.
+        let fold = (self.rate_hz() / RecordFrame::RATE_HZ).max(1) as usize;
+        for (to, from) in [(&mut frame.local, local), (&mut frame.remote, remote)] {
+            for (to, from) in to.iter_mut().zip(from.chunks(fold)) {
+                let sum: i32 = from.iter().map(|sample| i32::from(*sample)).sum();
+                *to = (sum / fold as i32) as i16;
+            }
+        }
+        if self.record.replace(frame).is_some() {
+            self.lost_events += 1;
+        }
+    }
+}

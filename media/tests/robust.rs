@@ -1,0 +1,204 @@
+//! No bytes make a parser or a session panic, nor cost more than they should.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod common;
+
+use std::fs;
+use std::net::SocketAddr;
+
+use common::{A, B, Party, address, at, config, rtp, with_peer_at};
+use offhook_media::sdp;
+use offhook_media::{Event, LocalMedia, Negotiated, SessionDescription};
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+fn descriptions() -> Vec<Vec<u8>> {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/corpora/carriers");
+    let files = fs::read_dir(root)
+        .unwrap()
+        .map(|file| fs::read(file.unwrap().path()).unwrap());
+    let mut found: Vec<Vec<u8>> = files
+        .filter_map(|message| {
+            let at = message
+                .windows(4)
+                .position(|window| window == b"\r\n\r\n")?;
+            Some(message[at + 4..].to_vec())
+        })
+        .filter(|body| body.starts_with(b"v=0"))
+        .collect();
+    found.sort();
+    found
+}
+
+fn negotiate(bytes: &[u8]) {
+    let local = LocalMedia::new(address(B), 1);
+    let Ok(read) = SessionDescription::parse(bytes) else {
+        return;
+    };
+    let printed = read.to_string();
+    let again = SessionDescription::parse(printed.as_bytes()).unwrap();
+    assert_eq!(again.to_string(), printed);
+    let _ = sdp::answer(&read, &local);
+    let _ = Negotiated::from_answer(&sdp::offer(&local), &read);
+}
+
+fn bytes_from(address: &str, party: &mut Party, ms: u64, packets: &[Vec<u8>]) {
+    for (n, packet) in packets.iter().enumerate() {
+        let now = at(ms + n as u64 * 3);
+        let from: SocketAddr = address.parse().unwrap();
+        party.session.handle_rtp(now, from, packet);
+        party.session.handle_rtcp(now, from, packet);
+        party.drain(now);
+        party.run_until(now);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn any_bytes_are_no_description_or_one(bytes in vec(any::<u8>(), 0..400)) {
+        negotiate(&bytes);
+        let mut begun = b"v=0\r\no=- 1 1 IN IP4 1.2.3.4\r\nc=IN IP4 1.2.3.4\r\nm=audio 9 RTP/AVP 0 ".to_vec();
+        begun.extend(bytes);
+        negotiate(&begun);
+    }
+
+    #[test]
+    fn a_damaged_description_is_refused_or_read(
+        which in 0usize..64,
+        damage in vec((any::<prop::sample::Index>(), any::<u8>(), 0u8..3), 1..12),
+    ) {
+        let all = descriptions();
+        let mut bytes = all[which % all.len()].clone();
+        for (at, byte, how) in damage {
+            let at = at.index(bytes.len());
+            match how {
+                0 => bytes[at] = byte,
+                1 => bytes.insert(at, byte),
+                _ => drop(bytes.remove(at)),
+            }
+        }
+        negotiate(&bytes);
+    }
+
+    #[test]
+    fn any_datagrams_leave_a_session_alive(packets in vec(vec(any::<u8>(), 0..120), 0..60)) {
+        let mut party = Party::new(config(with_peer_at(A), 7));
+        bytes_from(A, &mut party, 0, &packets);
+        party.run_until(at(1_000));
+        prop_assert!(party.session.stats().packets_sent >= 40);
+    }
+
+    #[test]
+    fn any_rtp_leaves_a_session_alive_and_its_time_in_order(
+        packets in vec(
+            (
+                prop::sample::select(vec![0u8, 8, 13, 101, 0x80, 101 | 0x80, 77]),
+                any::<u16>(), any::<u32>(), 0u32..2, vec(any::<u8>(), 0..700), 0u8..4,
+            ),
+            0..80,
+        ),
+    ) {
+        let mut party = Party::new(config(with_peer_at(A), 7));
+        let mut sequence = 0u16;
+        let packets: Vec<Vec<u8>> = packets.into_iter().map(|(kind, wild, timestamp, ssrc, payload, how)| {
+            // Mostly near the numbers before, so that more than the first check is reached.
+            sequence = match how {
+                0 => wild,
+                1 => sequence.wrapping_add(wild % 20),
+                _ => sequence.wrapping_add(1),
+            };
+            let timestamp = if how == 0 { timestamp } else { u32::from(sequence) * 160 };
+            rtp(kind, sequence, timestamp, ssrc, &payload)
+        }).collect();
+        bytes_from(A, &mut party, 0, &packets);
+        party.run_until(at(2_000));
+        let mut last = 0;
+        for (_, frame) in party.heard() {
+            prop_assert!(frame.rtp_timestamp >= last);
+            last = frame.rtp_timestamp;
+        }
+    }
+
+    #[test]
+    fn any_rtcp_leaves_a_session_alive(
+        packets in vec((200u8..208, 0u8..32, vec(any::<u8>(), 0..80)), 0..20),
+    ) {
+        let mut party = Party::new(config(with_peer_at(A), 7));
+        let compounds: Vec<Vec<u8>> = packets.into_iter().map(|(kind, count, mut body)| {
+            body.resize(body.len().next_multiple_of(4), 0);
+            let mut packet = vec![0x80, 201, 0, 1, 0, 0, 0, 1, 0x80 | count, kind];
+            packet.extend(((body.len() / 4) as u16).to_be_bytes());
+            packet.extend(body);
+            packet
+        }).collect();
+        bytes_from(A, &mut party, 0, &compounds);
+        prop_assert_eq!(party.session.stats().rtcp_received, 2 * compounds.len() as u64);
+    }
+}
+
+#[test]
+fn truncated_oversized_and_wrong_packets_are_counted_and_never_end_a_call() {
+    let mut party = Party::new(config(with_peer_at(A), 7));
+    let good = |n: u16| rtp(0, n, u32::from(n) * 160, 5, &[0x40; 160]);
+    party.receive(at(0), A, &good(0));
+    party.receive(at(1), A, &good(1)[..7]);
+    party.receive(at(2), A, &[]);
+    let mut version = good(1);
+    version[0] = 0x40;
+    party.receive(at(3), A, &version);
+    party.receive(at(4), A, &rtp(0, 1, 160, 5, &[0; 9_000]));
+    party.receive(at(5), A, &rtp(96, 1, 160, 6, &[0; 160]));
+    party.receive(at(6), A, &rtp(0, 1, 160, 6, &[0; 160]));
+    party.receive(at(20), A, &good(1));
+    party.receive(at(21), A, &good(1));
+    let stats = party.session.stats();
+    assert_eq!((stats.malformed, stats.unknown_payload), (4, 1));
+    assert_eq!((stats.foreign, stats.duplicates), (1, 1));
+    assert_eq!(party.heard().count(), 2);
+    assert!(
+        party
+            .events
+            .iter()
+            .all(|(_, event)| !matches!(event, Event::RemoteBye))
+    );
+}
+
+#[test]
+fn what_the_owner_does_not_take_is_dropped_and_memory_stays_what_it_was() {
+    let mut party = Party::new(config(with_peer_at(A), 7));
+    let before = party.session.memory_bytes();
+    for n in 0..5_000u16 {
+        let now = at(u64::from(n) * 20);
+        party.session.handle_rtp(
+            now,
+            address(A),
+            &rtp(0, n, u32::from(n) * 160, 5, &[1; 160]),
+        );
+        party.session.tick(now);
+    }
+    assert!(party.session.stats().overrun > 1_000);
+    assert_eq!(party.session.memory_bytes(), before);
+    // It goes on as if nothing had been.
+    party.drain(at(100_000));
+    party.events.clear();
+    party.receive(at(100_000), A, &rtp(0, 5_000, 800_000, 5, &[1; 160]));
+    assert_eq!(party.heard().count(), 1);
+}
+
+#[test]
+fn a_session_may_move_between_threads() {
+    fn moves<T: Send>() {}
+    moves::<offhook_media::MediaSession>();
+    moves::<Event>();
+}
+
+#[test]
+fn a_session_stays_within_32_kilobytes() {
+    let party = Party::new(config(with_peer_at(A), 7));
+    let bytes = party.session.memory_bytes();
+    println!("a session holds {bytes} bytes");
+    assert!(bytes <= 32 * 1024, "{bytes}");
+    assert!(size_of::<Event>() <= 720, "{}", size_of::<Event>());
+}

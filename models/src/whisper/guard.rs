@@ -1,0 +1,68 @@
+//! Guards against Whisper's failure on short context: saying the same over and over.
+
+use std::io::Write;
+
+/// Longest phrase, in tokens, whose repetition is noticed.
+const LONGEST_PHRASE: usize = 16;
+/// How often a phrase stands at the end before it counts as a loop; digits and "no no no" do
+/// not come this often.
+const REPEATS: usize = 4;
+/// How many tokens such a tail has at least.
+const SHORTEST_TAIL: usize = 10;
+/// Text that deflates more than this repeats itself (Radford et al. 2022, section 4.5).
+const MOST_COMPRESSION: f32 = 2.4;
+
+/// Returns the length of `tokens` up to the first round of a phrase that repeats at the end.
+pub(super) fn before_loop(tokens: &[u32]) -> Option<usize> {
+    (1..=LONGEST_PHRASE).find_map(|phrase| {
+        let tail = (phrase * REPEATS).max(SHORTEST_TAIL);
+        let start = tokens.len().checked_sub(tail)?;
+        let tail = tokens.get(start..)?;
+        let later = tail.get(phrase..)?;
+        let repeats = later
+            .iter()
+            .zip(tail)
+            .all(|(later, earlier)| later == earlier);
+        repeats.then_some(start + phrase)
+    })
+}
+
+/// Tells whether a text repeats itself as a whole.
+pub(super) fn repeats_itself(text: &str) -> bool {
+    let mut deflater = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
+    let deflated = deflater
+        .write_all(text.as_bytes())
+        .and_then(|()| deflater.finish());
+    let length = deflated.map_or(text.len(), |deflated| deflated.len());
+    text.len() as f32 > MOST_COMPRESSION * length as f32
+}
+
+/// Returns how many tokens speech of this length may have: fast English is some 6 a second.
+pub(super) fn most_tokens(samples: usize) -> usize {
+    12 + 9 * samples / crate::mel::SAMPLE_RATE
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_phrase_said_over_and_over_is_cut_to_its_first_round() {
+        let spoken = [7, 8, 9];
+        let phrase = [1, 2, 3, 4];
+        let tokens: Vec<u32> = spoken.into_iter().chain(phrase.repeat(4)).collect();
+        assert_eq!(before_loop(&tokens), Some(7));
+    }
+
+    #[test]
+    fn a_number_with_equal_digits_is_no_loop() {
+        assert_eq!(before_loop(&[5, 5, 5, 5, 5, 5, 5, 5, 5]), None);
+        assert_eq!(before_loop(&[1, 2, 1, 2, 1, 2]), None);
+    }
+
+    #[test]
+    fn repetition_shows_in_the_compression() {
+        assert!(repeats_itself(&"I'm sorry, I'm sorry. ".repeat(12)));
+        assert!(!repeats_itself("Ask not what your country can do for you."));
+    }
+}

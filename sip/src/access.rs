@@ -1,0 +1,195 @@
+//! Who may call and register.
+//!
+//! A call comes from a trunk, known by its networks; from a user who proves to be one; or, only
+//! where that is allowed, from this machine itself. Everyone else is challenged if there are
+//! users at all, and refused otherwise. A wrong password and an unknown user are answered alike,
+//! after the same work, so that nobody learns by asking who exists.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use crate::digest::{Algorithm, DigestServer, Ha1, ServerConfig, Verdict};
+use crate::flow::Flow;
+use crate::message::{HeaderName, Message, Method};
+use crate::network::Network;
+
+/// How long a nonce serves before it is stale.
+const NONCE_LIFETIME: Duration = Duration::from_secs(300);
+/// How many nonces may be in use at a time; only a right password takes one.
+const MAX_NONCES: usize = 8192;
+
+/// Who may call and register.
+#[derive(Clone, Default, Debug)]
+pub struct Access {
+    /// The trunks, known by the addresses that they call from.
+    pub trunks: Vec<TrunkPeer>,
+    /// The users, who prove themselves by digest.
+    pub users: Vec<UserSecret>,
+    /// The realm of the challenges.
+    pub realm: String,
+    /// Lets calls in from loopback addresses without further questions: only for a switch whose
+    /// every listener is bound to loopback.
+    pub open_loopback: bool,
+}
+
+/// A trunk that may call.
+#[derive(Clone, Debug)]
+pub struct TrunkPeer {
+    /// Its name.
+    pub name: String,
+    /// The networks that it calls from.
+    pub networks: Vec<Network>,
+}
+
+/// A user who may call and register.
+#[derive(Clone)]
+pub struct UserSecret {
+    /// The user name, which is also the user part of the address-of-record.
+    pub name: String,
+    /// The password.
+    pub password: String,
+}
+
+impl fmt::Debug for UserSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UserSecret")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Whose request it is.
+#[derive(Clone, Eq, PartialEq, Hash, Debug)]
+pub enum Source {
+    /// A trunk's, by its name.
+    Trunk(String),
+    /// A user's, by its name.
+    User(String),
+    /// Someone's on this machine.
+    Local,
+}
+
+/// What becomes of a request.
+#[derive(Debug)]
+pub(crate) enum Admission {
+    /// It is let in.
+    Admit(Source),
+    /// It is answered 401 with these header fields.
+    Challenge { headers: Vec<(String, String)> },
+    /// It is answered 403, and the attempt by this user name is worth a log line.
+    WrongCredentials { username: String },
+    /// It is answered with this status.
+    Refuse(u16),
+}
+
+/// Decides by [`Access`] whom to let in.
+pub(crate) struct Gate {
+    trunks: Vec<TrunkPeer>,
+    passwords: HashMap<String, String>,
+    digest: DigestServer,
+    open_loopback: bool,
+    /// The moment that nonces count from: the first request.
+    epoch: Option<Instant>,
+}
+
+impl Gate {
+    /// Makes the gate; the secret seals its nonces.
+    pub(crate) fn new(access: &Access, secret: [u8; 32], first_serial: u64) -> Self {
+        let users = access.users.iter();
+        let realm = if access.realm.is_empty() {
+            "offhook"
+        } else {
+            &access.realm
+        };
+        Self {
+            trunks: access.trunks.clone(),
+            passwords: users
+                .map(|user| (user.name.clone(), user.password.clone()))
+                .collect(),
+            digest: DigestServer::new(ServerConfig {
+                realm: realm.to_owned(),
+                secret,
+                first_serial,
+                nonce_lifetime: NONCE_LIFETIME,
+                max_nonces: MAX_NONCES,
+            }),
+            open_loopback: access.open_loopback,
+            epoch: None,
+        }
+    }
+
+    /// Returns whether anyone could prove to be a user.
+    pub(crate) fn has_users(&self) -> bool {
+        !self.passwords.is_empty()
+    }
+
+    /// Judges an INVITE or a REGISTER. A REGISTER binds a user's address, so that only a user may
+    /// send it, wherever it comes from.
+    pub(crate) fn admit(&mut self, now: Instant, flow: Flow, message: &Message<'_>) -> Admission {
+        let remote = flow.remote.ip();
+        let registers = message.method() == Some(Method::Register);
+        let trunk = self
+            .trunks
+            .iter()
+            .find(|trunk| trunk.networks.iter().any(|n| n.contains(remote)));
+        if let Some(trunk) = trunk.filter(|_| !registers) {
+            return Admission::Admit(Source::Trunk(trunk.name.clone()));
+        }
+        let local = self.open_loopback && !registers && remote.to_canonical().is_loopback();
+        if self.passwords.is_empty() {
+            return if local {
+                Admission::Admit(Source::Local)
+            } else {
+                Admission::Refuse(403)
+            };
+        }
+        match self.verdict(now, message) {
+            Verdict::Accepted { username } => Admission::Admit(Source::User(username)),
+            Verdict::Missing if local => Admission::Admit(Source::Local),
+            Verdict::Missing => self.challenge(now, false),
+            Verdict::Stale => self.challenge(now, true),
+            Verdict::Wrong => Admission::WrongCredentials {
+                username: claimed_name(message),
+            },
+        }
+    }
+
+    fn verdict(&mut self, now: Instant, message: &Message<'_>) -> Verdict {
+        let since = self.since_epoch(now);
+        let passwords = &self.passwords;
+        let users = |name: &str, realm: &str, algorithm: Algorithm| {
+            passwords
+                .get(name)
+                .map(|password| Ha1::new(algorithm, name, realm, password))
+        };
+        self.digest.verify(since, message, false, &users)
+    }
+
+    fn challenge(&mut self, now: Instant, stale: bool) -> Admission {
+        let since = self.since_epoch(now);
+        let lines = self.digest.challenge(since, false, stale);
+        let text = |(name, value): (HeaderName, String)| (name.as_str().to_owned(), value);
+        Admission::Challenge {
+            headers: lines.into_iter().map(text).collect(),
+        }
+    }
+
+    fn since_epoch(&mut self, now: Instant) -> Duration {
+        now.saturating_duration_since(*self.epoch.get_or_insert(now))
+    }
+}
+
+/// Returns the user name that a request claims, cut to what a log line can bear.
+fn claimed_name(message: &Message<'_>) -> String {
+    let claimed = message
+        .authorization()
+        .next()
+        .map(|credentials| credentials.username());
+    claimed
+        .unwrap_or_default()
+        .chars()
+        .filter(|c| !c.is_control())
+        .take(64)
+        .collect()
+}

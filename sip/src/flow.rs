@@ -1,0 +1,64 @@
+//! Where a message came from or goes to.
+
+use std::fmt;
+use std::net::SocketAddr;
+
+/// A transport that carries SIP.
+#[derive(Copy, Clone, Eq, PartialEq, Hash, Ord, PartialOrd, Debug)]
+#[non_exhaustive]
+pub enum Transport {
+    /// Datagrams: messages may be lost, doubled and reordered.
+    Udp,
+    /// A stream per connection, framed by [`crate::stream::Framer`].
+    Tcp,
+}
+
+impl Transport {
+    /// Returns whether the transport itself delivers or fails, so that transactions do not
+    /// retransmit (RFC 3261 §17).
+    pub fn is_reliable(self) -> bool {
+        !matches!(self, Self::Udp)
+    }
+
+    /// Returns the name that a Via writes (RFC 3261 §20.42).
+    pub fn via_name(self) -> &'static str {
+        match self {
+            Self::Udp => "UDP",
+            Self::Tcp => "TCP",
+        }
+    }
+
+    /// Returns the value of a URI's `transport` parameter; none for UDP, the default.
+    pub fn uri_parameter(self) -> Option<&'static str> {
+        match self {
+            Self::Udp => None,
+            Self::Tcp => Some("tcp"),
+        }
+    }
+}
+
+impl fmt::Display for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.via_name())
+    }
+}
+
+/// A flow in the sense of RFC 5626 §3.1: a transport between two addresses.
+///
+/// `local` is the address that packets really leave from: a shell that listens on 0.0.0.0 puts
+/// the address here that the route to `remote` chooses.
+#[derive(Copy, Clone, Eq, PartialEq, Hash, Ord, PartialOrd, Debug)]
+pub struct Flow {
+    /// The transport.
+    pub transport: Transport,
+    /// Our address and port.
+    pub local: SocketAddr,
+    /// The peer's address and port.
+    pub remote: SocketAddr,
+}
+
+impl fmt::Display for Flow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} > {}", self.transport, self.local, self.remote)
+    }
+}

@@ -1,0 +1,280 @@
+//! Messages out of a byte stream: the framing of RFC 3261 §18.3 and the keep-alives of RFC 5626
+//! §3.5.1, with a bound on everything that a peer can make grow.
+
+use thiserror::Error;
+
+/// The longest header section that is waited for, in bytes, start line included.
+pub const MAX_HEADER_BYTES: usize = 16 * 1024;
+/// The longest message that is accepted, in bytes, body included.
+pub const MAX_MESSAGE_BYTES: usize = 64 * 1024;
+
+const END_OF_HEADER: &[u8] = b"\r\n\r\n";
+
+/// What a stream held.
+#[derive(Clone, Eq, PartialEq, Debug)]
+pub enum Frame {
+    /// A whole message, to be given to [`crate::UserAgent::receive`].
+    Message(Vec<u8>),
+    /// A double CRLF: the peer wants a single CRLF back.
+    Ping,
+    /// A single CRLF: the peer's answer to our double one.
+    Pong,
+}
+
+/// Why a stream cannot be read any further; the connection is to be closed.
+#[derive(Copy, Clone, Eq, PartialEq, Debug, Error)]
+pub enum StreamError {
+    /// The header section did not end within [`MAX_HEADER_BYTES`].
+    #[error("a header section longer than {MAX_HEADER_BYTES} bytes")]
+    HeaderTooLong,
+    /// The message is longer than [`MAX_MESSAGE_BYTES`].
+    #[error("a message longer than {MAX_MESSAGE_BYTES} bytes")]
+    MessageTooLong,
+    /// There is no Content-Length, which RFC 3261 §18.3 requires on a stream.
+    #[error("no Content-Length on a stream")]
+    NoContentLength,
+    /// The Content-Length is not a number, or there are two that differ.
+    #[error("an unusable Content-Length on a stream")]
+    BadContentLength,
+}
+
+/// Cuts one connection's byte stream into messages.
+///
+/// Bytes go in by [`push`](Self::push) as they are read; [`next_frame`](Self::next_frame) is then
+/// called until it returns `None`. After an error the connection is closed: nobody can tell where
+/// the next message would begin.
+#[derive(Default, Debug)]
+pub struct Framer {
+    buffer: Vec<u8>,
+    /// How far the search for the header's end has come.
+    searched: usize,
+    /// The whole message's length, once its header has been read.
+    expected: Option<usize>,
+}
+
+impl Framer {
+    /// Takes bytes as they were read.
+    pub fn push(&mut self, bytes: &[u8]) {
+        self.buffer.extend_from_slice(bytes);
+    }
+
+    /// Returns the next whole frame, or `None` until more bytes have come.
+    ///
+    /// # Errors
+    /// The stream breaks the framing or a bound, see [`StreamError`].
+    pub fn next_frame(&mut self) -> Result<Option<Frame>, StreamError> {
+        if let Some(keep_alive) = self.keep_alive() {
+            return Ok(keep_alive);
+        }
+        let expected = match self.expected {
+            Some(expected) => expected,
+            None => match self.message_length()? {
+                Some(length) => *self.expected.insert(length),
+                None => return Ok(None),
+            },
+        };
+        if self.buffer.len() < expected {
+            return Ok(None);
+        }
+        let rest = self.buffer.split_off(expected);
+        let message = std::mem::replace(&mut self.buffer, rest);
+        self.searched = 0;
+        self.expected = None;
+        Ok(Some(Frame::Message(message)))
+    }
+
+    /// Reads CRLFs between messages: `Some(None)` waits for the other half of a pair.
+    fn keep_alive(&mut self) -> Option<Option<Frame>> {
+        if self.buffer.first() != Some(&b'\r') {
+            return None;
+        }
+        if self.buffer.starts_with(END_OF_HEADER) {
+            self.buffer.drain(..END_OF_HEADER.len());
+            return Some(Some(Frame::Ping));
+        }
+        if END_OF_HEADER.starts_with(&self.buffer) {
+            return Some(None);
+        }
+        if self.buffer.starts_with(b"\r\n") {
+            self.buffer.drain(..2);
+            return Some(Some(Frame::Pong));
+        }
+        None
+    }
+
+    /// Returns the length of the message at the buffer's start once its header is complete.
+    fn message_length(&mut self) -> Result<Option<usize>, StreamError> {
+        let from = self.searched.saturating_sub(END_OF_HEADER.len() - 1);
+        let unsearched = self.buffer.get(from..).unwrap_or_default();
+        let found = unsearched
+            .windows(END_OF_HEADER.len())
+            .position(|w| w == END_OF_HEADER);
+        self.searched = self.buffer.len();
+        let Some(header_bytes) = found.map(|at| from + at + END_OF_HEADER.len()) else {
+            return if self.buffer.len() > MAX_HEADER_BYTES {
+                Err(StreamError::HeaderTooLong)
+            } else {
+                Ok(None)
+            };
+        };
+        if header_bytes > MAX_HEADER_BYTES {
+            return Err(StreamError::HeaderTooLong);
+        }
+        let header = self.buffer.get(..header_bytes).unwrap_or_default();
+        let total = header_bytes.saturating_add(content_length(header)?);
+        if total > MAX_MESSAGE_BYTES {
+            Err(StreamError::MessageTooLong)
+        } else {
+            Ok(Some(total))
+        }
+    }
+}
+
+/// Finds the Content-Length of a header section; two are accepted only when they agree, since a
+/// difference would let a peer smuggle a second message past whoever reads the other one.
+fn content_length(header: &[u8]) -> Result<usize, StreamError> {
+    let mut length = None;
+    for line in LogicalLines(header).skip(1) {
+        let Some(colon) = line.iter().position(|&byte| byte == b':') else {
+            continue;
+        };
+        let (name, value) = line.split_at(colon);
+        let name = name.trim_ascii();
+        if !name.eq_ignore_ascii_case(b"content-length") && !name.eq_ignore_ascii_case(b"l") {
+            continue;
+        }
+        let value = decimal(value.get(1..).unwrap_or_default().trim_ascii());
+        let value = value.ok_or(StreamError::BadContentLength)?;
+        if length.is_some_and(|other| other != value) {
+            return Err(StreamError::BadContentLength);
+        }
+        length = Some(value);
+    }
+    length.ok_or(StreamError::NoContentLength)
+}
+
+fn decimal(digits: &[u8]) -> Option<usize> {
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    std::str::from_utf8(digits).ok()?.parse().ok()
+}
+
+/// The header's lines, a folded one as one (RFC 3261 §7.3.1).
+struct LogicalLines<'a>(&'a [u8]);
+
+impl<'a> Iterator for LogicalLines<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        if self.0.is_empty() {
+            return None;
+        }
+        let end = (0..self.0.len()).find(|&at| {
+            let rest = self.0.get(at..).unwrap_or_default();
+            rest.starts_with(b"\r\n") && !matches!(rest.get(2), Some(b' ' | b'\t'))
+        });
+        let line = self
+            .0
+            .get(..end.unwrap_or(self.0.len()))
+            .unwrap_or_default();
+        self.0 = end
+            .and_then(|end| self.0.get(end + 2..))
+            .unwrap_or_default();
+        Some(line)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frames(framer: &mut Framer) -> Vec<Frame> {
+        std::iter::from_fn(|| framer.next_frame().unwrap()).collect()
+    }
+
+    fn message(body: &str) -> Vec<u8> {
+        let length = body.len();
+        format!("OPTIONS sip:a SIP/2.0\r\nContent-Length: {length}\r\n\r\n{body}").into_bytes()
+    }
+
+    #[test]
+    fn messages_come_out_whole_however_the_bytes_are_cut() {
+        let mut stream = message("hello");
+        stream.extend(b"\r\n\r\n");
+        stream.extend(message(""));
+        let wanted = vec![
+            Frame::Message(message("hello")),
+            Frame::Ping,
+            Frame::Message(message("")),
+        ];
+        for cut in 1..stream.len() {
+            let mut framer = Framer::default();
+            let mut got = Vec::new();
+            for piece in stream.chunks(cut) {
+                framer.push(piece);
+                got.extend(frames(&mut framer));
+            }
+            assert_eq!(got, wanted, "cut every {cut} bytes");
+        }
+    }
+
+    #[test]
+    fn a_single_crlf_before_a_message_is_a_pong() {
+        let mut framer = Framer::default();
+        framer.push(b"\r\n");
+        assert_eq!(framer.next_frame(), Ok(None), "it may be half of a ping");
+        framer.push(&message("x"));
+        assert_eq!(
+            frames(&mut framer),
+            [Frame::Pong, Frame::Message(message("x"))]
+        );
+    }
+
+    #[test]
+    fn compact_folded_and_spaced_lengths_are_read() {
+        for field in ["l:3", "L : 3", "Content-Length:\r\n 3", "content-length:3 "] {
+            let mut framer = Framer::default();
+            framer.push(format!("BYE sip:a SIP/2.0\r\n{field}\r\n\r\nabc").as_bytes());
+            assert_eq!(frames(&mut framer).len(), 1, "{field}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_framed_ends_the_connection() {
+        let error = |bytes: &[u8]| {
+            let mut framer = Framer::default();
+            framer.push(bytes);
+            framer.next_frame().unwrap_err()
+        };
+        assert_eq!(
+            error(b"BYE sip:a SIP/2.0\r\n\r\n"),
+            StreamError::NoContentLength
+        );
+        for bad in ["-1", "x", "", "1\r\nl: 2", "99999999999999999999999"] {
+            let text = format!("BYE sip:a SIP/2.0\r\nl: {bad}\r\n\r\n");
+            assert_eq!(
+                error(text.as_bytes()),
+                StreamError::BadContentLength,
+                "{bad}"
+            );
+        }
+        let huge = b"BYE sip:a SIP/2.0\r\nContent-Length: 65536\r\n\r\n";
+        assert_eq!(error(huge), StreamError::MessageTooLong);
+        assert_eq!(
+            error(&[b'a'; MAX_HEADER_BYTES + 1]),
+            StreamError::HeaderTooLong
+        );
+    }
+
+    #[test]
+    fn a_peer_that_never_ends_its_header_is_cut_off_in_bounded_memory() {
+        let mut framer = Framer::default();
+        let mut pushed = 0;
+        while framer.next_frame().is_ok() {
+            framer.push(&[b'x'; 1024]);
+            pushed += 1024;
+        }
+        assert!(pushed <= MAX_HEADER_BYTES + 1024);
+    }
+}

@@ -1,0 +1,162 @@
+//! Answering a call: ringing, the 2xx and its retransmission, refusals (RFC 3261 §13.3.1).
+
+use std::time::Instant;
+
+use super::calls::{Accepted, Call, Phase};
+use super::event::EndCause;
+use super::respond::Reply;
+use super::settings::pace;
+use super::{CallHandle, UserAgent};
+
+const SDP: &str = "application/sdp";
+
+impl UserAgent {
+    /// Tells the caller that the call rings (180) or shows early media (183): any status from 101
+    /// to 199. A call that no longer waits for an answer is left alone.
+    pub fn ring(&mut self, now: Instant, call: CallHandle, status: u16, body: Option<Vec<u8>>) {
+        let Some((server, reply)) = self.reply_to_ringing(call, status.clamp(101, 199)) else {
+            return;
+        };
+        self.reply_in(
+            now,
+            server,
+            &reply.with_body(SDP, &body.unwrap_or_default()),
+        );
+        if let Some(Call {
+            phase: Phase::Ringing { repeat_at, .. },
+            ..
+        }) = self.calls.get_mut(&call)
+        {
+            *repeat_at = now + pace::STILL_RINGING;
+        }
+        self.arm_call(call);
+    }
+
+    /// Answers a call. `body` is the answer to the caller's offer or, if there was none, our
+    /// offer, whose answer [`super::Event::Confirmed`] brings.
+    pub fn answer(&mut self, now: Instant, call: CallHandle, body: Vec<u8>) {
+        let Some((server, reply)) = self.reply_to_ringing(call, 200) else {
+            return;
+        };
+        let request = self
+            .servers
+            .get(server)
+            .and_then(|server| server.request.clone());
+        let Some(request) = request else { return };
+        let request = request.view();
+        let offers = super::compose::session_description(&request).is_none();
+        let cseq = request.cseq().map(|cseq| cseq.number).unwrap_or_default();
+        let sent = self.reply_in(now, server, &reply.with_body(SDP, &body));
+        let (Some(sent), Some(kept)) = (sent, self.calls.get_mut(&call)) else {
+            return;
+        };
+        kept.phase = Phase::Established;
+        let sent = (cseq, sent.bytes, server);
+        let accepted = Accepted::new(now, &self.settings.timers, sent, offers);
+        kept.unacknowledged.push(accepted);
+        self.arm_call(call);
+    }
+
+    /// Refuses a call with a status from 300 to 699.
+    pub fn reject(
+        &mut self,
+        now: Instant,
+        call: CallHandle,
+        status: u16,
+        headers: &[(String, String)],
+    ) {
+        let status = status.clamp(300, 699);
+        let Some((server, reply)) = self.reply_to_ringing(call, status) else {
+            return;
+        };
+        self.reply_in(now, server, &reply.with_all(headers));
+        self.end_call(call, Some(EndCause::Refused { status }));
+    }
+
+    /// Begins a response to the INVITE of a call that still waits for an answer. A refusal names
+    /// no Contact: it would be read as a redirection.
+    fn reply_to_ringing(&self, call: CallHandle, status: u16) -> Option<(u64, Reply<'static>)> {
+        let kept = self.calls.get(&call)?;
+        let Phase::Ringing { server, .. } = kept.phase else {
+            return None;
+        };
+        let reply = Reply::new(status);
+        Some((
+            server,
+            match status {
+                300.. => reply.tagged(call.tag()),
+                _ => reply.in_dialog(call.tag(), &kept.contact_user),
+            },
+        ))
+    }
+
+    /// Acts on whichever of a call's own timers is due.
+    pub(super) fn call_timeout(&mut self, now: Instant, call: CallHandle) {
+        self.unacknowledged_timeout(now, call);
+        let Some(kept) = self.calls.get_mut(&call) else {
+            return;
+        };
+        match &mut kept.phase {
+            Phase::Ringing { server, repeat_at } if *repeat_at <= now => {
+                *repeat_at = now + pace::STILL_RINGING;
+                let server = *server;
+                self.resend_response(server);
+            }
+            Phase::Calling { give_up_at, .. } if *give_up_at <= now => {
+                self.give_up(now, call, None, EndCause::Timeout);
+            }
+            _ => {}
+        }
+        self.glare_timeout(now, call);
+        self.arm_call(call);
+    }
+
+    /// Repeats each 2xx whose ACK is missing, doubling up to T2, on any transport, and hangs up
+    /// after 64×T1 (§13.3.1.4).
+    fn unacknowledged_timeout(&mut self, now: Instant, call: CallHandle) {
+        let timers = self.settings.timers;
+        let Some(kept) = self.calls.get_mut(&call) else {
+            return;
+        };
+        if kept
+            .unacknowledged
+            .iter()
+            .any(|accepted| accepted.give_up_at <= now)
+        {
+            return self.never_acknowledged(now, call);
+        }
+        let mut due = Vec::new();
+        for accepted in kept
+            .unacknowledged
+            .iter_mut()
+            .filter(|a| a.resend_at <= now)
+        {
+            accepted.interval = timers.backed_off(accepted.interval);
+            accepted.resend_at = now + accepted.interval;
+            due.push((accepted.server, accepted.response.clone()));
+        }
+        for (server, bytes) in due {
+            if let Some(flow) = self.servers.get(server).map(|server| server.flow) {
+                self.send_again(super::Transmit { flow, bytes });
+            }
+        }
+    }
+
+    /// An answer was never acknowledged: the dialog is confirmed but useless, and is ended by
+    /// BYE (§13.3.1.4, §14.2).
+    fn never_acknowledged(&mut self, now: Instant, call: CallHandle) {
+        self.stats.no_ack += 1;
+        let Some(kept) = self.calls.get_mut(&call) else {
+            return;
+        };
+        kept.unacknowledged.clear();
+        match &mut kept.phase {
+            Phase::HangingUp { reason } => {
+                let reason = reason.take();
+                self.send_bye(now, call, reason.as_deref(), Some(EndCause::NoAck));
+            }
+            Phase::Ending { .. } => {}
+            _ => self.terminate(now, call, EndCause::NoAck),
+        }
+    }
+}

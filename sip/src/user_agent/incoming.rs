@@ -1,0 +1,209 @@
+//! Calls and registrations that come in: who may, and how much (RFC 3261 §8.2, §13.3).
+
+use std::time::Instant;
+
+use super::auth::Answerer;
+use super::calls::Call;
+use super::event::{Event, Incoming, Party};
+use super::respond::Reply;
+use super::{RequestHandle, UserAgent, compose};
+use crate::access::{Admission, Source};
+use crate::dialog::Dialog;
+use crate::flow::Flow;
+use crate::message::{HeaderName, Message, Method, NameAddr, OwnedMessage, Support};
+use crate::uri::Scheme;
+
+/// What an INVITE or UPDATE may ask of us.
+pub(super) const SUPPORT: Support<'static> = Support {
+    methods: &[
+        Method::Invite,
+        Method::Ack,
+        Method::Cancel,
+        Method::Bye,
+        Method::Options,
+        Method::Update,
+        Method::Info,
+        Method::Register,
+    ],
+    options: &[],
+    content_types: &[
+        "application/sdp",
+        "multipart/mixed",
+        "multipart/alternative",
+    ],
+};
+
+impl UserAgent {
+    /// An INVITE that belongs to no dialog (RFC 3261 §13.3.1).
+    pub(super) fn incoming_invite(
+        &mut self,
+        now: Instant,
+        flow: Flow,
+        message: &Message<'_>,
+        key: &[u8],
+    ) {
+        let Some(merge_key) = self.first_copy(flow, message) else {
+            return;
+        };
+        let Some(source) = self.admit(now, flow, message) else {
+            return;
+        };
+        if let Err(refusal) = message.check_support(&SUPPORT) {
+            self.refuse(flow, message, &refusal);
+            return;
+        }
+        if self.calls.len() >= self.settings.max_calls || self.is_full() {
+            self.reply_overloaded(flow, message);
+            self.emit(Event::Overloaded);
+            return;
+        }
+        let handle = self.new_call_handle();
+        let dialog = match Dialog::uas(message, &handle.tag()) {
+            Ok(dialog) => dialog,
+            Err(error) => return self.refuse(flow, message, &error.into()),
+        };
+        let Some(invite) = incoming(flow, message, source) else {
+            return;
+        };
+        let server = self.open_server(now, flow, message, (key.into(), Some(merge_key)));
+        self.servers.assign(server, handle);
+        self.reply_in(now, server, &Reply::new(100));
+        let flow = next_flow(flow, message, &dialog);
+        let call = Call {
+            phase: Call::ringing(now, server),
+            dialog: Some(dialog),
+            flow,
+            contact_user: contact_user(message),
+            answerer: Answerer::new(None),
+            unacknowledged: Vec::new(),
+            peer_offer: None,
+            own_offer: None,
+            owns_call_id: false,
+        };
+        self.calls.insert(handle, call);
+        self.arm_call(handle);
+        self.stats.calls_in += 1;
+        self.emit(Event::Incoming {
+            call: handle,
+            invite: Box::new(invite),
+        });
+    }
+
+    /// A REGISTER of a phone: admitted here, answered by the switch's registrar.
+    pub(super) fn incoming_register(
+        &mut self,
+        now: Instant,
+        flow: Flow,
+        message: &Message<'_>,
+        key: &[u8],
+    ) {
+        if !self.gate.has_users() {
+            return self.unsupported(flow, message, Method::Register);
+        }
+        let Some(merge_key) = self.first_copy(flow, message) else {
+            return;
+        };
+        let Some(source) = self.admit(now, flow, message) else {
+            return;
+        };
+        if let Err(refusal) = message.check_support(&SUPPORT) {
+            return self.refuse(flow, message, &refusal);
+        }
+        // A phone binds its own address-of-record and no other's (§10.3 step 4).
+        let owns = message.to().is_ok_and(|to| match &source {
+            Source::User(name) => to.uri.user_text() == name.as_str(),
+            Source::Trunk(_) => false,
+            Source::Local => true,
+        });
+        if !owns {
+            self.stats.refused += 1;
+            return self.reply(flow, message, &Reply::new(403));
+        }
+        if self.is_full() {
+            return self.reply_overloaded(flow, message);
+        }
+        let server = self.open_server(now, flow, message, (key.into(), Some(merge_key)));
+        self.emit(Event::Request {
+            handle: RequestHandle(server),
+            method: Method::Register.as_str().to_owned(),
+            source,
+            flow,
+            message: OwnedMessage::from(message),
+        });
+    }
+
+    /// Refuses a request that came before on another way, or that is our own come back
+    /// (§8.2.2.2); returns the key by which the next copy is known.
+    fn first_copy(&mut self, flow: Flow, message: &Message<'_>) -> Option<Box<[u8]>> {
+        let merge_key = Self::merge_key_of(message)?;
+        if self.servers.is_merged(&merge_key) || self.is_looped(message) {
+            self.stats.loops += 1;
+            self.reply(flow, message, &Reply::new(482));
+            return None;
+        }
+        Some(merge_key)
+    }
+
+    /// Lets a request in, or answers it without keeping anything (§8.2.7, §22).
+    fn admit(&mut self, now: Instant, flow: Flow, message: &Message<'_>) -> Option<Source> {
+        match self.gate.admit(now, flow, message) {
+            Admission::Admit(source) => return Some(source),
+            Admission::Challenge { headers } => {
+                self.stats.challenged += 1;
+                self.reply(flow, message, &Reply::new(401).with_all(&headers));
+            }
+            Admission::WrongCredentials { username } => {
+                self.stats.auth_failed += 1;
+                self.reply(flow, message, &Reply::new(403));
+                self.emit(Event::AuthenticationFailed { username, flow });
+            }
+            Admission::Refuse(status) => {
+                self.stats.refused += 1;
+                self.reply(flow, message, &Reply::new(status));
+            }
+        }
+        None
+    }
+}
+
+/// Reads what the switch is told about a call.
+fn incoming(flow: Flow, message: &Message<'_>, source: Source) -> Option<Incoming> {
+    let offer = compose::session_description(message);
+    let content_type = match &offer {
+        Some(_) => Some("application/sdp".to_owned()),
+        None => message.header(HeaderName::ContentType).map(str::to_owned),
+    };
+    Some(Incoming {
+        request_uri: message.request_uri().ok()?.as_str().to_owned(),
+        from: party(&message.from().ok()?),
+        to: party(&message.to().ok()?),
+        call_id: message.call_id().ok()?.to_owned(),
+        headers: compose::fields(message),
+        offer,
+        content_type,
+        source,
+        flow,
+    })
+}
+
+/// Returns the user part of our Contact in a call: the callee's, as it was written.
+fn contact_user(message: &Message<'_>) -> String {
+    let to = message.to().ok().map(|to| to.uri);
+    let ours = to.filter(|uri| uri.is_sip() || uri.scheme == Scheme::Tel);
+    ours.and_then(|uri| uri.user).unwrap_or_default().to_owned()
+}
+
+fn party(address: &NameAddr<'_>) -> Party {
+    Party {
+        display: address.display_name().into_owned(),
+        uri: address.uri.as_str().to_owned(),
+        user: address.uri.user_text().into_owned(),
+    }
+}
+
+/// Returns where our requests within a dialog go: see [`Dialog::flow`].
+fn next_flow(flow: Flow, message: &Message<'_>, dialog: &Dialog) -> Flow {
+    let sent_by = message.top_via().ok().and_then(|via| via.host.address());
+    let behind_nat = sent_by.is_some_and(|ip| ip.to_canonical() != flow.remote.ip().to_canonical());
+    if behind_nat { flow } else { dialog.flow(flow) }
+}

@@ -1,0 +1,211 @@
+//! We change the session: our re-INVITE, its glare and its failures (RFC 3261 §14.1).
+
+use std::time::{Duration, Instant};
+
+use rand::Rng;
+
+use super::calls::{OwnOffer, Phase};
+use super::clients::{ClientId, Failure, Purpose};
+use super::compose::{self, Outgoing};
+use super::event::{EndCause, Event};
+use super::{CallHandle, UserAgent};
+use crate::dialog::contact_uri;
+use crate::message::{Message, Method};
+
+/// How often a re-INVITE that meets the peer's is tried again.
+const MAX_ATTEMPTS: u8 = 8;
+
+impl UserAgent {
+    /// Offers the peer a new session description. While another INVITE is in progress, in either
+    /// direction, it waits; an offer that has not been sent yet is replaced.
+    pub fn reinvite(&mut self, now: Instant, handle: CallHandle, body: Vec<u8>) {
+        let Some(call) = self.calls.get_mut(&handle) else {
+            return;
+        };
+        match (&call.phase, &call.own_offer) {
+            (Phase::Established, Some(OwnOffer::InFlight { .. })) => {
+                self.emit(Event::ReofferAnswered {
+                    call: handle,
+                    result: Err(491),
+                });
+            }
+            (Phase::Established, _) => {
+                call.own_offer = Some(OwnOffer::Waiting {
+                    until: now,
+                    body,
+                    attempts: 0,
+                });
+                self.glare_timeout(now, handle);
+                self.arm_call(handle);
+            }
+            _ => {}
+        }
+    }
+
+    /// Sends a re-INVITE that has waited long enough, unless it must wait on.
+    pub(super) fn glare_timeout(&mut self, now: Instant, handle: CallHandle) {
+        let patience = self.settings.timers.t1;
+        let id = self.new_branch();
+        let Some(call) = self.calls.get_mut(&handle) else {
+            return;
+        };
+        let busy = call.peer_offer.is_some() || !call.unacknowledged.is_empty();
+        let Some(OwnOffer::Waiting {
+            until,
+            body,
+            attempts,
+        }) = &mut call.own_offer
+        else {
+            return;
+        };
+        if *until > now {
+            return;
+        }
+        if busy {
+            *until = now + patience;
+            return;
+        }
+        let (body, attempts) = (std::mem::take(body), *attempts + 1);
+        let Some(dialog) = &mut call.dialog else {
+            return;
+        };
+        let mut outgoing = Outgoing::within(Method::Invite, call.flow, id, dialog);
+        outgoing.cseq = dialog.next_cseq();
+        outgoing.contact_user = Some(call.contact_user.clone());
+        outgoing.content_type = "application/sdp".to_owned();
+        outgoing.body = body.clone();
+        let flow = call.flow;
+        match outgoing.write(&self.settings) {
+            Ok(bytes) => {
+                call.own_offer = Some(OwnOffer::InFlight {
+                    client: id,
+                    body,
+                    attempts,
+                    challenges: 0,
+                });
+                let purpose = Purpose::Reinvite(handle);
+                self.open_client(now, id, flow, (Method::Invite, bytes), purpose);
+            }
+            Err(_) => {
+                call.own_offer = None;
+                self.emit(Event::ReofferAnswered {
+                    call: handle,
+                    result: Err(400),
+                });
+            }
+        }
+    }
+
+    /// Takes a response to our re-INVITE.
+    pub(super) fn reinvite_answered(
+        &mut self,
+        now: Instant,
+        handle: CallHandle,
+        id: ClientId,
+        message: &Message<'_>,
+        status: u16,
+    ) {
+        let wanted = self.calls.get(&handle).is_some_and(
+            |call| matches!(call.own_offer, Some(OwnOffer::InFlight { client, .. }) if client == id),
+        );
+        match status {
+            0..=199 => {}
+            200..=299 => self.reinvite_accepted(now, handle, id, message, wanted),
+            _ if !wanted => {}
+            401 | 407 if self.reinvite_challenged(now, handle, id, message) => {}
+            408 => self.terminate(now, handle, EndCause::Timeout),
+            481 => self.terminate(now, handle, EndCause::Lost),
+            491 => self.try_again_later(now, handle, None),
+            500 if message.retry_after().is_some() => {
+                self.try_again_later(now, handle, message.retry_after());
+            }
+            _ => self.reoffer_answered(handle, Err(status)),
+        }
+        self.arm_call(handle);
+    }
+
+    /// A 2xx: acknowledged whether the offer is still wanted or not.
+    fn reinvite_accepted(
+        &mut self,
+        now: Instant,
+        handle: CallHandle,
+        id: ClientId,
+        message: &Message<'_>,
+        wanted: bool,
+    ) {
+        let branch = self.new_branch();
+        let Some(call) = self.calls.get_mut(&handle) else {
+            return self.end_fork(now, id, message);
+        };
+        let flow = call.flow;
+        let Some(dialog) = &mut call.dialog else {
+            return;
+        };
+        dialog.refresh_target(contact_uri(message).ok().flatten());
+        let dialog = dialog.clone();
+        let request = self.clients.get(&id).map(|client| client.request.clone());
+        let ack = request.and_then(|request| {
+            let request = Message::parse(&request).ok()?;
+            self.write_ack(flow, &dialog, branch, &request)
+        });
+        if let Some(ack) = ack {
+            self.keep_and_send_ack(id, message, ack);
+        }
+        if wanted {
+            self.reoffer_answered(handle, Ok(compose::session_description(message)));
+        }
+    }
+
+    fn reoffer_answered(&mut self, handle: CallHandle, result: Result<Option<Vec<u8>>, u16>) {
+        if let Some(call) = self.calls.get_mut(&handle) {
+            call.own_offer = None;
+            self.emit(Event::ReofferAnswered {
+                call: handle,
+                result,
+            });
+        }
+    }
+
+    /// Waits before the next attempt: as long as the peer asks, or, after a glare, 2.1 to 4 s for
+    /// the owner of the Call-ID and up to 2 s for the other, in steps of 10 ms (§14.1).
+    fn try_again_later(&mut self, now: Instant, handle: CallHandle, after_s: Option<u32>) {
+        let Some(call) = self.calls.get_mut(&handle) else {
+            return;
+        };
+        let Some(OwnOffer::InFlight { body, attempts, .. }) = &mut call.own_offer else {
+            return;
+        };
+        if *attempts >= MAX_ATTEMPTS {
+            return self.reoffer_answered(handle, Err(491));
+        }
+        let tens_ms = if call.owns_call_id {
+            210..=400
+        } else {
+            0..=200
+        };
+        let wait = match after_s {
+            Some(seconds) => Duration::from_secs(u64::from(seconds.min(60))),
+            None => Duration::from_millis(10 * self.rng.random_range::<u64, _>(tens_ms)),
+        };
+        let (body, attempts) = (std::mem::take(body), *attempts);
+        call.own_offer = Some(OwnOffer::Waiting {
+            until: now + wait,
+            body,
+            attempts,
+        });
+    }
+
+    /// Nobody answered our re-INVITE: the dialog is lost (§14.1, §12.2.1.2).
+    pub(super) fn reinvite_failed(&mut self, now: Instant, handle: CallHandle, failure: Failure) {
+        let alive = self
+            .calls
+            .get(&handle)
+            .is_some_and(|call| call.own_offer.is_some());
+        match failure {
+            _ if !alive => {}
+            Failure::Timeout => self.terminate(now, handle, EndCause::Timeout),
+            Failure::Transport => self.reoffer_answered(handle, Err(failure.status())),
+        }
+        self.arm_call(handle);
+    }
+}

@@ -1,0 +1,142 @@
+//! What a user agent is told once, and what it is asked to do.
+
+use std::fmt;
+use std::time::Duration;
+
+use thiserror::Error;
+
+use crate::access::Access;
+use crate::flow::Flow;
+use crate::network::Advertise;
+use crate::transaction::Timers;
+
+/// How a [`super::UserAgent`] presents itself, whom it lets in, and its bounds.
+#[derive(Clone)]
+pub struct Settings {
+    /// The product that `User-Agent` and `Server` name, such as `Offhook/0.1.0`.
+    pub product: String,
+    /// The timers of RFC 3261 table 4.
+    pub timers: Timers,
+    /// How many calls there may be; an INVITE beyond gets 503 with Retry-After.
+    pub max_calls: usize,
+    /// How many transactions there may be, those that only absorb retransmissions included.
+    pub max_transactions: usize,
+    /// Where tags, branches, Call-IDs and nonces come from: fresh from the system at every start,
+    /// fixed in a simulation.
+    pub seed: [u8; 32],
+    /// Which of our addresses messages name.
+    pub advertise: Advertise,
+    /// Who may call and register.
+    pub access: Access,
+    /// What a 503 asks the peer to wait, in seconds.
+    pub retry_after_s: u32,
+}
+
+impl fmt::Debug for Settings {
+    /// Leaves the seed out, which every secret comes from.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings")
+            .field("product", &self.product)
+            .field("timers", &self.timers)
+            .field("max_calls", &self.max_calls)
+            .field("max_transactions", &self.max_transactions)
+            .field("advertise", &self.advertise)
+            .field("access", &self.access)
+            .field("retry_after_s", &self.retry_after_s)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Default for Settings {
+    /// Returns settings that admit nobody, with a seed that must be replaced outside tests.
+    fn default() -> Self {
+        Self {
+            product: "Offhook".to_owned(),
+            timers: Timers::default(),
+            max_calls: 10_000,
+            max_transactions: 200_000,
+            seed: [0; 32],
+            advertise: Advertise::default(),
+            access: Access::default(),
+            retry_after_s: 5,
+        }
+    }
+}
+
+/// A call to place.
+#[derive(Clone, Debug)]
+pub struct Invite {
+    /// The Request-URI, such as `sip:+12025550123@acme.pstn.twilio.com`.
+    pub request_uri: String,
+    /// The To, as a URI or a name-addr.
+    pub to: String,
+    /// The From, as a URI or a name-addr: the caller ID that we own. No tag.
+    pub from: String,
+    /// The preloaded route set (RFC 3261 §8.1.2), such as `<sip:pstn.ashburn.twilio.com;lr>`.
+    pub route: Vec<String>,
+    /// Where the INVITE goes.
+    pub flow: Flow,
+    /// What to answer a challenge with.
+    pub credentials: Option<crate::digest::Credentials>,
+    /// The offer.
+    pub body: Vec<u8>,
+    /// The offer's media type, such as `application/sdp`.
+    pub content_type: String,
+    /// Further header fields; a `Max-Forwards` here replaces the usual 70.
+    pub headers: Vec<(String, String)>,
+}
+
+/// A binding to keep alive at a registrar (RFC 3261 §10).
+#[derive(Clone, Debug)]
+pub struct Register {
+    /// The Request-URI: the registrar's domain without a user part, such as `sip:example.com`.
+    pub registrar_uri: String,
+    /// The address-of-record, such as `sip:alice@example.com`.
+    pub aor: String,
+    /// The user part of the Contact that the registrar shall send calls to.
+    pub contact_user: String,
+    /// Where the REGISTER goes.
+    pub flow: Flow,
+    /// The preloaded route set: an outbound proxy.
+    pub route: Vec<String>,
+    /// What to answer a challenge with.
+    pub credentials: Option<crate::digest::Credentials>,
+    /// The lifetime to ask for, in seconds; the registrar grants what it will.
+    pub expires_s: u32,
+}
+
+/// A question whether a peer is there (RFC 3261 §11).
+#[derive(Clone, Debug)]
+pub struct OptionsPing {
+    /// The Request-URI.
+    pub uri: String,
+    /// Where the OPTIONS goes.
+    pub flow: Flow,
+}
+
+/// Why a request could not be sent at all.
+#[derive(Clone, Eq, PartialEq, Debug, Error)]
+pub enum Error {
+    /// [`Settings::max_calls`] or [`Settings::max_transactions`] is reached.
+    #[error("no more calls or transactions may be opened")]
+    Overloaded,
+    /// The named part is not what SIP lets it be.
+    #[error("{what} `{text}` cannot be written into a SIP message")]
+    Unwritable {
+        /// Which part, such as `Request-URI`.
+        what: &'static str,
+        /// What it holds.
+        text: String,
+    },
+}
+
+/// Timing that is ours and not a transaction's.
+pub(super) mod pace {
+    use super::Duration;
+
+    /// How often a ringing UAS repeats its provisional response, so that no proxy's Timer C fires
+    /// (RFC 3261 §13.3.1.1).
+    pub(crate) const STILL_RINGING: Duration = Duration::from_secs(60);
+    /// The Retry-After of a 500 for an overlapping re-INVITE: 0 to this many seconds (§14.2).
+    pub(crate) const OVERLAP_RETRY_S: u32 = 10;
+}

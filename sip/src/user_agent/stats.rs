@@ -1,0 +1,40 @@
+//! What a user agent counts.
+
+/// Counters since the user agent began; each only rises.
+#[derive(Copy, Clone, Eq, PartialEq, Default, Debug)]
+pub struct Stats {
+    /// Requests received, retransmissions included.
+    pub requests_received: u64,
+    /// Responses received, retransmissions included.
+    pub responses_received: u64,
+    /// Messages sent, retransmissions included.
+    pub sent: u64,
+    /// What was received and is no SIP message.
+    pub malformed: u64,
+    /// Malformed requests that could still be answered 400.
+    pub answered_400: u64,
+    /// Responses that match no transaction, and ACKs that match nothing.
+    pub stray: u64,
+    /// Requests that were challenged.
+    pub challenged: u64,
+    /// Requests with credentials that were wrong.
+    pub auth_failed: u64,
+    /// Requests refused because their source is unknown.
+    pub refused: u64,
+    /// Requests refused with 503 because a bound was reached.
+    pub overloaded: u64,
+    /// Messages that we sent again.
+    pub retransmissions: u64,
+    /// Messages that the peer sent again.
+    pub retransmissions_received: u64,
+    /// Answers that were never acknowledged.
+    pub no_ack: u64,
+    /// Client transactions that nobody answered.
+    pub timeouts: u64,
+    /// Requests refused with 482: they came twice on different ways, or came back to us.
+    pub loops: u64,
+    /// Calls that came in.
+    pub calls_in: u64,
+    /// Calls that went out.
+    pub calls_out: u64,
+}

@@ -1,0 +1,471 @@
+//! Two user agents over a network that loses, doubles and reorders, on a virtual clock.
+//!
+//! Every run is decided by its seed. A failure prints it; `OFFHOOK_SEED=… cargo test -p
+//! offhook-sip --test simulation` runs that one alone.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+use std::time::{Duration, Instant};
+
+use offhook_sip::{
+    Access, CallHandle, Credentials, EndCause, Event, Flow, Invite, Settings, Stats, Transport,
+    UserAgent, UserSecret,
+};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use support::{ANSWER, OFFER, ms, origin};
+
+/// What the network does to datagrams.
+#[derive(Copy, Clone, Debug)]
+struct Weather {
+    transport: Transport,
+    loss: f64,
+    duplication: f64,
+    delay_ms: (u64, u64),
+}
+
+const CALM: Weather = Weather {
+    transport: Transport::Udp,
+    loss: 0.0,
+    duplication: 0.0,
+    delay_ms: (5, 5),
+};
+const STORM: Weather = Weather {
+    transport: Transport::Udp,
+    loss: 0.25,
+    duplication: 0.15,
+    delay_ms: (1, 900),
+};
+const STREAM: Weather = Weather {
+    transport: Transport::Tcp,
+    loss: 0.0,
+    duplication: 0.0,
+    delay_ms: (20, 20),
+};
+const DEAD: Weather = Weather {
+    transport: Transport::Udp,
+    loss: 1.0,
+    duplication: 0.0,
+    delay_ms: (5, 5),
+};
+
+/// What one side decides to do.
+#[derive(Clone, Debug)]
+enum Action {
+    Invite,
+    Ring(CallHandle),
+    Answer(CallHandle),
+    Reject(CallHandle),
+    HangUp(CallHandle),
+    Reinvite(CallHandle),
+    Info(CallHandle),
+    AnswerReoffer(CallHandle),
+}
+
+/// What happens at a moment; the number keeps the order of equal moments.
+enum Moment {
+    Arrive { side: usize, bytes: Vec<u8> },
+    Act { side: usize, action: Action },
+}
+
+struct World {
+    seed: u64,
+    now: Instant,
+    rng: StdRng,
+    weather: Weather,
+    sides: [UserAgent; 2],
+    agenda: BinaryHeap<Reverse<(Instant, u64)>>,
+    moments: HashMap<u64, Moment>,
+    last: u64,
+    /// Every call that a side has heard of, and how it ended there.
+    calls: HashMap<(usize, CallHandle), Option<Ending>>,
+    answered: usize,
+    confirmed: usize,
+}
+
+#[derive(Clone, Debug)]
+enum Ending {
+    Rejected(u16),
+    Ended(EndCause),
+}
+
+impl World {
+    fn new(seed: u64, weather: Weather) -> Self {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let guarded = rng.random_bool(0.5);
+        let side = |n: u8, rng: &mut StdRng| {
+            let mut secret: [u8; 32] = rng.random();
+            secret[0] = n;
+            let user = UserSecret {
+                name: "caller".into(),
+                password: "secret".into(),
+            };
+            UserAgent::new(Settings {
+                seed: secret,
+                access: Access {
+                    open_loopback: !guarded,
+                    users: if guarded { vec![user] } else { Vec::new() },
+                    ..Access::default()
+                },
+                ..Settings::default()
+            })
+        };
+        let sides = [side(0, &mut rng), side(1, &mut rng)];
+        Self {
+            seed,
+            now: origin(),
+            rng,
+            weather,
+            sides,
+            agenda: BinaryHeap::new(),
+            moments: HashMap::new(),
+            last: 0,
+            calls: HashMap::new(),
+            answered: 0,
+            confirmed: 0,
+        }
+    }
+
+    fn address(side: usize) -> std::net::SocketAddr {
+        ([127, 0, 0, 1], 5060 + u16::try_from(side).unwrap()).into()
+    }
+
+    fn flow(&self, side: usize) -> Flow {
+        Flow {
+            transport: self.weather.transport,
+            local: Self::address(side),
+            remote: Self::address(1 - side),
+        }
+    }
+
+    fn at(&mut self, at: Instant, moment: Moment) {
+        self.last += 1;
+        self.agenda.push(Reverse((at, self.last)));
+        self.moments.insert(self.last, moment);
+    }
+
+    fn later(&mut self, side: usize, longest: u64, action: Action) {
+        let at = self.now + ms(self.rng.random_range(0..=longest));
+        self.at(at, Moment::Act { side, action });
+    }
+
+    /// Runs until nothing is left to happen.
+    fn run(&mut self) {
+        for steps in 0.. {
+            assert!(steps < 2_000_000, "seed {}: it never ends", self.seed);
+            self.drain();
+            let planned = self.agenda.peek().map(|Reverse((at, _))| *at);
+            let wake = (0..2)
+                .filter_map(|side| self.sides[side].poll_timeout())
+                .map(|w| w.0)
+                .min();
+            let Some(next) = planned.into_iter().chain(wake).min() else {
+                return;
+            };
+            assert!(next >= self.now, "seed {}: time runs back", self.seed);
+            self.now = next;
+            if planned == Some(next) {
+                let Some(Reverse((_, number))) = self.agenda.pop() else {
+                    return;
+                };
+                match self.moments.remove(&number).unwrap() {
+                    Moment::Arrive { side, bytes } => {
+                        let flow = self.flow(side);
+                        self.sides[side].receive(self.now, flow, &bytes);
+                    }
+                    Moment::Act { side, action } => self.act(side, action),
+                }
+            } else {
+                self.sides
+                    .iter_mut()
+                    .for_each(|side| side.handle_timeout(next));
+            }
+        }
+    }
+
+    /// Lets the network carry what was sent, and both sides react to what happened.
+    fn drain(&mut self) {
+        for side in 0..2 {
+            while let Some(transmit) = self.sides[side].poll_transmit() {
+                assert_eq!(
+                    transmit.flow.remote,
+                    Self::address(1 - side),
+                    "seed {}",
+                    self.seed
+                );
+                let copies = 1 + usize::from(self.rng.random_bool(self.weather.duplication));
+                for _ in 0..copies {
+                    if self.rng.random_bool(self.weather.loss) {
+                        continue;
+                    }
+                    let (least, most) = self.weather.delay_ms;
+                    let at = self.now + ms(self.rng.random_range(least..=most));
+                    let bytes = transmit.bytes.to_vec();
+                    self.at(
+                        at,
+                        Moment::Arrive {
+                            side: 1 - side,
+                            bytes,
+                        },
+                    );
+                }
+            }
+            while let Some(event) = self.sides[side].poll_event() {
+                self.react(side, event);
+            }
+        }
+    }
+
+    fn act(&mut self, side: usize, action: Action) {
+        let (now, flow) = (self.now, self.flow(side));
+        let ua = &mut self.sides[side];
+        match action {
+            Action::Invite => {
+                let invite = Invite {
+                    request_uri: "sip:agent@127.0.0.1".into(),
+                    to: "sip:agent@127.0.0.1".into(),
+                    from: "sip:caller@127.0.0.1".into(),
+                    route: Vec::new(),
+                    flow,
+                    credentials: Some(Credentials {
+                        username: "caller".into(),
+                        password: "secret".into(),
+                    }),
+                    body: OFFER.into(),
+                    content_type: "application/sdp".into(),
+                    headers: Vec::new(),
+                };
+                let call = ua.invite(now, invite).unwrap();
+                self.calls.insert((side, call), None);
+                self.later(side, 90_000, Action::HangUp(call));
+            }
+            Action::Ring(call) => ua.ring(now, call, 183, Some(ANSWER.into())),
+            Action::Answer(call) => ua.answer(now, call, ANSWER.into()),
+            Action::Reject(call) => ua.reject(now, call, 486, &[]),
+            Action::HangUp(call) => ua.hang_up(now, call, None),
+            Action::Reinvite(call) => ua.reinvite(now, call, OFFER.into()),
+            Action::Info(call) => ua.info(now, call, "application/dtmf-relay", b"Signal=1".into()),
+            Action::AnswerReoffer(call) => {
+                let answer = match self.rng.random_bool(0.8) {
+                    true => Ok(Some(ANSWER.into())),
+                    false => Err(488),
+                };
+                ua.answer_reoffer(now, call, answer);
+            }
+        }
+    }
+
+    fn react(&mut self, side: usize, event: Event) {
+        let (call, ending) = match &event {
+            Event::Incoming { call, .. } => {
+                let before = self.calls.insert((side, *call), None);
+                assert!(before.is_none(), "seed {}: a call comes twice", self.seed);
+                (*call, None)
+            }
+            Event::Rejected { call, status, .. } => (*call, Some(Ending::Rejected(*status))),
+            Event::Ended { call, cause } => (*call, Some(Ending::Ended(cause.clone()))),
+            Event::Progress { call, .. }
+            | Event::Answered { call, .. }
+            | Event::Confirmed { call, .. }
+            | Event::Reoffer { call, .. }
+            | Event::ReofferAnswered { call, .. }
+            | Event::Info { call, .. } => (*call, None),
+            other => panic!("seed {}: {other:?}", self.seed),
+        };
+        let known = self
+            .calls
+            .get_mut(&(side, call))
+            .expect("an event of an unknown call");
+        assert!(
+            known.is_none(),
+            "seed {}: {event:?} after {known:?}",
+            self.seed
+        );
+        *known = ending;
+        match event {
+            Event::Incoming { call, .. } => self.pick(side, call),
+            Event::Answered { call, .. } => {
+                self.answered += 1;
+                self.chat(side, call);
+            }
+            Event::Confirmed { call, .. } => {
+                self.confirmed += 1;
+                self.chat(side, call);
+            }
+            Event::Reoffer { call, .. } => self.later(side, 2_000, Action::AnswerReoffer(call)),
+            _ => {}
+        }
+    }
+
+    fn pick(&mut self, side: usize, call: CallHandle) {
+        if self.rng.random_bool(0.8) {
+            self.later(side, 3_000, Action::Ring(call));
+        }
+        let decision = match self.rng.random_range(0..10) {
+            0 => Action::Reject(call),
+            1 => Action::HangUp(call),
+            _ => Action::Answer(call),
+        };
+        self.later(side, 20_000, decision);
+        // Whatever was decided, the callee does not wait for ever.
+        self.at(
+            self.now + ms(120_000),
+            Moment::Act {
+                side,
+                action: Action::HangUp(call),
+            },
+        );
+    }
+
+    fn chat(&mut self, side: usize, call: CallHandle) {
+        if self.rng.random_bool(0.4) {
+            self.later(side, 20_000, Action::Reinvite(call));
+        }
+        if self.rng.random_bool(0.3) {
+            self.later(side, 20_000, Action::Info(call));
+        }
+        if self.rng.random_bool(0.4) {
+            self.later(side, 60_000, Action::HangUp(call));
+        }
+    }
+
+    fn check(&self) {
+        let seed = self.seed;
+        for ((side, call), ending) in &self.calls {
+            assert!(
+                ending.is_some(),
+                "seed {seed}: {call:?} never ended on side {side}"
+            );
+        }
+        for side in &self.sides {
+            assert_eq!(side.call_count(), 0, "seed {seed}: calls are left");
+            assert_eq!(
+                side.transaction_count(),
+                0,
+                "seed {seed}: transactions are left"
+            );
+            assert!(side.is_idle(), "seed {seed}: something is left");
+            assert_eq!(
+                side.stats().malformed,
+                0,
+                "seed {seed}: we do not read what we write"
+            );
+        }
+    }
+}
+
+fn simulate(seed: u64, weather: Weather, calls: usize) -> World {
+    let mut world = World::new(seed, weather);
+    for _ in 0..calls {
+        let side = world.rng.random_range(0..2);
+        world.later(side, 60_000, Action::Invite);
+    }
+    world.run();
+    world.check();
+    world
+}
+
+/// `OFFHOOK_RUNS=100` runs a hundred times as many seeds.
+fn runs(usual: u64) -> u64 {
+    let times = std::env::var("OFFHOOK_RUNS")
+        .ok()
+        .and_then(|times| times.parse::<u64>().ok());
+    usual * times.unwrap_or(1)
+}
+
+fn each_seed(runs: u64, test: impl Fn(u64)) {
+    match std::env::var("OFFHOOK_SEED")
+        .ok()
+        .and_then(|seed| seed.parse().ok())
+    {
+        Some(seed) => test(seed),
+        None => (0..runs).for_each(test),
+    }
+}
+
+#[test]
+fn every_call_ends_on_both_sides_in_a_storm() {
+    each_seed(runs(400), |seed| {
+        simulate(seed, STORM, 12);
+    });
+}
+
+#[test]
+fn in_calm_weather_every_answer_is_confirmed_and_nobody_gives_up() {
+    each_seed(runs(150), |seed| {
+        let world = simulate(seed, CALM, 12);
+        assert!(
+            world.answered > 0 && world.confirmed >= world.answered,
+            "seed {seed}"
+        );
+        for ending in world.calls.values().flatten() {
+            let fine = match ending {
+                Ending::Rejected(status) => matches!(status, 480 | 486),
+                Ending::Ended(cause) => !matches!(
+                    cause,
+                    EndCause::NoAck
+                        | EndCause::Timeout
+                        | EndCause::Lost
+                        | EndCause::Transport
+                        | EndCause::Protocol
+                ),
+            };
+            assert!(fine, "seed {seed}: {ending:?} on a network without faults");
+        }
+        for side in &world.sides {
+            let Stats {
+                timeouts,
+                retransmissions,
+                no_ack,
+                ..
+            } = *side.stats();
+            assert_eq!(
+                (timeouts, retransmissions, no_ack),
+                (0, 0, 0),
+                "seed {seed}"
+            );
+        }
+    });
+}
+
+#[test]
+fn every_call_ends_on_both_sides_over_streams() {
+    each_seed(runs(150), |seed| {
+        let world = simulate(seed, STREAM, 12);
+        assert!(
+            world.sides.iter().all(|side| side.stats().timeouts == 0),
+            "seed {seed}"
+        );
+    });
+}
+
+#[test]
+fn calls_into_nothing_end_too() {
+    each_seed(runs(30), |seed| {
+        let world = simulate(seed, DEAD, 12);
+        assert!(world.calls.values().flatten().all(|ending| {
+            matches!(
+                ending,
+                Ending::Rejected(408) | Ending::Ended(EndCause::Cancelled { .. })
+            )
+        }));
+    });
+}
+
+#[test]
+fn the_same_seed_runs_the_same_way() {
+    let run = |seed| {
+        let world = simulate(seed, STORM, 12);
+        (
+            world.answered,
+            world.confirmed,
+            world.sides.map(|side| *side.stats()),
+        )
+    };
+    assert_eq!(run(1), run(1));
+    let longest = Duration::from_secs(3600);
+    assert!(simulate(2, STORM, 12).now - origin() < longest);
+}

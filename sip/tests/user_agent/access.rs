@@ -1,0 +1,165 @@
+//! Who may call.
+
+use offhook_sip::message::HeaderName;
+use offhook_sip::{Access, Event, Settings, Source, TrunkPeer, UserSecret};
+
+use crate::support::*;
+
+fn guarded() -> Settings {
+    let user = |name: &str| UserSecret {
+        name: name.into(),
+        password: format!("{name}-secret"),
+    };
+    Settings {
+        access: Access {
+            trunks: vec![TrunkPeer {
+                name: "twilio".into(),
+                networks: vec!["54.172.60.0/30".parse().unwrap()],
+            }],
+            users: vec![user("alice"), user("bob")],
+            realm: "offhook.example".into(),
+            open_loopback: false,
+        },
+        ..settings()
+    }
+}
+
+#[test]
+fn a_trunk_is_known_by_its_network() {
+    let mut desk = Desk::with(guarded()).from("54.172.60.2:5060");
+    desk.receive(&request("INVITE", 1, "z9hG4bKi", "", CONTACT, OFFER));
+    let Event::Incoming { invite, .. } = desk.event() else {
+        panic!("no call")
+    };
+    assert_eq!(invite.source, Source::Trunk("twilio".into()));
+}
+
+#[test]
+fn strangers_are_refused_where_nobody_could_prove_anything() {
+    let mut settings = settings();
+    settings.access = Access::default();
+    for remote in ["203.0.113.9:5060", "127.0.0.1:5070"] {
+        let mut desk = Desk::with(settings.clone()).from(remote);
+        desk.receive(&request("INVITE", 1, "z9hG4bKi", "", CONTACT, OFFER));
+        assert_eq!(desk.one().what(), "403");
+        assert_eq!(
+            (desk.ua.stats().refused, desk.ua.transaction_count()),
+            (1, 0)
+        );
+        desk.no_event();
+    }
+}
+
+#[test]
+fn open_loopback_is_for_loopback_only() {
+    let mut desk = Desk::new().from("203.0.113.9:5060");
+    desk.receive(&request("INVITE", 1, "z9hG4bKi", "", CONTACT, OFFER));
+    assert_eq!(desk.one().what(), "403");
+}
+
+#[test]
+fn a_challenge_is_sent_without_keeping_anything() {
+    let mut desk = Desk::with(guarded()).from("203.0.113.9:5060");
+    for copy in 1..=50 {
+        desk.receive(&request("INVITE", 1, "z9hG4bKi", "", CONTACT, OFFER));
+        let challenge = desk.one();
+        assert_eq!(challenge.what(), "401");
+        assert_eq!(
+            challenge.headers(HeaderName::WwwAuthenticate).len(),
+            2,
+            "SHA-256 and MD5"
+        );
+        assert_eq!(desk.ua.stats().challenged, copy);
+    }
+    desk.receive(&request("ACK", 1, "z9hG4bKi", "x", "", ""));
+    desk.nothing_sent();
+    assert!(
+        desk.ua.is_idle(),
+        "no transaction, no timer: nothing is amplified"
+    );
+}
+
+/// Two user agents, one of which guards itself.
+fn phone_calls(username: &str, password: &str) -> (Desk, Desk, Vec<String>) {
+    let mut switch = Desk::with(guarded()).from("203.0.113.9:5060");
+    let mut phone = Desk::with(Settings {
+        seed: [9; 32],
+        ..settings()
+    })
+    .from("198.51.100.1:5060");
+    let credentials = offhook_sip::Credentials {
+        username: username.into(),
+        password: password.into(),
+    };
+    let (_, invite) = phone.call(Some(credentials));
+    let mut said = Vec::new();
+    let mut pending = vec![invite.text];
+    while let Some(text) = pending.pop() {
+        switch.receive(&text);
+        for answer in switch.sent() {
+            said.push(answer.what());
+            phone.receive(&answer.text);
+            pending.extend(phone.sent().into_iter().map(|sent| sent.text));
+        }
+    }
+    (switch, phone, said)
+}
+
+#[test]
+fn a_user_proves_who_it_is() {
+    let (mut switch, _, said) = phone_calls("alice", "alice-secret");
+    assert_eq!(said, ["401", "100"]);
+    let Event::Incoming { invite, .. } = switch.event() else {
+        panic!("no call")
+    };
+    assert_eq!(invite.source, Source::User("alice".into()));
+}
+
+#[test]
+fn an_unknown_user_and_a_wrong_password_are_answered_alike() {
+    let (mut known, mut phone, said_known) = phone_calls("alice", "guess");
+    let (mut unknown, _, said_unknown) = phone_calls("mallory", "guess");
+    assert_eq!(said_known, ["401", "403"]);
+    assert_eq!(said_known, said_unknown);
+    assert_eq!(
+        (known.ua.stats().auth_failed, unknown.ua.stats().auth_failed),
+        (1, 1)
+    );
+    assert!(matches!(phone.event(), Event::Rejected { status: 403, .. }));
+    match (known.event(), unknown.event()) {
+        (
+            Event::AuthenticationFailed { username: one, .. },
+            Event::AuthenticationFailed { username: two, .. },
+        ) => assert_eq!((one.as_str(), two.as_str()), ("alice", "mallory")),
+        other => panic!("{other:?}"),
+    }
+    let logged = format!("{:?}", guarded());
+    assert!(!logged.contains("-secret"), "no secret in a log: {logged}");
+}
+
+#[test]
+fn no_secret_is_shown_by_debug() {
+    let (mut switch, mut phone, _) = phone_calls("alice", "alice-secret");
+    let settings = Settings {
+        seed: [123; 32],
+        ..guarded()
+    };
+    let shown = format!("{:?} {:?} {settings:?}", switch.events(), phone.events());
+    for secret in ["alice-secret", "response=", "123, 123"] {
+        assert!(!shown.contains(secret), "{secret} in {shown}");
+    }
+    let transmit = {
+        phone
+            .ua
+            .options(
+                phone.now,
+                offhook_sip::OptionsPing {
+                    uri: "sip:trunk.example".into(),
+                    flow: phone.flow,
+                },
+            )
+            .unwrap();
+        phone.ua.poll_transmit().unwrap()
+    };
+    assert!(!format!("{transmit:?}").contains("Via"), "{transmit:?}");
+}

@@ -1,0 +1,14 @@
+//! Calls out and in, against a peer that the test plays message by message.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod access;
+mod addresses;
+mod answering;
+mod bounds;
+mod calling;
+mod pings;
+mod requests;
+mod torture;

@@ -1,0 +1,133 @@
+//! Tells words from noise and from the "mm-hm" of a listener.
+
+/// Grades what was recognised while the agent was speaking.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Heard {
+    /// Noise, a cough, or what a recogniser makes up from silence.
+    Nothing,
+    /// A listener's "mm-hm": the speaker goes on.
+    Backchannel,
+    /// Content.
+    Words,
+}
+
+/// Recognisers emit these for silence and noise.
+const PHANTOMS: [&str; 9] = [
+    "you",
+    "thanks for watching",
+    "thank you for watching",
+    "bye bye bye",
+    "the",
+    "so",
+    "subtitles",
+    "blank audio",
+    "silence",
+];
+
+const BACKCHANNELS: [&str; 38] = [
+    "mm", "mmm", "mhm", "mmhm", "mhmm", "mmhmm", "hm", "hmm", "uh", "uhhuh", "huh", "um", "ah",
+    "aha", "oh", "ooh", "er", "erm", "yeah", "yes", "yep", "yup", "ok", "okay", "right", "sure",
+    "alright", "cool", "great", "nice", "good", "perfect", "hi", "hello", "hey", "thanks", "wow",
+    "mkay",
+];
+
+const BACKCHANNEL_PHRASES: [&str; 12] = [
+    "i see",
+    "got it",
+    "all right",
+    "thank you",
+    "i know",
+    "of course",
+    "uh huh",
+    "mm hm",
+    "that's right",
+    "makes sense",
+    "go on",
+    "oh okay",
+];
+
+/// Grades a transcript.
+pub(super) fn grade(text: &str) -> Heard {
+    let words = words(text);
+    if words.is_empty() || PHANTOMS.contains(&words.join(" ").as_str()) {
+        return Heard::Nothing;
+    }
+    let joined = words.join(" ");
+    let short = words.len() <= 4;
+    let listener = words.iter().all(|w| BACKCHANNELS.contains(&w.as_str()))
+        || BACKCHANNEL_PHRASES.contains(&joined.as_str());
+    if short && listener {
+        Heard::Backchannel
+    } else {
+        Heard::Words
+    }
+}
+
+/// Splits a transcript into lower-case words without the annotations of noise (`[music]`).
+fn words(text: &str) -> Vec<String> {
+    let mut plain = String::with_capacity(text.len());
+    let mut depth = 0_u32;
+    let mut starred = false;
+    for c in text.chars() {
+        match c {
+            '[' | '(' => depth += 1,
+            ']' | ')' => depth = depth.saturating_sub(1),
+            '*' => starred = !starred,
+            '-' => {}
+            _ if depth > 0 || starred => {}
+            _ => plain.extend(c.to_lowercase()),
+        }
+    }
+    plain
+        .split(|c: char| !(c.is_alphanumeric() || c == '\'' || c == '@'))
+        .map(|w| w.trim_matches('\''))
+        .filter(|w| !w.is_empty())
+        .map(str::to_owned)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn listeners_noises_are_not_words() {
+        for text in [
+            "Mm-hm.",
+            "Uh-huh.",
+            "Yeah.",
+            "Okay, right.",
+            "I see.",
+            "Mmm.",
+            "Hello?",
+        ] {
+            assert_eq!(grade(text), Heard::Backchannel, "{text}");
+        }
+        for text in [
+            "",
+            " . ",
+            "[Music]",
+            "(coughs)",
+            "*sigh*",
+            "you",
+            "You.",
+            "[BLANK_AUDIO]",
+        ] {
+            assert_eq!(grade(text), Heard::Nothing, "{text}");
+        }
+    }
+
+    #[test]
+    fn content_is_words() {
+        for text in [
+            "No.",
+            "Stop.",
+            "Wait, what?",
+            "Yeah but no",
+            "jane@example.com",
+            "4",
+        ] {
+            assert_eq!(grade(text), Heard::Words, "{text}");
+        }
+    }
+}

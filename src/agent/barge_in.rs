@@ -1,0 +1,256 @@
+//! Barge-in: sound pauses at once; then the agent gives way, or goes on where it paused.
+
+use std::time::{Duration, Instant};
+
+use super::backchannel::{Heard, grade};
+use super::command::{ClausePlayed, Command};
+use super::core::{Agent, Cut, Phase, Unsaid};
+use super::dialogue::Event;
+use super::listening::Listening;
+use super::record::{TurnRecord, Who};
+
+/// Grace after a short sound within which a transcript may still decide.
+const TRANSCRIPT_GRACE: Duration = Duration::from_millis(1_000);
+
+/// The caller made a sound while the floor was the agent's; it is not decided yet what it was.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct BargeIn {
+    began: Instant,
+    /// Voiced time of the same turn before this sound.
+    voiced_before: Duration,
+    /// `PausePlayout` was commanded.
+    pub(super) paused: bool,
+    /// Long enough for speech: the agent stays silent, and only an "mm-hm" lets it go on.
+    yielded: bool,
+}
+
+enum Decision {
+    GiveWay,
+    Resume,
+    Yield,
+    Undecided,
+}
+
+impl Agent {
+    /// Pauses the sound, if there is any that may be cut off.
+    pub(super) fn open_barge_in(&mut self, at: Instant, voiced_before: Duration) {
+        if self.barge.is_some() || self.ending.is_some() {
+            return;
+        }
+        let sounding = match &self.air {
+            Some(air) if !air.interruptible => return,
+            Some(air) => !air.quiet(),
+            None => false,
+        };
+        let thinking = self.retraction.is_some() || !self.requests.is_empty();
+        if self.air.is_none() && !thinking {
+            return;
+        }
+        if sounding {
+            self.commands.push_back(Command::PausePlayout);
+        }
+        self.barge = Some(BargeIn {
+            began: at,
+            voiced_before,
+            paused: sounding,
+            yielded: false,
+        });
+    }
+
+    /// Decides an open barge-in, if it can be.
+    pub(super) fn step_barge_in(&mut self, now: Instant) -> bool {
+        let Some(barge) = self.barge else {
+            return false;
+        };
+        match self.judge(now, barge) {
+            Decision::GiveWay => self.give_way(now),
+            Decision::Resume => self.resume(now),
+            Decision::Yield => {
+                self.barge = Some(BargeIn {
+                    yielded: true,
+                    ..barge
+                });
+            }
+            Decision::Undecided => return false,
+        }
+        true
+    }
+
+    fn judge(&self, now: Instant, barge: BargeIn) -> Decision {
+        let Some(ear) = &self.ear else {
+            return Decision::Resume;
+        };
+        if let Some(guess) = ear.guess.as_ref().filter(|g| g.transcript.is_some()) {
+            return match &guess.transcript {
+                Some(Ok(_)) if self.is_content(ear, now) => Decision::GiveWay,
+                _ => Decision::Resume,
+            };
+        }
+        let voiced = ear.voiced(now).saturating_sub(barge.voiced_before);
+        if voiced >= self.settings.barge_in_voiced {
+            if voiced >= self.settings.backchannel_max || !self.may_be_backchannel() {
+                return Decision::GiveWay;
+            }
+            if !barge.yielded {
+                return Decision::Yield;
+            }
+            return match ear.voicing {
+                false if now >= ear.last_voiced + TRANSCRIPT_GRACE => Decision::Resume,
+                _ => Decision::Undecided,
+            };
+        }
+        if !ear.voicing && now >= barge.began + self.settings.barge_in_decision {
+            return Decision::Resume;
+        }
+        Decision::Undecided
+    }
+
+    /// Returns when an open barge-in has to be looked at again.
+    pub(super) fn barge_in_due(&self) -> Option<Instant> {
+        let (barge, ear) = (self.barge?, self.ear.as_ref()?);
+        if barge.yielded {
+            let full = barge.voiced_before + self.settings.backchannel_max;
+            return Some(
+                ear.voiced_at(full)
+                    .unwrap_or(ear.last_voiced + TRANSCRIPT_GRACE),
+            );
+        }
+        let deadline = barge.began + self.settings.barge_in_decision;
+        let speech = ear.voiced_at(barge.voiced_before + self.settings.barge_in_voiced);
+        Some(speech.unwrap_or(deadline))
+    }
+
+    /// Says whether a short sound may be a listener's: the question was not heard yet.
+    fn may_be_backchannel(&self) -> bool {
+        let asked = self.dialogue.expecting().is_some()
+            && self.air.as_ref().is_some_and(|a| a.at_last_clause());
+        !asked && self.air.is_some() && self.retraction.is_none()
+    }
+
+    /// Says whether the last transcript is worth giving way to.
+    pub(super) fn is_content(&self, ear: &Listening, now: Instant) -> bool {
+        let text = ear.text().unwrap_or_default();
+        match grade(&text) {
+            Heard::Words => true,
+            Heard::Nothing => false,
+            Heard::Backchannel => {
+                let asked = self.air.as_ref().is_some_and(|a| a.at_last_clause());
+                asked && self.dialogue.answers(&text, &self.wall.zoned(now))
+            }
+        }
+    }
+
+    /// Goes on where the sound paused: it was noise, or a listener's sound.
+    fn resume(&mut self, now: Instant) {
+        let paused = self.barge.take().is_some_and(|b| b.paused);
+        if paused && self.air.is_some() {
+            self.commands.push_back(Command::ResumePlayout);
+        }
+        let decided = self.ear.as_ref().and_then(|e| e.guess.as_ref());
+        if decided.is_some_and(|g| g.transcript.is_some()) {
+            self.forget_listening();
+        } else if let Some(ear) = &mut self.ear {
+            ear.dismissed = true;
+        }
+        if let Some(air) = &mut self.air {
+            air.touched = now;
+        }
+    }
+
+    /// Leaves the floor to the caller: takes the answer back, or cuts it off.
+    pub(super) fn give_way(&mut self, now: Instant) {
+        self.barge = None;
+        if let Some(ear) = &mut self.ear {
+            ear.dismissed = false;
+        }
+        if self.retraction.is_some() {
+            self.retract(now);
+        } else {
+            self.cut_off(now);
+        }
+    }
+
+    /// Cancels the turn on the air; what was heard of it is settled when the playout reports.
+    pub(super) fn cut_off(&mut self, now: Instant) {
+        self.finish_cut(now, None);
+        self.close_retraction();
+        self.exchange = None;
+        self.idle_since = now;
+        match self.air.take() {
+            Some(utterance) => {
+                self.unsaid.retain(|u| *u == Unsaid::End);
+                self.commands.push_back(Command::CancelTurn {
+                    turn: utterance.turn,
+                });
+                self.cut = Some(Cut {
+                    utterance,
+                    since: now,
+                });
+            }
+            // Speech that was not begun is kept: it is said when the caller is done.
+            None if self.unsaid.is_empty() => self.deliver(now, Event::Interrupted { heard: "" }),
+            None => {}
+        }
+    }
+
+    /// Records a cut turn with what was heard of it, and tells the dialogue.
+    pub(super) fn finish_cut(&mut self, now: Instant, played: Option<&[ClausePlayed]>) {
+        let Some(Cut { utterance, since }) = self.cut.take() else {
+            return;
+        };
+        let heard = utterance.heard(played, since);
+        self.record_utterance(&utterance, Some(heard.clone()));
+        if self.phase == Phase::Live {
+            self.unsaid.retain(|u| *u == Unsaid::End);
+            self.deliver(now, Event::Interrupted { heard: &heard });
+        }
+    }
+
+    /// Takes back an answer of which nothing was heard: the caller had not finished.
+    fn retract(&mut self, now: Instant) {
+        let Some(retraction) = self.retraction.take() else {
+            return;
+        };
+        if let Some(air) = self.air.take() {
+            self.commands
+                .push_back(Command::CancelTurn { turn: air.turn });
+        }
+        self.drop_requests();
+        self.unsaid.clear();
+        self.exchange = None;
+        self.dialogue = retraction.dialogue;
+        let Some(later) = self.ear.take() else {
+            self.ear = Some(retraction.listening);
+            return;
+        };
+        for guess in later.guess.iter().filter(|g| g.transcript.is_none()) {
+            self.commands.push_back(Command::Discard {
+                speculation: guess.id,
+            });
+        }
+        let ear = retraction.listening.reopen(&later);
+        let stopped = !ear.voicing;
+        self.ear = Some(ear);
+        if stopped {
+            self.look(now);
+        }
+    }
+
+    /// Writes the agent's turn into the transcript.
+    pub(super) fn record_utterance(
+        &mut self,
+        said: &super::utterance::Utterance,
+        heard: Option<String>,
+    ) {
+        let text = said.text();
+        let started = said.first_audio.unwrap_or(said.spoken_at);
+        self.commands.push_back(Command::Record(TurnRecord {
+            who: Who::Agent,
+            interrupted: heard.is_some(),
+            heard_text: heard.filter(|h| *h != text),
+            text,
+            started_at: self.wall.timestamp(started),
+            latency: said.latency,
+        }));
+    }
+}

@@ -1,0 +1,388 @@
+//! Playing a flow: from what the caller says to what happens next.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Zoned;
+
+use super::ask::Asking;
+use super::condition::Condition;
+use super::definition::{End, Flow, Node, Say, Text};
+use super::effects::fill;
+use super::llm::LlmTurn;
+use super::slots::SlotKind;
+use super::template::{Mode, Scope, render};
+use crate::agent::{
+    Completeness, Context, Dialogue, DigitPlan, Event, LlmMessage, LlmRole, RequestId, Variables,
+};
+
+/// Most nodes entered between two answers: more is a loop.
+const MAX_STEPS: usize = 64;
+/// Most messages remembered for an LLM.
+const MAX_MEMORY: usize = 60;
+/// Patience with a caller who asked for a moment.
+const HOLD: Duration = Duration::from_secs(30);
+
+/// Says what the flow may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RunOptions {
+    /// Whether an LLM is configured; without one an `llm` node goes to its `on_error` at once.
+    pub llm: bool,
+}
+
+/// Where the conversation stands.
+#[derive(Debug, Clone)]
+pub(super) enum At {
+    Start,
+    Ask(Asking),
+    Http { node: String, request: RequestId },
+    Book { node: String, request: RequestId },
+    Llm(Box<LlmTurn>),
+    Over,
+}
+
+/// Says where a step leads.
+pub(super) enum Step {
+    /// To this node.
+    To(String),
+    /// Nowhere until something happens.
+    Stay,
+}
+
+/// Plays one flow for one call.
+#[derive(Debug, Clone)]
+pub struct FlowRun {
+    pub(super) flow: Arc<Flow>,
+    pub(super) options: RunOptions,
+    pub(super) variables: Variables,
+    pub(super) at: At,
+    pub(super) memory: Vec<LlmMessage>,
+    outcome: Option<String>,
+    /// The caller asked for a moment.
+    pub(super) holding: bool,
+    hung_up: bool,
+}
+
+impl FlowRun {
+    /// Starts a flow with a call's own variables.
+    pub fn new(flow: Arc<Flow>, variables: &Variables, options: RunOptions) -> Self {
+        let mut all: Variables = flow
+            .variables
+            .iter()
+            .map(|(k, v)| (k.clone(), v.clone()))
+            .collect();
+        all.extend(variables);
+        Self {
+            flow,
+            options,
+            variables: all,
+            at: At::Start,
+            memory: Vec::new(),
+            outcome: None,
+            holding: false,
+            hung_up: false,
+        }
+    }
+
+    /// Renders a text for speech.
+    pub(super) fn render(&self, wall: &Zoned, text: &str, locals: &[(&str, &str)]) -> String {
+        let scope = Scope {
+            variables: &self.variables,
+            locals,
+            wall,
+        };
+        render(text, &scope, Mode::Plain)
+    }
+
+    /// Says a text and remembers it.
+    pub(super) fn say(&mut self, cx: &mut Context<'_>, text: &str) {
+        self.say_as(cx, text, true);
+    }
+
+    fn say_as(&mut self, cx: &mut Context<'_>, text: &str, interruptible: bool) {
+        if self.hung_up || text.trim().is_empty() {
+            return;
+        }
+        self.remember_said(text);
+        if interruptible {
+            cx.say(text)
+        } else {
+            cx.say_firmly(text)
+        }
+    }
+
+    /// Says one of a node's texts.
+    pub(super) fn say_nth(&mut self, cx: &mut Context<'_>, text: &Text, nth: usize) {
+        let said = self.render(cx.wall(), text.nth(nth), &[]);
+        self.say(cx, &said);
+    }
+
+    pub(super) fn remember_said(&mut self, text: &str) {
+        match self.memory.last_mut() {
+            Some(last) if last.role == LlmRole::Assistant && last.tool_calls.is_empty() => {
+                last.content.push(' ');
+                last.content.push_str(text);
+            }
+            _ => self.remember(LlmMessage::new(LlmRole::Assistant, text)),
+        }
+    }
+
+    pub(super) fn remember(&mut self, message: LlmMessage) {
+        self.memory.push(message);
+        if self.memory.len() > MAX_MEMORY {
+            let surplus = self.memory.len() - MAX_MEMORY;
+            self.memory.drain(..surplus);
+            // A tool's result without its call is refused by servers.
+            while self.memory.first().is_some_and(|m| m.role == LlmRole::Tool) {
+                self.memory.remove(0);
+            }
+        }
+    }
+
+    /// Enters nodes until one has to wait for something.
+    pub(super) fn go(&mut self, cx: &mut Context<'_>, target: &str) {
+        let flow = Arc::clone(&self.flow);
+        let mut name = target.to_owned();
+        for _ in 0..MAX_STEPS {
+            let Some(node) = flow.nodes.get(&name) else {
+                break;
+            };
+            match self.enter(cx, &name, node) {
+                Step::To(next) => name = next,
+                Step::Stay => return,
+            }
+        }
+        tracing::warn!(flow = %flow.name, node = %name, "the flow loops or leads nowhere");
+        self.broken(cx);
+    }
+
+    fn enter(&mut self, cx: &mut Context<'_>, name: &str, node: &Node) -> Step {
+        match node {
+            Node::Say(n) => self.enter_say(cx, n),
+            Node::Branch(n) => {
+                let holds =
+                    |when: &str| Condition::parse(when).is_ok_and(|c| c.holds(&self.variables));
+                let case = n.cases.iter().find(|c| holds(&c.when));
+                Step::To(case.map_or(&n.otherwise, |c| &c.goto).clone())
+            }
+            Node::Http(n) => self.enter_http(cx, name, n),
+            Node::End(n) => self.enter_end(cx, n),
+            // What needs a caller cannot be done without one.
+            Node::Ask(_) | Node::Llm(_) | Node::Book(_) if self.hung_up => {
+                self.at = At::Over;
+                Step::Stay
+            }
+            Node::Ask(n) => self.enter_ask(cx, name, n),
+            Node::Book(n) => self.enter_book(cx, name, n),
+            Node::Llm(n) => self.enter_llm(cx, name, n),
+        }
+    }
+
+    fn enter_say(&mut self, cx: &mut Context<'_>, n: &Say) -> Step {
+        for (name, value) in &n.set {
+            let value = match fill(&self.variables, cx.wall(), value) {
+                serde_json::Value::String(text) => text.trim().into(),
+                other => other,
+            };
+            self.variables.insert(name.clone(), value);
+        }
+        let said = self.render(cx.wall(), n.say.nth(0), &[]);
+        self.say_as(cx, &said, n.interruptible);
+        Step::To(n.next.clone())
+    }
+
+    fn enter_end(&mut self, cx: &mut Context<'_>, n: &End) -> Step {
+        let outcome = self.render(cx.wall(), &n.outcome, &[]);
+        self.say_nth(cx, &n.say, 0);
+        self.finish(cx, &outcome);
+        Step::Stay
+    }
+
+    /// Ends the conversation.
+    pub(super) fn finish(&mut self, cx: &mut Context<'_>, outcome: &str) {
+        self.outcome.get_or_insert_with(|| outcome.to_owned());
+        self.at = At::Over;
+        if !self.hung_up {
+            cx.end();
+        }
+    }
+
+    /// Ends the conversation with an apology.
+    pub(super) fn broken(&mut self, cx: &mut Context<'_>) {
+        let phrase = self.flow.phrases.broken.clone();
+        self.farewell(cx, &phrase, "failed");
+    }
+
+    pub(super) fn farewell(&mut self, cx: &mut Context<'_>, phrase: &str, outcome: &str) {
+        let said = self.render(cx.wall(), phrase, &[]);
+        self.say(cx, &said);
+        self.finish(cx, outcome);
+    }
+
+    fn heard(&mut self, cx: &mut Context<'_>, text: &str, aside: bool) {
+        self.remember(LlmMessage::new(LlmRole::User, text));
+        self.holding = false;
+        match std::mem::replace(&mut self.at, At::Over) {
+            At::Ask(asking) => self.answered(cx, asking, text, aside),
+            At::Llm(turn) => self.llm_heard(cx, *turn),
+            // Nothing was asked: what runs goes on.
+            other => self.at = other,
+        }
+    }
+
+    fn silence(&mut self, cx: &mut Context<'_>, nth: u32) {
+        self.holding = false;
+        let flow = Arc::clone(&self.flow);
+        if matches!(self.at, At::Over) {
+            self.finish(cx, "completed");
+            return;
+        }
+        if nth > flow.on_silence.max {
+            match &flow.on_silence.goto {
+                // The farewell of a caller who is still silent there is the last.
+                Some(goto) if nth == flow.on_silence.max + 1 => {
+                    self.cancel_pending(cx);
+                    self.go(cx, goto);
+                }
+                _ => {
+                    self.cancel_pending(cx);
+                    self.farewell(cx, &flow.phrases.no_answer, "no_answer");
+                }
+            }
+            return;
+        }
+        let nth = usize::try_from(nth.saturating_sub(1)).unwrap_or(0);
+        self.say_nth(cx, &flow.on_silence.say, nth);
+        if let At::Ask(asking) = &self.at {
+            let prompt = asking.prompt.clone();
+            self.say(cx, &prompt);
+        }
+        cx.wait();
+    }
+
+    fn hung_up(&mut self, cx: &mut Context<'_>) {
+        self.cancel_pending(cx);
+        self.hung_up = true;
+        let over = matches!(self.at, At::Over);
+        self.at = At::Over;
+        let flow = Arc::clone(&self.flow);
+        if let Some(node) = flow.on_hangup.as_deref().filter(|_| !over) {
+            self.go(cx, node);
+        }
+    }
+
+    fn cancel_pending(&mut self, cx: &mut Context<'_>) {
+        if let At::Llm(turn) = &mut self.at {
+            turn.cancel(cx);
+        }
+    }
+
+    fn interrupted(&mut self, cx: &mut Context<'_>, heard: &str) {
+        self.cancel_pending(cx);
+        let last = self
+            .memory
+            .last_mut()
+            .filter(|m| m.role == LlmRole::Assistant);
+        match last {
+            Some(last) if heard.is_empty() && last.tool_calls.is_empty() => {
+                self.memory.pop();
+            }
+            Some(last) => heard.clone_into(&mut last.content),
+            None => {}
+        }
+    }
+
+    fn call_limit(&mut self, cx: &mut Context<'_>) {
+        self.cancel_pending(cx);
+        let phrase = self.flow.phrases.call_limit.clone();
+        self.farewell(cx, &phrase, "call_limit");
+    }
+}
+
+impl Dialogue for FlowRun {
+    fn handle(&mut self, cx: &mut Context<'_>, event: Event<'_>) {
+        match event {
+            Event::Start => {
+                let start = self.flow.start.clone();
+                self.go(cx, &start);
+            }
+            Event::Heard { text, aside } => self.heard(cx, text, aside),
+            Event::NotUnderstood => self.not_understood(cx),
+            Event::Digits(digits) => self.keyed(cx, digits),
+            Event::Silence(nth) => self.silence(cx, nth),
+            Event::StillWaiting => {
+                let phrase = self.flow.phrases.still_waiting.clone();
+                let said = self.render(cx.wall(), &phrase, &[]);
+                self.say(cx, &said);
+            }
+            Event::Interrupted { heard } => self.interrupted(cx, heard),
+            Event::Http(id, result) => self.http_answered(cx, id, result),
+            Event::Llm(id, event) => self.llm_event(cx, id, event),
+            Event::Booked(id, result) => self.booked(cx, id, result),
+            Event::CallLimit => self.call_limit(cx),
+            Event::HungUp => self.hung_up(cx),
+        }
+    }
+
+    fn fork(&self) -> Box<dyn Dialogue> {
+        Box::new(self.clone())
+    }
+
+    fn variables(&self) -> &Variables {
+        &self.variables
+    }
+
+    fn outcome(&self) -> String {
+        let noted = self.variables.text("outcome");
+        match (&self.outcome, noted.is_empty()) {
+            (Some(outcome), _) => outcome.clone(),
+            (None, false) => noted,
+            (None, true) => "abandoned".to_owned(),
+        }
+    }
+
+    fn expecting(&self) -> Option<SlotKind> {
+        match &self.at {
+            At::Ask(asking) => Some(asking.expecting(self)),
+            At::Llm(turn) if turn.request.is_none() => Some(SlotKind::Text),
+            _ => None,
+        }
+    }
+
+    fn completeness(&self, text: &str, wall: &Zoned) -> Completeness {
+        match &self.at {
+            At::Ask(asking) => asking.completeness(self, text, wall),
+            _ => Completeness::Open,
+        }
+    }
+
+    fn answers(&self, text: &str, wall: &Zoned) -> bool {
+        match &self.at {
+            At::Ask(asking) => asking.answers(self, text, wall),
+            _ => false,
+        }
+    }
+
+    fn digits(&self) -> DigitPlan {
+        let max = match &self.at {
+            At::Ask(asking) => asking.digits_wanted(self),
+            _ => 32,
+        };
+        DigitPlan { max }
+    }
+
+    fn silence_after(&self) -> Duration {
+        let usual = self.flow.on_silence.after_s;
+        let seconds = match &self.at {
+            At::Ask(asking) => asking.silence_s(self).unwrap_or(usual),
+            _ => usual,
+        };
+        let patience = Duration::try_from_secs_f64(seconds.clamp(1.0, 600.0));
+        let patience = patience.unwrap_or(Duration::from_secs(7));
+        if self.holding {
+            patience.max(HOLD)
+        } else {
+            patience
+        }
+    }
+}

@@ -1,0 +1,288 @@
+//! Hearing: one thread listens to every agent's leg. The cheap gate has seen each frame on the
+//! media thread already; what passes goes through Silero here, becomes edges of speech, and is
+//! kept for the recogniser and the turn model for as long as they may ask for it.
+
+mod history;
+mod listener;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::Instant;
+
+use offhook_media::Frame;
+use offhook_models::vad::{Gate, Silero};
+use tokio::sync::mpsc;
+
+use super::{Abandon, Deliver, Recognised, SpeechToText, TurnModel};
+use crate::agent::flow::SlotKind;
+use crate::net::media::{FrameSink, LegId, SinkBuilder};
+
+/// Frames that may wait for the hearing thread: over a second of sound of two hundred calls.
+const QUEUE: usize = 10_000;
+/// Edges that may wait for one call.
+const EDGE_QUEUE: usize = 64;
+
+/// Where the caller's speech begins or ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Edge {
+    /// The caller speaks.
+    SpeechStart {
+        /// The first voiced sound's arrival.
+        at: Instant,
+    },
+    /// The caller has stopped, for now.
+    SpeechStop {
+        /// The last voiced sound's arrival.
+        at: Instant,
+    },
+}
+
+/// Counts what hearing did.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Frames that the media thread wanted heard.
+    pub frames: AtomicU64,
+    /// Frames that the cheap gate let through.
+    pub passed: AtomicU64,
+    /// Frames lost because this thread did not keep up.
+    pub dropped: AtomicU64,
+    /// Silero's runs.
+    pub windows: AtomicU64,
+}
+
+// A frame lies inline in the queue, so that none costs the media thread an allocation.
+#[allow(clippy::large_enum_variant)]
+enum Input {
+    Frame {
+        leg: LegId,
+        voiced: bool,
+        frame: Frame,
+    },
+    Open {
+        leg: LegId,
+        edges: mpsc::Sender<Edge>,
+    },
+    Close {
+        leg: LegId,
+    },
+    Recognise(Box<RecogniseRequest>),
+    Judge {
+        leg: LegId,
+        abandon: Abandon,
+        deliver: Deliver<Result<f32, String>>,
+    },
+}
+
+struct RecogniseRequest {
+    leg: LegId,
+    from: Instant,
+    until: Instant,
+    hint: Option<SlotKind>,
+    abandon: Abandon,
+    deliver: Deliver<Result<Recognised, String>>,
+}
+
+/// Speaks to the hearing thread. Cloning is cheap.
+#[derive(Clone)]
+pub struct Hearing {
+    inputs: SyncSender<Input>,
+    counters: Arc<Counters>,
+}
+
+/// One leg's ears, which its conversation holds; dropping them ends the listening.
+pub struct Ears {
+    leg: LegId,
+    inputs: SyncSender<Input>,
+}
+
+impl Hearing {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// When the operating system refuses a thread.
+    pub fn start(
+        silero: Silero,
+        recogniser: Arc<dyn SpeechToText>,
+        turn_model: Option<Arc<dyn TurnModel>>,
+    ) -> std::io::Result<Self> {
+        let (inputs, queue) = sync_channel(QUEUE);
+        let counters = Arc::new(Counters::default());
+        let thread = Thread {
+            queue,
+            listeners: listener::Listeners::new(silero),
+            recogniser,
+            turn_model,
+            counters: Arc::clone(&counters),
+        };
+        std::thread::Builder::new()
+            .name("hearing".to_owned())
+            .spawn(move || thread.run())?;
+        Ok(Self { inputs, counters })
+    }
+
+    /// Begins to listen to a leg: its ears, its edges, and the sink that its media thread feeds.
+    #[must_use]
+    pub fn listen(&self, leg: LegId) -> (Ears, mpsc::Receiver<Edge>, SinkBuilder) {
+        let (edges, edge_queue) = mpsc::channel(EDGE_QUEUE);
+        // The queue is never full for long: this waits for a hearing thread that is behind.
+        let _ = self.inputs.send(Input::Open { leg, edges });
+        let ears = Ears {
+            leg,
+            inputs: self.inputs.clone(),
+        };
+        let inputs = self.inputs.clone();
+        let counters = Arc::clone(&self.counters);
+        let sink: SinkBuilder = Box::new(move || {
+            // The gate cannot change threads, so it is made where it works.
+            Box::new(GateSink {
+                leg,
+                gate: Gate::new(),
+                inputs,
+                counters,
+            })
+        });
+        (ears, edge_queue, sink)
+    }
+
+    /// What the thread has counted.
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+}
+
+impl Ears {
+    /// Recognises what was heard from `from` until `until`.
+    pub fn recognise(
+        &self,
+        from: Instant,
+        until: Instant,
+        hint: Option<SlotKind>,
+        abandon: Abandon,
+        deliver: Deliver<Result<Recognised, String>>,
+    ) {
+        let leg = self.leg;
+        let request = RecogniseRequest {
+            leg,
+            from,
+            until,
+            hint,
+            abandon,
+            deliver,
+        };
+        if let Err(error) = self.inputs.try_send(Input::Recognise(Box::new(request)))
+            && let Input::Recognise(request) = refused(error)
+        {
+            (request.deliver)(Err("the hearing thread does not keep up".to_owned()));
+        }
+    }
+
+    /// Asks the turn model whether the caller's turn is over.
+    pub fn judge_turn(&self, abandon: Abandon, deliver: Deliver<Result<f32, String>>) {
+        let input = Input::Judge {
+            leg: self.leg,
+            abandon,
+            deliver,
+        };
+        if let Err(error) = self.inputs.try_send(input)
+            && let Input::Judge { deliver, .. } = refused(error)
+        {
+            deliver(Err("the hearing thread does not keep up".to_owned()));
+        }
+    }
+}
+
+fn refused(error: std::sync::mpsc::TrySendError<Input>) -> Input {
+    match error {
+        std::sync::mpsc::TrySendError::Full(input)
+        | std::sync::mpsc::TrySendError::Disconnected(input) => input,
+    }
+}
+
+impl Drop for Ears {
+    fn drop(&mut self) {
+        let _ = self.inputs.send(Input::Close { leg: self.leg });
+    }
+}
+
+/// The media thread's end: the cheap gate, then the queue.
+struct GateSink {
+    leg: LegId,
+    gate: Gate,
+    inputs: SyncSender<Input>,
+    counters: Arc<Counters>,
+}
+
+impl FrameSink for GateSink {
+    fn frame(&mut self, frame: &Frame) {
+        let voiced = !frame.concealed && self.gate.is_speech(frame);
+        self.counters.frames.fetch_add(1, Ordering::Relaxed);
+        if voiced {
+            self.counters.passed.fetch_add(1, Ordering::Relaxed);
+        }
+        let input = Input::Frame {
+            leg: self.leg,
+            voiced,
+            frame: frame.clone(),
+        };
+        if self.inputs.try_send(input).is_err() {
+            self.counters.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+struct Thread {
+    queue: Receiver<Input>,
+    listeners: listener::Listeners,
+    recogniser: Arc<dyn SpeechToText>,
+    turn_model: Option<Arc<dyn TurnModel>>,
+    counters: Arc<Counters>,
+}
+
+impl Thread {
+    fn run(mut self) {
+        while let Ok(input) = self.queue.recv() {
+            match input {
+                Input::Frame { leg, voiced, frame } => {
+                    let windows = self.listeners.hear(leg, voiced, &frame);
+                    self.counters.windows.fetch_add(windows, Ordering::Relaxed);
+                }
+                Input::Open { leg, edges } => self.listeners.open(leg, edges),
+                Input::Close { leg } => self.listeners.close(leg),
+                Input::Recognise(request) => self.recognise(*request),
+                Input::Judge {
+                    leg,
+                    abandon,
+                    deliver,
+                } => self.judge(leg, abandon, deliver),
+            }
+        }
+    }
+
+    fn recognise(&self, request: RecogniseRequest) {
+        let RecogniseRequest {
+            leg,
+            from,
+            until,
+            hint,
+            abandon,
+            deliver,
+        } = request;
+        match self.listeners.history(leg) {
+            Some(history) => {
+                let audio = history.between(from, until);
+                self.recogniser.recognise(audio, hint, abandon, deliver);
+            }
+            None => deliver(Err("the leg is closed".to_owned())),
+        }
+    }
+
+    fn judge(&self, leg: LegId, abandon: Abandon, deliver: Deliver<Result<f32, String>>) {
+        match (&self.turn_model, self.listeners.history(leg)) {
+            (Some(model), Some(history)) => model.judge(history.recent(), abandon, deliver),
+            (None, _) => deliver(Err("no turn model is loaded".to_owned())),
+            (_, None) => deliver(Err("the leg is closed".to_owned())),
+        }
+    }
+}

@@ -1,0 +1,369 @@
+//! The switch as the HTTP API sees it.
+
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError};
+
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::call::{self, Busy, Outbound, Services};
+use crate::clock;
+use crate::http::{
+    Api, ApiError, CallCreated, CallQuery, Check, Direction, Idempotency, NewCall, OutboxQuery,
+    OutboxState, Page, PageQuery, Readiness,
+};
+use crate::http::{EventFilter, EventStream};
+use crate::store::{
+    self, CallFilter, CallRecord, CallState, Created, Health, IdempotencyKey, StoreError,
+};
+use crate::switch::{Dial, DialError};
+use crate::switchboard::own_host;
+
+/// The running switch behind the API.
+#[derive(Clone)]
+pub struct Backend(pub Arc<Services>);
+
+fn internal(error: impl std::fmt::Display) -> ApiError {
+    ApiError::Internal(error.to_string())
+}
+
+fn parse_id(what: &'static str, id: &str) -> Result<Uuid, ApiError> {
+    id.parse().map_err(|_| ApiError::NotFound {
+        what,
+        id: id.chars().take(64).collect(),
+    })
+}
+
+fn page<T: serde::Serialize>(page: store::Page<T>) -> Page {
+    let items = page
+        .items
+        .iter()
+        .map(|item| serde_json::to_value(item).unwrap_or_default());
+    Page {
+        items: items.collect(),
+        next_cursor: page.next_cursor,
+    }
+}
+
+impl Backend {
+    fn busy(&self, busy: &Busy) -> ApiError {
+        let retry_after_s = self.0.config.limits.retry_after_s;
+        match busy {
+            Busy::Full(max_calls) => ApiError::TooManyCalls {
+                max_calls: *max_calls,
+                retry_after_s,
+            },
+            other => ApiError::Unavailable {
+                reason: other.to_string(),
+                retry_after_s,
+            },
+        }
+    }
+
+    fn dial_error(&self, error: &DialError) -> ApiError {
+        let field = match error {
+            DialError::UnknownTrunk(name, _) => {
+                let names = self
+                    .0
+                    .trunks
+                    .trunks()
+                    .iter()
+                    .map(|trunk| trunk.name.as_str());
+                let nearest = nearest(name, names);
+                return ApiError::UnknownTrunk {
+                    name: name.clone(),
+                    nearest,
+                };
+            }
+            DialError::InboundOnly(_) | DialError::NoTrunk => "trunk",
+            DialError::BadTarget(_) | DialError::NotOnTrunk(_) => "to",
+            DialError::BadCaller(_) => "from",
+        };
+        ApiError::Invalid {
+            field: field.to_owned(),
+            message: error.to_string(),
+        }
+    }
+
+    async fn record(&self, id: &str) -> Result<CallRecord, ApiError> {
+        let found = self
+            .0
+            .store
+            .call(parse_id("call", id)?)
+            .await
+            .map_err(internal)?;
+        found.ok_or_else(|| ApiError::NotFound {
+            what: "call",
+            id: id.to_owned(),
+        })
+    }
+}
+
+fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<String> {
+    known
+        .max_by(|a, b| strsim::jaro_winkler(a, name).total_cmp(&strsim::jaro_winkler(b, name)))
+        .map(str::to_owned)
+}
+
+impl Api for Backend {
+    async fn ready(&self) -> Readiness {
+        let services = &self.0;
+        let check = |name: &str, ok: bool, detail: String| Check {
+            name: name.to_owned(),
+            ok,
+            detail,
+        };
+        let listeners: Vec<String> = services
+            .line
+            .sip()
+            .listeners()
+            .iter()
+            .map(|(t, a)| format!("{t:?} {a}"))
+            .collect();
+        let store = match services.store.health() {
+            Health::Spilling { reason, .. } => check("store", false, reason),
+            _ => check("store", true, "records are kept".to_owned()),
+        };
+        let models = services.on_box.get().is_some();
+        let detail = if models {
+            "loaded"
+        } else {
+            "loading, or missing: offhook models pull"
+        };
+        let stopping = services.places.is_closed();
+        Readiness {
+            checks: vec![
+                check("sip", !stopping, listeners.join(", ")),
+                store,
+                check(
+                    "models",
+                    models || services.agents.is_empty(),
+                    detail.to_owned(),
+                ),
+            ],
+        }
+    }
+
+    async fn create_call(
+        &self,
+        call: NewCall,
+        key: Option<Idempotency>,
+    ) -> Result<CallCreated, ApiError> {
+        let services = &self.0;
+        let Some(agent) = services.agents.get(&call.agent) else {
+            let nearest = nearest(&call.agent, services.agents.keys().map(String::as_str));
+            return Err(ApiError::UnknownAgent {
+                name: call.agent,
+                nearest,
+            });
+        };
+        let dial = Dial {
+            to: call.to.clone(),
+            trunk: call.trunk,
+            from: call.from,
+        };
+        let dialled = services
+            .trunks
+            .dial(&dial, &own_host(services))
+            .map_err(|error| self.dial_error(&error))?;
+        let (place, on_box) = services.take_place().map_err(|busy| self.busy(&busy))?;
+        let mut record = CallRecord::new(
+            Uuid::now_v7(),
+            store::Direction::Outbound,
+            dialled.from_uri.clone(),
+            call.to.clone(),
+            CallState::Queued,
+            services.epoch.timestamp(clock::now()),
+        );
+        record.agent = Some(call.agent);
+        record.trunk.clone_from(&dialled.trunk);
+        let mut variables = call::outbound_facts(&call.to);
+        variables.extend(call.variables);
+        record.variables = variables.iter().cloned().collect();
+        let key = key.map(|key| IdempotencyKey::new(key.key, key.fingerprint.as_bytes()));
+        let id = record.id;
+        let at = record.started_at;
+        match services.store.create_call(record.clone(), key, at).await {
+            Ok(Created::New) => {}
+            Ok(Created::Existing(before)) => {
+                return Ok(CallCreated {
+                    id: before.to_string(),
+                    replayed: true,
+                });
+            }
+            Ok(Created::Conflict) => return Err(ApiError::IdempotencyMismatch),
+            Err(StoreError::Unavailable(reason)) => {
+                return Err(self.busy(&Busy::Store(reason)));
+            }
+            Err(error) => return Err(internal(error)),
+        }
+        let agent = Arc::clone(agent);
+        let outbound = Outbound {
+            record,
+            agent,
+            dialled,
+            variables,
+            place,
+            on_box,
+        };
+        tokio::spawn(call::place(Arc::clone(services), outbound));
+        Ok(CallCreated {
+            id: id.to_string(),
+            replayed: false,
+        })
+    }
+
+    async fn call(&self, id: &str) -> Result<Value, ApiError> {
+        serde_json::to_value(self.record(id).await?).map_err(internal)
+    }
+
+    async fn calls(&self, query: CallQuery) -> Result<Page, ApiError> {
+        let state = query.state.as_deref().map(str::parse).transpose();
+        let state = state.map_err(|_| ApiError::Invalid {
+            field: "state".to_owned(),
+            message:
+                "is none of queued, ringing, in-progress, completed, failed, busy, no-answer, \
+                      canceled"
+                    .to_owned(),
+        })?;
+        let direction = query.direction.map(|direction| match direction {
+            Direction::Inbound => store::Direction::Inbound,
+            Direction::Outbound => store::Direction::Outbound,
+        });
+        let filter = CallFilter {
+            state,
+            direction,
+            ..CallFilter::default()
+        };
+        let cursor = query.page.cursor.as_deref();
+        match self.0.store.calls(&filter, cursor, query.page.limit).await {
+            Ok(found) => Ok(page(found)),
+            Err(error) => Err(cursor_error(error)),
+        }
+    }
+
+    async fn recording(&self, id: &str) -> Result<PathBuf, ApiError> {
+        let record = self.record(id).await?;
+        let none = |reason: &str| ApiError::NoRecording {
+            id: id.to_owned(),
+            reason: reason.to_owned(),
+        };
+        if !record.state.is_final() {
+            return Err(none("the call is not over yet"));
+        }
+        let path = self.0.store.recording(record.id).await.map_err(internal)?;
+        path.ok_or_else(|| none("`media.recordings` was not set when it was made"))
+    }
+
+    async fn hang_up(&self, id: &str) -> Result<(), ApiError> {
+        let record = self.record(id).await?;
+        if self.0.hang_up(record.id) {
+            return Ok(());
+        }
+        Err(ApiError::AlreadyEnded { id: id.to_owned() })
+    }
+
+    async fn trunks(&self) -> Result<Vec<Value>, ApiError> {
+        let states = self
+            .0
+            .registrations
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let trunks = self.0.config.trunks.iter().map(|trunk| {
+            json!({
+                "name": trunk.name, "kind": trunk.kind.to_string(), "host": trunk.host,
+                "caller_id": trunk.caller_id, "registration": states.get(&trunk.name),
+            })
+        });
+        Ok(trunks.collect())
+    }
+
+    async fn agents(&self) -> Result<Vec<Value>, ApiError> {
+        let agents = self.0.agents.values().map(|agent| {
+            json!({
+                "name": agent.config.name, "flow": agent.source,
+                "voice": agent.config.voice.as_deref().unwrap_or(&self.0.config.models.voice),
+            })
+        });
+        Ok(agents.collect())
+    }
+
+    async fn flows(&self) -> Result<Vec<Value>, ApiError> {
+        let flows = self.0.agents.values().map(|agent| {
+            json!({ "name": agent.flow.name, "description": agent.flow.description, "source": agent.source, "agent": agent.config.name })
+        });
+        Ok(flows.collect())
+    }
+
+    async fn appointments(&self, query: PageQuery) -> Result<Page, ApiError> {
+        let found = self
+            .0
+            .store
+            .appointments(None, query.limit)
+            .await
+            .map_err(internal)?;
+        let items = found
+            .iter()
+            .map(|item| serde_json::to_value(item).unwrap_or_default());
+        Ok(Page {
+            items: items.collect(),
+            next_cursor: None,
+        })
+    }
+
+    async fn outbox(&self, query: OutboxQuery) -> Result<Page, ApiError> {
+        let state = query.state.map(|state| match state {
+            OutboxState::Pending => store::outbox::OutboxState::Pending,
+            OutboxState::Delivering => store::outbox::OutboxState::Delivering,
+            OutboxState::Delivered => store::outbox::OutboxState::Delivered,
+            OutboxState::Dead => store::outbox::OutboxState::Dead,
+        });
+        let cursor = query.page.cursor.as_deref();
+        match self
+            .0
+            .store
+            .outbox(state, None, cursor, query.page.limit)
+            .await
+        {
+            Ok(found) => Ok(page(found)),
+            Err(error) => Err(cursor_error(error)),
+        }
+    }
+
+    async fn retry(&self, id: &str) -> Result<(), ApiError> {
+        let not_found = || ApiError::NotFound {
+            what: "delivery",
+            id: id.chars().take(64).collect(),
+        };
+        let number: i64 = id.parse().map_err(|_| not_found())?;
+        let now = self.0.epoch.timestamp(clock::now());
+        if self
+            .0
+            .store
+            .retry_dead(number, now)
+            .await
+            .map_err(internal)?
+        {
+            return Ok(());
+        }
+        Err(not_found())
+    }
+
+    async fn subscribe(
+        &self,
+        filter: EventFilter,
+        after: Option<u64>,
+    ) -> Result<EventStream, ApiError> {
+        self.0.bus.subscribe(filter, after)
+    }
+}
+
+fn cursor_error(error: StoreError) -> ApiError {
+    match error {
+        StoreError::Invalid(_) => ApiError::Invalid {
+            field: "cursor".to_owned(),
+            message: "is not one that a page before gave as next_cursor".to_owned(),
+        },
+        other => internal(other),
+    }
+}

@@ -1,0 +1,360 @@
+//! The shell around one [`Agent`]: carries out its commands on the media leg, the models, the LLM
+//! and the web, and brings back what came of them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use offhook_media::UtteranceId;
+use tokio::sync::mpsc;
+
+use super::requests::Requests;
+use super::speech::{SpeechQueue, Step};
+use crate::agent::{
+    Agent, BookRequest, CallOutcome, Command, LlmEvent, PlayoutEvent, RequestFailure, RequestId,
+    SpeculationId, TurnRecord, Variables,
+};
+use crate::agent::{Booking, HangUpReason, HttpResponse};
+use crate::ai::hearing::{Ears, Edge};
+use crate::ai::{Abandon, Recognised, Sound, TextToSpeech};
+use crate::clock;
+use crate::net::media::{self, LegEvent, LegId, MediaThread};
+
+/// Results of models and requests that may wait for one call.
+pub const WORK_QUEUE: usize = 512;
+/// The rate of the agent's voice towards the leg.
+const RATE_HZ: u32 = 8000;
+
+/// Something that was asked for is done.
+#[derive(Debug)]
+pub enum Work {
+    /// A recogniser's result.
+    Transcript(SpeculationId, Result<Recognised, String>),
+    /// The turn model's result.
+    TurnProbability(SpeculationId, Result<f32, String>),
+    /// Sound of an utterance.
+    Sound(UtteranceId, Sound),
+    /// An HTTP answer.
+    Http(RequestId, Result<HttpResponse, RequestFailure>),
+    /// Progress of an LLM's answer.
+    Llm(RequestId, LlmEvent),
+    /// An appointment's answer.
+    Booked(RequestId, Result<Booking, RequestFailure>),
+}
+
+/// What the call around the conversation must do.
+#[derive(Debug)]
+pub enum Directive {
+    /// Write a turn down.
+    Record(TurnRecord),
+    /// Write down what was learnt.
+    Variables(Variables),
+    /// Book an appointment; the answer comes back as [`Work::Booked`].
+    Book(BookRequest),
+    /// End the call.
+    HangUp(HangUpReason),
+    /// The conversation is over.
+    Finished(CallOutcome),
+}
+
+/// One agent's conversation on one leg.
+pub struct Conversation {
+    agent: Agent,
+    speech: SpeechQueue,
+    leg: LegId,
+    media: MediaThread,
+    ears: Ears,
+    voice: Arc<dyn TextToSpeech>,
+    requests: Requests,
+    work: mpsc::Sender<Work>,
+    synthesising: HashMap<UtteranceId, Abandon>,
+    speculations: HashMap<SpeculationId, Abandon>,
+    directives: Vec<Directive>,
+}
+
+/// What a conversation needs.
+pub struct Parts {
+    /// The agent, not yet started.
+    pub agent: Agent,
+    /// Its leg.
+    pub leg: LegId,
+    /// The thread that the leg lives on.
+    pub media: MediaThread,
+    /// What the leg hears.
+    pub ears: Ears,
+    /// The agent's voice.
+    pub voice: Arc<dyn TextToSpeech>,
+    /// Its way to the web and the LLM.
+    pub requests: Requests,
+    /// Where results go: the other end is read by the call's task.
+    pub work: mpsc::Sender<Work>,
+}
+
+impl Conversation {
+    /// Makes a conversation that has not begun.
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        Self {
+            agent: parts.agent,
+            speech: SpeechQueue::new(RATE_HZ),
+            leg: parts.leg,
+            media: parts.media,
+            ears: parts.ears,
+            voice: parts.voice,
+            requests: parts.requests,
+            work: parts.work,
+            synthesising: HashMap::new(),
+            speculations: HashMap::new(),
+            directives: Vec::new(),
+        }
+    }
+
+    /// Synthesises a text ahead, such as the greeting while the phone still rings.
+    pub fn prepare(&mut self, text: String) {
+        self.speech.prepare(text);
+        self.carry_out_steps();
+    }
+
+    /// Begins: the call was answered.
+    pub fn start(&mut self, now: Instant) {
+        self.agent.handle_answered(now);
+        self.drain(now);
+    }
+
+    /// Takes the other side's hang-up.
+    pub fn handle_hung_up(&mut self, now: Instant) {
+        self.agent.handle_hang_up(now);
+        self.drain(now);
+    }
+
+    /// Takes a digit that came by another way than the media, such as INFO.
+    pub fn handle_digit(&mut self, now: Instant, digit: char) {
+        self.agent.handle_digit(now, digit);
+        self.drain(now);
+    }
+
+    /// Takes an edge of the caller's speech.
+    pub fn handle_edge(&mut self, now: Instant, edge: Edge) {
+        match edge {
+            Edge::SpeechStart { at } => self.agent.handle_speech_start(now, at),
+            Edge::SpeechStop { at } => self.agent.handle_speech_stop(now, at),
+        }
+        self.drain(now);
+    }
+
+    /// Takes what happened on the leg.
+    pub fn handle_leg(&mut self, now: Instant, event: &LegEvent) {
+        let played = match event {
+            LegEvent::Dtmf { digit } => return self.handle_digit(now, *digit),
+            LegEvent::PlayoutStarted { utterance, at } => {
+                let place = self.speech.place(*utterance);
+                place.map(|(turn, clause)| PlayoutEvent::Started {
+                    turn,
+                    clause,
+                    at: *at,
+                })
+            }
+            LegEvent::PlayoutFinished { utterance, .. } => self.speech.finished(*utterance),
+            LegEvent::Cancelled { played } => self.speech.cancelled(*played),
+            _ => None,
+        };
+        if let Some(played) = played {
+            self.agent.handle_playout(now, played);
+        }
+        self.drain(now);
+    }
+
+    /// Takes a result.
+    pub fn handle_work(&mut self, now: Instant, work: Work) {
+        match work {
+            Work::Transcript(speculation, Ok(heard)) => {
+                self.speculations.remove(&speculation);
+                tracing::debug!(text = %heard.text, took_ms = heard.took_ms, "recognised");
+                self.agent.handle_transcript(now, speculation, &heard.text);
+            }
+            Work::Transcript(speculation, Err(reason)) => {
+                self.speculations.remove(&speculation);
+                tracing::warn!(%reason, "the recogniser failed");
+                self.agent.handle_recognition_failed(now, speculation);
+            }
+            Work::TurnProbability(speculation, Ok(probability)) => {
+                self.agent
+                    .handle_turn_probability(now, speculation, probability);
+            }
+            // Without the model's word the silence cap ends the turn.
+            Work::TurnProbability(_, Err(reason)) => {
+                tracing::warn!(%reason, "the turn model failed");
+            }
+            Work::Sound(utterance, sound) => self.handle_sound(now, utterance, sound),
+            Work::Http(request, answer) => {
+                self.requests.done(request);
+                self.agent.handle_http(now, request, answer);
+            }
+            Work::Llm(request, event) => self.agent.handle_llm(now, request, event),
+            Work::Booked(request, answer) => self.agent.handle_booked(now, request, answer),
+        }
+        self.drain(now);
+    }
+
+    fn handle_sound(&mut self, now: Instant, utterance: UtteranceId, sound: Sound) {
+        let event = match sound {
+            Sound::Chunk(samples) => {
+                let first = self.speech.sound(utterance, samples);
+                first.map(|(turn, clause)| PlayoutEvent::Synthesised {
+                    turn,
+                    clause,
+                    at: now,
+                })
+            }
+            Sound::End => {
+                self.synthesising.remove(&utterance);
+                self.speech.complete(utterance)
+            }
+            Sound::Failed(reason) => {
+                tracing::warn!(%reason, "a clause could not be spoken");
+                self.synthesising.remove(&utterance);
+                self.speech.failed(utterance)
+            }
+        };
+        if let Some(event) = event {
+            self.agent.handle_playout(now, event);
+        }
+    }
+
+    /// When [`Conversation::handle_timeout`] is due.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        self.agent.poll_timeout().map(|(at, _)| at)
+    }
+
+    /// Lets time pass.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.agent.handle_timeout(now);
+        self.drain(now);
+    }
+
+    /// Takes what the call must do, in order.
+    pub fn take_directives(&mut self) -> Vec<Directive> {
+        std::mem::take(&mut self.directives)
+    }
+
+    fn drain(&mut self, now: Instant) {
+        while let Some(command) = self.agent.poll_command() {
+            self.carry_out(now, command);
+        }
+        self.carry_out_steps();
+    }
+
+    fn carry_out(&mut self, now: Instant, command: Command) {
+        match command {
+            Command::Recognise {
+                speculation,
+                from,
+                until,
+                expecting,
+            } => {
+                let abandon = self.speculate(speculation);
+                let work = self.work.clone();
+                let deliver = Box::new(move |heard| {
+                    report(&work, Work::Transcript(speculation, heard));
+                });
+                self.ears
+                    .recognise(from, until, expecting, abandon, deliver);
+            }
+            Command::DetectTurn { speculation } => {
+                let abandon = self.speculate(speculation);
+                let work = self.work.clone();
+                let deliver = Box::new(move |judged| {
+                    report(&work, Work::TurnProbability(speculation, judged));
+                });
+                self.ears.judge_turn(abandon, deliver);
+            }
+            Command::Discard { speculation } => {
+                if let Some(abandon) = self.speculations.remove(&speculation) {
+                    abandon.abandon();
+                }
+            }
+            Command::Prepare { text } => self.speech.prepare(text),
+            Command::Speak { turn, clause, text } => {
+                if !self.speech.speak(turn, clause, text) {
+                    let failed = PlayoutEvent::Failed { turn, clause };
+                    self.agent.handle_playout(now, failed);
+                }
+            }
+            Command::FinishSpeaking { .. } => {}
+            Command::PausePlayout => self.tell(media::Command::Pause(self.leg)),
+            Command::ResumePlayout => self.tell(media::Command::Resume(self.leg)),
+            Command::CancelTurn { turn } => self.speech.cancel(turn),
+            Command::Http(request) => self.requests.http(request, self.work.clone()),
+            Command::Llm(request) => self.requests.llm(request, self.work.clone()),
+            Command::CancelRequest { request } => self.requests.cancel(request),
+            Command::Book(request) => self.directives.push(Directive::Book(request)),
+            Command::Record(turn) => self.directives.push(Directive::Record(turn)),
+            Command::SetVariables(all) => self.directives.push(Directive::Variables(all)),
+            Command::HangUp { reason } => self.directives.push(Directive::HangUp(reason)),
+            Command::Finished(outcome) => self.directives.push(Directive::Finished(outcome)),
+        }
+    }
+
+    fn speculate(&mut self, speculation: SpeculationId) -> Abandon {
+        self.speculations.entry(speculation).or_default().clone()
+    }
+
+    fn carry_out_steps(&mut self) {
+        while let Some(step) = self.speech.poll_step() {
+            match step {
+                Step::Synthesise(utterance, text) => self.synthesise(utterance, &text),
+                Step::Abandon(utterance) => {
+                    if let Some(abandon) = self.synthesising.remove(&utterance) {
+                        abandon.abandon();
+                    }
+                }
+                Step::Play(utterance, samples) => {
+                    let leg = self.leg;
+                    self.tell(media::Command::Play {
+                        leg,
+                        utterance,
+                        samples,
+                    });
+                }
+                Step::Finish(utterance) => {
+                    self.tell(media::Command::Finish(self.leg, utterance));
+                }
+                Step::CancelPlayout => self.tell(media::Command::Cancel(self.leg)),
+            }
+        }
+    }
+
+    fn synthesise(&mut self, utterance: UtteranceId, text: &str) {
+        let abandon = Abandon::default();
+        self.synthesising.insert(utterance, abandon.clone());
+        let work = self.work.clone();
+        let deliver = Box::new(move |sound| report(&work, Work::Sound(utterance, sound)));
+        self.voice.speak(text, abandon, deliver);
+    }
+
+    fn tell(&self, command: media::Command) {
+        if let Err(error) = self.media.send(command) {
+            tracing::error!(%error, "the media thread did not take a command");
+        }
+    }
+}
+
+impl Drop for Conversation {
+    fn drop(&mut self) {
+        self.synthesising
+            .values()
+            .chain(self.speculations.values())
+            .for_each(Abandon::abandon);
+    }
+}
+
+/// Hands a result to the call's task; false when the call is over or does not keep up.
+fn report(work: &mpsc::Sender<Work>, result: Work) -> bool {
+    work.try_send(result).is_ok()
+}
+
+/// Lets a test or a caller wait for the conversation's next deadline.
+pub async fn sleep(conversation: &Conversation) {
+    clock::sleep_until(conversation.deadline()).await;
+}

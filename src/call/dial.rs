@@ -1,0 +1,270 @@
+//! Placing a call: offer, INVITE, progress, answer. The agent's calls, the command line, the
+//! demonstration caller and the benches all dial through here.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use offhook_media::Codec;
+use offhook_sip::Credentials;
+use offhook_sip::{CallHandle, Flow, Invite, Transport};
+use tokio::sync::mpsc;
+
+use super::line::{Half, Leg, Line, LineError};
+use crate::net::media::{LegId, RecordSink, SinkBuilder};
+use crate::net::sip::{PlacedCall, Signal, SipError};
+
+/// What is dialled.
+#[derive(Clone, Debug)]
+pub struct Dialling {
+    /// The Request-URI.
+    pub request_uri: String,
+    /// The From URI.
+    pub from: String,
+    /// Where the INVITE goes, best address first.
+    pub targets: Vec<SocketAddr>,
+    /// Over what.
+    pub transport: Transport,
+    /// Preloaded route (RFC 3261 §8.1.2).
+    pub route: Vec<String>,
+    /// What answers a challenge.
+    pub credentials: Option<Credentials>,
+    /// Codecs to offer, the preferred one first.
+    pub codecs: Vec<Codec>,
+    /// Extra headers.
+    pub headers: Vec<(String, String)>,
+    /// How long it may ring.
+    pub ring_timeout: Duration,
+}
+
+/// An answered call.
+pub struct Answered {
+    /// Its handle.
+    pub call: CallHandle,
+    /// Its mailbox.
+    pub signals: mpsc::Receiver<Signal>,
+    /// Its media.
+    pub leg: Leg,
+    /// The address that answered.
+    pub remote: SocketAddr,
+}
+
+/// Explains why a call was not answered.
+#[derive(Debug, thiserror::Error)]
+pub enum DialFailure {
+    /// The other side refused.
+    #[error("refused with {status} {reason}{explanation}")]
+    Refused {
+        /// The final status.
+        status: u16,
+        /// Its reason phrase.
+        reason: String,
+        /// `Retry-After`, in seconds.
+        retry_after_s: Option<u32>,
+        /// What the carrier's own headers add, with a leading separator.
+        explanation: String,
+    },
+    /// Nobody answered in time.
+    #[error("nobody answered within {} s", .0.as_secs())]
+    NoAnswer(Duration),
+    /// The call was given up from here.
+    #[error("given up before the answer")]
+    Cancelled,
+    /// There is no address to send to.
+    #[error("there is no address to send the call to")]
+    NoTarget,
+    /// The media could not be agreed upon.
+    #[error(transparent)]
+    Media(#[from] LineError),
+    /// The SIP task did not place it.
+    #[error(transparent)]
+    Sip(#[from] SipError),
+}
+
+impl DialFailure {
+    /// The final status that the other side gave, if it gave one.
+    #[must_use]
+    pub fn status(&self) -> Option<u16> {
+        match self {
+            Self::Refused { status, .. } => Some(*status),
+            _ => None,
+        }
+    }
+
+    /// Whether another address of the same carrier may do better: a timeout, a transport error or
+    /// an overloaded server (RFC 3263 §4.3); a busy or refusing callee would only refuse again.
+    fn worth_another_target(&self) -> bool {
+        matches!(
+            self,
+            Self::Refused {
+                status: 408 | 500 | 502 | 503 | 504,
+                ..
+            }
+        )
+    }
+}
+
+/// What is attached to the media once it runs.
+#[derive(Default)]
+pub struct Attached {
+    /// Who hears the leg.
+    pub sink: Option<SinkBuilder>,
+    /// Who records it.
+    pub recorder: Option<Box<dyn RecordSink>>,
+}
+
+/// Dials and waits for the answer. `progress` hears of each provisional status; dropping the
+/// sender of `give_up` has no effect, sending on it cancels the call.
+///
+/// # Errors
+/// When the call is not answered.
+pub async fn dial(
+    line: &Line,
+    leg: LegId,
+    dialling: &Dialling,
+    attached: Attached,
+    mut progress: impl FnMut(u16),
+    give_up: &mut mpsc::Receiver<()>,
+) -> Result<Answered, DialFailure> {
+    let mut attached = Some(attached);
+    let mut last = DialFailure::NoTarget;
+    for target in &dialling.targets {
+        let flow = line.sip().flow_to(*target, dialling.transport)?;
+        let half = line.offer(&flow, &dialling.codecs)?;
+        let mut placed = line.sip().invite(invite(dialling, flow, &half)).await?;
+        match wait(line, dialling, &half, &mut placed, &mut progress, give_up).await {
+            Ok(answer) => {
+                let attached = attached.take().unwrap_or_default();
+                let (call, remote) = (placed.call, *target);
+                return connect(line, leg, half, &answer, placed, remote, attached)
+                    .await
+                    .inspect_err(|_| {
+                        let sip = line.sip().clone();
+                        tokio::spawn(async move { sip.hang_up(call, None).await });
+                    });
+            }
+            Err(failure) => {
+                line.release(half);
+                let again = failure.worth_another_target();
+                last = failure;
+                if !again {
+                    break;
+                }
+            }
+        }
+    }
+    Err(last)
+}
+
+fn invite(dialling: &Dialling, flow: Flow, half: &Half) -> Invite {
+    Invite {
+        request_uri: dialling.request_uri.clone(),
+        to: dialling.request_uri.clone(),
+        from: dialling.from.clone(),
+        route: dialling.route.clone(),
+        flow,
+        credentials: dialling.credentials.clone(),
+        body: half.sdp(),
+        content_type: "application/sdp".to_owned(),
+        headers: dialling.headers.clone(),
+    }
+}
+
+/// Waits for the SDP of the final answer.
+async fn wait(
+    line: &Line,
+    dialling: &Dialling,
+    half: &Half,
+    placed: &mut PlacedCall,
+    progress: &mut impl FnMut(u16),
+    give_up: &mut mpsc::Receiver<()>,
+) -> Result<Vec<u8>, DialFailure> {
+    let deadline = tokio::time::Instant::now() + dialling.ring_timeout;
+    let mut early = None;
+    let mut open = true;
+    loop {
+        let signal = tokio::select! {
+            signal = placed.signals.recv() => signal,
+            asked = give_up.recv(), if open => {
+                if asked.is_none() {
+                    open = false;
+                    continue;
+                }
+                line.sip().hang_up(placed.call, None).await?;
+                return Err(DialFailure::Cancelled);
+            }
+            () = tokio::time::sleep_until(deadline) => {
+                line.sip().hang_up(placed.call, None).await?;
+                return Err(DialFailure::NoAnswer(dialling.ring_timeout));
+            }
+        };
+        match signal.ok_or(SipError::Gone)? {
+            Signal::Progress { status, body } => {
+                progress(status);
+                // SDP of a 183 may be the only one when the 200 repeats it by silence
+                // (RFC 3261 §13.2.1 with RFC 3262 §5).
+                early = body.or(early).filter(|sdp| half.read_answer(sdp).is_ok());
+            }
+            Signal::Answered { body } => {
+                return body
+                    .filter(|sdp| !sdp.is_empty())
+                    .or(early)
+                    .ok_or(DialFailure::Media(LineError::Refused(
+                        offhook_media::Refusal::NoAudio,
+                    )));
+            }
+            Signal::Rejected {
+                status,
+                reason,
+                retry_after_s,
+                headers,
+            } => {
+                let explanation = explain(&headers);
+                return Err(DialFailure::Refused {
+                    status,
+                    reason,
+                    retry_after_s,
+                    explanation,
+                });
+            }
+            Signal::Ended { .. } => return Err(DialFailure::Cancelled),
+            _ => {}
+        }
+    }
+}
+
+/// What carriers say beside the status line, such as `X-Twilio-Error`.
+fn explain(headers: &[(String, String)]) -> String {
+    let wanted = ["x-twilio-error", "warning", "reason", "p-error"];
+    let found = headers
+        .iter()
+        .filter(|(name, _)| wanted.contains(&name.to_lowercase().as_str()));
+    found
+        .map(|(name, value)| format!("; {name}: {value}"))
+        .collect()
+}
+
+async fn connect(
+    line: &Line,
+    leg: LegId,
+    half: Half,
+    answer: &[u8],
+    placed: PlacedCall,
+    remote: SocketAddr,
+    attached: Attached,
+) -> Result<Answered, DialFailure> {
+    let negotiated = half.read_answer(answer)?;
+    let leg = line.open(
+        leg,
+        half,
+        negotiated,
+        remote.ip(),
+        attached.sink,
+        attached.recorder,
+    )?;
+    Ok(Answered {
+        call: placed.call,
+        signals: placed.signals,
+        leg,
+        remote,
+    })
+}

@@ -1,0 +1,290 @@
+//! A call that rings here: from its INVITE to its record.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use offhook_media::{Codec, Negotiated};
+use offhook_sip::{Incoming, Source};
+use serde_json::json;
+use tokio::sync::OwnedSemaphorePermit;
+use uuid::Uuid;
+
+use super::journal::Journal;
+use super::line::{Half, LineError};
+use super::services::{AgentSpec, Busy, Services};
+use super::talk::Answering;
+use crate::ai::OnBox;
+use crate::clock;
+use crate::meters;
+use crate::net::sip::{IncomingCall, Signal};
+use crate::store::{CallRecord, CallState, Direction};
+use crate::switch::{Call, EndReason};
+
+/// How long an answer without SDP waits for the ACK that must bring it.
+const ACK_TIMEOUT: Duration = Duration::from_secs(32);
+
+/// Takes a call: refuses it with the status that says why, or gives it to its agent.
+pub async fn take(services: Arc<Services>, incoming: Box<IncomingCall>) {
+    let sip = services.line.sip().clone();
+    let call = incoming.call;
+    match admit(&services, &incoming.invite) {
+        Ok(admitted) => serve(services, incoming, admitted).await,
+        Err(refusal) => {
+            meters::call_refused(refusal.status);
+            tracing::info!(status = refusal.status, reason = %refusal.reason, "a call was refused");
+            let headers = refusal
+                .retry_after_s
+                .map(|s| ("Retry-After".to_owned(), s.to_string()))
+                .into_iter()
+                .collect();
+            let _ = sip.reject(call, refusal.status, headers).await;
+        }
+    }
+}
+
+struct Refusal {
+    status: u16,
+    reason: String,
+    retry_after_s: Option<u32>,
+}
+
+struct Admitted {
+    agent: Arc<AgentSpec>,
+    place: OwnedSemaphorePermit,
+    on_box: Arc<OnBox>,
+}
+
+fn admit(services: &Services, invite: &Incoming) -> Result<Admitted, Refusal> {
+    let called = called_party(invite);
+    let Some(name) = services.routes.agent_for(&called, &invite.from.user) else {
+        let reason = format!("no route and no agent for {called:?}");
+        return Err(Refusal {
+            status: 404,
+            reason,
+            retry_after_s: None,
+        });
+    };
+    let Some(agent) = services.agents.get(name) else {
+        let reason = format!("the route names an agent that is not there: {name:?}");
+        return Err(Refusal {
+            status: 404,
+            reason,
+            retry_after_s: None,
+        });
+    };
+    let (place, on_box) = services.take_place().map_err(|busy| Refusal {
+        status: if matches!(busy, Busy::Stopping) {
+            480
+        } else {
+            503
+        },
+        reason: busy.to_string(),
+        retry_after_s: Some(services.config.limits.retry_after_s),
+    })?;
+    Ok(Admitted {
+        agent: Arc::clone(agent),
+        place,
+        on_box,
+    })
+}
+
+/// The called number or name: the Request-URI's, which proxies rewrite, not the To's.
+fn called_party(invite: &Incoming) -> String {
+    let parsed = offhook_sip::uri::Uri::parse(&invite.request_uri);
+    parsed
+        .map(|uri| uri.user_text().into_owned())
+        .unwrap_or_default()
+}
+
+/// The codecs that the trunk's configuration allows.
+fn codecs(services: &Services, source: &Source) -> Vec<Codec> {
+    let Source::Trunk(name) = source else {
+        return vec![Codec::Pcmu, Codec::Pcma];
+    };
+    let trunk = services
+        .config
+        .trunks
+        .iter()
+        .find(|trunk| trunk.name == *name);
+    trunk
+        .map(|trunk| {
+            trunk
+                .codecs
+                .iter()
+                .map(|codec| media_codec(*codec))
+                .collect()
+        })
+        .unwrap_or_else(|| vec![Codec::Pcmu, Codec::Pcma])
+}
+
+/// Gives the media crate's name of a configured codec.
+#[must_use]
+pub(super) fn media_codec(codec: crate::config::Codec) -> Codec {
+    match codec {
+        crate::config::Codec::Pcmu => Codec::Pcmu,
+        crate::config::Codec::Pcma => Codec::Pcma,
+    }
+}
+
+async fn serve(services: Arc<Services>, incoming: Box<IncomingCall>, admitted: Admitted) {
+    let now = clock::now();
+    let invite = &incoming.invite;
+    let started_at = services.epoch.timestamp(now);
+    let record = new_record(invite, &admitted.agent, started_at);
+    let id = record.id;
+    let sip = services.line.sip().clone();
+    let agreed = agree(&services, invite);
+    let (half, negotiated) = match agreed {
+        Ok(agreed) => agreed,
+        Err(error) => {
+            tracing::info!(%error, call = %id, "a call was refused");
+            let _ = sip.reject(incoming.call, error.status(), Vec::new()).await;
+            return;
+        }
+    };
+    if let Err(error) = services.store.insert_call(record.clone()).await {
+        tracing::error!(%error, call = %id, "a call's record was not kept: it is refused");
+        services.line.release(half);
+        let retry = services.config.limits.retry_after_s.to_string();
+        let _ = sip
+            .reject(incoming.call, 503, vec![("Retry-After".to_owned(), retry)])
+            .await;
+        return;
+    }
+    let journal = Journal::start(&services, record.clone());
+    journal.event(
+        "call.ringing",
+        started_at,
+        json!({ "from": record.from, "to": record.to }),
+    );
+    let _ = sip.ring(incoming.call, 180, None).await;
+    let answering = Answering {
+        services: Arc::clone(&services),
+        agent: admitted.agent,
+        on_box: admitted.on_box,
+        record,
+        journal,
+    };
+    let mut talk = answering.prepare(caller_variables(invite)).await;
+    let IncomingCall {
+        call,
+        invite,
+        mut signals,
+    } = *incoming;
+    let call_state = Call::inbound(now);
+    // The caller may have hung up while the CRM was asked.
+    if let Ok(Signal::Ended { .. }) = signals.try_recv() {
+        services.line.release(half);
+        talk.never_answered(call_state, EndReason::Cancelled).await;
+        return;
+    }
+    let _ = sip.answer(call, half.sdp()).await;
+    let (negotiated, half) = match negotiated {
+        Some(negotiated) => (negotiated, half),
+        None => match wait_for_answer(&half, &mut signals).await {
+            Ok(negotiated) => (negotiated, half),
+            Err(reason) => {
+                let _ = sip.hang_up(call, None).await;
+                services.line.release(half);
+                talk.never_answered(call_state, EndReason::Lost(reason))
+                    .await;
+                return;
+            }
+        },
+    };
+    let remote = invite.flow.remote.ip();
+    match talk.open(half, negotiated, remote) {
+        Ok(leg) => talk.run(call_state, call, signals, leg).await,
+        Err(error) => {
+            let _ = sip.hang_up(call, None).await;
+            talk.never_answered(call_state, EndReason::Failed(error.to_string()))
+                .await;
+        }
+    }
+    drop(admitted.place);
+}
+
+/// Answers the offer, or makes our own when there is none (RFC 3261 §13.2.1).
+fn agree(services: &Services, invite: &Incoming) -> Result<(Half, Option<Negotiated>), LineError> {
+    let codecs = codecs(services, &invite.source);
+    match invite.offer.as_deref().filter(|offer| !offer.is_empty()) {
+        Some(offer) => {
+            let (half, negotiated) = services.line.answer(&invite.flow, &codecs, offer)?;
+            Ok((half, Some(negotiated)))
+        }
+        None => Ok((services.line.offer(&invite.flow, &codecs)?, None)),
+    }
+}
+
+/// Waits for the ACK that answers our offer.
+async fn wait_for_answer(
+    half: &Half,
+    signals: &mut tokio::sync::mpsc::Receiver<Signal>,
+) -> Result<Negotiated, String> {
+    let wait = async {
+        while let Some(signal) = signals.recv().await {
+            match signal {
+                Signal::Confirmed { body: Some(answer) } => {
+                    return half.read_answer(&answer).map_err(|error| error.to_string());
+                }
+                Signal::Confirmed { body: None } => {
+                    return Err("the ACK brought no answer to our offer".to_owned());
+                }
+                Signal::Ended { .. } => return Err("the caller hung up".to_owned()),
+                _ => {}
+            }
+        }
+        Err("the SIP endpoint has ended".to_owned())
+    };
+    let timed = tokio::time::timeout(ACK_TIMEOUT, wait).await;
+    timed.unwrap_or_else(|_| Err("the answer was never acknowledged".to_owned()))
+}
+
+fn new_record(invite: &Incoming, agent: &AgentSpec, started_at: Timestamp) -> CallRecord {
+    let mut record = CallRecord::new(
+        Uuid::now_v7(),
+        Direction::Inbound,
+        party(&invite.from.user, &invite.from.uri),
+        party(&called_party(invite), &invite.to.uri),
+        CallState::Ringing,
+        started_at,
+    );
+    record.agent = Some(agent.config.name.clone());
+    record.trunk = match &invite.source {
+        Source::Trunk(name) => Some(name.clone()),
+        _ => None,
+    };
+    record
+}
+
+/// A number stands for itself; a name needs its host.
+fn party(user: &str, uri: &str) -> String {
+    let digits = user.strip_prefix('+').unwrap_or(user);
+    if !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        user.to_owned()
+    } else {
+        uri.to_owned()
+    }
+}
+
+/// What the INVITE itself says of the caller.
+fn caller_variables(invite: &Incoming) -> Vec<(String, serde_json::Value)> {
+    let mut variables = vec![
+        (
+            "caller_phone".to_owned(),
+            json!(party(&invite.from.user, &invite.from.uri)),
+        ),
+        ("called".to_owned(), json!(called_party(invite))),
+    ];
+    let display = invite.from.display.trim();
+    if !display.is_empty() {
+        variables.push(("caller_display".to_owned(), json!(display)));
+    }
+    for (name, value) in &invite.headers {
+        if name.eq_ignore_ascii_case("X-Twilio-CallSid") {
+            variables.push(("twilio_call_sid".to_owned(), json!(value)));
+        }
+    }
+    variables
+}

@@ -1,0 +1,271 @@
+//! What is written down of a call, as it happens: the record and its turns in the store, events
+//! for whoever watches. A task of its own, so that a slow disk never holds the conversation up.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+use tokio::sync::{mpsc, oneshot};
+use uuid::Uuid;
+
+use super::services::Services;
+use crate::agent::{self, Variables};
+use crate::clock;
+use crate::store::{
+    Appointment, CallRecord, CallState, CallUpdate, EventRecord, MediaSummary, Store, TurnLatency,
+    TurnRecord, Who,
+};
+
+/// Entries that may wait for the disk; a call that writes more loses the oldest news, never its
+/// final record.
+const ENTRIES: usize = 512;
+
+enum Entry {
+    Event(&'static str, Timestamp, Value),
+    Answered(Timestamp),
+    Turn(Box<TurnRecord>),
+    Variables(Map<String, Value>),
+    Recording(std::path::PathBuf),
+    Book(Box<Appointment>, oneshot::Sender<Result<(), String>>),
+    Finish(Box<Final>, oneshot::Sender<CallRecord>),
+}
+
+/// How a call ended, for its record.
+pub struct Final {
+    /// `completed`, `busy`, …
+    pub state: CallState,
+    /// When.
+    pub ended_at: Timestamp,
+    /// What came of it.
+    pub outcome: String,
+    /// Why it ended, in words.
+    pub reason: String,
+    /// What the media measured.
+    pub media: Option<MediaSummary>,
+}
+
+/// Writes one call down. Cloning is cheap.
+#[derive(Clone)]
+pub struct Journal {
+    /// The call's identifier.
+    pub id: Uuid,
+    entries: mpsc::Sender<Entry>,
+}
+
+impl Journal {
+    /// Starts the journal of a call whose record is in the store already.
+    #[must_use]
+    pub fn start(services: &Arc<Services>, record: CallRecord) -> Self {
+        let (entries, queue) = mpsc::channel(ENTRIES);
+        let id = record.id;
+        let writer = Writer {
+            services: Arc::clone(services),
+            record,
+            turns: 0,
+        };
+        tokio::spawn(writer.run(queue));
+        Self { id, entries }
+    }
+
+    /// Tells who watches that something happened.
+    pub fn event(&self, kind: &'static str, at: Timestamp, data: Value) {
+        self.enter(Entry::Event(kind, at, data));
+    }
+
+    /// Writes the answer down.
+    pub fn answered(&self, at: Timestamp) {
+        self.enter(Entry::Answered(at));
+    }
+
+    /// Writes a turn down.
+    pub fn turn(&self, turn: agent::TurnRecord) {
+        self.enter(Entry::Turn(Box::new(stored_turn(turn))));
+    }
+
+    /// Writes down what is known now.
+    pub fn variables(&self, variables: &Variables) {
+        self.enter(Entry::Variables(stored_variables(variables)));
+    }
+
+    /// Writes down where the recording lies.
+    pub fn recording(&self, path: std::path::PathBuf) {
+        self.enter(Entry::Recording(path));
+    }
+
+    /// Writes an appointment down, together with the delivery that tells the CRM.
+    ///
+    /// # Errors
+    /// When it could not be written.
+    pub async fn book(&self, appointment: Appointment) -> Result<(), String> {
+        let (reply, answer) = oneshot::channel();
+        let gone = |_| "the call's journal has ended".to_owned();
+        let entry = Entry::Book(Box::new(appointment), reply);
+        self.entries.send(entry).await.map_err(|_| gone(()))?;
+        answer.await.map_err(|_| gone(()))?
+    }
+
+    /// Writes the end down and waits until it is kept, together with what the CRM must hear.
+    pub async fn finish(self, end: Final) -> Option<CallRecord> {
+        let (reply, answer) = oneshot::channel();
+        self.entries
+            .send(Entry::Finish(Box::new(end), reply))
+            .await
+            .ok()?;
+        answer.await.ok()
+    }
+
+    fn enter(&self, entry: Entry) {
+        if self.entries.try_send(entry).is_err() {
+            tracing::warn!("a call's journal does not keep up: an entry is lost");
+        }
+    }
+}
+
+struct Writer {
+    services: Arc<Services>,
+    record: CallRecord,
+    turns: u32,
+}
+
+impl Writer {
+    async fn run(mut self, mut queue: mpsc::Receiver<Entry>) {
+        while let Some(entry) = queue.recv().await {
+            if let Err(error) = self.write(entry).await {
+                tracing::error!(%error, call = %self.record.id, "a call's record was not kept");
+            }
+        }
+    }
+
+    fn now(&self) -> Timestamp {
+        self.services.epoch.timestamp(clock::now())
+    }
+
+    fn store(&self) -> &Store {
+        &self.services.store
+    }
+
+    async fn write(&mut self, entry: Entry) -> Result<(), crate::store::StoreError> {
+        let id = self.record.id;
+        match entry {
+            Entry::Event(kind, at, data) => self.publish(kind, at, data).await,
+            Entry::Answered(at) => {
+                self.record.state = CallState::InProgress;
+                self.record.answered_at = Some(at);
+                let update = CallUpdate {
+                    state: Some(CallState::InProgress),
+                    answered_at: Some(at),
+                    ..CallUpdate::default()
+                };
+                self.store().update_call(id, update, at).await?;
+                let data = json!({ "from": self.record.from, "to": self.record.to });
+                self.publish("call.answered", at, data).await
+            }
+            Entry::Turn(turn) => self.write_turn(*turn).await,
+            Entry::Variables(variables) => {
+                self.record.variables = variables.clone();
+                let update = CallUpdate {
+                    variables: Some(variables),
+                    ..CallUpdate::default()
+                };
+                self.store().update_call(id, update, self.now()).await
+            }
+            Entry::Recording(path) => self.store().set_recording(id, &path).await,
+            Entry::Book(appointment, reply) => {
+                let kept = self.write_appointment(*appointment).await;
+                let _ = reply.send(kept.map_err(|error| error.to_string()));
+                Ok(())
+            }
+            Entry::Finish(end, reply) => {
+                let kept = self.write_end(*end).await;
+                let _ = reply.send(self.record.clone());
+                kept
+            }
+        }
+    }
+
+    async fn write_turn(&mut self, turn: TurnRecord) -> Result<(), crate::store::StoreError> {
+        let seq = self.turns;
+        self.turns += 1;
+        let data = serde_json::to_value(&turn).unwrap_or_default();
+        let at = turn.started_at;
+        self.record.turns.push(turn.clone());
+        self.store()
+            .append_turn(self.record.id, seq, turn, self.now())
+            .await?;
+        self.publish("call.turn", at, data).await
+    }
+
+    async fn write_appointment(
+        &mut self,
+        appointment: Appointment,
+    ) -> Result<(), crate::store::StoreError> {
+        let items = self.services.plan_booking(&self.record, &appointment);
+        let at = appointment.created_at;
+        let data = serde_json::to_value(&appointment).unwrap_or_default();
+        self.store().book_appointment(appointment, items).await?;
+        self.publish("appointment.booked", at, data).await
+    }
+
+    async fn write_end(&mut self, end: Final) -> Result<(), crate::store::StoreError> {
+        self.record.state = end.state;
+        self.record.ended_at = Some(end.ended_at);
+        self.record.outcome = Some(end.outcome.clone());
+        self.record.media = end.media;
+        let appointments = self
+            .store()
+            .call_appointments(self.record.id)
+            .await
+            .unwrap_or_default();
+        let items = self.services.plan_end(&self.record, &appointments);
+        self.store().finish_call(self.record.clone(), items).await?;
+        let data = json!({
+            "state": self.record.state, "outcome": end.outcome, "reason": end.reason,
+            "duration_s": self.record.duration_s(),
+        });
+        self.publish("call.ended", end.ended_at, data).await
+    }
+
+    async fn publish(
+        &self,
+        kind: &str,
+        at: Timestamp,
+        data: Value,
+    ) -> Result<(), crate::store::StoreError> {
+        self.services
+            .publish(EventRecord {
+                id: 0,
+                call_id: Some(self.record.id),
+                kind: kind.to_owned(),
+                at,
+                data,
+            })
+            .await
+    }
+}
+
+fn stored_turn(turn: agent::TurnRecord) -> TurnRecord {
+    TurnRecord {
+        who: match turn.who {
+            agent::Who::Caller => Who::Caller,
+            agent::Who::Agent => Who::Agent,
+        },
+        text: turn.text,
+        heard_text: turn.heard_text,
+        started_at: turn.started_at,
+        latency: TurnLatency {
+            endpoint_ms: turn.latency.endpoint_ms,
+            stt_ms: turn.latency.stt_ms,
+            llm_first_token_ms: turn.latency.llm_first_token_ms,
+            tts_first_audio_ms: turn.latency.tts_first_audio_ms,
+            voice_to_voice_ms: turn.latency.voice_to_voice_ms,
+        },
+        interrupted: turn.interrupted,
+    }
+}
+
+fn stored_variables(variables: &Variables) -> Map<String, Value> {
+    variables
+        .iter()
+        .map(|(name, value)| (name.to_owned(), value.clone()))
+        .collect()
+}

@@ -1,0 +1,25 @@
+//! Calls: one task each, which joins signalling, media, models, the agent and the records.
+
+pub mod conversation;
+pub mod dial;
+mod inbound;
+mod journal;
+pub mod line;
+mod llm_stream;
+mod outbound;
+mod recording;
+mod requests;
+pub mod services;
+pub mod speech;
+mod talk;
+pub mod task;
+
+pub use crate::net::sip::Sip;
+pub use inbound::take;
+pub use line::{Half, Leg, Line, LineError};
+pub use outbound::{Outbound, place};
+pub(crate) use outbound::{credentials, host_and_port};
+pub use recording::{Recorder, RecorderError};
+pub use requests::Requests;
+pub use services::{AgentSpec, Busy, ServiceParts, Services, Watcher};
+pub use talk::outbound_facts;

@@ -1,0 +1,269 @@
+//! What every call of the switch shares.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use serde_json::Value;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use uuid::Uuid;
+
+use super::line::Line;
+use super::recording::Recorder;
+use super::task::Control;
+use crate::agent::flow::Flow;
+use crate::ai::OnBox;
+use crate::ai::llm::LlmClient;
+use crate::clock::Epoch;
+use crate::config::{AgentConfig, Config};
+use crate::crm::Sinks;
+use crate::http::events::EventBus;
+use crate::store::outbox::OutboxItem;
+use crate::store::{Appointment, CallRecord, EventRecord, Health, Store, StoreError};
+use crate::switch::{RouteTable, TrunkTable};
+
+/// Hang-up requests that may wait for one call.
+const CONTROLS: usize = 4;
+
+/// An agent that calls can be given to.
+pub struct AgentSpec {
+    /// Its configuration.
+    pub config: AgentConfig,
+    /// Its flow, checked.
+    pub flow: Arc<Flow>,
+    /// Where the flow was read from.
+    pub source: String,
+}
+
+/// What every call of the switch shares.
+pub struct Services {
+    /// The configuration.
+    pub config: Arc<Config>,
+    /// SIP, media, ports.
+    pub line: Arc<Line>,
+    /// The on-box models, once they are loaded.
+    pub on_box: OnceLock<Arc<OnBox>>,
+    /// The agents by name.
+    pub agents: BTreeMap<String, Arc<AgentSpec>>,
+    /// Which agent answers what.
+    pub routes: RouteTable,
+    /// The trunks.
+    pub trunks: TrunkTable,
+    /// The database.
+    pub store: Store,
+    /// Where the CRM hears of calls.
+    pub sinks: Arc<Sinks>,
+    /// Live events.
+    pub bus: EventBus,
+    /// The LLM, when one is configured.
+    pub llm: Option<LlmClient>,
+    /// Connections of the flows' web requests.
+    pub http: reqwest::Client,
+    /// Writes recordings, when they are wanted.
+    pub recorder: Option<Recorder>,
+    /// Ties records to the wall clock.
+    pub epoch: Epoch,
+    /// Hears of each turn, such as the demonstration's terminal.
+    pub watcher: Option<Arc<dyn Watcher>>,
+    /// How the registrations stand, by trunk.
+    pub registrations: Mutex<HashMap<String, String>>,
+    /// Calls that may still be taken on.
+    pub places: Arc<Semaphore>,
+    live: Mutex<HashMap<Uuid, mpsc::Sender<Control>>>,
+}
+
+/// Watches conversations as they happen.
+pub trait Watcher: Send + Sync {
+    /// A call was answered.
+    fn answered(&self, record: &CallRecord);
+    /// A turn was written down.
+    fn turn(&self, call: Uuid, turn: &crate::agent::TurnRecord);
+    /// A call is over.
+    fn ended(&self, record: &CallRecord);
+}
+
+/// Everything that services are made from.
+pub struct ServiceParts {
+    /// The configuration.
+    pub config: Arc<Config>,
+    /// SIP, media, ports.
+    pub line: Arc<Line>,
+    /// The agents by name.
+    pub agents: BTreeMap<String, Arc<AgentSpec>>,
+    /// The trunks.
+    pub trunks: TrunkTable,
+    /// The database.
+    pub store: Store,
+    /// Where the CRM hears of calls.
+    pub sinks: Arc<Sinks>,
+    /// Live events.
+    pub bus: EventBus,
+    /// The LLM, when one is configured.
+    pub llm: Option<LlmClient>,
+    /// Connections of the flows' web requests.
+    pub http: reqwest::Client,
+    /// Writes recordings, when they are wanted.
+    pub recorder: Option<Recorder>,
+    /// Hears of each turn.
+    pub watcher: Option<Arc<dyn Watcher>>,
+}
+
+/// Why no call can be taken on now.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Busy {
+    /// As many as are allowed.
+    #[error("all {0} calls of `limits.max_calls` are taken")]
+    Full(usize),
+    /// The models are still loading, or missing.
+    #[error("the speech models are not loaded yet")]
+    NoModels,
+    /// Records cannot be kept.
+    #[error("the database cannot be written: {0}")]
+    Store(String),
+    /// The switch is being stopped.
+    #[error("the switch is being stopped")]
+    Stopping,
+}
+
+impl Services {
+    /// Puts the parts together.
+    #[must_use]
+    pub fn new(parts: ServiceParts) -> Self {
+        let names = parts.agents.keys().cloned().collect();
+        let routes = RouteTable::new(parts.config.routes.clone(), names);
+        let places = Arc::new(Semaphore::new(parts.config.limits.max_calls));
+        Self {
+            config: parts.config,
+            line: parts.line,
+            on_box: OnceLock::new(),
+            agents: parts.agents,
+            routes,
+            trunks: parts.trunks,
+            store: parts.store,
+            sinks: parts.sinks,
+            bus: parts.bus,
+            llm: parts.llm,
+            http: parts.http,
+            recorder: parts.recorder,
+            epoch: Epoch::take(),
+            watcher: parts.watcher,
+            registrations: Mutex::default(),
+            places,
+            live: Mutex::default(),
+        }
+    }
+
+    /// Takes a place for a call, with the models that it needs.
+    ///
+    /// # Errors
+    /// When the switch is full, not ready, cannot keep records, or is stopping.
+    pub fn take_place(&self) -> Result<(OwnedSemaphorePermit, Arc<OnBox>), Busy> {
+        if self.places.is_closed() {
+            return Err(Busy::Stopping);
+        }
+        if let Health::Spilling { reason, .. } = self.store.health() {
+            return Err(Busy::Store(reason));
+        }
+        let on_box = self.on_box.get().ok_or(Busy::NoModels)?;
+        let place = Arc::clone(&self.places)
+            .try_acquire_owned()
+            .map_err(|_| Busy::Full(self.config.limits.max_calls))?;
+        Ok((place, Arc::clone(on_box)))
+    }
+
+    /// Makes a call reachable for hang-ups until its [`Live`] is dropped.
+    #[must_use]
+    pub fn go_live(self: &Arc<Self>, id: Uuid) -> (Live, mpsc::Receiver<Control>) {
+        let (control, controls) = mpsc::channel(CONTROLS);
+        self.live_calls().insert(id, control);
+        (
+            Live {
+                services: Arc::clone(self),
+                id,
+            },
+            controls,
+        )
+    }
+
+    /// Asks a call to end; false when it is not running.
+    #[must_use]
+    pub fn hang_up(&self, id: Uuid) -> bool {
+        let calls = self.live_calls();
+        calls
+            .get(&id)
+            .is_some_and(|control| control.try_send(Control::HangUp).is_ok())
+    }
+
+    /// Asks every call to end, since the switch stops.
+    pub fn end_all(&self) {
+        for control in self.live_calls().values() {
+            let _ = control.try_send(Control::Shutdown);
+        }
+    }
+
+    /// How many calls are running.
+    #[must_use]
+    pub fn running(&self) -> usize {
+        self.live_calls().len()
+    }
+
+    fn live_calls(&self) -> std::sync::MutexGuard<'_, HashMap<Uuid, mpsc::Sender<Control>>> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Publishes an event to whoever watches, and keeps it.
+    ///
+    /// # Errors
+    /// When it could not be kept.
+    pub async fn publish(&self, event: EventRecord) -> Result<(), StoreError> {
+        let call = event.call_id.map(|id| id.to_string());
+        let at = event.at.to_string();
+        self.bus
+            .publish(event.kind.clone(), call, at, event.data.clone());
+        self.store.append_event(event).await.map(|_| ())
+    }
+
+    /// What the CRM must hear of a booking.
+    #[must_use]
+    pub fn plan_booking(&self, record: &CallRecord, appointment: &Appointment) -> Vec<OutboxItem> {
+        self.sinks.plan_booked(record, appointment)
+    }
+
+    /// What the CRM must hear of a call that has ended.
+    #[must_use]
+    pub fn plan_end(&self, record: &CallRecord, appointments: &[Appointment]) -> Vec<OutboxItem> {
+        self.sinks.plan_finished(record, appointments)
+    }
+
+    /// Where the recording of a call goes, when it is wanted.
+    #[must_use]
+    pub fn recording_path(&self, id: Uuid) -> Option<PathBuf> {
+        self.config
+            .media
+            .recordings
+            .as_ref()
+            .map(|folder| folder.join(format!("{id}.wav")))
+    }
+}
+
+/// Keeps a call reachable while it runs.
+pub struct Live {
+    services: Arc<Services>,
+    id: Uuid,
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        self.services.live_calls().remove(&self.id);
+    }
+}
+
+/// Flow variables of a call, from JSON.
+#[must_use]
+pub fn variables(from: impl IntoIterator<Item = (String, Value)>) -> crate::agent::Variables {
+    let mut variables = crate::agent::Variables::new();
+    for (name, value) in from {
+        variables.insert(name, value);
+    }
+    variables
+}

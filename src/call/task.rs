@@ -1,0 +1,290 @@
+//! One call in progress: everything that happens to it, in one place, until it is over.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use offhook_sip::{CallHandle, EndCause};
+use tokio::sync::mpsc;
+use uuid::Uuid;
+
+use super::conversation::{Conversation, Directive, Work};
+use super::journal::Journal;
+use super::line::{Leg, Line};
+use crate::agent::{BookRequest, CallOutcome, RequestFailure};
+use crate::agent::{Booking, TurnRecord};
+use crate::ai::hearing::Edge;
+use crate::clock::{self, Epoch};
+use crate::net::media::LegEvent;
+use crate::net::sip::Signal;
+use crate::store::Appointment;
+use crate::switch::EndReason;
+
+/// How long the flow's last requests may go on after the call.
+const CLOSING_TIME: Duration = Duration::from_secs(20);
+
+/// Asks something of a running call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Control {
+    /// Somebody asked over the API that it end.
+    HangUp,
+    /// The switch is being stopped.
+    Shutdown,
+}
+
+/// Hears of a turn as it is written down.
+pub type OnTurn = Box<dyn FnMut(&TurnRecord) + Send>;
+
+/// Everything that a call in progress lives on.
+pub struct Running {
+    /// What places and takes calls.
+    pub line: Arc<Line>,
+    /// The SIP dialog.
+    pub call: CallHandle,
+    /// What it says.
+    pub signals: mpsc::Receiver<Signal>,
+    /// The media.
+    pub leg: Leg,
+    /// Where the caller's speech begins and ends.
+    pub edges: mpsc::Receiver<Edge>,
+    /// Results of models and requests.
+    pub work: mpsc::Receiver<Work>,
+    /// The agent's side.
+    pub conversation: Conversation,
+    /// Who writes it down; a demonstration caller's side is not.
+    pub journal: Option<Journal>,
+    /// Requests from outside.
+    pub control: mpsc::Receiver<Control>,
+    /// Ties records to the wall clock.
+    pub epoch: Epoch,
+    /// Hears of each turn as it is written down.
+    pub on_turn: Option<OnTurn>,
+    /// Where bookings' answers go.
+    pub results: mpsc::Sender<Work>,
+}
+
+/// How a call in progress ended.
+pub struct Over {
+    /// Why.
+    pub reason: EndReason,
+    /// What the agent made of it.
+    pub outcome: Option<CallOutcome>,
+    /// Who wrote it down.
+    pub journal: Option<Journal>,
+    /// The media, closed.
+    pub leg: Leg,
+}
+
+impl Running {
+    /// Talks until the call is over. The other side has been answered.
+    pub async fn run(mut self) -> Over {
+        self.conversation.start(clock::now());
+        let mut end: Option<EndReason> = None;
+        let mut outcome = None;
+        let mut closing = None;
+        let mut edges_open = true;
+        loop {
+            for directive in self.conversation.take_directives() {
+                match directive {
+                    Directive::HangUp(_) if end.is_none() => {
+                        end = Some(EndReason::Agent);
+                        self.hang_up().await;
+                    }
+                    Directive::Finished(with) => outcome = Some(with),
+                    other => self.write_down(other),
+                }
+            }
+            if end.is_some() {
+                if outcome.is_some() {
+                    break;
+                }
+                closing.get_or_insert_with(|| clock::now() + CLOSING_TIME);
+            }
+            tokio::select! {
+                signal = self.signals.recv(), if end.is_none() => {
+                    end = self.handle_signal(signal).await;
+                }
+                event = self.leg.events.recv() => match event {
+                    Some(event) => {
+                        if let LegEvent::MediaTimeout = event {
+                            tracing::warn!("no sound has come from the other side for a while");
+                        }
+                        self.conversation.handle_leg(clock::now(), &event);
+                    }
+                    None if end.is_none() => {
+                        end = Some(EndReason::Failed("the media thread has ended".to_owned()));
+                        self.hang_up().await;
+                    }
+                    None => {}
+                },
+                edge = self.edges.recv(), if edges_open => match edge {
+                    Some(edge) => self.conversation.handle_edge(clock::now(), edge),
+                    None => edges_open = false,
+                },
+                Some(work) = self.work.recv() => {
+                    self.conversation.handle_work(clock::now(), work);
+                }
+                control = self.control.recv(), if end.is_none() => {
+                    let reason = match control {
+                        Some(Control::HangUp) => EndReason::Api,
+                        _ => EndReason::Shutdown,
+                    };
+                    self.hang_up().await;
+                    self.conversation.handle_hung_up(clock::now());
+                    end = Some(reason);
+                }
+                () = clock::sleep_until(clock::earliest(self.conversation.deadline(), closing)) => {
+                    let now = clock::now();
+                    if closing.is_some_and(|at| at <= now) {
+                        break;
+                    }
+                    self.conversation.handle_timeout(now);
+                }
+            }
+        }
+        self.line.close(&self.leg);
+        let reason = end.unwrap_or(EndReason::Agent);
+        Over {
+            reason,
+            outcome,
+            journal: self.journal,
+            leg: self.leg,
+        }
+    }
+
+    async fn handle_signal(&mut self, signal: Option<Signal>) -> Option<EndReason> {
+        let now = clock::now();
+        match signal {
+            Some(Signal::Reoffer { offer }) => {
+                let answer = self.leg.answer_reoffer(offer.as_deref());
+                let answer = answer.map(Some).map_err(|error| {
+                    tracing::info!(%error, "a re-offer was refused; the session goes on");
+                    error.status()
+                });
+                let _ = self.line.sip().answer_reoffer(self.call, answer).await;
+                None
+            }
+            Some(Signal::Confirmed { body: Some(answer) }) => {
+                self.leg.take_answer(&answer);
+                None
+            }
+            Some(Signal::Info { content_type, body }) => {
+                if let Some(digit) = info_digit(content_type.as_deref(), &body) {
+                    self.conversation.handle_digit(now, digit);
+                }
+                None
+            }
+            Some(Signal::Ended { cause }) => {
+                self.conversation.handle_hung_up(now);
+                Some(end_reason(cause))
+            }
+            Some(_) => None,
+            None => {
+                self.conversation.handle_hung_up(now);
+                Some(EndReason::Failed("the SIP endpoint has ended".to_owned()))
+            }
+        }
+    }
+
+    /// Asks for the end of the dialog; the future borrows nothing of the call.
+    fn hang_up(&self) -> impl Future<Output = ()> + Send + use<> {
+        let (sip, call) = (self.line.sip().clone(), self.call);
+        async move {
+            if let Err(error) = sip.hang_up(call, None).await {
+                tracing::warn!(%error, "a call could not be hung up");
+            }
+        }
+    }
+
+    fn write_down(&mut self, directive: Directive) {
+        match directive {
+            Directive::Record(turn) => {
+                if let Some(tell) = &mut self.on_turn {
+                    tell(&turn);
+                }
+                if let Some(journal) = &self.journal {
+                    journal.turn(turn);
+                }
+            }
+            Directive::Variables(variables) => {
+                if let Some(journal) = &self.journal {
+                    journal.variables(&variables);
+                }
+            }
+            Directive::Book(request) => self.book(request),
+            Directive::HangUp(_) | Directive::Finished(_) => {}
+        }
+    }
+
+    fn book(&self, request: BookRequest) {
+        let results = self.results.clone();
+        let Some(journal) = &self.journal else {
+            let refused = RequestFailure::Refused("nothing is written down here".to_owned());
+            let _ = results.try_send(Work::Booked(request.id, Err(refused)));
+            return;
+        };
+        let appointment = Appointment {
+            id: Uuid::now_v7(),
+            call_id: journal.id,
+            date_time: request.date_time,
+            kind: request.kind,
+            notes: request.notes,
+            created_at: self.epoch.timestamp(clock::now()),
+        };
+        let (id, journal) = (request.id, journal.clone());
+        tokio::spawn(async move {
+            let booking = Booking {
+                id: Some(appointment.id.to_string()),
+            };
+            let booked = journal.book(appointment).await;
+            let answer = booked.map(|()| booking).map_err(RequestFailure::Refused);
+            let _ = results.send(Work::Booked(id, answer)).await;
+        });
+    }
+}
+
+fn end_reason(cause: EndCause) -> EndReason {
+    match cause {
+        EndCause::RemoteBye { .. } => EndReason::Remote,
+        EndCause::Cancelled { .. } => EndReason::Cancelled,
+        EndCause::LocalBye => EndReason::Agent,
+        EndCause::NoAck => EndReason::Lost("the answer was never acknowledged".to_owned()),
+        EndCause::Timeout => EndReason::Lost("the other side does not answer any more".to_owned()),
+        other => EndReason::Lost(format!("the signalling was lost: {other:?}")),
+    }
+}
+
+/// Reads a digit from an INFO body: `Signal=5` or the bare digit.
+fn info_digit(content_type: Option<&str>, body: &[u8]) -> Option<char> {
+    let content_type = content_type?.to_ascii_lowercase();
+    let text = std::str::from_utf8(body.get(..body.len().min(256))?).ok()?;
+    let value = if content_type.starts_with("application/dtmf-relay") {
+        let line = text
+            .lines()
+            .find(|line| line.to_ascii_lowercase().starts_with("signal"))?;
+        line.split_once('=')?.1
+    } else if content_type.starts_with("application/dtmf") {
+        text
+    } else {
+        return None;
+    };
+    let digit = value.trim().chars().next()?.to_ascii_uppercase();
+    "0123456789*#ABCD".contains(digit).then_some(digit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_digit_in_an_info_request_is_read_in_both_usual_forms() {
+        let relay = Some("application/dtmf-relay");
+        assert_eq!(
+            info_digit(relay, b"Signal= 5\r\nDuration=160\r\n"),
+            Some('5')
+        );
+        assert_eq!(info_digit(Some("application/dtmf"), b"#"), Some('#'));
+        assert_eq!(info_digit(relay, b"Duration=160\r\n"), None);
+        assert_eq!(info_digit(Some("text/plain"), b"5"), None);
+        assert_eq!(info_digit(relay, b"\xff\xfe"), None);
+    }
+}

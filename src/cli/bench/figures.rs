@@ -1,0 +1,68 @@
+//! Percentiles of what was measured.
+
+use serde_json::{Value, json};
+
+/// The summary of a list of measurements, in their own unit.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Summary {
+    pub(super) count: usize,
+    pub(super) p50: f64,
+    pub(super) p95: f64,
+    pub(super) p99: f64,
+    pub(super) max: f64,
+}
+
+impl Summary {
+    /// Summarises measurements by nearest rank; none when there are none.
+    pub(super) fn of(measured: &[f64]) -> Option<Self> {
+        let mut sorted = measured.to_vec();
+        sorted.sort_by(f64::total_cmp);
+        let rank = |share: f64| {
+            let at = (share * sorted.len() as f64).ceil() as usize;
+            sorted.get(at.saturating_sub(1)).copied()
+        };
+        Some(Self {
+            count: sorted.len(),
+            p50: rank(0.50)?,
+            p95: rank(0.95)?,
+            p99: rank(0.99)?,
+            max: sorted.last().copied()?,
+        })
+    }
+
+    pub(super) fn json(summary: Option<Self>) -> Value {
+        let round = |value: f64| (value * 10.0).round() / 10.0;
+        summary.map_or(Value::Null, |s| {
+            json!({
+                "count": s.count, "p50": round(s.p50), "p95": round(s.p95), "p99": round(s.p99),
+                "max": round(s.max),
+            })
+        })
+    }
+
+    pub(super) fn line(name: &str, summary: Option<Self>) -> String {
+        match summary {
+            Some(s) => format!(
+                "{name:22} p50 {:6.0} ms   p95 {:6.0} ms   max {:6.0} ms   ({} measured)",
+                s.p50, s.p95, s.max, s.count
+            ),
+            None => format!("{name:22} nothing measured"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_by_nearest_rank() {
+        let measured: Vec<f64> = (1..=100).map(f64::from).collect();
+        let summary = Summary::of(&measured).unwrap();
+        assert_eq!(
+            (summary.p50, summary.p95, summary.p99, summary.max),
+            (50.0, 95.0, 99.0, 100.0)
+        );
+        assert_eq!(Summary::of(&[]), None);
+    }
+}

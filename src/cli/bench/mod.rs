@@ -1,0 +1,31 @@
+//! `offhook bench`: figures taken on the wire, from a caller's packets and waveform, never from
+//! the switch's own events. The switch under test is a process of its own.
+
+mod caller;
+mod capacity;
+mod figures;
+mod subject;
+mod turn;
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+
+/// Measures the switch on the wire.
+#[derive(Debug, Subcommand)]
+pub(super) enum BenchCommand {
+    /// Voice to voice and barge-in, with everything on the box
+    #[command(after_help = "Example:\n  offhook bench turn --calls 1 --json")]
+    Turn(turn::TurnArgs),
+    /// Simultaneous calls with voice detection on one core, and what they cost
+    #[command(after_help = "Example:\n  offhook bench capacity --calls 100 --seconds 30 --json")]
+    Capacity(capacity::CapacityArgs),
+}
+
+pub(super) fn run(command: &BenchCommand) -> anyhow::Result<ExitCode> {
+    let runtime = super::runtime()?;
+    match command {
+        BenchCommand::Turn(args) => runtime.block_on(turn::run(args)),
+        BenchCommand::Capacity(args) => runtime.block_on(capacity::run(args)),
+    }
+}

@@ -1,0 +1,175 @@
+//! The switch under test: this program as a process of its own, with a folder and ports of its
+//! own, ended with the bench.
+
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::Context;
+
+/// How long the switch may take to load its models.
+const READY_WITHIN: Duration = Duration::from_secs(120);
+/// The conversation of the benches: it asks, whatever is answered, again and again.
+const FLOW: &str = include_str!("flow.toml");
+
+pub(super) struct Subject {
+    child: Child,
+    _folder: tempfile::TempDir,
+    /// The agent's URI.
+    pub(super) uri: String,
+    /// The API's base.
+    pub(super) api: String,
+}
+
+/// How the switch is started.
+#[derive(Default)]
+pub(super) struct Options {
+    /// Pin the process to this core.
+    pub(super) core: Option<usize>,
+    /// Utterances reach the recogniser's queue and are dropped there.
+    pub(super) consume: bool,
+    /// Calls that it must take.
+    pub(super) calls: usize,
+}
+
+impl Subject {
+    pub(super) async fn start(options: &Options) -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let (sip, api) = (free_udp_port()?, free_tcp_port()?);
+        write_files(folder.path(), sip, api, options.calls)?;
+        let program = std::env::current_exe()?;
+        let mut command = match options.core {
+            Some(core) => {
+                let mut pinned = Command::new("taskset");
+                pinned.args(["-c", &core.to_string()]).arg(&program);
+                pinned
+            }
+            None => Command::new(&program),
+        };
+        command
+            .args(["run", "--config"])
+            .arg(folder.path().join("offhook.toml"));
+        if options.consume {
+            command.arg("--consume");
+        }
+        let log = std::fs::File::create(folder.path().join("log"))?;
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log);
+        let child = command
+            .spawn()
+            .context("cannot start the switch under test")?;
+        let uri = format!("sip:bench@127.0.0.1:{sip}");
+        let api = format!("http://127.0.0.1:{api}");
+        let mut subject = Self {
+            child,
+            _folder: folder,
+            uri,
+            api,
+        };
+        subject.wait_until_ready().await?;
+        Ok(subject)
+    }
+
+    async fn wait_until_ready(&mut self) -> anyhow::Result<()> {
+        let client = reqwest::Client::new();
+        let ready = async {
+            loop {
+                let answer = client.get(format!("{}/readyz", self.api)).send().await;
+                if answer.is_ok_and(|answer| answer.status().is_success()) {
+                    return Ok(());
+                }
+                if let Some(status) = self.child.try_wait()? {
+                    let log = std::fs::read_to_string(self._folder.path().join("log"));
+                    anyhow::bail!(
+                        "the switch ended with {status}: {}",
+                        log.unwrap_or_default()
+                    );
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        tokio::time::timeout(READY_WITHIN, ready)
+            .await
+            .context("the switch was not ready")?
+    }
+
+    /// Reads a JSON document of the API.
+    pub(super) async fn read(&self, path: &str) -> anyhow::Result<serde_json::Value> {
+        let answer = reqwest::get(format!("{}{path}", self.api)).await?;
+        Ok(serde_json::from_slice(
+            &answer.error_for_status()?.bytes().await?,
+        )?)
+    }
+
+    /// Reads a sample of `/metrics`, summed over its labels.
+    pub(super) async fn metric(&self, name: &str) -> anyhow::Result<f64> {
+        let text = reqwest::get(format!("{}/metrics", self.api))
+            .await?
+            .text()
+            .await?;
+        let samples = text.lines().filter(|line| {
+            line.strip_prefix(name)
+                .is_some_and(|rest| rest.starts_with([' ', '{']))
+        });
+        Ok(samples
+            .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+            .sum())
+    }
+
+    /// CPU time that the process has used, in seconds.
+    pub(super) fn cpu_seconds(&self) -> anyhow::Result<f64> {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
+        let after = stat.rsplit(") ").next().unwrap_or_default();
+        let ticks = |at: usize| {
+            after
+                .split(' ')
+                .nth(at)
+                .and_then(|ticks| ticks.parse::<f64>().ok())
+                .unwrap_or(0.0)
+        };
+        // utime and stime are fields 14 and 15 of proc(5); two stand before the bracket.
+        Ok((ticks(11) + ticks(12)) / 100.0)
+    }
+
+    /// Memory that the process holds, in KiB.
+    pub(super) fn resident_kib(&self) -> anyhow::Result<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|line| line.trim().split(' ').next()?.parse().ok());
+        Ok(kib.unwrap_or(0))
+    }
+}
+
+impl Drop for Subject {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn write_files(folder: &Path, sip: u16, api: u16, calls: usize) -> anyhow::Result<()> {
+    std::fs::write(folder.join("flow.toml"), FLOW)?;
+    let config = format!(
+        "[sip]\nlisten = [\"udp://127.0.0.1:{sip}\"]\n[http]\nlisten = \"127.0.0.1:{api}\"\n\
+         [limits]\nmax_calls = {}\n[log]\nlevel = \"warn\"\n\
+         [[agent]]\nname = \"bench\"\nflow = \"flow.toml\"\nmax_duration_s = 3600\n",
+        calls.max(16)
+    );
+    std::fs::write(folder.join("offhook.toml"), config)?;
+    Ok(())
+}
+
+#[allow(clippy::disallowed_methods)] // asks the system for a free port, nothing more
+fn free_udp_port() -> anyhow::Result<u16> {
+    Ok(std::net::UdpSocket::bind("127.0.0.1:0")?
+        .local_addr()?
+        .port())
+}
+
+fn free_tcp_port() -> anyhow::Result<u16> {
+    Ok(std::net::TcpListener::bind("127.0.0.1:0")?
+        .local_addr()?
+        .port())
+}

@@ -1,0 +1,93 @@
+//! The command line: what each command is called, what it takes, and how it ends.
+
+mod bench;
+mod call;
+mod config;
+mod flow;
+mod health;
+mod models;
+mod run;
+pub(crate) mod wav;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Offhook: a phone switch that talks.
+#[derive(Debug, Parser)]
+#[command(
+    name = "offhook",
+    version,
+    about = "A phone switch that talks: SIP trunk in, on-box speech, CRM out",
+    after_help = "Examples:\n  offhook run --demo\n  offhook call sip:lead-qualification@127.0.0.1 \
+                  --play hello.wav --record heard.wav",
+    propagate_version = true
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the switch
+    Run(run::RunArgs),
+    /// Place a call from the command line
+    Call(call::CallArgs),
+    /// Fetch, list and verify the on-box models
+    #[command(subcommand)]
+    Models(models::ModelsCommand),
+    /// Check a configuration
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
+    /// Check a flow
+    #[command(subcommand)]
+    Flow(flow::FlowCommand),
+    /// Measure the switch on the wire
+    #[command(subcommand)]
+    Bench(bench::BenchCommand),
+    /// Ask a running switch whether it is ready, for health checks
+    Health(health::HealthArgs),
+}
+
+/// Runs the command that was asked for and gives the program's exit code.
+#[must_use]
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    crate::tls::install();
+    let ended = match cli.command {
+        Command::Run(args) => run::run(args),
+        Command::Call(args) => call::run(&args),
+        Command::Models(command) => models::run(&command),
+        Command::Config(command) => config::run(&command),
+        Command::Flow(command) => flow::run(&command),
+        Command::Bench(command) => bench::run(&command),
+        Command::Health(args) => health::run(&args),
+    };
+    match ended {
+        Ok(code) => code,
+        Err(error) => {
+            say_error(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Prints an error with everything that led to it.
+#[allow(clippy::print_stderr)]
+fn say_error(error: &anyhow::Error) {
+    eprintln!("offhook: {error:#}");
+}
+
+/// Prints a line of a command's result.
+#[allow(clippy::print_stdout)]
+pub(crate) fn say(line: impl std::fmt::Display) {
+    println!("{line}");
+}
+
+/// Starts the runtime of a command that waits for the network.
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?)
+}

@@ -1,0 +1,470 @@
+//! `offhook run`: the switch, in boot order.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::Args;
+use offhook_sip::{Access, Advertise, Settings, Timers, TrunkPeer, UserSecret};
+use rand::Rng;
+use tokio_util::sync::CancellationToken;
+
+use crate::agent::flow::{self, Flow, Problem};
+use crate::ai::llm::LlmClient;
+use crate::ai::{OnBox, Voicing, Words};
+use crate::backend::Backend;
+use crate::call::line::Line;
+use crate::call::{AgentSpec, Recorder, ServiceParts, Services, Watcher};
+use crate::clock;
+use crate::config::{self, Config, Env, FlowSource};
+use crate::crm::stand_in::StandIn;
+use crate::crm::{Delivery, DeliveryOptions, Sinks};
+use crate::demo::{self, DemoCaller, Terminal};
+use crate::http;
+use crate::net::media::{MediaThread, PortPool};
+use crate::net::resolver::Resolver;
+use crate::net::sip::{Listen, News, Sip};
+use crate::observe;
+use crate::store::{self, Store};
+use crate::switch::{Trunk, TrunkKind, TrunkTable};
+use crate::{meters, switchboard};
+
+/// Events kept for subscribers that come back, and buffered for each.
+const EVENTS_KEPT: usize = 10_000;
+const EVENTS_BUFFERED: usize = 256;
+/// How long running calls may take to say goodbye once the switch stops.
+const FAREWELL: Duration = Duration::from_secs(10);
+/// How long the outbox may go on delivering once the switch stops.
+const LAST_DELIVERIES: Duration = Duration::from_secs(5);
+
+/// Runs the switch until Ctrl-C or SIGTERM.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  offhook run --demo\n  offhook run --config \
+    /etc/offhook/offhook.toml"
+)]
+pub(super) struct RunArgs {
+    /// The configuration; without it offhook.toml, config/offhook.toml or /etc/offhook/offhook.toml
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Prove it with one real call on this machine, with a stand-in CRM, then keep serving
+    #[arg(long)]
+    demo: bool,
+    /// Print the demonstration call's record as JSON and stop
+    #[arg(long, requires = "demo")]
+    json: bool,
+    /// Take utterances from the recogniser's queue without recognising them: for benches
+    #[arg(long, hide = true)]
+    consume: bool,
+}
+
+pub(super) fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
+    let loaded = match (&args.config, args.demo) {
+        (None, true) => Config::demo(&Env::process()),
+        (file, _) => super::config::load(file.as_ref()),
+    };
+    let config = match loaded {
+        Ok(config) => config,
+        Err(errors) => return Ok(super::config::refuse(&errors)),
+    };
+    observe::init(&config.log)?;
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
+    super::runtime()?.block_on(serve(config, &args))
+}
+
+async fn serve(mut config: Config, args: &RunArgs) -> anyhow::Result<ExitCode> {
+    let (demo, json) = (args.demo, args.json);
+    let metrics = observe::metrics::Metrics::install()?;
+    let terminal = Arc::new(Terminal::default());
+    let crm = if demo {
+        Some(demo::start_crm(&terminal).await?)
+    } else {
+        None
+    };
+    if let Some(crm) = &crm {
+        config.crm.ploink = Some(config::PloinkConfig::new(
+            crm.base_url().parse().map_err(anyhow::Error::msg)?,
+        ));
+    }
+    let watcher = demo.then(|| Arc::clone(&terminal) as Arc<dyn Watcher>);
+    let stop = CancellationToken::new();
+    let (services, news) = assemble(config, watcher, &stop).await?;
+    tokio::spawn(switchboard::run(Arc::clone(&services), news));
+    tokio::spawn(meters::run(Arc::clone(&services), metrics.clone()));
+    let api = serve_api(&services, metrics, &stop).await?;
+    greet(&services, api);
+    let words = if args.consume {
+        Words::Drop
+    } else {
+        Words::Recognise
+    };
+    let loading = load_models(Arc::clone(&services), demo, words);
+    if let Some(crm) = &crm {
+        loading.await?;
+        let code = demonstrate(&services, &terminal, crm, json).await?;
+        if json {
+            finish(&services, &stop).await;
+            return Ok(code);
+        }
+        invite(&services, &terminal, api);
+    } else {
+        tokio::spawn(async move {
+            if let Err(error) = loading.await {
+                tracing::error!("agents cannot take calls: {error:#}");
+            }
+        });
+    }
+    stop_signal().await?;
+    tracing::info!("stopping: no new calls; running ones are ended");
+    finish(&services, &stop).await;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Opens everything that a call needs, in the order in which one thing needs the other.
+async fn assemble(
+    config: Config,
+    watcher: Option<Arc<dyn Watcher>>,
+    stop: &CancellationToken,
+) -> anyhow::Result<(Arc<Services>, tokio::sync::mpsc::Receiver<News>)> {
+    let config = Arc::new(config);
+    let store = Store::open(config.store.url.expose(), store::Options::default()).await?;
+    let sinks = Sinks::new(ploink(&config)?)?;
+    let recovered = store
+        .recover(|record, booked| sinks.plan_finished(record, booked))
+        .await?;
+    if !recovered.is_empty() {
+        tracing::warn!(
+            calls = recovered.len(),
+            "calls cut off by the last stop were closed"
+        );
+    }
+    let agents = agents(&config)?;
+    let (sip, news) = Sip::start(&listeners(&config), sip_settings(&config).await).await?;
+    let first = MediaThread::start(Some(0))?;
+    let ports = &config.media.ports;
+    let ports = PortPool::new(ports.first..=ports.last, rand::rng().random());
+    let line = Arc::new(Line::new(sip, first, Vec::new(), ports, advertise(&config)));
+    let recorder = config
+        .media
+        .recordings
+        .as_deref()
+        .map(Recorder::start)
+        .transpose()?;
+    let delivery = Delivery::new(store.clone(), sinks.clone(), DeliveryOptions::default());
+    let epoch = clock::Epoch::take();
+    tokio::spawn(delivery.run(move || epoch.timestamp(clock::now()), stop.clone()));
+    let parts = ServiceParts {
+        agents,
+        trunks: TrunkTable::new(config.trunks.iter().map(trunk).collect()),
+        line,
+        store,
+        sinks: Arc::new(sinks),
+        bus: http::events::EventBus::new(1, EVENTS_KEPT, EVENTS_BUFFERED),
+        llm: config.llm.clone().map(LlmClient::new).transpose()?,
+        http: reqwest::Client::builder().build()?,
+        recorder,
+        watcher,
+        config,
+    };
+    Ok((Arc::new(Services::new(parts)), news))
+}
+
+fn ploink(config: &Config) -> anyhow::Result<Option<crate::crm::ploink::PloinkConfig>> {
+    let Some(ploink) = &config.crm.ploink else {
+        return Ok(None);
+    };
+    let plain = |secret: &config::Secret| secret.expose().to_owned();
+    let headers: BTreeMap<_, _> = ploink.headers.iter().map(|(k, v)| (k, plain(v))).collect();
+    // The sink checks its templates itself, so it reads them from the same words.
+    let sink = serde_json::from_value(serde_json::json!({
+        "base_url": ploink.base_url.as_str(),
+        "api_key": ploink.api_key.as_ref().map(plain),
+        "headers": headers,
+        "timeout_ms": ploink.timeout_ms,
+        "segment": ploink.segment,
+        "templates": ploink.templates,
+    }));
+    sink.map(Some).context("[crm.ploink]")
+}
+
+fn agents(config: &Config) -> anyhow::Result<BTreeMap<String, Arc<AgentSpec>>> {
+    let mut agents = BTreeMap::new();
+    for agent in &config.agents {
+        let (flow, source) = match &agent.flow {
+            FlowSource::File(path) => (flow::load(path), path.display().to_string()),
+            FlowSource::BuiltIn(name) => (built_in_flow(name), format!("builtin:{name}")),
+        };
+        let flow = flow.map_err(|problems| {
+            let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+            anyhow::anyhow!("agent `{}` cannot run:\n{}", agent.name, lines.join("\n"))
+        })?;
+        let spec = AgentSpec {
+            config: agent.clone(),
+            flow: Arc::new(flow),
+            source,
+        };
+        agents.insert(agent.name.clone(), Arc::new(spec));
+    }
+    Ok(agents)
+}
+
+/// The flows that are part of the program.
+fn built_in_flow(name: &str) -> Result<Flow, Vec<Problem>> {
+    let text = match name {
+        "lead-qualification" => include_str!("../../config/flows/lead-qualification.toml"),
+        // The configuration lets no other name through.
+        _ => "",
+    };
+    flow::parse(&format!("builtin:{name}"), text)
+}
+
+fn transport(transport: config::Transport) -> offhook_sip::Transport {
+    match transport {
+        config::Transport::Tcp => offhook_sip::Transport::Tcp,
+        config::Transport::Udp => offhook_sip::Transport::Udp,
+    }
+}
+
+fn listeners(config: &Config) -> Vec<Listen> {
+    let listen = config.sip.listen.iter();
+    listen
+        .map(|l| Listen {
+            transport: transport(l.transport),
+            address: l.address,
+        })
+        .collect()
+}
+
+fn advertise(config: &Config) -> Advertise {
+    let networks = config.sip.local_networks.iter();
+    Advertise {
+        public: config.sip.public_address,
+        local_networks: networks
+            .filter_map(|network| network.to_string().parse().ok())
+            .collect(),
+    }
+}
+
+async fn sip_settings(config: &Config) -> Settings {
+    let resolver = Resolver::from_system();
+    let mut trunks = Vec::new();
+    for trunk in &config.trunks {
+        let listed = trunk
+            .networks
+            .iter()
+            .filter_map(|network| network.to_string().parse().ok());
+        let mut networks: Vec<offhook_sip::Network> = listed.collect();
+        if trunk.networks_from_host {
+            let udp = offhook_sip::Transport::Udp;
+            let found = resolver
+                .resolve(&trunk.host, trunk.port, udp)
+                .await
+                .unwrap_or_default();
+            let hosts = found.iter().filter_map(|a| a.ip().to_string().parse().ok());
+            networks.extend(hosts.collect::<Vec<offhook_sip::Network>>());
+        }
+        trunks.push(TrunkPeer {
+            name: trunk.name.clone(),
+            networks,
+        });
+    }
+    let users = config.users.iter().map(|user| UserSecret {
+        name: user.name.clone(),
+        password: user.password.expose().to_owned(),
+    });
+    Settings {
+        product: concat!("Offhook/", env!("CARGO_PKG_VERSION")).to_owned(),
+        timers: Timers::default(),
+        max_calls: config.limits.max_calls.saturating_mul(2).max(64),
+        max_transactions: config.limits.max_calls.saturating_mul(16).max(4096),
+        seed: rand::rng().random(),
+        advertise: advertise(config),
+        access: Access {
+            trunks,
+            users: users.collect(),
+            realm: config.sip.realm.clone(),
+            open_loopback: config.sip.is_loopback_only(),
+        },
+        retry_after_s: config.limits.retry_after_s,
+    }
+}
+
+fn trunk(trunk: &config::TrunkConfig) -> Trunk {
+    Trunk {
+        name: trunk.name.clone(),
+        kind: match trunk.kind {
+            config::TrunkKind::Peer => TrunkKind::Peer,
+            config::TrunkKind::Register => TrunkKind::Register,
+            config::TrunkKind::Inbound => TrunkKind::Inbound,
+        },
+        host: Some(trunk.host.clone()).filter(|host| !host.is_empty()),
+        port: trunk.port,
+        username: trunk.username.clone(),
+        caller_id: trunk.caller_id.clone(),
+    }
+}
+
+async fn serve_api(
+    services: &Arc<Services>,
+    metrics: observe::metrics::Metrics,
+    stop: &CancellationToken,
+) -> anyhow::Result<SocketAddr> {
+    let backend = Backend(Arc::clone(services));
+    let server = http::Server::bind(&services.config.http).await?;
+    let address = server.address();
+    let stop = stop.clone();
+    tokio::spawn(server.run(Arc::new(backend), Some(metrics), stop));
+    Ok(address)
+}
+
+/// Loads the models off the async threads; calls are refused with 503 until they are in.
+fn load_models(
+    services: Arc<Services>,
+    demo: bool,
+    words: Words,
+) -> impl Future<Output = anyhow::Result<()>> + Send {
+    let task = tokio::task::spawn_blocking(move || {
+        if services.agents.is_empty() {
+            return Ok(());
+        }
+        let begun = clock::now();
+        let voicing = if demo {
+            Voicing::Repeatable
+        } else {
+            Voicing::Natural
+        };
+        let on_box = OnBox::load(&services.config.models, voicing, words)?;
+        let took_ms = clock::ms_between(begun, clock::now());
+        tracing::info!(took_ms, "the speech models are loaded: agents take calls");
+        let _ = services.on_box.set(Arc::new(on_box));
+        Ok::<(), anyhow::Error>(())
+    });
+    async move { task.await? }
+}
+
+fn greet(services: &Services, api: SocketAddr) {
+    for (transport, address) in services.line.sip().listeners() {
+        tracing::info!("SIP on {transport:?} {address}");
+    }
+    tracing::info!("API on http://{api}");
+    for agent in services.agents.values() {
+        tracing::info!("agent {} answers with {}", agent.config.name, agent.source);
+    }
+}
+
+async fn demonstrate(
+    services: &Arc<Services>,
+    terminal: &Terminal,
+    crm: &StandIn,
+    json: bool,
+) -> anyhow::Result<ExitCode> {
+    let (_, address) = services
+        .line
+        .sip()
+        .listeners()
+        .first()
+        .context("no SIP listener")?;
+    let agent = services
+        .agents
+        .keys()
+        .next()
+        .context("no agent is configured")?;
+    let uri = format!("sip:{agent}@{address}");
+    terminal.say(format_args!(
+        "A scripted caller dials {uri} over SIP and RTP:"
+    ));
+    let on_box = Arc::clone(services.on_box.get().context("the models are not loaded")?);
+    let reason = DemoCaller::new(&uri).await?.call(&on_box).await?;
+    tracing::debug!(reason = %reason.describe(), "the demonstration call ended");
+    // The record is kept first, then the CRM hears of it.
+    let record = last_record(services)
+        .await
+        .context("the call left no record")?;
+    let told = async {
+        while crm.requests_to("POST", "/api/voice/call-log").is_empty() {
+            crm.arrived(crm.requests().len() as u64 + 1).await;
+        }
+    };
+    let delivered = tokio::time::timeout(Duration::from_secs(10), told)
+        .await
+        .is_ok();
+    if json {
+        let calls = crm.requests();
+        super::say(serde_json::json!({ "call": record, "crm": calls, "delivered": delivered }));
+    }
+    anyhow::ensure!(delivered, "the CRM was not told of the call");
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn last_record(services: &Services) -> Option<store::CallRecord> {
+    let filter = store::CallFilter::default();
+    for _ in 0..100 {
+        let page = services.store.calls(&filter, None, 1).await.ok()?;
+        let latest = page.items.into_iter().next()?;
+        if latest.state.is_final() {
+            return services.store.call(latest.id).await.ok()?;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    None
+}
+
+fn invite(services: &Services, terminal: &Terminal, api: SocketAddr) {
+    let sip = services
+        .line
+        .sip()
+        .listeners()
+        .first()
+        .map(|(_, address)| *address);
+    let Some(sip) = sip else { return };
+    let agent = services.agents.keys().next().cloned().unwrap_or_default();
+    terminal.say(format_args!(
+        "\nNow call in yourself, from this machine:\n  \
+         a softphone      dial sip:{agent}@{sip} (no account needed on this machine)\n  \
+         the command line offhook call sip:{agent}@{sip} --play hello.wav --record heard.wav\n  \
+         the API          curl http://{api}/v1/calls\nCtrl-C ends it."
+    ));
+}
+
+async fn stop_signal() -> anyhow::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => interrupted?,
+        _ = terminate.recv() => {}
+    }
+    Ok(())
+}
+
+/// Ends the calls, keeps their records, and lets the outbox deliver what it can.
+async fn finish(services: &Arc<Services>, stop: &CancellationToken) {
+    services.places.close();
+    services.end_all();
+    let quiet = async {
+        while services.running() > 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    if tokio::time::timeout(FAREWELL, quiet).await.is_err() {
+        tracing::warn!(calls = services.running(), "calls did not end in time");
+    }
+    let delivered = async {
+        while services
+            .store
+            .outbox_depth()
+            .await
+            .is_ok_and(|depth| depth.pending + depth.delivering > 0)
+        {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let _ = tokio::time::timeout(LAST_DELIVERIES, delivered).await;
+    stop.cancel();
+    services.store.close().await;
+}

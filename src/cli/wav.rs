@@ -1,0 +1,115 @@
+//! WAV files of the command line: read for playing, written while hearing.
+
+use std::fs::File;
+use std::io::BufWriter;
+use std::path::Path;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+
+use anyhow::Context;
+use offhook_media::Frame;
+
+use crate::net::media::{FrameSink, SinkBuilder};
+
+/// Frames that may wait for the disk: twenty seconds.
+const QUEUE: usize = 1000;
+/// The longest file that is played: ten minutes at 48 kHz in two channels.
+const SAMPLES_MAX: usize = 48_000 * 2 * 600;
+
+/// Reads a WAV file as mono at 8 kHz.
+///
+/// # Errors
+/// When it is no WAV file of integers or floats, or is too long.
+pub(crate) fn read_8k(path: &Path) -> anyhow::Result<Vec<i16>> {
+    let reading = || format!("cannot play {}", path.display());
+    let reader = hound::WavReader::open(path).with_context(reading)?;
+    let spec = reader.spec();
+    anyhow::ensure!(
+        (reader.len() as usize) < SAMPLES_MAX,
+        "{} is too long",
+        path.display()
+    );
+    let samples: Vec<f32> = match spec.sample_format {
+        hound::SampleFormat::Float => reader.into_samples::<f32>().collect::<Result<_, _>>(),
+        hound::SampleFormat::Int => {
+            let full = 2_f32.powi(i32::from(spec.bits_per_sample) - 1);
+            reader
+                .into_samples::<i32>()
+                .map(|s| s.map(|s| s as f32 / full))
+                .collect()
+        }
+    }
+    .with_context(reading)?;
+    let channels = usize::from(spec.channels.max(1));
+    let mono: Vec<f32> = samples
+        .chunks_exact(channels)
+        .map(|all| all.iter().sum::<f32>() / channels as f32)
+        .collect();
+    let narrow = offhook_models::voice::convert_rate(&mono, spec.sample_rate, 8000);
+    Ok(narrow
+        .iter()
+        .map(|s| (s * 32_767.0).clamp(-32_768.0, 32_767.0) as i16)
+        .collect())
+}
+
+/// A recording that is being written.
+pub(crate) struct Recording {
+    writer: JoinHandle<anyhow::Result<()>>,
+}
+
+impl Recording {
+    /// Waits until everything heard is in the file. The leg must be closed.
+    ///
+    /// # Errors
+    /// When the file could not be written.
+    pub(crate) fn finish(self) -> anyhow::Result<()> {
+        self.writer
+            .join()
+            .map_err(|_| anyhow::anyhow!("the recording's thread panicked"))?
+    }
+}
+
+struct Tap(SyncSender<Frame>);
+
+impl FrameSink for Tap {
+    fn frame(&mut self, frame: &Frame) {
+        // A disk that is twenty seconds behind loses sound, not the call.
+        let _ = self.0.try_send(frame.clone());
+    }
+}
+
+/// Records what a leg hears into `path`; the sink goes to the leg.
+///
+/// # Errors
+/// When the file cannot be made.
+pub(crate) fn record(path: &Path) -> anyhow::Result<(SinkBuilder, Recording)> {
+    let spec = hound::WavSpec {
+        channels: 1,
+        sample_rate: 8000,
+        bits_per_sample: 16,
+        sample_format: hound::SampleFormat::Int,
+    };
+    let file = hound::WavWriter::create(path, spec)
+        .with_context(|| format!("cannot record into {}", path.display()))?;
+    let (sender, frames) = sync_channel(QUEUE);
+    let writer = std::thread::Builder::new()
+        .name("record".to_owned())
+        .spawn(move || write(file, &frames))?;
+    Ok((
+        Box::new(move || Box::new(Tap(sender))),
+        Recording { writer },
+    ))
+}
+
+fn write(
+    mut file: hound::WavWriter<BufWriter<File>>,
+    frames: &Receiver<Frame>,
+) -> anyhow::Result<()> {
+    while let Ok(frame) = frames.recv() {
+        let step = (frame.rate_hz / 8000).max(1) as usize;
+        for sample in frame.samples().iter().step_by(step) {
+            file.write_sample(*sample)?;
+        }
+    }
+    Ok(file.finalize()?)
+}

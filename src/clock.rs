@@ -1,0 +1,99 @@
+//! The only reader of time: everything else is told what time it is.
+
+use std::time::{Duration, Instant};
+
+/// Reads the monotonic clock.
+#[allow(clippy::disallowed_methods)] // this module is where time enters
+#[must_use]
+pub fn now() -> Instant {
+    Instant::now()
+}
+
+/// Reads the wall clock in the system's time zone.
+#[must_use]
+pub fn wall() -> jiff::Zoned {
+    jiff::Zoned::now()
+}
+
+/// Ties the monotonic clock to the wall clock once, so that records of one call never run back.
+#[derive(Clone, Copy, Debug)]
+pub struct Epoch {
+    instant: Instant,
+    wall: jiff::Timestamp,
+}
+
+impl Epoch {
+    /// Takes both clocks' readings now.
+    #[must_use]
+    pub fn take() -> Self {
+        Self {
+            instant: now(),
+            wall: jiff::Timestamp::now(),
+        }
+    }
+
+    /// Tells the wall-clock time of `instant`.
+    #[must_use]
+    pub fn timestamp(&self, instant: Instant) -> jiff::Timestamp {
+        let offset = if instant >= self.instant {
+            jiff::SignedDuration::try_from(instant - self.instant)
+        } else {
+            jiff::SignedDuration::try_from(self.instant - instant).map(|back| -back)
+        };
+        offset
+            .ok()
+            .and_then(|offset| self.wall.checked_add(offset).ok())
+            .unwrap_or(self.wall)
+    }
+}
+
+/// Tells the whole milliseconds from `earlier` to `later`, zero when they are the other way round.
+#[must_use]
+pub fn ms_between(earlier: Instant, later: Instant) -> u32 {
+    let elapsed = later.saturating_duration_since(earlier);
+    u32::try_from(elapsed.as_millis()).unwrap_or(u32::MAX)
+}
+
+/// Sleeps until `deadline`, or for ever when there is none: the timer arm of a `select!`.
+pub async fn sleep_until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Gives the smaller of two optional deadlines.
+#[must_use]
+pub fn earliest(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
+}
+
+/// Gives `duration` in whole milliseconds, saturating.
+#[must_use]
+pub fn whole_ms(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_records_times_follow_the_monotonic_clock_both_ways() {
+        let epoch = Epoch::take();
+        let later = epoch.instant + Duration::from_millis(1500);
+        let span = epoch
+            .timestamp(later)
+            .duration_since(epoch.timestamp(epoch.instant));
+        assert_eq!(span.as_millis(), 1500);
+        if let Some(before) = epoch.instant.checked_sub(Duration::from_millis(20)) {
+            let span = epoch
+                .timestamp(epoch.instant)
+                .duration_since(epoch.timestamp(before));
+            assert_eq!(span.as_millis(), 20);
+        }
+    }
+}

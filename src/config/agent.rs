@@ -1,0 +1,279 @@
+//! `[[agent]]`, `[[user]]` and `[[route]]`: who talks, who may register, and which call goes where.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use super::pattern::Pattern;
+use super::reader::{Reader, Section};
+use super::secret::Secret;
+use super::sip::small;
+use super::suggest::nearest;
+use super::trunk::read_name;
+use super::value::text_value;
+
+/// Flows that are built into the program, written `builtin:NAME`.
+pub const BUILT_IN_FLOWS: [&str; 1] = ["lead-qualification"];
+
+/// Where an agent's flow is read from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FlowSource {
+    /// A TOML file.
+    File(PathBuf),
+    /// A flow inside the program, one of [`BUILT_IN_FLOWS`].
+    BuiltIn(String),
+}
+
+/// What turns speech into text for an agent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SpeechToText {
+    /// Whisper, on the box.
+    Whisper,
+}
+
+/// What turns text into speech for an agent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TextToSpeech {
+    /// Piper, on the box.
+    Piper,
+}
+
+impl FromStr for SpeechToText {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.to_ascii_lowercase().as_str() {
+            "whisper" => Ok(Self::Whisper),
+            other => Err(refuse_provider(other, "whisper")),
+        }
+    }
+}
+
+impl FromStr for TextToSpeech {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.to_ascii_lowercase().as_str() {
+            "piper" => Ok(Self::Piper),
+            other => Err(refuse_provider(other, "piper")),
+        }
+    }
+}
+
+text_value!(SpeechToText, "\"whisper\"");
+text_value!(TextToSpeech, "\"piper\"");
+
+fn refuse_provider(name: &str, on_box: &str) -> String {
+    match name.replace(['.', '-', '_', ' '], "").as_str() {
+        "playht" | "playai" => format!(
+            "Play.ht shut its API down at the end of 2025 and cannot be used any more: \
+             use {on_box:?}, which runs on this machine"
+        ),
+        "deepgram" | "elevenlabs" | "openai" | "wyoming" => {
+            format!("{name:?} is not in this version: use {on_box:?}, which runs on this machine")
+        }
+        _ => format!("{name:?} is not known: use {on_box:?}"),
+    }
+}
+
+/// One `[[agent]]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AgentConfig {
+    /// The name that routes and the API use.
+    pub name: String,
+    /// What it does.
+    pub flow: FlowSource,
+    /// Its voice; `None` takes `models.voice`.
+    pub voice: Option<String>,
+    /// What hears.
+    pub stt: SpeechToText,
+    /// What speaks.
+    pub tts: TextToSpeech,
+    /// Text said first instead of the flow's own greeting; templates as in a flow.
+    pub greeting: Option<String>,
+    /// How long after the answer the greeting begins, in ms.
+    pub greeting_delay_ms: u32,
+    /// Whether the caller may interrupt.
+    pub allow_interrupt: bool,
+    /// How long the caller may be silent before being asked again, in s.
+    pub silence_timeout_s: u32,
+    /// How many silences in a row end the call.
+    pub max_silences: u32,
+    /// How long a call may last, in s.
+    pub max_duration_s: u32,
+}
+
+impl AgentConfig {
+    /// Makes an agent of a built-in flow, with the default settings.
+    pub fn built_in(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            flow: FlowSource::BuiltIn(name.to_owned()),
+            voice: None,
+            stt: SpeechToText::Whisper,
+            tts: TextToSpeech::Piper,
+            greeting: None,
+            greeting_delay_ms: 0,
+            allow_interrupt: true,
+            silence_timeout_s: 8,
+            max_silences: 3,
+            max_duration_s: 900,
+        }
+    }
+
+    pub(super) fn read_all(r: &mut Reader<'_>, sections: Vec<Section>) -> Vec<Self> {
+        let mut names = BTreeSet::new();
+        sections
+            .into_iter()
+            .filter_map(|section| Self::read(r, section, &mut names))
+            .collect()
+    }
+
+    fn read(r: &mut Reader<'_>, mut s: Section, names: &mut BTreeSet<String>) -> Option<Self> {
+        let name = read_name(r, &mut s, names);
+        let flow = read_flow(r, &mut s);
+        let defaults = Self::built_in("");
+        let agent = Self {
+            voice: s.opt(r, "voice"),
+            stt: s.or(r, "stt", defaults.stt),
+            tts: s.or(r, "tts", defaults.tts),
+            greeting: s
+                .opt::<String>(r, "greeting")
+                .filter(|text| !text.trim().is_empty()),
+            greeting_delay_ms: small(s.number(r, "greeting_delay_ms", 0..=10_000, 0)),
+            allow_interrupt: s.or(r, "allow_interrupt", true),
+            silence_timeout_s: small(s.number(r, "silence_timeout_s", 1..=120, 8)),
+            max_silences: small(s.number(r, "max_silences", 1..=20, 3)),
+            max_duration_s: small(s.number(r, "max_duration_s", 10..=14_400, 900)),
+            ..defaults
+        };
+        s.finish(r);
+        Some(Self {
+            name: name?,
+            flow: flow?,
+            ..agent
+        })
+    }
+}
+
+fn read_flow(r: &mut Reader<'_>, s: &mut Section) -> Option<FlowSource> {
+    let origin = s.origin_of("flow");
+    let why = "name the file of its flow, or \"builtin:lead-qualification\"";
+    let written: String = s.required(r, "flow", why)?;
+    if let Some(name) = written.strip_prefix("builtin:") {
+        if BUILT_IN_FLOWS.contains(&name) {
+            return Some(FlowSource::BuiltIn(name.to_owned()));
+        }
+        let known = BUILT_IN_FLOWS.join(", ");
+        s.wrong(
+            r,
+            "flow",
+            &origin,
+            format!("no flow {name:?} is built in; there is {known}"),
+        );
+        return None;
+    }
+    let path = r.resolve(&written);
+    if !path.is_file() {
+        let message = format!(
+            "there is no file {} (paths start at this file)",
+            path.display()
+        );
+        s.wrong(r, "flow", &origin, message);
+        return None;
+    }
+    Some(FlowSource::File(path))
+}
+
+/// One `[[user]]`: a phone that may register and call.
+#[derive(Debug, Clone, PartialEq)]
+pub struct UserConfig {
+    /// The user part of its address, and its digest user.
+    pub name: String,
+    /// Its digest password.
+    pub password: Secret,
+}
+
+impl UserConfig {
+    pub(super) fn read_all(r: &mut Reader<'_>, sections: Vec<Section>) -> Vec<Self> {
+        let mut names = BTreeSet::new();
+        let mut users = Vec::new();
+        for mut s in sections {
+            let name = read_name(r, &mut s, &mut names);
+            let origin = s.origin_of("password");
+            let password: Option<Secret> =
+                s.required(r, "password", "without one, anyone could call as this user");
+            if let (Some(name), Some(password)) = (name, password) {
+                if password.expose().len() < 8 || password.expose() == name {
+                    let message = "is easily guessed; take 12 characters or more";
+                    r.warn(&origin, &format!("password of user {name}"), message);
+                }
+                users.push(Self { name, password });
+            }
+            s.finish(r);
+        }
+        users
+    }
+}
+
+/// One `[[route]]`; the first that matches a call takes it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RouteConfig {
+    /// Matches the number or name that was called.
+    pub to: Pattern,
+    /// Matches the number or name that calls.
+    pub from: Pattern,
+    /// The agent that answers.
+    pub agent: String,
+}
+
+impl RouteConfig {
+    /// Reports whether this route takes a call.
+    pub fn matches(&self, to: &str, from: &str) -> bool {
+        self.to.matches(to) && self.from.matches(from)
+    }
+
+    pub(super) fn read_all(
+        r: &mut Reader<'_>,
+        sections: Vec<Section>,
+        agents: &BTreeSet<String>,
+    ) -> Vec<Self> {
+        let mut routes: Vec<Self> = Vec::new();
+        for mut s in sections {
+            let to = s.or(r, "to", Pattern::any());
+            let from = s.or(r, "from", Pattern::any());
+            let origin = s.origin_of("agent");
+            let agent: Option<String> = s.required(r, "agent", "name the agent that answers");
+            let Some(agent) = agent else {
+                s.finish(r);
+                continue;
+            };
+            if !agents.contains(&agent) {
+                let near = nearest(&agent, agents.iter().map(String::as_str));
+                let mend = match near {
+                    Some(near) => format!("the nearest is {near:?}"),
+                    None => "there is no [[agent]] at all".to_owned(),
+                };
+                s.wrong(
+                    r,
+                    "agent",
+                    &origin,
+                    format!("no [[agent]] is named {agent:?}; {mend}"),
+                );
+            }
+            if routes
+                .iter()
+                .any(|route| route.to.is_any() && route.from.is_any())
+            {
+                r.warn(
+                    &s.origin,
+                    "route",
+                    "an earlier route takes every call already",
+                );
+            }
+            s.finish(r);
+            routes.push(Self { to, from, agent });
+        }
+        routes
+    }
+}

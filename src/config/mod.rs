@@ -1,0 +1,303 @@
+//! The configuration: TOML with `${ENV}` in values and `OFFHOOK__SECTION__KEY` over it, read once
+//! into types that the rest of the switch can trust.
+//!
+//! [`Config::load`] reports everything that is wrong at once, each problem with its file, line,
+//! key and mend. Relative paths start at the file's folder.
+
+mod agent;
+mod env;
+mod error;
+mod network;
+mod pattern;
+mod providers;
+mod reader;
+mod secret;
+mod services;
+mod sip;
+mod suggest;
+mod summary;
+mod tree;
+mod trunk;
+mod value;
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+pub use agent::{
+    AgentConfig, BUILT_IN_FLOWS, FlowSource, RouteConfig, SpeechToText, TextToSpeech, UserConfig,
+};
+pub use env::{ENV_PREFIX, Env};
+pub use error::{ConfigErrors, Origin, Problem};
+pub use network::Network;
+pub use pattern::Pattern;
+pub use providers::{BaseUrl, CrmConfig, LlmConfig, PloinkConfig};
+pub use reader::Key;
+pub use secret::Secret;
+pub use services::{HttpConfig, HttpKey, LogConfig, LogFormat, ModelsConfig, StoreConfig};
+pub use sip::{LimitsConfig, MediaConfig, PortRange, SipConfig, SipListen, Transport};
+pub use trunk::{Codec, TrunkConfig, TrunkKind};
+
+use reader::{Reader, Section};
+
+/// The largest configuration file that is read, in bytes.
+const MAX_FILE: u64 = 1 << 20;
+
+/// Where a configuration is looked for when none is named, in this order.
+const PLACES: [&str; 3] = [
+    "offhook.toml",
+    "config/offhook.toml",
+    "/etc/offhook/offhook.toml",
+];
+
+/// Everything that the switch was told.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// The file that was read; `None` for [`Config::demo`] and for the environment alone.
+    pub file: Option<PathBuf>,
+    /// `[sip]`.
+    pub sip: SipConfig,
+    /// `[media]`.
+    pub media: MediaConfig,
+    /// `[limits]`.
+    pub limits: LimitsConfig,
+    /// `[http]`.
+    pub http: HttpConfig,
+    /// `[store]`.
+    pub store: StoreConfig,
+    /// `[models]`.
+    pub models: ModelsConfig,
+    /// `[llm]`; without it flows run by grammar.
+    pub llm: Option<LlmConfig>,
+    /// `[crm]`.
+    pub crm: CrmConfig,
+    /// `[log]`.
+    pub log: LogConfig,
+    /// `[[trunk]]`.
+    pub trunks: Vec<TrunkConfig>,
+    /// `[[agent]]`.
+    pub agents: Vec<AgentConfig>,
+    /// `[[user]]`.
+    pub users: Vec<UserConfig>,
+    /// `[[route]]`, in the order in which they are tried.
+    pub routes: Vec<RouteConfig>,
+    /// What is allowed but deserves a word.
+    pub warnings: Vec<String>,
+}
+
+impl Config {
+    /// Reads the configuration of a file, with the environment over it.
+    ///
+    /// # Errors
+    /// Returns everything that is wrong: unreadable file, TOML errors, unknown keys, wrong types,
+    /// missing variables, and settings that contradict each other.
+    pub fn load(path: &Path, env: &Env) -> Result<Self, ConfigErrors> {
+        let source = read_file(path).map_err(|message| {
+            let problem = Problem {
+                origin: Origin::Absent,
+                key: String::new(),
+                message,
+            };
+            ConfigErrors::new(Some(path), vec![problem])
+        })?;
+        Self::parse(&source, Some(path), env)
+    }
+
+    /// Reads a configuration from text; relative paths start at the folder of `file`.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn parse(source: &str, file: Option<&Path>, env: &Env) -> Result<Self, ConfigErrors> {
+        let base = file.and_then(Path::parent).unwrap_or(Path::new(""));
+        let mut reader = Reader::new(env, base);
+        let mut table = tree::parse(source, &mut reader.problems);
+        tree::overlay(&mut table, env, &mut reader.problems);
+        let config = read(&mut reader, Section::root(table), file);
+        let unknown = std::mem::take(&mut reader.unknown);
+        if !unknown.is_empty() {
+            let schema = schema().into_iter().collect();
+            let problems = unknown
+                .into_iter()
+                .map(|key| suggest::problem_of(key, &schema));
+            reader.problems.extend(problems);
+        }
+        if reader.problems.is_empty() {
+            return Ok(Self {
+                warnings: reader.warnings,
+                ..config
+            });
+        }
+        Err(ConfigErrors::new(file, reader.problems))
+    }
+
+    /// Reads the configuration that there is when no file is: the defaults and the environment.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn from_env(env: &Env) -> Result<Self, ConfigErrors> {
+        Self::parse("", None, env)
+    }
+
+    /// Returns the configuration of `offhook run --demo`: this machine only, the built-in lead
+    /// qualification agent for every call, no trunk.
+    ///
+    /// # Errors
+    /// As [`Config::load`], for what the environment sets.
+    pub fn demo(env: &Env) -> Result<Self, ConfigErrors> {
+        let mut config = Self::from_env(env)?;
+        if config.agents.is_empty() {
+            config
+                .agents
+                .push(AgentConfig::built_in("lead-qualification"));
+        }
+        if config.routes.is_empty() {
+            let agent = config
+                .agents
+                .first()
+                .map(|agent| agent.name.clone())
+                .unwrap_or_default();
+            config.routes.push(RouteConfig {
+                to: Pattern::any(),
+                from: Pattern::any(),
+                agent,
+            });
+        }
+        Ok(config)
+    }
+
+    /// Looks for the configuration file: `OFFHOOK_CONFIG`, then the usual places.
+    pub fn locate(env: &Env) -> Option<PathBuf> {
+        if let Some(named) = env.var("OFFHOOK_CONFIG") {
+            return Some(PathBuf::from(named));
+        }
+        PLACES.iter().map(PathBuf::from).find(|path| path.is_file())
+    }
+
+    /// Returns the route that takes a call.
+    pub fn route(&self, to: &str, from: &str) -> Option<&RouteConfig> {
+        self.routes.iter().find(|route| route.matches(to, from))
+    }
+
+    /// Returns an agent by name.
+    pub fn agent(&self, name: &str) -> Option<&AgentConfig> {
+        self.agents.iter().find(|agent| agent.name == name)
+    }
+
+    /// Returns a trunk by name.
+    pub fn trunk(&self, name: &str) -> Option<&TrunkConfig> {
+        self.trunks.iter().find(|trunk| trunk.name == name)
+    }
+}
+
+/// Returns every key that the configuration knows, sorted.
+pub fn schema() -> Vec<Key> {
+    let env = Env::default();
+    let mut reader = Reader::new(&env, Path::new(""));
+    // One empty element of each kind, so that the keys of each are asked for.
+    let source = "[[trunk]]\n[[agent]]\n[[user]]\n[[route]]\n[[http.key]]";
+    let table = tree::parse(source, &mut reader.problems);
+    read(&mut reader, Section::root(table), None);
+    let keys: BTreeSet<Key> = reader.keys.into_iter().collect();
+    keys.into_iter().collect()
+}
+
+fn read_file(path: &Path) -> Result<String, String> {
+    let describe = |error: std::io::Error| match error.kind() {
+        std::io::ErrorKind::NotFound => {
+            "there is no such file; name one with --config, or begin with config/offhook.toml"
+                .to_owned()
+        }
+        std::io::ErrorKind::InvalidData => "is not UTF-8 text".to_owned(),
+        _ => format!("cannot be read: {error}"),
+    };
+    let size = std::fs::metadata(path).map_err(describe)?.len();
+    if size > MAX_FILE {
+        return Err(format!(
+            "is {size} bytes long; a configuration has at most {MAX_FILE}"
+        ));
+    }
+    std::fs::read_to_string(path).map_err(describe)
+}
+
+fn read(r: &mut Reader<'_>, mut root: Section, file: Option<&Path>) -> Config {
+    let section = root.section(r, "sip");
+    let sip = SipConfig::read(r, section);
+    let section = root.section(r, "media");
+    let media = MediaConfig::read(r, section);
+    let section = root.section(r, "limits");
+    let limits = LimitsConfig::read(r, section);
+    let section = root.section(r, "http");
+    let http = HttpConfig::read(r, section);
+    let section = root.section(r, "store");
+    let store = StoreConfig::read(r, section);
+    let section = root.section(r, "models");
+    let models = ModelsConfig::read(r, section);
+    let section = root.section(r, "llm");
+    let llm = LlmConfig::read(r, section);
+    let section = root.section(r, "crm");
+    let crm = CrmConfig::read(r, section);
+    let section = root.section(r, "log");
+    let log = LogConfig::read(r, section);
+    let sections = root.sections(r, "trunk");
+    let trunks = TrunkConfig::read_all(r, sections);
+    let sections = root.sections(r, "agent");
+    let written: BTreeSet<String> = sections.iter().filter_map(Section::name).collect();
+    let agents = AgentConfig::read_all(r, sections);
+    let sections = root.sections(r, "user");
+    let users = UserConfig::read_all(r, sections);
+    let sections = root.sections(r, "route");
+    let routes = RouteConfig::read_all(r, sections, &written);
+    root.finish(r);
+    let file = file.map(Path::to_owned);
+    let warnings = Vec::new();
+    let config = Config {
+        file,
+        sip,
+        media,
+        limits,
+        http,
+        store,
+        models,
+        llm,
+        crm,
+        log,
+        trunks,
+        agents,
+        users,
+        routes,
+        warnings,
+    };
+    weigh(r, &config);
+    config
+}
+
+/// Warns of what is allowed but probably not meant.
+fn weigh(r: &mut Reader<'_>, config: &Config) {
+    if !config.sip.is_loopback_only() && config.trunks.is_empty() && config.users.is_empty() {
+        let message = "sip.listen is reachable from other machines, but there is no [[trunk]] and \
+                       no [[user]]: every call from outside will be refused";
+        r.warnings.push(message.to_owned());
+    }
+    if config.limits.max_calls > config.media.ports.pairs() {
+        let message = format!(
+            "media.ports has ports for {} calls, fewer than limits.max_calls ({})",
+            config.media.ports.pairs(),
+            config.limits.max_calls
+        );
+        r.warnings.push(message);
+    }
+    if !config.agents.is_empty() && config.routes.is_empty() {
+        let message = "there is no [[route]]: no incoming call reaches an agent";
+        r.warnings.push(message.to_owned());
+    }
+    for trunk in config
+        .trunks
+        .iter()
+        .filter(|trunk| trunk.kind != TrunkKind::Inbound)
+    {
+        if trunk.caller_id.is_none() {
+            let name = &trunk.name;
+            let message = format!("trunk {name} has no caller_id: calls out must name their own");
+            r.warnings.push(message);
+        }
+    }
+}

@@ -1,0 +1,336 @@
+//! `[sip]`, `[media]` and `[limits]`: sockets, ports and how many calls there may be.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use super::network::{Network, default_local};
+use super::reader::{Reader, Section};
+use super::value::text_value;
+
+/// A transport for SIP messages (RFC 3261 section 18).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Transport {
+    /// Datagrams.
+    Udp,
+    /// A stream.
+    Tcp,
+}
+
+impl FromStr for Transport {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.to_ascii_lowercase().as_str() {
+            "udp" => Ok(Self::Udp),
+            "tcp" => Ok(Self::Tcp),
+            "tls" | "ws" | "wss" => Err(format!(
+                "{text} is not in this version yet: use \"udp\" or \"tcp\""
+            )),
+            _ => Err(format!(
+                "{text:?} is not a transport: use \"udp\" or \"tcp\""
+            )),
+        }
+    }
+}
+
+impl fmt::Display for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Udp => "udp",
+            Self::Tcp => "tcp",
+        })
+    }
+}
+
+text_value!(Transport, "\"udp\" or \"tcp\"");
+
+/// Where the switch listens for SIP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SipListen {
+    /// The transport.
+    pub transport: Transport,
+    /// The address and port; port 0 lets the system choose.
+    pub address: SocketAddr,
+}
+
+impl FromStr for SipListen {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let example = "write for instance \"udp://127.0.0.1:5060\"";
+        let (scheme, address) = text
+            .split_once("://")
+            .ok_or_else(|| format!("{text:?} has no transport: {example}"))?;
+        let transport = scheme.parse()?;
+        let address = parse_address(address, 5060)
+            .ok_or_else(|| format!("{address:?} is not an address and port: {example}"))?;
+        Ok(Self { transport, address })
+    }
+}
+
+impl fmt::Display for SipListen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}", self.transport, self.address)
+    }
+}
+
+text_value!(SipListen, "an address such as \"udp://127.0.0.1:5060\"");
+
+/// Parses `address:port`, or an address alone with `default_port`.
+pub(super) fn parse_address(text: &str, default_port: u16) -> Option<SocketAddr> {
+    if let Ok(address) = text.parse() {
+        return Some(address);
+    }
+    let bare = text
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'))
+        .unwrap_or(text);
+    let address: IpAddr = bare.parse().ok()?;
+    Some(SocketAddr::new(address, default_port))
+}
+
+/// `[sip]`: where the switch listens and what address it names itself by.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SipConfig {
+    /// The listeners.
+    pub listen: Vec<SipListen>,
+    /// The address that Contact, Via and SDP carry towards the outside (1:1 NAT).
+    pub public_address: Option<IpAddr>,
+    /// Towards these networks the local address is used instead.
+    pub local_networks: Vec<Network>,
+    /// The realm that users are challenged in (RFC 7616).
+    pub realm: String,
+}
+
+impl SipConfig {
+    pub(super) fn read(r: &mut Reader<'_>, mut s: Section) -> Self {
+        let origin = s.origin_of("listen");
+        let listen = s.list(r, "listen").unwrap_or_else(default_listen);
+        if listen.is_empty() {
+            s.wrong(
+                r,
+                "listen",
+                &origin,
+                "is empty: name at least one address to listen on",
+            );
+        }
+        let origin = s.origin_of("public_address");
+        let public_address = s
+            .opt::<PublicAddress>(r, "public_address")
+            .map(|found| found.0);
+        if public_address.is_some_and(|address| address.is_unspecified()) {
+            let message = "is the address of nothing: leave it out to use the route's address";
+            s.wrong(r, "public_address", &origin, message);
+        }
+        let local_networks = s.list(r, "local_networks").unwrap_or_else(default_local);
+        let origin = s.origin_of("realm");
+        let realm = s.or(r, "realm", "offhook".to_owned());
+        if realm.is_empty() || realm.contains(['"', '\\']) || realm.contains(char::is_control) {
+            s.wrong(
+                r,
+                "realm",
+                &origin,
+                "must be text without quotes or backslashes",
+            );
+        }
+        s.finish(r);
+        Self {
+            listen,
+            public_address,
+            local_networks,
+            realm,
+        }
+    }
+
+    /// Reports whether every listener is bound to this machine only.
+    pub fn is_loopback_only(&self) -> bool {
+        self.listen
+            .iter()
+            .all(|listen| listen.address.ip().is_loopback())
+    }
+}
+
+fn default_listen() -> Vec<SipListen> {
+    let address = SocketAddr::from(([127, 0, 0, 1], 5060));
+    vec![SipListen {
+        transport: Transport::Udp,
+        address,
+    }]
+}
+
+struct PublicAddress(IpAddr);
+
+impl FromStr for PublicAddress {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let address = text.parse();
+        address
+            .map(Self)
+            .map_err(|_| format!("{text:?} is not an IP address"))
+    }
+}
+
+text_value!(PublicAddress, "an IP address such as \"203.0.113.7\"");
+
+/// The UDP ports that media may use: even ones for RTP, the next odd one for RTCP (RFC 3550 §11).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PortRange {
+    /// The first port, even.
+    pub first: u16,
+    /// The last port, inclusive.
+    pub last: u16,
+}
+
+impl PortRange {
+    /// Returns how many calls the range has ports for (a pair each).
+    pub fn pairs(&self) -> usize {
+        (usize::from(self.last) + 1 - usize::from(self.first)) / 2
+    }
+}
+
+impl FromStr for PortRange {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("{text:?} is not a range of ports: write \"20000-29999\"");
+        let (first, last) = text.split_once('-').ok_or_else(wrong)?;
+        let first: u16 = first.trim().parse().map_err(|_| wrong())?;
+        let last: u16 = last.trim().parse().map_err(|_| wrong())?;
+        if first < 1024 {
+            return Err("ports below 1024 belong to the system: begin at 1024 or above".into());
+        }
+        // RTP takes even ports, so a range that begins odd really begins one later.
+        let first = first.checked_add(first % 2).ok_or_else(wrong)?;
+        if last <= first {
+            return Err(format!(
+                "{text:?} has no even port followed by an odd one for a call"
+            ));
+        }
+        Ok(Self { first, last })
+    }
+}
+
+impl fmt::Display for PortRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.first, self.last)
+    }
+}
+
+text_value!(PortRange, "a range of ports such as \"20000-29999\"");
+
+/// `[media]`: ports, jitter buffer and recordings.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MediaConfig {
+    /// The ports of RTP and RTCP.
+    pub ports: PortRange,
+    /// The folder of recordings; `None` records nothing.
+    pub recordings: Option<PathBuf>,
+    /// The least delay of the jitter buffer, in ms.
+    pub jitter_min_ms: u32,
+    /// The greatest delay of the jitter buffer, in ms.
+    pub jitter_max_ms: u32,
+    /// How long a call lives without any media from its peer, in s; 0 means for ever.
+    pub silence_hangup_s: u32,
+}
+
+impl MediaConfig {
+    pub(super) fn read(r: &mut Reader<'_>, mut s: Section) -> Self {
+        let ports = s.or(
+            r,
+            "ports",
+            PortRange {
+                first: 20_000,
+                last: 29_999,
+            },
+        );
+        let recordings = s.path(r, "recordings");
+        let jitter_min_ms = small(s.number(r, "jitter_min_ms", 0..=500, 0));
+        let origin = s.origin_of("jitter_max_ms");
+        let jitter_max_ms = small(s.number(r, "jitter_max_ms", 20..=1_000, 200));
+        if jitter_max_ms < jitter_min_ms {
+            let message = format!("{jitter_max_ms} is less than jitter_min_ms ({jitter_min_ms})");
+            s.wrong(r, "jitter_max_ms", &origin, message);
+        }
+        let silence_hangup_s = small(s.number(r, "silence_hangup_s", 0..=3_600, 60));
+        s.finish(r);
+        Self {
+            ports,
+            recordings,
+            jitter_min_ms,
+            jitter_max_ms,
+            silence_hangup_s,
+        }
+    }
+}
+
+/// `[limits]`: when the switch says 503.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LimitsConfig {
+    /// The most calls at one time; more are answered 503.
+    pub max_calls: usize,
+    /// What the 503's Retry-After says, in s (RFC 3261 section 20.33).
+    pub retry_after_s: u32,
+}
+
+impl LimitsConfig {
+    pub(super) fn read(r: &mut Reader<'_>, mut s: Section) -> Self {
+        let max_calls = s.number(r, "max_calls", 1..=100_000, 200);
+        let retry_after_s = small(s.number(r, "retry_after_s", 1..=3_600, 5));
+        s.finish(r);
+        Self {
+            max_calls: usize::try_from(max_calls).unwrap_or(usize::MAX),
+            retry_after_s,
+        }
+    }
+}
+
+/// Narrows a number that its range already keeps small.
+pub(super) fn small(number: u64) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn listeners_are_read_with_and_without_a_port() {
+        let listen: SipListen = "udp://127.0.0.1".parse().unwrap();
+        assert_eq!(listen.to_string(), "udp://127.0.0.1:5060");
+        assert_eq!(
+            "tcp://[::1]:5070"
+                .parse::<SipListen>()
+                .unwrap()
+                .address
+                .port(),
+            5070
+        );
+        assert!(
+            "tls://0.0.0.0:5061"
+                .parse::<SipListen>()
+                .unwrap_err()
+                .contains("not in this")
+        );
+        assert!("127.0.0.1:5060".parse::<SipListen>().is_err());
+    }
+
+    #[test]
+    fn a_range_of_ports_begins_even_and_holds_a_pair() {
+        assert_eq!("20001-20005".parse::<PortRange>().unwrap().first, 20_002);
+        assert_eq!("20000-20003".parse::<PortRange>().unwrap().pairs(), 2);
+        assert_eq!("1024-65535".parse::<PortRange>().unwrap().pairs(), 32_256);
+        for text in [
+            "20000",
+            "20000-20000",
+            "30000-20000",
+            "80-90",
+            "1-70000",
+            "65535-65535",
+        ] {
+            assert!(text.parse::<PortRange>().is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,318 @@
+//! `[[trunk]]`: the carriers and PBXs that calls come from and go to.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::str::FromStr;
+
+use super::network::{Network, is_twilio, preset};
+use super::reader::{Reader, Section};
+use super::secret::Secret;
+use super::sip::{Transport, small};
+use super::value::text_value;
+
+/// How a trunk and the switch know each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TrunkKind {
+    /// By address and, outbound, by digest; no registration.
+    Peer,
+    /// The switch registers with it and keeps the binding alive (RFC 3261 section 10).
+    Register,
+    /// It only calls us, from networks that are listed.
+    Inbound,
+}
+
+impl FromStr for TrunkKind {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "peer" => Ok(Self::Peer),
+            "register" => Ok(Self::Register),
+            "inbound" => Ok(Self::Inbound),
+            _ => Err(format!(
+                "{text:?} is not one of \"peer\", \"register\", \"inbound\""
+            )),
+        }
+    }
+}
+
+impl fmt::Display for TrunkKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Peer => "peer",
+            Self::Register => "register",
+            Self::Inbound => "inbound",
+        })
+    }
+}
+
+text_value!(TrunkKind, "\"peer\", \"register\" or \"inbound\"");
+
+/// A codec that may be offered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Codec {
+    /// G.711 µ-law, payload type 0 (RFC 3551).
+    Pcmu,
+    /// G.711 A-law, payload type 8 (RFC 3551).
+    Pcma,
+}
+
+impl FromStr for Codec {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.to_ascii_lowercase().as_str() {
+            "pcmu" | "ulaw" => Ok(Self::Pcmu),
+            "pcma" | "alaw" => Ok(Self::Pcma),
+            _ => Err(format!(
+                "{text:?} is not a codec of this version: use \"PCMU\", \"PCMA\""
+            )),
+        }
+    }
+}
+
+impl fmt::Display for Codec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Pcmu => "PCMU",
+            Self::Pcma => "PCMA",
+        })
+    }
+}
+
+text_value!(Codec, "\"PCMU\" or \"PCMA\"");
+
+/// One `[[trunk]]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TrunkConfig {
+    /// The name that calls, routes and logs use.
+    pub name: String,
+    /// How it is known.
+    pub kind: TrunkKind,
+    /// The carrier's host; also the Request-URI's host, TLS name and realm of its numbers.
+    /// Empty for an inbound trunk.
+    pub host: String,
+    /// The port; `None` leaves it to SRV records (RFC 3263).
+    pub port: Option<u16>,
+    /// The transport; `None` does not pin it (RFC 3263 section 4.1, RFC 3261 section 18.1.1).
+    pub transport: Option<Transport>,
+    /// The digest user.
+    pub username: Option<String>,
+    /// The digest password.
+    pub password: Option<Secret>,
+    /// The number that outgoing calls come from.
+    pub caller_id: Option<String>,
+    /// Networks whose calls belong to this trunk.
+    pub networks: Vec<Network>,
+    /// Whether calls from the host's own resolved addresses belong to this trunk too.
+    pub networks_from_host: bool,
+    /// The codecs, best first.
+    pub codecs: Vec<Codec>,
+    /// The registration's lifetime to ask for, in s.
+    pub expires_s: u32,
+    /// `host` or `host:port` that requests go through as a preloaded Route (RFC 3261 §8.1.2).
+    pub outbound_proxy: Option<String>,
+}
+
+impl TrunkConfig {
+    pub(super) fn read_all(r: &mut Reader<'_>, sections: Vec<Section>) -> Vec<Self> {
+        let mut names = BTreeSet::new();
+        sections
+            .into_iter()
+            .filter_map(|section| Self::read(r, section, &mut names))
+            .collect()
+    }
+
+    fn read(r: &mut Reader<'_>, mut s: Section, names: &mut BTreeSet<String>) -> Option<Self> {
+        let name = read_name(r, &mut s, names);
+        let kind = s.required(r, "kind", "write \"peer\", \"register\" or \"inbound\"");
+        let host = read_host(r, &mut s, "host");
+        let origin = s.origin_of("port");
+        let port = s
+            .opt::<u64>(r, "port")
+            .map(|port| u16::try_from(port).unwrap_or(0));
+        if port == Some(0) {
+            s.wrong(r, "port", &origin, "is not a port: from 1 to 65535");
+        }
+        let transport = s.opt(r, "transport");
+        let username: Option<String> = s.opt(r, "username");
+        let password: Option<Secret> = s.opt(r, "password");
+        let caller_id = read_caller_id(r, &mut s, &host);
+        let networks = s.list::<Network>(r, "networks");
+        let codecs = read_codecs(r, &mut s);
+        let expires_s = small(s.number(r, "expires_s", 60..=86_400, 300));
+        let outbound_proxy = read_host(r, &mut s, "outbound_proxy");
+        let kind: TrunkKind = kind?;
+        check_kind(
+            r,
+            &s,
+            kind,
+            host.as_deref(),
+            username.as_deref(),
+            password.is_some(),
+        );
+        check_networks(r, &s, kind, networks.as_deref());
+        s.finish(r);
+        let host = host.unwrap_or_default();
+        let networks_from_host = networks.is_none() && kind != TrunkKind::Inbound;
+        let networks = networks.unwrap_or_else(|| preset(&host));
+        Some(Self {
+            name: name?,
+            kind,
+            host,
+            port,
+            transport,
+            username,
+            password,
+            caller_id,
+            networks,
+            networks_from_host,
+            codecs,
+            expires_s,
+            outbound_proxy,
+        })
+    }
+}
+
+/// Reads the name of an element, which is unique and safe in a log, a label and a URI.
+pub(super) fn read_name(
+    r: &mut Reader<'_>,
+    s: &mut Section,
+    names: &mut BTreeSet<String>,
+) -> Option<String> {
+    let origin = s.origin_of("name");
+    let name: String = s.required(r, "name", "every one has a name of its own")?;
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if name.is_empty() || name.len() > 64 || !name.chars().all(allowed) {
+        let message = "use letters, digits, \"-\", \"_\" and \".\", at most 64 of them";
+        s.wrong(r, "name", &origin, message);
+        return None;
+    }
+    if !names.insert(name.clone()) {
+        s.wrong(
+            r,
+            "name",
+            &origin,
+            format!("{name:?} is used twice; each name is used once"),
+        );
+        return None;
+    }
+    Some(name)
+}
+
+fn read_host(r: &mut Reader<'_>, s: &mut Section, key: &'static str) -> Option<String> {
+    let origin = s.origin_of(key);
+    let host: String = s.opt(r, key)?;
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ':');
+    let bare = host.trim_start_matches('[').replace(']', "");
+    if bare.is_empty() || host.len() > 255 || !bare.chars().all(allowed) {
+        let message = format!("{host:?} is not a host: write a name or address, without \"sip:\"");
+        s.wrong(r, key, &origin, message);
+        return None;
+    }
+    Some(host)
+}
+
+fn read_caller_id(r: &mut Reader<'_>, s: &mut Section, host: &Option<String>) -> Option<String> {
+    let origin = s.origin_of("caller_id");
+    let written: Option<String> = s.opt(r, "caller_id");
+    let twilio = host.as_deref().is_some_and(is_twilio);
+    let from_env = || r.env.var("TWILIO_PHONE_NUMBER").map(str::to_owned);
+    let caller_id = written.or_else(|| if twilio { from_env() } else { None })?;
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "+-_.!~*'()".contains(c);
+    if caller_id.is_empty() || caller_id.len() > 64 || !caller_id.chars().all(allowed) {
+        let message = format!("{caller_id:?} is not a number such as \"+12025550100\"");
+        s.wrong(r, "caller_id", &origin, message);
+        return None;
+    }
+    Some(caller_id)
+}
+
+fn read_codecs(r: &mut Reader<'_>, s: &mut Section) -> Vec<Codec> {
+    let origin = s.origin_of("codecs");
+    let mut codecs: Vec<Codec> = s
+        .list(r, "codecs")
+        .unwrap_or_else(|| vec![Codec::Pcmu, Codec::Pcma]);
+    if codecs.is_empty() {
+        s.wrong(
+            r,
+            "codecs",
+            &origin,
+            "is empty: name at least one of \"PCMU\", \"PCMA\"",
+        );
+    }
+    let mut seen = Vec::new();
+    codecs.retain(|codec| {
+        let new = !seen.contains(codec);
+        seen.push(*codec);
+        new
+    });
+    codecs
+}
+
+fn check_kind(
+    r: &mut Reader<'_>,
+    s: &Section,
+    kind: TrunkKind,
+    host: Option<&str>,
+    username: Option<&str>,
+    has_password: bool,
+) {
+    let origin = s.origin.clone();
+    if kind == TrunkKind::Inbound {
+        if host.is_some() || username.is_some() || has_password {
+            let message = "an inbound trunk only calls us: leave out host, username and password, \
+                           or make it kind = \"peer\"";
+            s.wrong(r, "kind", &origin, message);
+        }
+        return;
+    }
+    if host.is_none() {
+        s.wrong(
+            r,
+            "host",
+            &origin,
+            "is missing or wrong: name the carrier's host",
+        );
+    }
+    match (username, has_password) {
+        (Some(_), false) => {
+            s.wrong(
+                r,
+                "password",
+                &origin,
+                "is missing: a username needs its password",
+            );
+        }
+        (None, true) => {
+            s.wrong(
+                r,
+                "username",
+                &origin,
+                "is missing: a password needs its username",
+            );
+        }
+        (None, false) if kind == TrunkKind::Register => {
+            s.wrong(
+                r,
+                "username",
+                &origin,
+                "is missing: registering needs username and password",
+            );
+        }
+        _ => {}
+    }
+}
+
+fn check_networks(r: &mut Reader<'_>, s: &Section, kind: TrunkKind, networks: Option<&[Network]>) {
+    let origin = s.origin.clone();
+    if kind == TrunkKind::Inbound && networks.is_none_or(<[Network]>::is_empty) {
+        let message = "is missing: list the networks that this trunk's calls come from";
+        s.wrong(r, "networks", &origin, message);
+    }
+    if networks.is_some_and(|list| list.iter().any(Network::is_everything)) {
+        let message = "holds the whole internet: anyone could place calls as this trunk; \
+                       list the carrier's own networks";
+        s.wrong(r, "networks", &origin, message);
+    }
+}

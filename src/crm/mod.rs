@@ -1,0 +1,23 @@
+//! What becomes of a call outside of the switch: sinks, and the outbox that feeds them.
+//!
+//! A call's final record and the rows that tell of it are one database transaction
+//! ([`crate::store`]); [`Sinks`] says which rows those are, [`Delivery`] carries them out. Nothing
+//! here is on a call's path but [`Sinks::look_up`], which has a deadline.
+
+mod backoff;
+mod delivery;
+mod error;
+mod http;
+pub mod identity;
+mod plan;
+pub mod ploink;
+mod secret;
+mod sinks;
+pub mod stand_in;
+pub mod template;
+
+pub use delivery::{Delivery, DeliveryOptions};
+pub use error::{Retry, SinkError};
+pub use plan::Kind;
+pub use secret::Secret;
+pub use sinks::Sinks;

@@ -1,0 +1,122 @@
+//! The scripted caller: a phone of its own that dials in over SIP and RTP, hears the agent with
+//! its own recogniser, and answers what it hears with an on-box voice.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use offhook_media::Codec;
+use tokio::sync::mpsc;
+
+use crate::agent::caller::{CallerScript, ScriptedCaller};
+use crate::agent::{Agent, Settings, WallClock};
+use crate::ai::OnBox;
+use crate::call::conversation::{Conversation, Parts, WORK_QUEUE};
+use crate::call::dial::{Attached, DialFailure, Dialling, dial};
+use crate::call::task::Running;
+use crate::call::{Requests, line::next_leg};
+use crate::clock::{self, Epoch};
+use crate::phone::{Destination, Phone, PhoneError};
+use crate::switch::EndReason;
+
+/// The script that comes with the program.
+const SCRIPT: &str = include_str!("../../config/demo-caller.toml");
+/// How long the agent may take to answer.
+const RING: Duration = Duration::from_secs(10);
+
+/// Explains why the demonstration call did not come about.
+#[derive(Debug, thiserror::Error)]
+pub enum CallerError {
+    /// The script cannot be read.
+    #[error("the demonstration caller's script cannot be read: {0}")]
+    Script(String),
+    /// No phone.
+    #[error(transparent)]
+    Phone(#[from] PhoneError),
+    /// Not answered.
+    #[error("the demonstration call was not answered: {0}")]
+    Dial(#[from] DialFailure),
+}
+
+/// A caller with a script.
+pub struct DemoCaller {
+    script: CallerScript,
+    phone: Phone,
+    destination: Destination,
+}
+
+impl DemoCaller {
+    /// Reads the script and opens a phone that can reach `uri`.
+    ///
+    /// # Errors
+    /// When either fails.
+    pub async fn new(uri: &str) -> Result<Self, CallerError> {
+        let script = CallerScript::parse(SCRIPT).map_err(|e| CallerError::Script(e.to_string()))?;
+        let destination = Destination::resolve(uri).await?;
+        let phone = Phone::start(destination.local_address(), None).await?;
+        Ok(Self {
+            script,
+            phone,
+            destination,
+        })
+    }
+
+    /// Calls, talks to the end, and tells why the call ended.
+    ///
+    /// # Errors
+    /// When the call is not answered.
+    pub async fn call(self, on_box: &OnBox) -> Result<EndReason, CallerError> {
+        let line = Arc::clone(&self.phone.line);
+        let leg = next_leg();
+        let (ears, edges, sink) = on_box.hearing.listen(leg);
+        let dialling = Dialling {
+            request_uri: self.destination.uri.clone(),
+            from: "\"Demo caller\" <sip:+12025550143@127.0.0.1>".to_owned(),
+            targets: self.destination.targets.clone(),
+            transport: self.destination.transport,
+            route: Vec::new(),
+            credentials: None,
+            codecs: vec![Codec::Pcmu, Codec::Pcma],
+            headers: Vec::new(),
+            ring_timeout: RING,
+        };
+        let attached = Attached {
+            sink: Some(sink),
+            recorder: None,
+        };
+        let (_keep, mut give_up) = mpsc::channel(1);
+        let answered = dial(&line, leg, &dialling, attached, |_| {}, &mut give_up).await?;
+        let (results, work) = mpsc::channel(WORK_QUEUE);
+        let begun = clock::now();
+        let wall = WallClock::new(begun, clock::wall());
+        let settings = Settings {
+            turn_model: on_box.judges_turns,
+            ..Settings::default()
+        };
+        let dialogue = Box::new(ScriptedCaller::new(self.script));
+        let conversation = Conversation::new(Parts {
+            agent: Agent::new(settings, dialogue, wall, begun),
+            leg,
+            media: answered.leg.media.clone(),
+            ears,
+            voice: Arc::clone(&on_box.voice),
+            requests: Requests::new(reqwest::Client::new(), None, None),
+            work: results.clone(),
+        });
+        let (_control, control) = mpsc::channel(1);
+        let running = Running {
+            line,
+            call: answered.call,
+            signals: answered.signals,
+            leg: answered.leg,
+            edges,
+            work,
+            conversation,
+            journal: None,
+            control,
+            epoch: Epoch::take(),
+            on_turn: None,
+            results,
+        };
+        Ok(running.run().await.reason)
+    }
+}

@@ -1,0 +1,225 @@
+//! What the API's JSON looks like.
+
+use serde_json::{Value, json};
+
+use super::super::calls::STATES;
+
+/// Returns the document's `components.schemas`.
+pub(super) fn schemas() -> Value {
+    let mut all = json!({});
+    for part in [basics(), call(), turns(), switch(), results()] {
+        if let (Some(all), Value::Object(part)) = (all.as_object_mut(), part) {
+            all.extend(part);
+        }
+    }
+    all
+}
+
+fn text(what: &str) -> Value {
+    json!({ "type": "string", "description": what })
+}
+
+fn maybe(kind: &str, what: &str) -> Value {
+    json!({ "type": [kind, "null"], "description": what })
+}
+
+fn time(what: &str) -> Value {
+    json!({ "type": "string", "format": "date-time", "description": what })
+}
+
+fn maybe_time(what: &str) -> Value {
+    json!({ "type": ["string", "null"], "format": "date-time", "description": what })
+}
+
+/// An object of which every property is always there.
+fn object(properties: Value) -> Value {
+    let names: Vec<&String> = properties
+        .as_object()
+        .map(|map| map.keys().collect())
+        .unwrap_or_default();
+    json!({ "type": "object", "required": names, "properties": properties })
+}
+
+fn page(name: &str, item: &str) -> Value {
+    object(json!({
+        name: list(item),
+        "next_cursor": maybe("string", "Where the next page begins; null on the last"),
+    }))
+}
+
+fn list(item: &str) -> Value {
+    json!({ "type": "array", "items": { "$ref": format!("#/components/schemas/{item}") } })
+}
+
+fn basics() -> Value {
+    json!({
+        "Problem": {
+            "type": "object",
+            "required": ["type", "title", "status", "detail", "code"],
+            "properties": {
+                "type": { "type": "string", "format": "uri" },
+                "title": text("The kind of problem"),
+                "status": { "type": "integer", "description": "The HTTP status" },
+                "detail": text("What happened and what to do"),
+                "code": text("Stable, for programs"),
+                "field": text("The field or parameter to blame"),
+            },
+        },
+        "Health": object(json!({ "status": { "const": "ok" } })),
+        "Readiness": object(json!({
+            "status": { "enum": ["ready", "not_ready"] },
+            "checks": { "type": "array", "items": object(json!({
+                "name": text("What is needed"),
+                "ok": { "type": "boolean" },
+                "detail": text("Why not, or what it is"),
+            })) },
+        })),
+        "Reference": object(json!({ "id": text("The id") })),
+        "Event": {
+            "type": "object",
+            "required": ["id", "type", "at", "data"],
+            "properties": {
+                "id": { "type": "integer" },
+                "type": text("call.created, call.answered, turn.final, call.ended, …"),
+                "call_id": text("The call that it happened to"),
+                "at": time("When"),
+                "data": { "description": "More about it" },
+            },
+        },
+    })
+}
+
+fn call() -> Value {
+    json!({
+        "NewCall": {
+            "type": "object",
+            "required": ["to", "agent"],
+            "additionalProperties": false,
+            "properties": {
+                "to": text("A number such as +12025550123, or a sip: or tel: URI"),
+                "trunk": text("The trunk; the first that can call out when left out"),
+                "from": text("The number to call from; the trunk's own when left out"),
+                "agent": text("The agent that talks"),
+                "variables": {
+                    "type": "object", "maxProperties": 64,
+                    "description": "Variables for the flow",
+                },
+            },
+        },
+        "CallCreated": object(json!({ "id": text("The call's id") })),
+        "CallSummary": object(call_members()),
+        "Call": {
+            "allOf": [{ "$ref": "#/components/schemas/CallSummary" }, object(json!({
+                "turns": list("Turn"),
+            }))],
+        },
+        "CallPage": page("calls", "CallSummary"),
+    })
+}
+
+fn call_members() -> Value {
+    json!({
+        "id": text("The id"),
+        "direction": { "enum": ["inbound", "outbound"] },
+        "from": text("Who calls"),
+        "to": text("Who is called"),
+        "trunk": maybe("string", "The trunk; null for a call of a user or of this machine"),
+        "agent": maybe("string", "The agent"),
+        "state": { "enum": STATES },
+        "started_at": time("When it began"),
+        "answered_at": maybe_time("When it was answered"),
+        "ended_at": maybe_time("When it ended"),
+        "outcome": maybe("string", "What came of it"),
+        "variables": { "type": "object", "description": "What the flow knows" },
+        "media": { "oneOf": [{ "type": "null" }, object(json!({
+            "codec": maybe("string", "Its SDP name"),
+            "packets": { "type": "integer", "description": "Received" },
+            "lost": { "type": "integer", "description": "Never came" },
+            "jitter_ms": { "type": "number", "description": "RFC 3550 A.8" },
+            "mos": maybe("number", "Estimated, ITU-T G.107"),
+        }))] },
+    })
+}
+
+fn turns() -> Value {
+    let ms = |what: &str| json!({ "type": ["number", "null"], "description": what });
+    let said = json!({
+        "who": { "enum": ["agent", "caller"] },
+        "text": text("What was recognised, or what was to be said"),
+        "heard_text": maybe("string", "What of the agent's text was really heard"),
+        "started_at": time("When it began"),
+        "interrupted": { "type": "boolean", "description": "Whether it was cut short" },
+    });
+    json!({
+        "Turn": {
+            "allOf": [{ "$ref": "#/components/schemas/TranscriptTurn" }, object(json!({
+                "latency": object(json!({
+                    "endpoint_ms": ms("Last voiced packet to end of turn"),
+                    "stt_ms": ms("End of turn to final text"),
+                    "llm_first_token_ms": ms("Text to first token"),
+                    "tts_first_audio_ms": ms("First clause to first sound"),
+                    "voice_to_voice_ms":
+                        ms("Last voiced packet received to first audible packet sent"),
+                })),
+            }))],
+        },
+        "TranscriptTurn": object(said),
+        "Transcript": object(json!({ "id": text("The call's id"), "turns": list("TranscriptTurn") })),
+    })
+}
+
+fn switch() -> Value {
+    let named = |what: &str| {
+        json!({
+            "type": "object",
+            "required": ["name"],
+            "properties": { "name": text(what) },
+        })
+    };
+    json!({
+        "Trunk": {
+            "type": "object",
+            "required": ["name", "kind", "state"],
+            "properties": {
+                "name": text("Its name"),
+                "kind": { "enum": ["peer", "register", "inbound"] },
+                "state": text("How it is"),
+            },
+        },
+        "Trunks": object(json!({ "trunks": list("Trunk") })),
+        "Agent": named("Its name"),
+        "Agents": object(json!({ "agents": list("Agent") })),
+        "Flow": named("Its name"),
+        "Flows": object(json!({ "flows": list("Flow") })),
+    })
+}
+
+fn results() -> Value {
+    json!({
+        "Appointment": object(json!({
+            "id": text("The id"),
+            "call_id": text("The call on which it was booked"),
+            "date_time": time("When it begins"),
+            "type": text("What for"),
+            "notes": text("What else was said"),
+            "created_at": time("When it was booked"),
+        })),
+        "AppointmentPage": page("appointments", "Appointment"),
+        "Delivery": {
+            "type": "object",
+            "required": ["id", "call_id", "kind", "sink", "state", "attempts"],
+            "properties": {
+                "id": { "type": ["integer", "string"], "description": "The id" },
+                "call_id": text("The call that it tells about"),
+                "kind": text("What: contact, call-log, …"),
+                "sink": text("To whom: ploink"),
+                "state": { "enum": ["pending", "delivering", "delivered", "dead"] },
+                "attempts": { "type": "integer" },
+                "next_attempt_at": maybe_time("When it is tried next"),
+                "last_error": maybe("string", "Why the last attempt failed"),
+                "created_at": time("When it was made"),
+            },
+        },
+        "DeliveryPage": page("deliveries", "Delivery"),
+    })
+}

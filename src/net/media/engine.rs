@@ -1,0 +1,304 @@
+//! The media thread's loop: wait for packets, commands or the next tick; serve; arm the timer.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, TryRecvError};
+use std::time::{Duration, Instant};
+
+use mio::{Events, Interest, Poll, Token, Waker};
+
+use super::leg::Leg;
+use super::timer::Timer;
+use super::{Command, Counters, LegId, OpenLeg};
+use crate::clock;
+
+const WAKER: Token = Token(0);
+const TIMER: Token = Token(1);
+/// The first leg's token; a leg has two, RTP even and RTCP odd.
+const FIRST_LEG: usize = 2;
+/// Readiness events taken from the kernel at once.
+const EVENTS: usize = 1024;
+/// The largest datagram read; RTP is far smaller.
+const DATAGRAM_MAX: usize = 2048;
+/// A tick later than this is counted: half a frame.
+const LATE: Duration = Duration::from_millis(10);
+
+/// What can fail about an engine, made before its thread; legs themselves never change threads.
+pub(super) struct Setup {
+    poll: Poll,
+    waker: Arc<Waker>,
+    timer: Timer,
+    commands: Receiver<Command>,
+    counters: Arc<Counters>,
+}
+
+impl Setup {
+    pub(super) fn new(commands: Receiver<Command>, counters: Arc<Counters>) -> io::Result<Self> {
+        let poll = Poll::new()?;
+        let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
+        let timer = Timer::new(poll.registry(), TIMER)?;
+        Ok(Self {
+            poll,
+            waker,
+            timer,
+            commands,
+            counters,
+        })
+    }
+
+    pub(super) fn waker(&self) -> Arc<Waker> {
+        Arc::clone(&self.waker)
+    }
+}
+
+pub(super) struct Engine {
+    poll: Poll,
+    timer: Timer,
+    commands: Receiver<Command>,
+    counters: Arc<Counters>,
+    slots: Vec<Option<Leg>>,
+    free: Vec<usize>,
+    by_id: HashMap<LegId, usize>,
+    ticks: BinaryHeap<Reverse<(Instant, usize)>>,
+    /// Slots whose sockets had more than one batch waiting.
+    unread: Vec<(usize, bool)>,
+}
+
+impl Engine {
+    pub(super) fn new(setup: Setup) -> Self {
+        let Setup {
+            poll,
+            timer,
+            commands,
+            counters,
+            ..
+        } = setup;
+        Self {
+            poll,
+            timer,
+            commands,
+            counters,
+            slots: Vec::new(),
+            free: Vec::new(),
+            by_id: HashMap::new(),
+            ticks: BinaryHeap::new(),
+            unread: Vec::new(),
+        }
+    }
+
+    /// Runs until every handle to the thread is gone.
+    pub(super) fn run(mut self) {
+        let mut events = Events::with_capacity(EVENTS);
+        let mut buffer = [0_u8; DATAGRAM_MAX];
+        loop {
+            let wait = if self.unread.is_empty() {
+                None
+            } else {
+                Some(Duration::ZERO)
+            };
+            if let Err(error) = self.poll.poll(&mut events, wait)
+                && error.kind() != io::ErrorKind::Interrupted
+            {
+                tracing::error!(%error, "the media thread cannot wait for its sockets");
+                return;
+            }
+            // One clock read serves the whole batch.
+            let now = clock::now();
+            for slot in std::mem::take(&mut self.unread) {
+                self.receive(slot.0, slot.1, now, &mut buffer);
+            }
+            for event in &events {
+                match event.token() {
+                    WAKER => {}
+                    TIMER => self.timer.acknowledge(),
+                    Token(token) => {
+                        let index = token - FIRST_LEG;
+                        self.receive(index / 2, index % 2 == 1, now, &mut buffer);
+                    }
+                }
+            }
+            if self.obey(now).is_err() {
+                return;
+            }
+            self.serve_ticks(now);
+            self.arm();
+        }
+    }
+
+    fn receive(&mut self, slot: usize, rtcp: bool, now: Instant, buffer: &mut [u8]) {
+        let Some(Some(leg)) = self.slots.get_mut(slot) else {
+            return;
+        };
+        if leg.receive(rtcp, now, buffer, &self.counters) {
+            self.unread.push((slot, rtcp));
+        }
+    }
+
+    fn serve_ticks(&mut self, now: Instant) {
+        while let Some(Reverse((due, slot))) = self.ticks.peek().copied() {
+            if due > now {
+                return;
+            }
+            self.ticks.pop();
+            let Some(Some(leg)) = self.slots.get_mut(slot) else {
+                continue;
+            };
+            if leg.scheduled != Some(due) {
+                continue;
+            }
+            let late = now.duration_since(due);
+            self.counters.count(|c| &c.ticks);
+            if late > LATE {
+                self.counters.count(|c| &c.late_ticks);
+            }
+            let late_us = u64::try_from(late.as_micros()).unwrap_or(u64::MAX);
+            self.counters
+                .worst_late_us
+                .fetch_max(late_us, Ordering::Relaxed);
+            leg.tick(now, &self.counters);
+            leg.scheduled = None;
+            self.schedule(slot, now);
+        }
+    }
+
+    /// Puts the leg's next tick into the heap, unless it stands there already.
+    fn schedule(&mut self, slot: usize, now: Instant) {
+        let Some(Some(leg)) = self.slots.get_mut(slot) else {
+            return;
+        };
+        let due = leg.session.next_tick().max(now - Duration::from_secs(1));
+        if leg.scheduled != Some(due) {
+            leg.scheduled = Some(due);
+            self.ticks.push(Reverse((due, slot)));
+        }
+    }
+
+    fn arm(&mut self) {
+        let next = self.ticks.peek().map(|Reverse((due, _))| *due);
+        if let Err(error) = self.timer.arm(next, clock::now()) {
+            tracing::error!(%error, "the media thread's timer cannot be set");
+        }
+    }
+
+    /// Takes every waiting command; an error when all senders are gone.
+    fn obey(&mut self, now: Instant) -> Result<(), TryRecvError> {
+        loop {
+            match self.commands.try_recv() {
+                Ok(command) => self.carry_out(command, now),
+                Err(TryRecvError::Empty) => return Ok(()),
+                Err(TryRecvError::Disconnected) => return Err(TryRecvError::Disconnected),
+            }
+        }
+    }
+
+    fn carry_out(&mut self, command: Command, now: Instant) {
+        let counters = Arc::clone(&self.counters);
+        let leg = match command {
+            Command::Open(open) => return self.open(*open, now),
+            Command::Close(leg) => return self.close(leg),
+            Command::Play {
+                leg,
+                utterance,
+                samples,
+            } => self.with(leg, |leg| leg.play(now, utterance, samples)),
+            Command::Finish(leg, utterance) => self.with(leg, |leg| leg.finish(now, utterance)),
+            Command::Pause(leg) => self.with(leg, |leg| leg.session.pause()),
+            Command::Resume(leg) => self.with(leg, |leg| leg.session.resume(now)),
+            Command::Cancel(leg) => self.with(leg, |leg| leg.cancel(&counters)),
+            Command::SendDtmf(leg, digits) => self.with(leg, |leg| {
+                let _ = leg.session.send_dtmf(&digits);
+            }),
+            Command::Renegotiate(leg, negotiated) => {
+                self.with(leg, |leg| leg.session.renegotiate(now, *negotiated))
+            }
+        };
+        if let Some(slot) = leg {
+            if let Some(Some(leg)) = self.slots.get_mut(slot) {
+                leg.drain(&counters);
+            }
+            self.schedule(slot, now);
+        }
+    }
+
+    fn with(&mut self, leg: LegId, act: impl FnOnce(&mut Leg)) -> Option<usize> {
+        let slot = *self.by_id.get(&leg)?;
+        act(self.slots.get_mut(slot)?.as_mut()?);
+        Some(slot)
+    }
+
+    fn open(&mut self, open: OpenLeg, now: Instant) {
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(None);
+            self.slots.len() - 1
+        });
+        let mut leg = Leg::new(open);
+        let registry = self.poll.registry();
+        let token = FIRST_LEG + slot * 2;
+        let registered = registry
+            .register(&mut leg.ports.rtp, Token(token), Interest::READABLE)
+            .and_then(|()| {
+                registry.register(&mut leg.ports.rtcp, Token(token + 1), Interest::READABLE)
+            });
+        self.counters.count(|c| &c.legs);
+        if let Err(error) = registered {
+            tracing::error!(%error, "a leg's sockets cannot be watched");
+            leg.close(&self.counters);
+            self.free.push(slot);
+            return;
+        }
+        self.by_id.insert(leg.id, slot);
+        if let Some(place) = self.slots.get_mut(slot) {
+            *place = Some(leg);
+        }
+        self.schedule(slot, now);
+    }
+
+    fn close(&mut self, leg: LegId) {
+        let Some(slot) = self.by_id.remove(&leg) else {
+            return;
+        };
+        let Some(mut leg) = self.slots.get_mut(slot).and_then(Option::take) else {
+            return;
+        };
+        leg.drain(&self.counters);
+        let registry = self.poll.registry();
+        let _ = registry.deregister(&mut leg.ports.rtp);
+        let _ = registry.deregister(&mut leg.ports.rtcp);
+        leg.close(&self.counters);
+        self.free.push(slot);
+    }
+}
+
+/// Pins the thread to `core` and asks for real-time priority; a refusal is said, not fatal.
+pub(super) fn prioritise(core: Option<usize>) {
+    if let Some(core) = core {
+        let mut set = rustix::thread::CpuSet::new();
+        set.set(core);
+        if let Err(error) = rustix::thread::sched_setaffinity(None, &set) {
+            tracing::warn!(%error, core, "the media thread could not be pinned");
+        }
+    }
+    let policy = thread_priority::ThreadSchedulePolicy::Realtime(
+        thread_priority::RealtimeThreadSchedulePolicy::Fifo,
+    );
+    let asked = thread_priority::ThreadPriorityValue::try_from(10_u8)
+        .map_err(|_| "no such priority".to_owned())
+        .and_then(|value| {
+            thread_priority::set_thread_priority_and_policy(
+                thread_priority::thread_native_id(),
+                thread_priority::ThreadPriority::Crossplatform(value),
+                policy,
+            )
+            .map_err(|error| format!("{error:?}"))
+        });
+    match asked {
+        Ok(()) => tracing::info!("the media thread runs with real-time priority (SCHED_FIFO)"),
+        Err(reason) => tracing::info!(
+            %reason,
+            "the media thread runs without real-time priority; allow it with `LimitRTPRIO=10`"
+        ),
+    }
+}

@@ -1,0 +1,226 @@
+//! One leg on its media thread: the session with its sockets, and sound that waits for room.
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use offhook_media::{Event, MediaSession, UtteranceId};
+use tokio::sync::mpsc;
+
+use super::{Counters, FrameSink, LegEvent, LegId, OpenLeg, PortPair, RecordSink};
+
+/// Packets read from one socket before the thread looks at its other work.
+const RECEIVE_BATCH: usize = 32;
+/// Chunks of sound that may wait beside the playout: several minutes of speech.
+const WAITING_MAX: usize = 1024;
+
+struct Waiting {
+    utterance: UtteranceId,
+    /// `None` marks the end of the utterance.
+    samples: Option<Arc<[i16]>>,
+    taken: usize,
+}
+
+pub(super) struct Leg {
+    pub(super) id: LegId,
+    pub(super) session: Box<MediaSession>,
+    pub(super) ports: PortPair,
+    sink: Option<Box<dyn FrameSink>>,
+    recorder: Option<Box<dyn RecordSink>>,
+    events: mpsc::Sender<LegEvent>,
+    waiting: VecDeque<Waiting>,
+    /// The tick that stands in the thread's heap; any other entry of this leg is stale.
+    pub(super) scheduled: Option<Instant>,
+}
+
+impl Leg {
+    pub(super) fn new(open: OpenLeg) -> Self {
+        Self {
+            id: open.leg,
+            session: open.session,
+            ports: open.ports,
+            sink: open.sink.map(|build| build()),
+            recorder: open.recorder,
+            events: open.events,
+            waiting: VecDeque::new(),
+            scheduled: None,
+        }
+    }
+
+    /// Reads what has come on one of the two sockets. True when more may be waiting.
+    pub(super) fn receive(
+        &mut self,
+        rtcp: bool,
+        now: Instant,
+        buffer: &mut [u8],
+        counters: &Counters,
+    ) -> bool {
+        for _ in 0..RECEIVE_BATCH {
+            let socket = if rtcp {
+                &self.ports.rtcp
+            } else {
+                &self.ports.rtp
+            };
+            match socket.recv_from(buffer) {
+                Ok((length, from)) => {
+                    counters.count(|c| &c.received);
+                    let packet = buffer.get(..length).unwrap_or_default();
+                    if rtcp {
+                        self.session.handle_rtcp(now, from, packet);
+                    } else {
+                        self.session.handle_rtp(now, from, packet);
+                    }
+                    self.drain_events(counters);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
+                // A refused send is reported on the next receive (ICMP): not the end.
+                Err(_) => {}
+            }
+        }
+        true
+    }
+
+    pub(super) fn tick(&mut self, now: Instant, counters: &Counters) {
+        self.feed(now);
+        self.session.tick(now);
+        self.feed(now);
+        self.drain(counters);
+    }
+
+    /// Sends what the session has for the network and hands its events on.
+    pub(super) fn drain(&mut self, counters: &Counters) {
+        while let Some(transmit) = self.session.poll_transmit() {
+            let socket = if transmit.rtcp {
+                &self.ports.rtcp
+            } else {
+                &self.ports.rtp
+            };
+            match send(socket, transmit.bytes, transmit.to) {
+                Ok(()) => counters.count(|c| &c.sent),
+                Err(_) => counters.count(|c| &c.send_failed),
+            }
+        }
+        self.drain_events(counters);
+    }
+
+    fn drain_events(&mut self, counters: &Counters) {
+        while let Some(event) = self.session.poll_event() {
+            let told = match event {
+                Event::Heard(frame) => {
+                    if let Some(sink) = &mut self.sink {
+                        sink.frame(&frame);
+                    }
+                    continue;
+                }
+                Event::Recording(frame) => {
+                    if let Some(recorder) = &mut self.recorder {
+                        recorder.record(&frame);
+                    }
+                    continue;
+                }
+                Event::Dtmf { digit, .. } => LegEvent::Dtmf {
+                    digit: digit.as_char(),
+                },
+                Event::PlayoutStarted { utterance, at } => {
+                    LegEvent::PlayoutStarted { utterance, at }
+                }
+                Event::PlayoutFinished {
+                    utterance,
+                    at,
+                    played_samples,
+                } => LegEvent::PlayoutFinished {
+                    utterance,
+                    at,
+                    played_samples,
+                },
+                Event::Latched { remote } => LegEvent::Latched { remote },
+                Event::SourceRefused { from } => LegEvent::SourceRefused { from },
+                Event::MediaTimeout { .. } => LegEvent::MediaTimeout,
+                _ => continue,
+            };
+            self.tell(told, counters);
+        }
+    }
+
+    pub(super) fn tell(&self, event: LegEvent, counters: &Counters) {
+        if self.events.try_send(event).is_err() {
+            counters.count(|c| &c.events_dropped);
+        }
+    }
+
+    pub(super) fn play(&mut self, now: Instant, utterance: UtteranceId, samples: Arc<[i16]>) {
+        self.wait(
+            now,
+            Waiting {
+                utterance,
+                samples: Some(samples),
+                taken: 0,
+            },
+        );
+    }
+
+    pub(super) fn finish(&mut self, now: Instant, utterance: UtteranceId) {
+        self.wait(
+            now,
+            Waiting {
+                utterance,
+                samples: None,
+                taken: 0,
+            },
+        );
+    }
+
+    pub(super) fn cancel(&mut self, counters: &Counters) {
+        self.waiting.clear();
+        let played = self
+            .session
+            .cancel()
+            .map(|c| (c.utterance, c.played_samples));
+        self.tell(LegEvent::Cancelled { played }, counters);
+    }
+
+    fn wait(&mut self, now: Instant, waiting: Waiting) {
+        if self.waiting.len() < WAITING_MAX {
+            self.waiting.push_back(waiting);
+        }
+        self.feed(now);
+    }
+
+    /// Moves waiting sound into the playout as far as there is room.
+    fn feed(&mut self, now: Instant) {
+        while let Some(waiting) = self.waiting.front_mut() {
+            let Some(samples) = &waiting.samples else {
+                self.session.finish(now, waiting.utterance);
+                self.waiting.pop_front();
+                continue;
+            };
+            let rest = samples.get(waiting.taken..).unwrap_or_default();
+            let accepted = self.session.play(now, waiting.utterance, rest);
+            waiting.taken += accepted;
+            if accepted < rest.len() {
+                return;
+            }
+            self.waiting.pop_front();
+        }
+    }
+
+    pub(super) fn close(self, counters: &Counters) {
+        let stats = Box::new(self.session.stats());
+        self.tell(LegEvent::Closed { stats }, counters);
+        counters.legs.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn send(socket: &mio::net::UdpSocket, bytes: &[u8], to: SocketAddr) -> io::Result<()> {
+    match socket.send_to(bytes, to) {
+        Ok(_) => Ok(()),
+        // The first send after an ICMP refusal reports that refusal and sends nothing.
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            socket.send_to(bytes, to).map(|_| ())
+        }
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,229 @@
+//! Media threads: the shell around [`MediaSession`]s. One pinned thread owns the sockets and the
+//! sessions of its legs; it waits on `epoll` and one timer, and nothing on its path locks,
+//! allocates per packet or blocks.
+//!
+//! Commands reach it over a bounded queue with a waker; what it learns leaves over bounded queues
+//! that never make it wait: a full one drops and counts.
+
+mod engine;
+mod leg;
+mod ports;
+mod timer;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::time::Instant;
+
+use offhook_media::{Frame, MediaSession, Negotiated, RecordFrame, Stats, UtteranceId};
+use tokio::sync::mpsc;
+
+pub use ports::{PortError, PortPair, PortPool};
+
+/// Commands that may wait for one media thread; a full queue is an error to the sender.
+const COMMAND_QUEUE: usize = 4096;
+
+/// Names one leg for as long as the process lives.
+pub type LegId = u64;
+
+/// Takes what a leg hears, on the media thread: it must return at once and must not allocate.
+pub trait FrameSink {
+    /// Takes one frame, in order, at most 20 ms of sound.
+    fn frame(&mut self, frame: &Frame);
+}
+
+/// Takes both parties' sound, 20 ms at a time, on the media thread: it must return at once.
+pub trait RecordSink: Send {
+    /// Takes one frame of both parties.
+    fn record(&mut self, frame: &RecordFrame);
+}
+
+/// Builds a leg's sink on the media thread, where what cannot change threads may live.
+pub type SinkBuilder = Box<dyn FnOnce() -> Box<dyn FrameSink> + Send>;
+
+/// Everything a leg needs to live on a media thread.
+pub struct OpenLeg {
+    /// The leg's name.
+    pub leg: LegId,
+    /// The negotiated session.
+    pub session: Box<MediaSession>,
+    /// Its sockets.
+    pub ports: PortPair,
+    /// Who hears it.
+    pub sink: Option<SinkBuilder>,
+    /// Who records it.
+    pub recorder: Option<Box<dyn RecordSink>>,
+    /// Where its events go.
+    pub events: mpsc::Sender<LegEvent>,
+}
+
+/// Asks something of a leg.
+pub enum Command {
+    /// Puts a leg on the thread.
+    Open(Box<OpenLeg>),
+    /// Appends sound to the playout; what does not fit yet waits beside it.
+    Play {
+        /// The leg.
+        leg: LegId,
+        /// The utterance that the sound belongs to.
+        utterance: UtteranceId,
+        /// PCM at the session's rate.
+        samples: Arc<[i16]>,
+    },
+    /// Says that no more sound of the utterance comes.
+    Finish(LegId, UtteranceId),
+    /// Holds the playout where it is, by the next tick.
+    Pause(LegId),
+    /// Goes on where the playout was held.
+    Resume(LegId),
+    /// Drops what is queued; [`LegEvent::Cancelled`] tells what was sent.
+    Cancel(LegId),
+    /// Sends DTMF digits (RFC 4733).
+    SendDtmf(LegId, String),
+    /// Takes what a later offer and answer agreed upon.
+    Renegotiate(LegId, Box<Negotiated>),
+    /// Ends the leg's media; [`LegEvent::Closed`] is its last event.
+    Close(LegId),
+}
+
+/// Tells what happened on a leg.
+#[derive(Debug)]
+pub enum LegEvent {
+    /// A digit was pressed.
+    Dtmf {
+        /// `0`–`9`, `*`, `#`, `A`–`D`.
+        digit: char,
+    },
+    /// The first audible packet of an utterance left.
+    PlayoutStarted {
+        /// The utterance.
+        utterance: UtteranceId,
+        /// When it left.
+        at: Instant,
+    },
+    /// The last packet of an utterance left.
+    PlayoutFinished {
+        /// The utterance.
+        utterance: UtteranceId,
+        /// When it left.
+        at: Instant,
+        /// Samples sent.
+        played_samples: u64,
+    },
+    /// The playout was cancelled.
+    Cancelled {
+        /// The utterance that was playing, if one was, and its samples sent.
+        played: Option<(UtteranceId, u64)>,
+    },
+    /// Nothing has come from the other side for a while.
+    MediaTimeout,
+    /// The other side's true address was learnt.
+    Latched {
+        /// Where its packets come from.
+        remote: SocketAddr,
+    },
+    /// Packets of a stranger were refused.
+    SourceRefused {
+        /// Who sent them.
+        from: SocketAddr,
+    },
+    /// The leg's media is closed.
+    Closed {
+        /// What was counted.
+        stats: Box<Stats>,
+    },
+}
+
+/// Counts what one media thread did; read by `/metrics` and the benches.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Ticks served.
+    pub ticks: AtomicU64,
+    /// Ticks served more than a half frame (10 ms) after their grid point.
+    pub late_ticks: AtomicU64,
+    /// The worst lateness of a tick, in microseconds.
+    pub worst_late_us: AtomicU64,
+    /// Packets received.
+    pub received: AtomicU64,
+    /// Packets sent.
+    pub sent: AtomicU64,
+    /// Packets that the kernel did not take.
+    pub send_failed: AtomicU64,
+    /// Events dropped because their reader did not keep up.
+    pub events_dropped: AtomicU64,
+    /// Legs on the thread.
+    pub legs: AtomicU64,
+}
+
+/// Explains why a media thread did not take a command.
+#[derive(Debug, thiserror::Error)]
+pub enum MediaError {
+    /// The command queue is full: the thread does not keep up.
+    #[error("the media thread is overloaded: its command queue is full")]
+    Overloaded,
+    /// The thread has ended.
+    #[error("the media thread has ended")]
+    Gone,
+    /// The thread could not be set up.
+    #[error("cannot start a media thread: {0}")]
+    Start(#[from] std::io::Error),
+}
+
+/// Speaks to one media thread. Cloning is cheap.
+#[derive(Clone)]
+pub struct MediaThread {
+    commands: SyncSender<Command>,
+    waker: Arc<mio::Waker>,
+    counters: Arc<Counters>,
+}
+
+impl MediaThread {
+    /// Starts a media thread, pinned to `core` when one is named.
+    ///
+    /// # Errors
+    /// When the operating system refuses the thread, its timer or its `epoll`.
+    pub fn start(core: Option<usize>) -> Result<Self, MediaError> {
+        let (commands, queue) = sync_channel(COMMAND_QUEUE);
+        let counters = Arc::new(Counters::default());
+        let setup = engine::Setup::new(queue, Arc::clone(&counters))?;
+        let waker = setup.waker();
+        std::thread::Builder::new()
+            .name("media".to_owned())
+            .spawn(move || {
+                engine::prioritise(core);
+                engine::Engine::new(setup).run();
+            })?;
+        Ok(Self {
+            commands,
+            waker,
+            counters,
+        })
+    }
+
+    /// Hands a command over without waiting.
+    ///
+    /// # Errors
+    /// When the thread does not keep up, or has ended.
+    pub fn send(&self, command: Command) -> Result<(), MediaError> {
+        self.commands
+            .try_send(command)
+            .map_err(|error| match error {
+                TrySendError::Full(_) => MediaError::Overloaded,
+                TrySendError::Disconnected(_) => MediaError::Gone,
+            })?;
+        self.waker.wake().map_err(MediaError::Start)
+    }
+
+    /// What the thread has counted.
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+}
+
+impl Counters {
+    fn count(&self, counter: impl FnOnce(&Self) -> &AtomicU64) {
+        counter(self).fetch_add(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,269 @@
+//! The task that owns the user agent: bytes, commands and timers in; bytes and events out.
+
+use std::collections::HashMap;
+
+use offhook_sip::message::OwnedMessage;
+use offhook_sip::{CallHandle, Event, Flow, RequestHandle, Source, UserAgent};
+use tokio::sync::mpsc;
+
+use super::sockets::{Inbound, Sockets};
+use super::{Command, IncomingCall, News, PlacedCall, SIGNAL_QUEUE, Signal, SipError};
+use crate::clock;
+
+/// A request of an admitted phone that the switch answers.
+#[derive(Debug)]
+pub struct Request {
+    /// What the answer names.
+    pub handle: RequestHandle,
+    /// Whose it is.
+    pub source: Source,
+    /// Where it came from.
+    pub flow: Flow,
+    /// The request itself.
+    pub message: OwnedMessage,
+}
+
+/// Messages handled before timers and commands are looked at again.
+const BATCH: usize = 64;
+
+pub(super) struct Endpoint {
+    agent: UserAgent,
+    sockets: Sockets,
+    news: mpsc::Sender<News>,
+    calls: HashMap<CallHandle, mpsc::Sender<Signal>>,
+}
+
+impl Endpoint {
+    pub(super) fn new(agent: UserAgent, sockets: Sockets, news: mpsc::Sender<News>) -> Self {
+        Self {
+            agent,
+            sockets,
+            news,
+            calls: HashMap::new(),
+        }
+    }
+
+    /// Runs until every handle to it is gone.
+    pub(super) async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
+        loop {
+            let deadline = self.agent.poll_timeout().map(|(at, _)| at);
+            tokio::select! {
+                inbound = self.sockets.next() => {
+                    let Some(inbound) = inbound else { return };
+                    self.take_in(inbound);
+                    for _ in 1..BATCH {
+                        let Some(inbound) = self.sockets.try_next() else { break };
+                        self.take_in(inbound);
+                    }
+                }
+                command = commands.recv() => {
+                    let Some(command) = command else { return };
+                    self.obey(command);
+                }
+                () = clock::sleep_until(deadline) => {}
+            }
+            let now = clock::now();
+            if self.agent.poll_timeout().is_some_and(|(at, _)| at <= now) {
+                self.agent.handle_timeout(now);
+            }
+            self.drain();
+        }
+    }
+
+    fn take_in(&mut self, inbound: Inbound) {
+        let now = clock::now();
+        match inbound {
+            Inbound::Message(flow, bytes) => self.agent.receive(now, flow, &bytes),
+            Inbound::Connected(flow, writer) => self.sockets.connected(flow, writer),
+            Inbound::Closed(flow) => {
+                self.sockets.closed(flow);
+                self.agent.flow_closed(now, flow);
+            }
+            Inbound::Failed(flow) => {
+                self.sockets.closed(flow);
+                self.agent.transport_failed(now, flow);
+            }
+        }
+        self.drain();
+    }
+
+    fn obey(&mut self, command: Command) {
+        let now = clock::now();
+        match command {
+            Command::Invite(invite, reply) => {
+                let placed = self.agent.invite(now, *invite).map(|call| {
+                    let (signals, queue) = mpsc::channel(SIGNAL_QUEUE);
+                    self.calls.insert(call, signals);
+                    PlacedCall {
+                        call,
+                        signals: queue,
+                    }
+                });
+                let _ = reply.send(placed.map_err(|error| SipError::Refused(error.to_string())));
+            }
+            Command::Ring(call, status, body) => self.agent.ring(now, call, status, body),
+            Command::Answer(call, body) => self.agent.answer(now, call, body),
+            Command::Reject(call, status, headers) => {
+                self.agent.reject(now, call, status, &headers);
+            }
+            Command::HangUp(call, reason) => self.agent.hang_up(now, call, reason.as_deref()),
+            Command::AnswerReoffer(call, answer) => self.agent.answer_reoffer(now, call, answer),
+            Command::Register(register, reply) => {
+                let registered = self.agent.register(now, *register);
+                let refused = |error: offhook_sip::Error| SipError::Refused(error.to_string());
+                let _ = reply.send(registered.map_err(refused));
+            }
+            Command::Unregister(registration) => self.agent.unregister(now, registration),
+            Command::Respond(request, status, headers) => {
+                self.agent
+                    .respond(now, request.handle, status, &headers, &[]);
+            }
+            Command::Stats(reply) => {
+                let _ = reply.send(*self.agent.stats());
+            }
+        }
+    }
+
+    fn drain(&mut self) {
+        loop {
+            while let Some(transmit) = self.agent.poll_transmit() {
+                if !self.sockets.send(transmit.flow, &transmit.bytes) {
+                    self.agent.transport_failed(clock::now(), transmit.flow);
+                }
+            }
+            let Some(event) = self.agent.poll_event() else {
+                return;
+            };
+            self.tell(event);
+        }
+    }
+
+    fn tell(&mut self, event: Event) {
+        match event {
+            Event::Incoming { call, invite } => self.incoming(call, invite),
+            Event::Progress { call, status, body } => {
+                self.signal(call, Signal::Progress { status, body });
+            }
+            Event::Answered { call, body } => self.signal(call, Signal::Answered { body }),
+            Event::Rejected {
+                call,
+                status,
+                reason,
+                retry_after_s,
+                headers,
+            } => {
+                self.signal(
+                    call,
+                    Signal::Rejected {
+                        status,
+                        reason,
+                        retry_after_s,
+                        headers,
+                    },
+                );
+                self.calls.remove(&call);
+            }
+            Event::Confirmed { call, body } => self.signal(call, Signal::Confirmed { body }),
+            Event::Reoffer { call, offer } => self.signal(call, Signal::Reoffer { offer }),
+            Event::Info {
+                call,
+                content_type,
+                body,
+            } => {
+                self.signal(
+                    call,
+                    Signal::Info {
+                        content_type: Some(content_type),
+                        body,
+                    },
+                );
+            }
+            Event::Ended { call, cause } => {
+                self.signal(call, Signal::Ended { cause });
+                self.calls.remove(&call);
+            }
+            Event::Registered {
+                registration,
+                expires_s,
+            } => {
+                self.publish(News::Registered {
+                    registration,
+                    expires_s,
+                });
+            }
+            Event::RegistrationFailed {
+                registration,
+                status,
+                reason,
+                retry_in,
+            } => {
+                let news = News::RegistrationFailed {
+                    registration,
+                    status,
+                    reason,
+                    retry_in,
+                };
+                self.publish(news);
+            }
+            Event::Pong { ping, result } => {
+                self.publish(News::Pong {
+                    ping,
+                    status: result.ok(),
+                });
+            }
+            Event::Request {
+                handle,
+                source,
+                flow,
+                message,
+                ..
+            } => {
+                self.publish(News::Request(Box::new(Request {
+                    handle,
+                    source,
+                    flow,
+                    message,
+                })));
+            }
+            Event::AuthenticationFailed { username, flow } => {
+                tracing::warn!(%username, remote = %flow.remote, "wrong SIP credentials: 403");
+            }
+            Event::Overloaded => tracing::warn!("a call was refused with 503: a bound is reached"),
+            _ => {}
+        }
+    }
+
+    fn incoming(&mut self, call: CallHandle, invite: Box<offhook_sip::Incoming>) {
+        let (signals, queue) = mpsc::channel(SIGNAL_QUEUE);
+        self.calls.insert(call, signals);
+        let incoming = Box::new(IncomingCall {
+            call,
+            invite: *invite,
+            signals: queue,
+        });
+        if self.news.try_send(News::Incoming(incoming)).is_err() {
+            tracing::warn!("the switchboard does not keep up: a call is refused with 503");
+            self.calls.remove(&call);
+            let retry = [("Retry-After".to_owned(), "5".to_owned())];
+            self.agent.reject(clock::now(), call, 503, &retry);
+        }
+    }
+
+    fn publish(&self, news: News) {
+        if self.news.try_send(news).is_err() {
+            tracing::warn!("the switchboard does not keep up: news of the SIP task is lost");
+        }
+    }
+
+    /// Puts a signal into the call's mailbox; a call that does not read its mail is hung up.
+    fn signal(&mut self, call: CallHandle, signal: Signal) {
+        let Some(mailbox) = self.calls.get(&call) else {
+            return;
+        };
+        if mailbox.try_send(signal).is_err() {
+            self.calls.remove(&call);
+            self.agent
+                .hang_up(clock::now(), call, Some("the call's task has ended"));
+        }
+    }
+}

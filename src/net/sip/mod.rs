@@ -1,0 +1,372 @@
+//! The SIP shell: one task owns the [`UserAgent`] and its sockets; calls speak to it over bounded
+//! queues, and each call has a mailbox of its own for what the network says.
+
+mod endpoint;
+mod sockets;
+mod tcp;
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use offhook_sip::{
+    CallHandle, EndCause, Flow, Incoming, Invite, PingHandle, Register, RegistrationHandle,
+    Settings, Transport, UserAgent,
+};
+use tokio::sync::{mpsc, oneshot};
+
+pub use endpoint::Request;
+pub use sockets::{Listen, ListenError};
+
+/// Commands that may wait for the SIP task.
+const COMMAND_QUEUE: usize = 4096;
+/// What one call's mailbox holds; a call that does not read it is hung up.
+const SIGNAL_QUEUE: usize = 64;
+/// Calls, requests and registrations' news that may wait for the switchboard.
+const NEWS_QUEUE: usize = 1024;
+
+/// Tells a call what its dialog did.
+#[derive(Debug)]
+pub enum Signal {
+    /// A provisional answer; 183 with SDP is early media, never an answer (RFC 3261 §13.2.2.1).
+    Progress {
+        /// 100–199.
+        status: u16,
+        /// Its SDP.
+        body: Option<Vec<u8>>,
+    },
+    /// The other side answered our INVITE.
+    Answered {
+        /// Its SDP.
+        body: Option<Vec<u8>>,
+    },
+    /// The other side refused our INVITE.
+    Rejected {
+        /// 300–699.
+        status: u16,
+        /// The reason phrase.
+        reason: String,
+        /// `Retry-After`, in seconds.
+        retry_after_s: Option<u32>,
+        /// The headers that explain the refusal.
+        headers: Vec<(String, String)>,
+    },
+    /// The ACK to our answer came.
+    Confirmed {
+        /// The SDP answer, when the INVITE had no offer.
+        body: Option<Vec<u8>>,
+    },
+    /// A re-INVITE or UPDATE wants the session refreshed or changed.
+    Reoffer {
+        /// Its SDP.
+        offer: Option<Vec<u8>>,
+    },
+    /// An INFO request (RFC 6086), such as DTMF.
+    Info {
+        /// Its media type.
+        content_type: Option<String>,
+        /// Its body.
+        body: Vec<u8>,
+    },
+    /// The dialog is over.
+    Ended {
+        /// Why.
+        cause: EndCause,
+    },
+}
+
+/// A call that rings here.
+#[derive(Debug)]
+pub struct IncomingCall {
+    /// Its handle.
+    pub call: CallHandle,
+    /// What the INVITE says.
+    pub invite: Incoming,
+    /// The call's mailbox.
+    pub signals: mpsc::Receiver<Signal>,
+}
+
+/// What the switchboard hears from the SIP task.
+#[derive(Debug)]
+pub enum News {
+    /// A call rings.
+    Incoming(Box<IncomingCall>),
+    /// A registered phone's request, a REGISTER, wants an answer.
+    Request(Box<Request>),
+    /// A registration of ours holds.
+    Registered {
+        /// Which.
+        registration: RegistrationHandle,
+        /// For how long.
+        expires_s: u32,
+    },
+    /// A registration of ours failed; it is tried again by itself.
+    RegistrationFailed {
+        /// Which.
+        registration: RegistrationHandle,
+        /// The status that said so.
+        status: u16,
+        /// The reason phrase.
+        reason: String,
+        /// When it is tried again.
+        retry_in: Duration,
+    },
+    /// An OPTIONS ping was answered, or not.
+    Pong {
+        /// Which.
+        ping: PingHandle,
+        /// The status, none when nobody answered.
+        status: Option<u16>,
+    },
+}
+
+pub(crate) enum Command {
+    Invite(Box<Invite>, oneshot::Sender<Result<PlacedCall, SipError>>),
+    Ring(CallHandle, u16, Option<Vec<u8>>),
+    Answer(CallHandle, Vec<u8>),
+    Reject(CallHandle, u16, Vec<(String, String)>),
+    HangUp(CallHandle, Option<String>),
+    AnswerReoffer(CallHandle, Result<Option<Vec<u8>>, u16>),
+    Register(
+        Box<Register>,
+        oneshot::Sender<Result<RegistrationHandle, SipError>>,
+    ),
+    Unregister(RegistrationHandle),
+    Respond(Box<Request>, u16, Vec<(String, String)>),
+    Stats(oneshot::Sender<offhook_sip::Stats>),
+}
+
+/// A call that was placed: its handle and mailbox.
+#[derive(Debug)]
+pub struct PlacedCall {
+    /// Its handle.
+    pub call: CallHandle,
+    /// The call's mailbox.
+    pub signals: mpsc::Receiver<Signal>,
+}
+
+/// Explains why the SIP task did not do something.
+#[derive(Debug, thiserror::Error)]
+pub enum SipError {
+    /// The task has ended.
+    #[error("the SIP endpoint has ended")]
+    Gone,
+    /// The user agent refused.
+    #[error("{0}")]
+    Refused(String),
+    /// No listener of the configuration can reach that address over that transport.
+    #[error(
+        "no SIP listener reaches {remote} over {transport:?}: add one to `sip.listen`, \
+         such as \"{example}\""
+    )]
+    NoListener {
+        /// Where the request would have gone.
+        remote: SocketAddr,
+        /// Over what.
+        transport: Transport,
+        /// A listener that would do.
+        example: String,
+    },
+}
+
+/// Speaks to the SIP task. Cloning is cheap.
+#[derive(Clone)]
+pub struct Sip {
+    commands: mpsc::Sender<Command>,
+    listeners: Arc<[(Transport, SocketAddr)]>,
+}
+
+impl Sip {
+    /// Opens the listeners and starts the task.
+    ///
+    /// # Errors
+    /// When a listener cannot be opened.
+    pub async fn start(
+        listen: &[Listen],
+        settings: Settings,
+    ) -> Result<(Self, mpsc::Receiver<News>), ListenError> {
+        let (commands, command_queue) = mpsc::channel(COMMAND_QUEUE);
+        let (news, news_queue) = mpsc::channel(NEWS_QUEUE);
+        let sockets = sockets::Sockets::open(listen).await?;
+        let listeners = sockets.listeners().into();
+        let endpoint = endpoint::Endpoint::new(UserAgent::new(settings), sockets, news);
+        tokio::spawn(endpoint.run(command_queue));
+        Ok((
+            Self {
+                commands,
+                listeners,
+            },
+            news_queue,
+        ))
+    }
+
+    /// The addresses that are really listened on, ports filled in.
+    #[must_use]
+    pub fn listeners(&self) -> &[(Transport, SocketAddr)] {
+        &self.listeners
+    }
+
+    /// Finds the flow that a request to `remote` leaves on.
+    ///
+    /// # Errors
+    /// When no listener can reach it.
+    pub fn flow_to(&self, remote: SocketAddr, transport: Transport) -> Result<Flow, SipError> {
+        let fits = |address: &SocketAddr| address.is_ipv4() == remote.is_ipv4();
+        let found = self
+            .listeners
+            .iter()
+            .find(|(t, a)| *t == transport && fits(a));
+        let Some((_, listener)) = found else {
+            let example = format!("{}://{}:5060", transport_scheme(transport), remote.ip());
+            return Err(SipError::NoListener {
+                remote,
+                transport,
+                example,
+            });
+        };
+        let ip = if listener.ip().is_unspecified() {
+            local_address_towards(remote).unwrap_or(listener.ip())
+        } else {
+            listener.ip()
+        };
+        Ok(Flow {
+            transport,
+            local: SocketAddr::new(ip, listener.port()),
+            remote,
+        })
+    }
+
+    /// Places a call.
+    ///
+    /// # Errors
+    /// When the user agent refuses it, or has ended.
+    pub async fn invite(&self, invite: Invite) -> Result<PlacedCall, SipError> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Command::Invite(Box::new(invite), reply)).await?;
+        answer.await.map_err(|_| SipError::Gone)?
+    }
+
+    /// Sends 180 or 183.
+    ///
+    /// # Errors
+    /// When the SIP task has ended.
+    pub async fn ring(
+        &self,
+        call: CallHandle,
+        status: u16,
+        body: Option<Vec<u8>>,
+    ) -> Result<(), SipError> {
+        self.send(Command::Ring(call, status, body)).await
+    }
+
+    /// Answers a ringing call with an SDP answer.
+    ///
+    /// # Errors
+    /// When the SIP task has ended.
+    pub async fn answer(&self, call: CallHandle, body: Vec<u8>) -> Result<(), SipError> {
+        self.send(Command::Answer(call, body)).await
+    }
+
+    /// Refuses a ringing call.
+    ///
+    /// # Errors
+    /// When the SIP task has ended.
+    pub async fn reject(
+        &self,
+        call: CallHandle,
+        status: u16,
+        headers: Vec<(String, String)>,
+    ) -> Result<(), SipError> {
+        self.send(Command::Reject(call, status, headers)).await
+    }
+
+    /// Ends a call by CANCEL, BYE or a refusal, as its state asks.
+    ///
+    /// # Errors
+    /// When the SIP task has ended.
+    pub async fn hang_up(&self, call: CallHandle, reason: Option<String>) -> Result<(), SipError> {
+        self.send(Command::HangUp(call, reason)).await
+    }
+
+    /// Answers a re-offer with SDP, or refuses it with a status.
+    ///
+    /// # Errors
+    /// When the SIP task has ended.
+    pub async fn answer_reoffer(
+        &self,
+        call: CallHandle,
+        answer: Result<Option<Vec<u8>>, u16>,
+    ) -> Result<(), SipError> {
+        self.send(Command::AnswerReoffer(call, answer)).await
+    }
+
+    /// Registers with a registrar and keeps the binding.
+    ///
+    /// # Errors
+    /// When the SIP task has ended.
+    pub async fn register(&self, register: Register) -> Result<RegistrationHandle, SipError> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Command::Register(Box::new(register), reply))
+            .await?;
+        answer.await.map_err(|_| SipError::Gone)?
+    }
+
+    /// Gives a binding up.
+    ///
+    /// # Errors
+    /// When the SIP task has ended.
+    pub async fn unregister(&self, registration: RegistrationHandle) -> Result<(), SipError> {
+        self.send(Command::Unregister(registration)).await
+    }
+
+    /// Answers a phone's request.
+    ///
+    /// # Errors
+    /// When the SIP task has ended.
+    pub async fn respond(
+        &self,
+        request: Box<Request>,
+        status: u16,
+        headers: Vec<(String, String)>,
+    ) -> Result<(), SipError> {
+        self.send(Command::Respond(request, status, headers)).await
+    }
+
+    /// Reads the user agent's counters.
+    ///
+    /// # Errors
+    /// When the SIP task has ended.
+    pub async fn stats(&self) -> Result<offhook_sip::Stats, SipError> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Command::Stats(reply)).await?;
+        answer.await.map_err(|_| SipError::Gone)
+    }
+
+    async fn send(&self, command: Command) -> Result<(), SipError> {
+        self.commands
+            .send(command)
+            .await
+            .map_err(|_| SipError::Gone)
+    }
+}
+
+fn transport_scheme(transport: Transport) -> &'static str {
+    match transport {
+        Transport::Udp => "udp",
+        _ => "tcp",
+    }
+}
+
+/// Asks the routing table which local address a packet to `remote` would carry; nothing is sent.
+#[allow(clippy::disallowed_methods)] // a socket that sends nothing, in the sockets' shell
+#[must_use]
+pub fn local_address_towards(remote: SocketAddr) -> Option<IpAddr> {
+    let any: IpAddr = if remote.is_ipv4() {
+        IpAddr::from([0_u8; 4])
+    } else {
+        IpAddr::from([0_u16; 8])
+    };
+    let socket = std::net::UdpSocket::bind(SocketAddr::new(any, 0)).ok()?;
+    socket.connect(remote).ok()?;
+    socket.local_addr().ok().map(|local| local.ip())
+}

@@ -1,0 +1,207 @@
+//! SIP sockets: UDP listeners with a reader each, TCP listeners and connections.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use offhook_sip::{Flow, Transport};
+use tokio::net::{TcpListener, UdpSocket};
+use tokio::sync::mpsc;
+
+use super::tcp;
+
+/// Messages that may wait for the SIP task; beyond it UDP drops and TCP slows its peer down.
+const INBOUND_QUEUE: usize = 4096;
+/// The largest UDP datagram.
+const DATAGRAM_MAX: usize = 65_535;
+/// What the kernel may hold while the task is busy: a burst of a thousand INVITEs.
+const RECEIVE_BUFFER_BYTES: usize = 4 * 1024 * 1024;
+
+/// One `sip.listen` entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listen {
+    /// UDP or TCP.
+    pub transport: Transport,
+    /// The address to bind.
+    pub address: SocketAddr,
+}
+
+/// Explains why a listener could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen for SIP on {transport:?} {address}: {source}{hint}")]
+pub struct ListenError {
+    transport: Transport,
+    address: SocketAddr,
+    source: io::Error,
+    hint: &'static str,
+}
+
+/// What the sockets tell the SIP task.
+#[derive(Debug)]
+pub(super) enum Inbound {
+    Message(Flow, Vec<u8>),
+    Closed(Flow),
+    Failed(Flow),
+    Connected(Flow, mpsc::Sender<Vec<u8>>),
+}
+
+pub(super) struct Sockets {
+    udp: Vec<(SocketAddr, Arc<UdpSocket>)>,
+    tcp: Vec<SocketAddr>,
+    connections: HashMap<(SocketAddr, SocketAddr), mpsc::Sender<Vec<u8>>>,
+    inbound: mpsc::Receiver<Inbound>,
+    tell: mpsc::Sender<Inbound>,
+}
+
+impl Sockets {
+    pub(super) async fn open(listen: &[Listen]) -> Result<Self, ListenError> {
+        let (tell, inbound) = mpsc::channel(INBOUND_QUEUE);
+        let mut sockets = Self {
+            udp: Vec::new(),
+            tcp: Vec::new(),
+            connections: HashMap::new(),
+            inbound,
+            tell,
+        };
+        for listen in listen {
+            let opened = match listen.transport {
+                Transport::Udp => sockets.listen_udp(listen.address).await,
+                _ => sockets.listen_tcp(listen.address).await,
+            };
+            opened.map_err(|source| ListenError {
+                transport: listen.transport,
+                address: listen.address,
+                hint: hint(source.kind()),
+                source,
+            })?;
+        }
+        Ok(sockets)
+    }
+
+    #[allow(clippy::disallowed_methods)] // this is the shell that opens sockets
+    async fn listen_udp(&mut self, address: SocketAddr) -> io::Result<()> {
+        let socket = Arc::new(UdpSocket::bind(address).await?);
+        let _ = rustix::net::sockopt::set_socket_recv_buffer_size(&socket, RECEIVE_BUFFER_BYTES);
+        let local = socket.local_addr()?;
+        self.udp.push((local, Arc::clone(&socket)));
+        tokio::spawn(read_udp(socket, local, self.tell.clone()));
+        Ok(())
+    }
+
+    async fn listen_tcp(&mut self, address: SocketAddr) -> io::Result<()> {
+        let listener = TcpListener::bind(address).await?;
+        self.tcp.push(listener.local_addr()?);
+        tokio::spawn(tcp::accept(listener, self.tell.clone()));
+        Ok(())
+    }
+
+    pub(super) fn listeners(&self) -> Vec<(Transport, SocketAddr)> {
+        let udp = self
+            .udp
+            .iter()
+            .map(|(address, _)| (Transport::Udp, *address));
+        udp.chain(self.tcp.iter().map(|address| (Transport::Tcp, *address)))
+            .collect()
+    }
+
+    pub(super) async fn next(&mut self) -> Option<Inbound> {
+        self.inbound.recv().await
+    }
+
+    pub(super) fn try_next(&mut self) -> Option<Inbound> {
+        self.inbound.try_recv().ok()
+    }
+
+    pub(super) fn connected(&mut self, flow: Flow, writer: mpsc::Sender<Vec<u8>>) {
+        self.connections.insert((flow.local, flow.remote), writer);
+    }
+
+    pub(super) fn closed(&mut self, flow: Flow) {
+        self.connections.remove(&(flow.local, flow.remote));
+    }
+
+    /// Sends without waiting; false when the flow does not take it.
+    pub(super) fn send(&mut self, flow: Flow, bytes: &[u8]) -> bool {
+        match flow.transport {
+            Transport::Udp => self.send_udp(flow, bytes),
+            _ => self.send_tcp(flow, bytes),
+        }
+    }
+
+    fn send_udp(&self, flow: Flow, bytes: &[u8]) -> bool {
+        let exact = self.udp.iter().find(|(local, _)| *local == flow.local);
+        let by_port = || {
+            self.udp.iter().find(|(local, _)| {
+                local.port() == flow.local.port() && local.is_ipv4() == flow.remote.is_ipv4()
+            })
+        };
+        let Some((_, socket)) = exact.or_else(by_port) else {
+            return false;
+        };
+        match socket.try_send_to(bytes, flow.remote) {
+            Ok(_) => true,
+            // The kernel's buffer is full: to the transaction this is a lost datagram.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => true,
+            Err(error) => {
+                tracing::debug!(%error, remote = %flow.remote, "a SIP datagram was not sent");
+                false
+            }
+        }
+    }
+
+    fn send_tcp(&mut self, flow: Flow, bytes: &[u8]) -> bool {
+        let key = (flow.local, flow.remote);
+        if let Some(writer) = self.connections.get(&key) {
+            return writer.try_send(bytes.to_vec()).is_ok();
+        }
+        let (writer, queue) = mpsc::channel(tcp::WRITE_QUEUE);
+        let queued = writer.try_send(bytes.to_vec()).is_ok();
+        self.connections.insert(key, writer);
+        tokio::spawn(tcp::connect(flow, queue, self.tell.clone()));
+        queued
+    }
+}
+
+fn hint(kind: io::ErrorKind) -> &'static str {
+    match kind {
+        io::ErrorKind::AddrInUse => {
+            "; another program (another Offhook?) has the port: stop it, or change `sip.listen`"
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            "; this machine has no such address: use one of its own, or 0.0.0.0, in `sip.listen`"
+        }
+        io::ErrorKind::PermissionDenied => "; ports below 1024 need CAP_NET_BIND_SERVICE",
+        _ => "",
+    }
+}
+
+async fn read_udp(socket: Arc<UdpSocket>, local: SocketAddr, tell: mpsc::Sender<Inbound>) {
+    let mut buffer = vec![0_u8; DATAGRAM_MAX];
+    loop {
+        let (length, remote) = match socket.recv_from(&mut buffer).await {
+            Ok(received) => received,
+            // An ICMP error of an earlier send; the socket lives on.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => continue,
+            Err(error) => {
+                tracing::error!(%error, %local, "a SIP listener cannot read");
+                return;
+            }
+        };
+        let ip = if local.ip().is_unspecified() {
+            super::local_address_towards(remote).unwrap_or(local.ip())
+        } else {
+            local.ip()
+        };
+        let local = SocketAddr::new(ip, local.port());
+        let flow = Flow {
+            transport: Transport::Udp,
+            local,
+            remote,
+        };
+        let bytes = buffer.get(..length).unwrap_or_default().to_vec();
+        if tell.send(Inbound::Message(flow, bytes)).await.is_err() {
+            return;
+        }
+    }
+}

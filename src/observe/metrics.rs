@@ -1,0 +1,185 @@
+//! Every metric that Offhook exports, by name, and the recorder that renders them.
+//!
+//! Names follow Prometheus: counters end in `_total`, times are in ms and say so. Labels are
+//! bounded by construction: a trunk's name, a route of the API, a reason from an enum; never a
+//! number, an address or an id that a peer chooses.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+
+use super::ObserveError;
+
+/// Declares each metric once: its constant, kind, name and meaning.
+macro_rules! metrics {
+    ($($constant:ident $kind:ident $name:literal $help:literal)*) => {
+        $(#[doc = $help] pub const $constant: &str = $name;)*
+        /// Every metric, in the order of this file.
+        pub const ALL: &[Metric] = &[
+            $(Metric { name: $name, kind: Kind::$kind, help: $help }),*
+        ];
+    };
+}
+
+/// What a metric counts or measures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Metric {
+    /// Its name in the exposition.
+    pub name: &'static str,
+    /// Its kind.
+    pub kind: Kind,
+    /// What it says, with its labels in braces.
+    pub help: &'static str,
+}
+
+/// A metric's kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Only rises.
+    Counter,
+    /// Rises and falls.
+    Gauge,
+    /// Counts values by size.
+    Histogram,
+}
+
+metrics! {
+    CALLS_ACTIVE Gauge "offhook_calls_active" "Calls right now {direction}"
+    CALLS Counter "offhook_calls_total" "Calls that ended {direction, outcome}"
+    CALLS_REFUSED Counter "offhook_calls_refused_total" "Calls that were refused {reason}"
+    CALL_SETUP_MS Histogram "offhook_call_setup_ms" "From INVITE to its final answer, in ms"
+    SIP_MESSAGES Counter "offhook_sip_messages_total" "SIP messages {transport, way}"
+    SIP_MALFORMED Counter "offhook_sip_malformed_total" "SIP messages not understood {transport}"
+    SIP_CHALLENGED Counter "offhook_sip_challenged_total" "Requests answered with a challenge"
+    SIP_AUTH_FAILED Counter "offhook_sip_auth_failed_total" "Wrong credentials"
+    TRUNK_UP Gauge "offhook_trunk_up" "1 while a trunk can be used {trunk}"
+    RTP_PACKETS Counter "offhook_rtp_packets_total" "RTP packets {way}"
+    RTP_LOST Counter "offhook_rtp_lost_total" "RTP packets that never came"
+    RTP_DROPPED Counter "offhook_rtp_dropped_total" "RTP packets refused {reason}"
+    MEDIA_TICK_LATE_MS Histogram "offhook_media_tick_late_ms" "How late a media tick ran, in ms"
+    MEDIA_TICKS Counter "offhook_media_ticks_total" "Media ticks served"
+    MEDIA_TICKS_LATE Counter "offhook_media_ticks_late_total" "Ticks over 10 ms late"
+    HEARING_FRAMES Counter "offhook_hearing_frames_total" "Frames that the cheap gate saw"
+    HEARING_PASSED Counter "offhook_hearing_passed_total" "Frames that it let through"
+    HEARING_WINDOWS Counter "offhook_hearing_windows_total" "Windows of 32 ms that Silero judged"
+    HEARING_DROPPED Counter "offhook_hearing_dropped_total" "Frames lost before Silero"
+    ENDPOINT_MS Histogram "offhook_turn_endpoint_ms" "Last voiced packet to end of turn, in ms"
+    STT_MS Histogram "offhook_turn_stt_ms" "End of turn to final text, in ms"
+    LLM_FIRST_TOKEN_MS Histogram "offhook_turn_llm_first_token_ms" "Text to first token, in ms"
+    TTS_FIRST_AUDIO_MS Histogram "offhook_turn_tts_first_audio_ms" "Clause to first sound, in ms"
+    VOICE_TO_VOICE_MS Histogram "offhook_turn_voice_to_voice_ms"
+        "Last voiced packet received to first audible packet sent, in ms"
+    BARGE_INS Counter "offhook_barge_ins_total" "Interruptions {decision: commit or resume}"
+    LLM_REQUESTS Counter "offhook_llm_requests_total" "Requests to the language model {outcome}"
+    LLM_RETRIES Counter "offhook_llm_retries_total" "Requests tried again {reason}"
+    OUTBOX_PENDING Gauge "offhook_outbox_pending" "Deliveries that wait"
+    OUTBOX_DEAD Gauge "offhook_outbox_dead" "Deliveries that were given up"
+    OUTBOX_DELIVERIES Counter "offhook_outbox_deliveries_total" "Attempts {sink, outcome}"
+    STORE_ERRORS Counter "offhook_store_errors_total" "Database operations that failed"
+    QUEUE_OVERFLOWS Counter "offhook_queue_overflows_total" "Things dropped by a full queue {queue}"
+    HTTP_REQUESTS Counter "offhook_http_requests_total" "API requests {method, route, status}"
+    HTTP_REQUEST_MS Histogram "offhook_http_request_ms" "API requests until the head, in ms {route}"
+    HTTP_AUTH_FAILED Counter "offhook_http_auth_failed_total" "API requests without a valid key"
+    EVENT_SUBSCRIBERS Gauge "offhook_event_subscribers" "Open event streams"
+    EVENT_SUBSCRIBERS_DROPPED Counter "offhook_event_subscribers_dropped_total"
+        "Event streams ended because their reader was too slow"
+}
+
+/// Bounds of the histograms of times, in ms: fine where the goals of latency lie.
+const BUCKETS_MS: [f64; 20] = [
+    0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 150.0, 200.0, 250.0, 300.0, 400.0, 500.0, 700.0,
+    1_000.0, 1_500.0, 2_500.0, 5_000.0, 10_000.0,
+];
+
+/// How often [`Metrics::upkeep`] has to run, so that histograms do not grow.
+pub const UPKEEP: Duration = Duration::from_secs(5);
+
+/// The process's metrics.
+#[derive(Clone)]
+pub struct Metrics(PrometheusHandle);
+
+impl Metrics {
+    /// Installs the recorder for the whole process; a second call returns the same one.
+    ///
+    /// # Errors
+    /// Fails when another recorder is installed already.
+    pub fn install() -> Result<Self, ObserveError> {
+        static INSTALLED: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
+        let handle = INSTALLED.get_or_init(|| {
+            let recorder = PrometheusBuilder::new()
+                .set_buckets_for_metric(Matcher::Suffix("_ms".to_owned()), &BUCKETS_MS)
+                .ok()?
+                .build_recorder();
+            let handle = recorder.handle();
+            metrics::set_global_recorder(recorder).ok()?;
+            describe();
+            Some(handle)
+        });
+        handle
+            .clone()
+            .map(Self)
+            .ok_or(ObserveError::Taken("metrics"))
+    }
+
+    /// Renders the metrics in the Prometheus text format.
+    pub fn render(&self) -> String {
+        self.0.render()
+    }
+
+    /// Folds what was measured since the last time; runs every [`UPKEEP`].
+    pub fn upkeep(&self) {
+        self.0.run_upkeep();
+    }
+}
+
+fn describe() {
+    for metric in ALL {
+        match metric.kind {
+            Kind::Counter => metrics::describe_counter!(metric.name, metric.help),
+            Kind::Gauge => metrics::describe_gauge!(metric.name, metric.help),
+            Kind::Histogram => metrics::describe_histogram!(metric.name, metric.help),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_say_what_they_are() {
+        for metric in ALL {
+            assert!(metric.name.starts_with("offhook_"), "{}", metric.name);
+            assert_eq!(
+                metric.name.ends_with("_total"),
+                metric.kind == Kind::Counter
+            );
+            assert_eq!(metric.name.ends_with("_ms"), metric.kind == Kind::Histogram);
+        }
+        let names: std::collections::BTreeSet<_> = ALL.iter().map(|metric| metric.name).collect();
+        assert_eq!(names.len(), ALL.len());
+    }
+
+    #[test]
+    fn what_is_measured_is_rendered_with_its_help_and_buckets() {
+        let metrics = Metrics::install().unwrap();
+        metrics::histogram!(VOICE_TO_VOICE_MS).record(260.0);
+        metrics::counter!(BARGE_INS, "decision" => "commit").increment(1);
+        metrics.upkeep();
+        let text = metrics.render();
+        assert!(
+            text.contains("# HELP offhook_turn_voice_to_voice_ms Last voiced"),
+            "{text}"
+        );
+        assert!(
+            text.contains("offhook_turn_voice_to_voice_ms_bucket{le=\"300\"} 1"),
+            "{text}"
+        );
+        assert!(
+            text.contains("offhook_barge_ins_total{decision=\"commit\"} 1"),
+            "{text}"
+        );
+        assert!(Metrics::install().is_ok());
+    }
+}

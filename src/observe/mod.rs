@@ -1,0 +1,79 @@
+//! What an operator sees: log lines, metrics, and each turn's latency as a waterfall.
+
+pub mod metrics;
+mod waterfall;
+
+use std::io::IsTerminal;
+
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::format::FmtSpan;
+
+use crate::config::{LogConfig, LogFormat};
+
+pub use waterfall::{Latency, Waterfall};
+
+/// Why nothing can be observed.
+#[derive(Debug, thiserror::Error)]
+pub enum ObserveError {
+    /// The filter cannot be read.
+    #[error("log.level {level:?} is not a filter such as \"info\": {reason}")]
+    Filter {
+        /// The filter as written.
+        level: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Something else in this process logs or measures already.
+    #[error("{0} are set up already in this process")]
+    Taken(&'static str),
+}
+
+/// Sets up logging for the whole process: to standard error, so that standard output stays free
+/// for what a command prints; for people on a terminal, else one JSON object a line.
+///
+/// # Errors
+/// Fails when the filter is no filter, or when logging is set up already.
+pub fn init(config: &LogConfig) -> Result<(), ObserveError> {
+    let filter = EnvFilter::try_new(&config.level).map_err(|error| ObserveError::Filter {
+        level: config.level.clone(),
+        reason: error.to_string(),
+    })?;
+    let terminal = std::io::stderr().is_terminal();
+    let default = if terminal {
+        LogFormat::Pretty
+    } else {
+        LogFormat::Json
+    };
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_span_events(FmtSpan::NONE);
+    let set = match config.format.unwrap_or(default) {
+        LogFormat::Pretty => {
+            let colour = terminal && std::env::var_os("NO_COLOR").is_none();
+            builder.with_ansi(colour).compact().try_init()
+        }
+        LogFormat::Json => builder
+            .json()
+            .flatten_event(true)
+            .with_current_span(true)
+            .with_span_list(true)
+            .try_init(),
+    };
+    set.map_err(|_| ObserveError::Taken("logs"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filter_that_is_none_is_named() {
+        let config = LogConfig {
+            level: "offhook=loud".to_owned(),
+            format: None,
+        };
+        let error = init(&config).unwrap_err().to_string();
+        assert!(error.contains("offhook=loud"), "{error}");
+    }
+}

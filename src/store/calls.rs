@@ -1,0 +1,314 @@
+//! Calls and what belongs to them.
+
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::outbox::OutboxItem;
+use super::write::{Ask, Reply, Write};
+use super::writer::Work;
+use super::{
+    Appointment, CachedContact, CallFilter, CallRecord, CallState, CallUpdate, Created,
+    EventFilter, EventRecord, IdempotencyKey, Page, Store, StoreError, TurnRecord, sqlite,
+};
+
+/// The longest page that a list gives.
+pub(super) const PAGE_LIMIT: u32 = 200;
+/// Calls closed in one go after a restart.
+const RECOVERY_BATCH: u32 = 100;
+
+impl Store {
+    /// Creates a call that was asked for, once for each key.
+    ///
+    /// # Errors
+    /// [`StoreError::Unavailable`] while the database cannot be written: answer 503.
+    pub async fn create_call(
+        &self,
+        record: CallRecord,
+        key: Option<IdempotencyKey>,
+        at: Timestamp,
+    ) -> Result<Created, StoreError> {
+        let record = Box::new(record);
+        let ask = Ask::CreateCall {
+            run_id: self.run_id,
+            record,
+            key,
+            at,
+        };
+        match self.send(Work::Answer(ask)).await? {
+            Reply::Created(created) => Ok(created),
+            _ => Ok(Created::New),
+        }
+    }
+
+    /// Keeps the record of a call that has begun; one with a known id changes nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::Lost`] when neither database nor spill file takes it.
+    pub async fn insert_call(&self, record: CallRecord) -> Result<(), StoreError> {
+        self.keep(Write::InsertCall {
+            run_id: self.run_id,
+            record: Box::new(record),
+        })
+        .await
+    }
+
+    /// Keeps what changed about a call that goes on; one that has ended is left as it is.
+    ///
+    /// # Errors
+    /// [`StoreError::Lost`] when neither database nor spill file takes it.
+    pub async fn update_call(
+        &self,
+        id: Uuid,
+        update: CallUpdate,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.keep(Write::UpdateCall {
+            id,
+            update: Box::new(update),
+            at,
+        })
+        .await
+    }
+
+    /// Keeps turn number `seq` (from 0) of a call; the same number again replaces it, as when it is
+    /// known later how much of it was heard.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`] for an unknown call, [`StoreError::Lost`] when neither database nor
+    /// spill file takes it.
+    pub async fn append_turn(
+        &self,
+        call_id: Uuid,
+        seq: u32,
+        turn: TurnRecord,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.keep(Write::AppendTurn {
+            call_id,
+            seq,
+            turn,
+            at,
+        })
+        .await
+    }
+
+    /// Keeps an event and returns its number, which is higher than every earlier one.
+    ///
+    /// # Errors
+    /// [`StoreError::Lost`] when neither database nor spill file takes it.
+    pub async fn append_event(&self, event: EventRecord) -> Result<i64, StoreError> {
+        match self.send(Work::Keep(Write::AppendEvent { event })).await? {
+            Reply::Event(id) => Ok(id),
+            _ => Ok(0),
+        }
+    }
+
+    /// Keeps where the recording of a call lies.
+    ///
+    /// # Errors
+    /// [`StoreError::Lost`] when neither database nor spill file takes it.
+    pub async fn set_recording(&self, call_id: Uuid, path: &Path) -> Result<(), StoreError> {
+        let path = path.to_string_lossy().into_owned();
+        self.keep(Write::SetRecording { call_id, path }).await
+    }
+
+    /// Keeps a call's final record and what is to be told of it, in one transaction.
+    ///
+    /// # Errors
+    /// [`StoreError::Invalid`] for a record that has no end or no final state, [`StoreError::Lost`]
+    /// when neither database nor spill file takes it.
+    pub async fn finish_call(
+        &self,
+        record: CallRecord,
+        items: Vec<OutboxItem>,
+    ) -> Result<(), StoreError> {
+        self.finish(self.run_id, record, items).await
+    }
+
+    async fn finish(
+        &self,
+        run_id: Uuid,
+        record: CallRecord,
+        items: Vec<OutboxItem>,
+    ) -> Result<(), StoreError> {
+        if record.ended_at.is_none() || !record.state.is_final() {
+            return Err(StoreError::Invalid(
+                "a final record has an end and a final state".into(),
+            ));
+        }
+        self.keep(Write::FinishCall {
+            run_id,
+            record: Box::new(record),
+            items,
+        })
+        .await
+    }
+
+    /// Keeps an appointment while the call goes on, and what is to be told of it already.
+    ///
+    /// # Errors
+    /// [`StoreError::Invalid`] when its `date_time` is no date with an offset, [`StoreError::Lost`]
+    /// when neither database nor spill file takes it.
+    pub async fn book_appointment(
+        &self,
+        appointment: Appointment,
+        items: Vec<OutboxItem>,
+    ) -> Result<(), StoreError> {
+        if appointment.starts_at().is_none() {
+            return Err(StoreError::Invalid(format!(
+                "an appointment needs a date with an offset, such as 2026-03-04T15:00:00-05:00, \
+                 found {:?}",
+                appointment.date_time
+            )));
+        }
+        self.keep(Write::BookAppointment { appointment, items })
+            .await
+    }
+
+    /// Keeps a contact for later look-ups; returns at once, and a full queue drops it.
+    pub fn remember_contact(&self, contact: CachedContact) {
+        self.keep_if_there_is_room(Write::RememberContact { contact });
+    }
+
+    /// Ends every call that an earlier run of the switch left open: it failed with `switch
+    /// restarted`, at the last moment anything was written about it, and `plan` says what is to be
+    /// told of it. Returns their final records.
+    ///
+    /// To be called once, before new calls are taken.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`] when the database cannot be read, [`StoreError::Lost`] when a
+    /// record can be kept nowhere.
+    pub async fn recover(
+        &self,
+        plan: impl Fn(&CallRecord, &[Appointment]) -> Vec<OutboxItem>,
+    ) -> Result<Vec<CallRecord>, StoreError> {
+        let mut ended = Vec::new();
+        let mut after = None;
+        loop {
+            let open = sqlite::unfinished(&self.reads, self.run_id, after, RECOVERY_BATCH).await?;
+            let Some(last) = open.last() else {
+                return Ok(ended);
+            };
+            after = Some(last.record.id);
+            for call in open {
+                let mut record = call.record;
+                record.state = CallState::Failed;
+                record.outcome = Some("switch restarted".into());
+                record.ended_at = Some(call.last_seen_at);
+                let appointments = self.call_appointments(record.id).await?;
+                let items = plan(&record, &appointments);
+                self.finish(call.run_id, record.clone(), items).await?;
+                ended.push(record);
+            }
+        }
+    }
+
+    /// Lists calls, newest first, with their turns. What is in the spill file is not there yet.
+    ///
+    /// # Errors
+    /// [`StoreError::Invalid`] for a cursor that no page gave, [`StoreError::Database`] when the
+    /// database cannot be read.
+    pub async fn calls(
+        &self,
+        filter: &CallFilter,
+        cursor: Option<&str>,
+        limit: u32,
+    ) -> Result<Page<CallRecord>, StoreError> {
+        let before = cursor
+            .map(|cursor| cursor.parse::<Uuid>())
+            .transpose()
+            .map_err(|_| StoreError::Invalid("cursor: pass next_cursor of a page".into()))?;
+        let limit = limit.clamp(1, PAGE_LIMIT);
+        let items = sqlite::calls(&self.reads, filter, before, limit + 1).await?;
+        Ok(page(items, limit, |call| call.id.to_string()))
+    }
+
+    /// Reads one call with its turns.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`] when the database cannot be read.
+    pub async fn call(&self, id: Uuid) -> Result<Option<CallRecord>, StoreError> {
+        Ok(sqlite::call(&self.reads, id).await?)
+    }
+
+    /// Reads the turns of a call, in order.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`] when the database cannot be read.
+    pub async fn transcript(&self, id: Uuid) -> Result<Vec<TurnRecord>, StoreError> {
+        Ok(sqlite::turns(&self.reads, id).await?)
+    }
+
+    /// Reads where the recording of a call lies; none when there is none.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`] when the database cannot be read.
+    pub async fn recording(&self, id: Uuid) -> Result<Option<PathBuf>, StoreError> {
+        Ok(sqlite::recording(&self.reads, id).await?.map(PathBuf::from))
+    }
+
+    /// Reads up to `limit` events in order; the last one's number is where to go on.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`] when the database cannot be read.
+    pub async fn events(
+        &self,
+        filter: &EventFilter,
+        limit: u32,
+    ) -> Result<Vec<EventRecord>, StoreError> {
+        Ok(sqlite::events(&self.reads, filter, limit).await?)
+    }
+
+    /// Reads up to `limit` appointments that begin at `from` or later, soonest first.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`] when the database cannot be read.
+    pub async fn appointments(
+        &self,
+        from: Option<Timestamp>,
+        limit: u32,
+    ) -> Result<Vec<Appointment>, StoreError> {
+        Ok(sqlite::appointments(&self.reads, None, from, limit.min(PAGE_LIMIT)).await?)
+    }
+
+    /// Reads the appointments that were booked on a call.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`] when the database cannot be read.
+    pub async fn call_appointments(&self, id: Uuid) -> Result<Vec<Appointment>, StoreError> {
+        Ok(sqlite::appointments(&self.reads, Some(id), None, PAGE_LIMIT).await?)
+    }
+
+    /// Reads a contact by its normalised number, as the CRM last told it.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`] when the database cannot be read.
+    pub async fn contact(&self, phone_key: &str) -> Result<Option<CachedContact>, StoreError> {
+        Ok(sqlite::contact(&self.reads, phone_key).await?)
+    }
+
+    /// Lists contacts by their normalised number.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`] when the database cannot be read.
+    pub async fn contacts(
+        &self,
+        cursor: Option<&str>,
+        limit: u32,
+    ) -> Result<Page<CachedContact>, StoreError> {
+        let limit = limit.clamp(1, PAGE_LIMIT);
+        let items = sqlite::contacts(&self.reads, cursor.unwrap_or(""), limit + 1).await?;
+        Ok(page(items, limit, |contact| contact.phone_key.clone()))
+    }
+}
+
+/// Cuts what was read, one more than a page, down to the page.
+pub(super) fn page<T>(mut items: Vec<T>, limit: u32, cursor: impl Fn(&T) -> String) -> Page<T> {
+    let more = items.len() > limit as usize;
+    items.truncate(limit as usize);
+    let next_cursor = if more { items.last().map(cursor) } else { None };
+    Page { items, next_cursor }
+}

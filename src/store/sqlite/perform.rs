@@ -1,0 +1,384 @@
+//! What the writer does within a transaction.
+
+use jiff::Timestamp;
+use sqlx::Row as _;
+use sqlx::sqlite::SqliteConnection;
+use uuid::Uuid;
+
+use super::{outbox, rows};
+use crate::store::outbox::OutboxItem;
+use crate::store::record::{
+    Appointment, CachedContact, CallRecord, CallUpdate, EventRecord, TurnRecord,
+};
+use crate::store::write::{Ask, Reply, Write};
+use crate::store::{Created, IdempotencyKey};
+
+/// Rows removed by one statement while pruning: other writers wait no longer than that takes.
+const PRUNE_ROWS: u32 = 2_000;
+
+/// Keeps a record; to keep the same one again changes nothing.
+pub(in crate::store) async fn keep(
+    conn: &mut SqliteConnection,
+    write: &Write,
+) -> sqlx::Result<Reply> {
+    match write {
+        Write::InsertCall { run_id, record } => insert_call(conn, *run_id, record).await?,
+        Write::UpdateCall { id, update, at } => update_call(conn, *id, update, *at).await?,
+        Write::AppendTurn {
+            call_id,
+            seq,
+            turn,
+            at,
+        } => {
+            put_turn(conn, *call_id, *seq, turn).await?;
+            touch(conn, *call_id, *at).await?;
+        }
+        Write::AppendEvent { event } => {
+            insert_event(conn, event).await?;
+            return Ok(Reply::Event(event.id));
+        }
+        Write::SetRecording { call_id, path } => {
+            sqlx::query("UPDATE calls SET recording = ?2 WHERE id = ?1")
+                .bind(call_id.to_string())
+                .bind(path)
+                .execute(conn)
+                .await?;
+        }
+        Write::FinishCall {
+            run_id,
+            record,
+            items,
+        } => {
+            finish_call(conn, *run_id, record, items).await?;
+        }
+        Write::BookAppointment { appointment, items } => {
+            insert_appointment(conn, appointment).await?;
+            insert_items(conn, items).await?;
+            touch(conn, appointment.call_id, appointment.created_at).await?;
+        }
+        Write::RememberContact { contact } => put_contact(conn, contact).await?,
+        Write::Settle {
+            id,
+            attempts,
+            outcome,
+            at,
+        } => {
+            outbox::settle(conn, *id, *attempts, outcome, *at).await?;
+        }
+    }
+    Ok(Reply::Done)
+}
+
+/// Answers a question.
+pub(in crate::store) async fn answer(
+    conn: &mut SqliteConnection,
+    ask: &Ask,
+) -> sqlx::Result<Reply> {
+    Ok(match ask {
+        Ask::CreateCall {
+            run_id,
+            record,
+            key,
+            at,
+        } => Reply::Created(create_call(conn, *run_id, record, key.as_ref(), *at).await?),
+        Ask::Claim {
+            now,
+            limit,
+            busy,
+            paused,
+        } => Reply::Claimed(outbox::claim(conn, *now, *limit, busy, paused).await?),
+        Ask::RetryDead { id, now } => Reply::Changed(outbox::retry_dead(conn, *id, *now).await?),
+        Ask::Prune {
+            events_before,
+            delivered_before,
+            keys_before,
+        } => {
+            let times = [*events_before, *delivered_before, *keys_before];
+            Reply::Changed(prune(conn, times).await?)
+        }
+    })
+}
+
+/// Keeps a spilled record that the database will not take, for a person to look at.
+pub(in crate::store) async fn reject(
+    conn: &mut SqliteConnection,
+    seq: u64,
+    body: &[u8],
+    error: &str,
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "INSERT INTO rejected (seq, body, error) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
+    )
+    .bind(i64::try_from(seq).unwrap_or(i64::MAX))
+    .bind(String::from_utf8_lossy(body).into_owned())
+    .bind(error)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+async fn create_call(
+    conn: &mut SqliteConnection,
+    run_id: Uuid,
+    record: &CallRecord,
+    key: Option<&IdempotencyKey>,
+    at: Timestamp,
+) -> sqlx::Result<Created> {
+    let Some(key) = key else {
+        insert_call(conn, run_id, record).await?;
+        return Ok(Created::New);
+    };
+    let known = sqlx::query("SELECT call_id, body_digest FROM idempotency_keys WHERE key = ?1")
+        .bind(key.key())
+        .fetch_optional(&mut *conn)
+        .await?;
+    if let Some(row) = known {
+        let digest: &[u8] = row.try_get("body_digest")?;
+        return Ok(if digest == key.body_digest() {
+            Created::Existing(rows::id(&row, "call_id")?)
+        } else {
+            Created::Conflict
+        });
+    }
+    insert_call(conn, run_id, record).await?;
+    sqlx::query("INSERT INTO idempotency_keys VALUES (?1, ?2, ?3, ?4)")
+        .bind(key.key())
+        .bind(key.body_digest())
+        .bind(record.id.to_string())
+        .bind(at.as_millisecond())
+        .execute(conn)
+        .await?;
+    Ok(Created::New)
+}
+
+async fn insert_call(
+    conn: &mut SqliteConnection,
+    run_id: Uuid,
+    record: &CallRecord,
+) -> sqlx::Result<()> {
+    bind_call(
+        "INSERT INTO calls (id, run_id, direction, from_number, to_number, trunk, agent, state,
+             started_ms, answered_ms, ended_ms, outcome, variables, media, updated_ms)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?9)
+         ON CONFLICT (id) DO NOTHING",
+        run_id,
+        record,
+    )
+    .execute(&mut *conn)
+    .await?;
+    put_turns(conn, record).await
+}
+
+/// Writes a call's final record with what it leaves to be told: one transaction, both or neither.
+async fn finish_call(
+    conn: &mut SqliteConnection,
+    run_id: Uuid,
+    record: &CallRecord,
+    items: &[OutboxItem],
+) -> sqlx::Result<()> {
+    bind_call(
+        "INSERT INTO calls (id, run_id, direction, from_number, to_number, trunk, agent, state,
+             started_ms, answered_ms, ended_ms, outcome, variables, media, updated_ms)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14,
+             COALESCE(?11, ?9))
+         ON CONFLICT (id) DO UPDATE SET
+             direction = excluded.direction, from_number = excluded.from_number,
+             to_number = excluded.to_number, trunk = excluded.trunk, agent = excluded.agent,
+             state = excluded.state, started_ms = excluded.started_ms,
+             answered_ms = excluded.answered_ms, ended_ms = excluded.ended_ms,
+             outcome = excluded.outcome, variables = excluded.variables,
+             media = excluded.media, updated_ms = excluded.updated_ms",
+        run_id,
+        record,
+    )
+    .execute(&mut *conn)
+    .await?;
+    sqlx::query("DELETE FROM turns WHERE call_id = ?1 AND seq >= ?2")
+        .bind(record.id.to_string())
+        .bind(i64::try_from(record.turns.len()).unwrap_or(i64::MAX))
+        .execute(&mut *conn)
+        .await?;
+    put_turns(conn, record).await?;
+    insert_items(conn, items).await
+}
+
+fn bind_call<'q>(
+    sql: &'static str,
+    run_id: Uuid,
+    record: &'q CallRecord,
+) -> sqlx::query::Query<'q, sqlx::Sqlite, sqlx::sqlite::SqliteArguments> {
+    sqlx::query(sql)
+        .bind(record.id.to_string())
+        .bind(run_id.to_string())
+        .bind(record.direction.as_str())
+        .bind(&record.from)
+        .bind(&record.to)
+        .bind(&record.trunk)
+        .bind(&record.agent)
+        .bind(record.state.as_str())
+        .bind(record.started_at.as_millisecond())
+        .bind(record.answered_at.map(Timestamp::as_millisecond))
+        .bind(record.ended_at.map(Timestamp::as_millisecond))
+        .bind(&record.outcome)
+        .bind(json(&record.variables))
+        .bind(record.media.as_ref().map(json))
+}
+
+/// Changes a call that goes on; one that has ended stays as its final record says.
+async fn update_call(
+    conn: &mut SqliteConnection,
+    id: Uuid,
+    update: &CallUpdate,
+    at: Timestamp,
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "UPDATE calls SET state = COALESCE(?2, state), answered_ms = COALESCE(?3, answered_ms),
+             trunk = COALESCE(?4, trunk), agent = COALESCE(?5, agent),
+             variables = COALESCE(?6, variables), media = COALESCE(?7, media),
+             updated_ms = MAX(updated_ms, ?8)
+         WHERE id = ?1 AND ended_ms IS NULL",
+    )
+    .bind(id.to_string())
+    .bind(update.state.map(|state| state.as_str()))
+    .bind(update.answered_at.map(Timestamp::as_millisecond))
+    .bind(&update.trunk)
+    .bind(&update.agent)
+    .bind(update.variables.as_ref().map(json))
+    .bind(update.media.as_ref().map(json))
+    .bind(at.as_millisecond())
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Notes that the call was alive at `at`.
+async fn touch(conn: &mut SqliteConnection, id: Uuid, at: Timestamp) -> sqlx::Result<()> {
+    sqlx::query(
+        "UPDATE calls SET updated_ms = MAX(updated_ms, ?2) WHERE id = ?1 AND ended_ms IS NULL",
+    )
+    .bind(id.to_string())
+    .bind(at.as_millisecond())
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+async fn put_turns(conn: &mut SqliteConnection, record: &CallRecord) -> sqlx::Result<()> {
+    for (seq, turn) in (0..).zip(&record.turns) {
+        put_turn(conn, record.id, seq, turn).await?;
+    }
+    Ok(())
+}
+
+async fn put_turn(
+    conn: &mut SqliteConnection,
+    call_id: Uuid,
+    seq: u32,
+    turn: &TurnRecord,
+) -> sqlx::Result<()> {
+    sqlx::query(
+        "INSERT INTO turns (call_id, seq, who, text, heard_text, started_ms, latency, interrupted)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+         ON CONFLICT (call_id, seq) DO UPDATE SET
+             who = excluded.who, text = excluded.text, heard_text = excluded.heard_text,
+             started_ms = excluded.started_ms, latency = excluded.latency,
+             interrupted = excluded.interrupted",
+    )
+    .bind(call_id.to_string())
+    .bind(seq)
+    .bind(turn.who.as_str())
+    .bind(&turn.text)
+    .bind(&turn.heard_text)
+    .bind(turn.started_at.as_millisecond())
+    .bind(json(&turn.latency))
+    .bind(turn.interrupted)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+async fn insert_event(conn: &mut SqliteConnection, event: &EventRecord) -> sqlx::Result<()> {
+    sqlx::query("INSERT INTO events VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING")
+        .bind(event.id)
+        .bind(event.call_id.map(|id| id.to_string()))
+        .bind(&event.kind)
+        .bind(event.at.as_millisecond())
+        .bind(event.data.to_string())
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+async fn insert_appointment(
+    conn: &mut SqliteConnection,
+    appointment: &Appointment,
+) -> sqlx::Result<()> {
+    let starts_ms = appointment.starts_at().map_or(0, Timestamp::as_millisecond);
+    sqlx::query(
+        "INSERT INTO appointments VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING",
+    )
+    .bind(appointment.id.to_string())
+    .bind(appointment.call_id.to_string())
+    .bind(&appointment.date_time)
+    .bind(starts_ms)
+    .bind(&appointment.kind)
+    .bind(&appointment.notes)
+    .bind(appointment.created_at.as_millisecond())
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+async fn insert_items(conn: &mut SqliteConnection, items: &[OutboxItem]) -> sqlx::Result<()> {
+    for item in items {
+        outbox::insert(conn, item).await?;
+    }
+    Ok(())
+}
+
+async fn put_contact(conn: &mut SqliteConnection, contact: &CachedContact) -> sqlx::Result<()> {
+    sqlx::query(
+        "INSERT INTO contacts VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT (phone_key) DO UPDATE SET contact_id = excluded.contact_id,
+             variables = excluded.variables, fetched_ms = excluded.fetched_ms
+         WHERE excluded.fetched_ms >= fetched_ms",
+    )
+    .bind(&contact.phone_key)
+    .bind(&contact.contact_id)
+    .bind(json(&contact.variables))
+    .bind(contact.fetched_at.as_millisecond())
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Removes some of what is older than events, delivered outbox rows and idempotency keys are kept.
+async fn prune(conn: &mut SqliteConnection, before: [Timestamp; 3]) -> sqlx::Result<u64> {
+    let statements = [
+        "DELETE FROM events WHERE id IN
+             (SELECT id FROM events WHERE at_ms < ?1 ORDER BY id LIMIT ?2)",
+        // A row that another one still waits for stays.
+        "DELETE FROM outbox WHERE id IN
+             (SELECT o.id FROM outbox o WHERE o.state = 'delivered' AND o.updated_ms < ?1
+              AND NOT EXISTS (SELECT 1 FROM outbox w
+                              WHERE w.call_id = o.call_id AND w.state <> 'delivered')
+              ORDER BY o.id LIMIT ?2)",
+        "DELETE FROM idempotency_keys WHERE key IN
+             (SELECT key FROM idempotency_keys WHERE created_ms < ?1 LIMIT ?2)",
+    ];
+    let mut removed = 0;
+    for (statement, before) in statements.into_iter().zip(before) {
+        let done = sqlx::query(statement)
+            .bind(before.as_millisecond())
+            .bind(PRUNE_ROWS)
+            .execute(&mut *conn)
+            .await?;
+        removed += done.rows_affected();
+    }
+    Ok(removed)
+}
+
+fn json<T: serde::Serialize>(value: &T) -> String {
+    // Maps with text keys and plain numbers: there is nothing in them that JSON cannot say.
+    serde_json::to_string(value).unwrap_or_else(|_| "null".into())
+}

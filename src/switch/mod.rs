@@ -1,0 +1,12 @@
+//! The pure core of the switch: which agent a call goes to, which trunk it leaves by, who is
+//! registered, and the life of one call. No clock, no socket, no task.
+
+mod call;
+mod registrar;
+mod route;
+mod trunk;
+
+pub use call::{Call, CallState, Direction, EndReason, Outcome};
+pub use registrar::{Binding, Refused, Registrar};
+pub use route::RouteTable;
+pub use trunk::{Dial, DialError, Dialled, Trunk, TrunkKind, TrunkTable};

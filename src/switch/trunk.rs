@@ -1,0 +1,331 @@
+//! Trunks: the carriers and PBXs that calls come from and leave by.
+
+/// How a trunk knows us and we know it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TrunkKind {
+    /// Known by address and digest; nothing is registered (Twilio, Plivo, Bandwidth).
+    Peer,
+    /// We register and keep the binding alive (Telnyx, most European carriers, a PBX).
+    Register,
+    /// Calls only come in from its networks; none is ever placed.
+    Inbound,
+}
+
+/// What the switch must know of a trunk to place a call.
+#[derive(Debug, Clone)]
+pub struct Trunk {
+    /// Its name in the configuration.
+    pub name: String,
+    /// What kind it is.
+    pub kind: TrunkKind,
+    /// Its host, which also stands in the Request-URI.
+    pub host: Option<String>,
+    /// Its port, when the configuration names one.
+    pub port: Option<u16>,
+    /// The digest user, which a registrar also knows as our address of record.
+    pub username: Option<String>,
+    /// The number that calls show unless they say another.
+    pub caller_id: Option<String>,
+}
+
+/// Asks for a call.
+#[derive(Debug, Clone)]
+pub struct Dial {
+    /// A phone number, or a SIP URI.
+    pub to: String,
+    /// The trunk to leave by; without it the first that can.
+    pub trunk: Option<String>,
+    /// The number to show; without it the trunk's.
+    pub from: Option<String>,
+}
+
+/// Says where a call goes and what it shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dialled {
+    /// The trunk's name; none for a direct call to a SIP URI.
+    pub trunk: Option<String>,
+    /// The Request-URI and the To.
+    pub request_uri: String,
+    /// The From URI.
+    pub from_uri: String,
+    /// The host to resolve.
+    pub host: String,
+    /// Its port.
+    pub port: Option<u16>,
+}
+
+/// Explains why a call cannot be placed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DialError {
+    /// No trunk of that name.
+    #[error("there is no trunk `{0}`; the configured ones are: {1}")]
+    UnknownTrunk(String, String),
+    /// The trunk is for incoming calls only.
+    #[error("trunk `{0}` is `kind = \"inbound\"`: calls cannot be placed over it")]
+    InboundOnly(String),
+    /// No trunk can place calls.
+    #[error("no trunk can place calls: add a [[trunk]] of kind \"peer\" or \"register\"")]
+    NoTrunk,
+    /// Not a number and not a SIP URI.
+    #[error(
+        "`{0}` is neither a phone number nor a SIP URI: write it like +12025550123 \
+         or sip:name@host"
+    )]
+    BadTarget(String),
+    /// A URI to another host would use the trunk's credit elsewhere, or none at all.
+    #[error(
+        "`{0}` is not on a configured trunk's host: a call leaves over a trunk, \
+         or to this machine itself"
+    )]
+    NotOnTrunk(String),
+    /// The caller's number is none.
+    #[error("`{0}` cannot be shown as the caller: write it like +12025550100")]
+    BadCaller(String),
+}
+
+/// The configured trunks.
+#[derive(Debug, Clone, Default)]
+pub struct TrunkTable {
+    trunks: Vec<Trunk>,
+}
+
+impl TrunkTable {
+    /// Makes a table over `trunks`, the preferred one first.
+    #[must_use]
+    pub fn new(trunks: Vec<Trunk>) -> Self {
+        Self { trunks }
+    }
+
+    /// The trunks in order.
+    #[must_use]
+    pub fn trunks(&self) -> &[Trunk] {
+        &self.trunks
+    }
+
+    /// Works out where a call goes. `own_host` stands in the From of a direct call.
+    ///
+    /// A SIP URI is only dialled on a trunk's host or on loopback: the API is no open relay.
+    ///
+    /// # Errors
+    /// When no trunk may or can place it.
+    pub fn dial(&self, dial: &Dial, own_host: &str) -> Result<Dialled, DialError> {
+        let target = Target::parse(&dial.to)?;
+        if let Target::Uri { user, host, port } = &target
+            && dial.trunk.is_none()
+            && is_loopback(host)
+        {
+            let from = dial.from.as_deref().unwrap_or("offhook");
+            return Ok(Dialled {
+                trunk: None,
+                request_uri: uri(user.as_deref(), host, *port),
+                from_uri: uri(Some(checked_caller(from)?), own_host, None),
+                host: host.clone(),
+                port: *port,
+            });
+        }
+        let trunk = self.choose(dial, &target)?;
+        let host = trunk.host.clone().unwrap_or_default();
+        let user = match &target {
+            Target::Number(number) => number.clone(),
+            Target::Uri { user, .. } => user.clone().unwrap_or_default(),
+        };
+        let caller = dial.from.as_deref().or(trunk.caller_id.as_deref());
+        let caller = caller.or(trunk.username.as_deref()).unwrap_or("anonymous");
+        Ok(Dialled {
+            trunk: Some(trunk.name.clone()),
+            request_uri: uri(Some(&user), &host, trunk.port),
+            from_uri: uri(Some(checked_caller(caller)?), &host, None),
+            host,
+            port: trunk.port,
+        })
+    }
+
+    fn choose(&self, dial: &Dial, target: &Target) -> Result<&Trunk, DialError> {
+        if let Some(name) = &dial.trunk {
+            let Some(trunk) = self.trunks.iter().find(|trunk| trunk.name == *name) else {
+                let names: Vec<_> = self.trunks.iter().map(|t| t.name.as_str()).collect();
+                return Err(DialError::UnknownTrunk(name.clone(), names.join(", ")));
+            };
+            if trunk.kind == TrunkKind::Inbound {
+                return Err(DialError::InboundOnly(name.clone()));
+            }
+            if let Target::Uri { host, .. } = target
+                && trunk
+                    .host
+                    .as_deref()
+                    .is_none_or(|own| !own.eq_ignore_ascii_case(host))
+            {
+                return Err(DialError::NotOnTrunk(dial.to.clone()));
+            }
+            return Ok(trunk);
+        }
+        let outbound = || {
+            self.trunks
+                .iter()
+                .filter(|trunk| trunk.kind != TrunkKind::Inbound)
+        };
+        match target {
+            Target::Number(_) => outbound().next().ok_or(DialError::NoTrunk),
+            Target::Uri { host, .. } => outbound()
+                .find(|trunk| {
+                    trunk
+                        .host
+                        .as_deref()
+                        .is_some_and(|h| h.eq_ignore_ascii_case(host))
+                })
+                .ok_or_else(|| DialError::NotOnTrunk(dial.to.clone())),
+        }
+    }
+}
+
+enum Target {
+    Number(String),
+    Uri {
+        user: Option<String>,
+        host: String,
+        port: Option<u16>,
+    },
+}
+
+impl Target {
+    fn parse(text: &str) -> Result<Self, DialError> {
+        let bad = || DialError::BadTarget(text.chars().take(80).collect());
+        let text = text.trim();
+        if text
+            .get(..4)
+            .is_some_and(|scheme| scheme.eq_ignore_ascii_case("sip:"))
+        {
+            let parsed = offhook_sip::uri::Uri::parse(text).map_err(|_| bad())?;
+            let host = parsed.host.to_string();
+            if host.is_empty() {
+                return Err(bad());
+            }
+            let user = parsed.user.map(str::to_owned);
+            return Ok(Self::Uri {
+                user,
+                host,
+                port: parsed.port,
+            });
+        }
+        let number = text.strip_prefix("tel:").unwrap_or(text);
+        // "+1 (202) 555-0123" is how people write it.
+        let kept: String = number
+            .chars()
+            .filter(|c| !matches!(c, ' ' | '-' | '(' | ')' | '.'))
+            .collect();
+        let digits = kept.strip_prefix('+').unwrap_or(&kept);
+        let fits = (2..=20).contains(&digits.len());
+        if fits
+            && digits
+                .bytes()
+                .all(|b| b.is_ascii_digit() || b == b'*' || b == b'#')
+        {
+            return Ok(Self::Number(kept));
+        }
+        Err(bad())
+    }
+}
+
+fn checked_caller(caller: &str) -> Result<&str, DialError> {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || b"+-_.".contains(&b);
+    if !caller.is_empty() && caller.len() <= 64 && caller.bytes().all(allowed) {
+        Ok(caller)
+    } else {
+        Err(DialError::BadCaller(caller.chars().take(80).collect()))
+    }
+}
+
+fn is_loopback(host: &str) -> bool {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    bare.eq_ignore_ascii_case("localhost")
+        || bare
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
+}
+
+fn uri(user: Option<&str>, host: &str, port: Option<u16>) -> String {
+    let user = user.map(|user| format!("{user}@")).unwrap_or_default();
+    let port = port.map(|port| format!(":{port}")).unwrap_or_default();
+    format!("sip:{user}{host}{port}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table() -> TrunkTable {
+        let trunk = |name: &str, kind, host: Option<&str>| Trunk {
+            name: name.to_owned(),
+            kind,
+            host: host.map(str::to_owned),
+            port: None,
+            username: None,
+            caller_id: Some("+12025550100".to_owned()),
+        };
+        TrunkTable::new(vec![
+            trunk("pbx", TrunkKind::Inbound, None),
+            trunk("twilio", TrunkKind::Peer, Some("acme.pstn.twilio.com")),
+        ])
+    }
+
+    fn dial(to: &str) -> Dial {
+        Dial {
+            to: to.to_owned(),
+            trunk: None,
+            from: None,
+        }
+    }
+
+    #[test]
+    fn a_number_leaves_by_the_first_trunk_that_places_calls() {
+        let dialled = table()
+            .dial(&dial("+1 (202) 555-0123"), "192.0.2.1")
+            .unwrap();
+        assert_eq!(dialled.request_uri, "sip:+12025550123@acme.pstn.twilio.com");
+        assert_eq!(dialled.from_uri, "sip:+12025550100@acme.pstn.twilio.com");
+        assert_eq!(dialled.trunk.as_deref(), Some("twilio"));
+    }
+
+    #[test]
+    fn the_api_is_no_open_relay() {
+        let refused = table().dial(&dial("sip:victim@203.0.113.9"), "192.0.2.1");
+        assert!(matches!(refused, Err(DialError::NotOnTrunk(_))));
+        let mut over_trunk = dial("sip:victim@203.0.113.9");
+        over_trunk.trunk = Some("twilio".to_owned());
+        let refused = table().dial(&over_trunk, "192.0.2.1");
+        assert!(matches!(refused, Err(DialError::NotOnTrunk(_))));
+        let local = table()
+            .dial(&dial("sip:bob@127.0.0.1:5090"), "192.0.2.1")
+            .unwrap();
+        assert_eq!((local.trunk, local.port), (None, Some(5090)));
+    }
+
+    #[test]
+    fn what_cannot_be_dialled_is_said_in_words() {
+        assert!(matches!(
+            table().dial(&dial("hello"), "h"),
+            Err(DialError::BadTarget(_))
+        ));
+        assert!(matches!(
+            table().dial(&dial("+1202\r\nX"), "h"),
+            Err(DialError::BadTarget(_))
+        ));
+        let mut inbound = dial("+12025550123");
+        inbound.trunk = Some("pbx".to_owned());
+        assert!(matches!(
+            table().dial(&inbound, "h"),
+            Err(DialError::InboundOnly(_))
+        ));
+        inbound.trunk = Some("nope".to_owned());
+        let error = table().dial(&inbound, "h").unwrap_err().to_string();
+        assert!(error.contains("pbx, twilio"), "{error}");
+        let mut spoofed = dial("+12025550123");
+        spoofed.from = Some("x@y>".to_owned());
+        assert!(matches!(
+            table().dial(&spoofed, "h"),
+            Err(DialError::BadCaller(_))
+        ));
+        let none = TrunkTable::default().dial(&dial("+12025550123"), "h");
+        assert_eq!(none, Err(DialError::NoTrunk));
+    }
+}

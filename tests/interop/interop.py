@@ -1,0 +1,356 @@
+#!/usr/bin/env python3
+"""Interoperation with real phones and proxies, each case on ports and in a folder of its own.
+
+Prints one line a case and, at the end, `N passed, N failed`. Exit code 0 when all passed.
+"""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+import urllib.request
+import wave
+from pathlib import Path
+
+import scenarios
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+OFFHOOK = Path(os.environ.get("OFFHOOK", ROOT / "target/debug/offhook"))
+SPEECH = ROOT / "tests/corpora/speech/jfk.wav"
+PATIENCE_S = 60
+
+
+def free_port(kind=socket.SOCK_DGRAM):
+    with socket.socket(socket.AF_INET, kind) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def wait_for(what, check, seconds=PATIENCE_S):
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        found = check()
+        if found:
+            return found
+        time.sleep(0.1)
+    raise AssertionError(f"{what} did not happen within {seconds} s")
+
+
+class Case:
+    """A folder and the processes of one case; all end with it."""
+
+    def __init__(self, name):
+        self.name = name
+        self.folder = Path(tempfile.mkdtemp(prefix=f"offhook-{name}-"))
+        self.processes = []
+
+    def start(self, command, **options):
+        log = open(self.folder / f"{Path(command[0]).name}-{len(self.processes)}.log", "wb")
+        process = subprocess.Popen(
+            [str(part) for part in command], stdin=subprocess.DEVNULL, stdout=log,
+            stderr=subprocess.STDOUT, cwd=self.folder, start_new_session=True, **options)
+        self.processes.append(process)
+        return process
+
+    def end(self, keep):
+        for process in reversed(self.processes):
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGTERM)
+        for process in self.processes:
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+        if not keep:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def logs(self):
+        return "\n".join(
+            f"--- {log.name}\n{log.read_text(errors='replace')[-3000:]}"
+            for log in sorted(self.folder.glob("*.log")))
+
+
+class Switch:
+    """The switch under test."""
+
+    def __init__(self, case, listen="127.0.0.1", more=""):
+        self.sip = free_port()
+        self.api = free_port(socket.SOCK_STREAM)
+        (case.folder / "offhook.toml").write_text(f"""
+[sip]
+listen = ["udp://{listen}:{self.sip}", "tcp://{listen}:{self.sip}"]
+[http]
+listen = "127.0.0.1:{self.api}"
+[store]
+url = "sqlite://offhook.db"
+[media]
+recordings = "recordings"
+[[agent]]
+name = "lead-qualification"
+flow = "builtin:lead-qualification"
+[[route]]
+to = "*"
+agent = "lead-qualification"
+{more}
+""")
+        self.process = case.start([OFFHOOK, "run", "--config", case.folder / "offhook.toml"])
+        wait_for("the switch was ready", self.ready, 120)
+
+    def ready(self):
+        assert self.process.poll() is None, "the switch has ended"
+        try:
+            return self.get("/readyz") is not None
+        except OSError:
+            return False
+
+    def get(self, path, raw=False):
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.api}{path}", timeout=10) as answer:
+            body = answer.read()
+            return body if raw else json.loads(body)
+
+    def send(self, method, path, body=None):
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.api}{path}", method=method,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            text = answer.read()
+            return answer.status, json.loads(text) if text else None
+
+    def ended_call(self):
+        def last():
+            calls = self.get("/v1/calls")["calls"]
+            return calls and calls[0]["ended_at"] and self.get(f"/v1/calls/{calls[0]['id']}")
+        return wait_for("the call ended", last)
+
+
+def prompt(case, pad_s=0):
+    """A real voice at 8 kHz, after two seconds in which the greeting is spoken."""
+    wav = case.folder / "prompt.wav"
+    subprocess.run(["sox", SPEECH, "-r", "8000", "-c", "1", "-b", "16", wav, "pad", "9",
+                    str(pad_s)], check=True)
+    return wav
+
+
+def loudness(path):
+    with wave.open(str(path)) as sound:
+        frames = sound.readframes(sound.getnframes())
+    samples = memoryview(frames).cast("h")
+    return max((abs(sample) for sample in samples), default=0)
+
+
+def caller_words(call):
+    return " ".join(turn["text"] for turn in call["turns"] if turn["who"] == "caller").lower()
+
+
+def baresip_calls_in(case):
+    switch = Switch(case)
+    wav = prompt(case, pad_s=60)
+    port = free_port()
+    (case.folder / "config").write_text(f"""
+sip_listen 127.0.0.1:{port}
+audio_source aufile,{wav}
+audio_player aubridge,xa
+ausrc_srate 8000
+auplay_srate 8000
+rtp_ports 41000-41098
+net_interface 127.0.0.1
+module_path /usr/lib/baresip/modules
+module g711.so
+module aufile.so
+module aubridge.so
+module sndfile.so
+module uuid.so
+module_app account.so
+module_app menu.so
+snd_path {case.folder}
+""")
+    (case.folder / "accounts").write_text(
+        f"<sip:alice@127.0.0.1:{switch.sip}>;regint=0;audio_codecs=PCMU/8000/1\n")
+    (case.folder / "contacts").write_text("")
+    phone = case.start(["baresip", "-f", case.folder, "-e",
+                        f"/dial sip:lead-qualification@127.0.0.1:{switch.sip}", "-t", "26"])
+    phone.wait(60)
+    call = switch.ended_call()
+    assert call["state"] == "completed", call
+    assert "country" in caller_words(call), caller_words(call)
+    heard = list(case.folder.glob("dump-*-dec.wav"))
+    assert heard and loudness(heard[0]) > 3000, "baresip heard nothing"
+    recording = case.folder / "recording.wav"
+    recording.write_bytes(switch.get(f"/v1/calls/{call['id']}/recording.wav", raw=True))
+    assert loudness(recording) > 3000, "the recording is silent"
+    return f"heard {caller_words(call)[:60]!r}"
+
+
+USERS = '[[user]]\nname = "alice"\npassword = "s3cret-long-enough"\n'
+
+
+def pjsua(case, switch, password, seconds):
+    heard = case.folder / "heard.wav"
+    phone = case.start([
+        sys.executable, HERE / "pjsua_call.py", "--domain", f"127.0.0.1:{switch.sip}", "--user",
+        "alice", "--pw", password, "--port", str(free_port()), "--dial",
+        f"sip:lead-qualification@127.0.0.1:{switch.sip}", "--play", prompt(case), "--rec", heard,
+        "--secs", str(seconds)])
+    return phone, heard
+
+
+def a_phone_registers_and_calls_in_with_digest(case):
+    switch = Switch(case, listen="0.0.0.0", more=USERS)
+    phone, heard = pjsua(case, switch, "s3cret-long-enough", 22)
+    assert phone.wait(90) == 0, "pjsua's call failed"
+    call = switch.ended_call()
+    assert "country" in caller_words(call), caller_words(call)
+    assert loudness(heard) > 3000, "pjsua heard nothing"
+    return "REGISTER and INVITE with digest, both ways heard"
+
+
+def a_wrong_password_is_refused(case):
+    switch = Switch(case, listen="0.0.0.0", more=USERS)
+    phone, _ = pjsua(case, switch, "wrong", 4)
+    assert phone.wait(60) != 0, "a wrong password was let in"
+    assert switch.get("/v1/calls")["calls"] == [], "a call was made of it"
+    log = "".join(path.read_text(errors="replace") for path in case.folder.glob("offhook*.log"))
+    assert "s3cret-long-enough" not in log, "the log holds the secret"
+    assert "alice" in log, "the log says nothing of it"
+    return "refused, no record, no secret in the log"
+
+
+def the_api_calls_out_over_a_carrier_that_challenges(case):
+    carrier = free_port()
+    more = f"""
+[[trunk]]
+name = "carrier"
+kind = "peer"
+host = "127.0.0.1"
+port = {carrier}
+username = "trunkuser"
+password = "example-password-1"
+caller_id = "+12025550100"
+networks = []
+"""
+    switch = Switch(case, more=more)
+    (case.folder / "carrier.xml").write_text(
+        scenarios.carrier("trunkuser", "example-password-1"))
+    media = free_port()
+    sipp = case.start([
+        "sipp", "-sf", "carrier.xml", "-i", "127.0.0.1", "-mi", "127.0.0.1", "-p", str(carrier),
+        "-mp", str(media - media % 2), "-rtp_echo", "-m", "1", "-nostdin"])
+    time.sleep(1)
+    body = {"to": "+12025550123", "agent": "lead-qualification"}
+    status, created = switch.send("POST", "/v1/calls", body)
+    assert status == 202, (status, created)
+    path = f"/v1/calls/{created['id']}"
+    wait_for("the carrier answered", lambda: switch.get(path)["state"] == "in-progress")
+    time.sleep(4)
+    switch.send("DELETE", path)
+    assert sipp.wait(30) == 0, "SIPp's scenario failed"
+    call = switch.ended_call()
+    assert call["state"] == "completed" and call["trunk"] == "carrier", call
+    return "401, digest, 180, 200, ACK, BYE"
+
+
+def a_trunk_registers_and_calls_through_kamailio(case, algorithm="MD5"):
+    proxy = free_port()
+    kamailio = shutil.which("kamailio") or "/usr/sbin/kamailio"
+    case.start([kamailio, "-DD", "-E", "-f", HERE / "kamailio.cfg", "-A", f'ALG="{algorithm}"',
+                "-l", f"udp:127.0.0.1:{proxy}", "-P", case.folder / "pid", "-Y", case.folder,
+                "-m", "64", "-M", "8"])
+    time.sleep(1)
+    more = f"""
+[[trunk]]
+name = "kamailio"
+kind = "register"
+host = "127.0.0.1"
+port = {proxy}
+username = "trunk"
+password = "tr00nk"
+networks = ["127.0.0.0/8"]
+"""
+    switch = Switch(case, more=more)
+    wait_for("the trunk registered", lambda: any(
+        "registered" in (trunk["registration"] or "") for trunk in switch.get("/v1/trunks")["trunks"]))
+    if algorithm != "MD5":
+        return f"401 with {algorithm}, registered"
+    heard = case.folder / "heard.wav"
+    phone = case.start([
+        sys.executable, HERE / "pjsua_call.py", "--domain", f"127.0.0.1:{proxy}", "--user",
+        "alice", "--pw", "s3cret", "--port", str(free_port()), "--rec", heard, "--secs", "14"])
+    time.sleep(3)
+    body = {"to": f"sip:alice@127.0.0.1", "trunk": "kamailio", "agent": "lead-qualification",
+            "from": "trunk"}
+    status, created = switch.send("POST", "/v1/calls", body)
+    assert status == 202, (status, created)
+    path = f"/v1/calls/{created['id']}"
+    wait_for("pjsua answered", lambda: switch.get(path)["state"] == "in-progress", 20)
+    phone.wait(40)
+    call = switch.ended_call()
+    assert call["state"] == "completed", call
+    assert loudness(heard) > 3000, "pjsua heard nothing"
+    return "REGISTER 401, INVITE 407, Record-Route, pjsua answered and heard the agent"
+
+
+def a_trunk_registers_with_sha_256(case):
+    return a_trunk_registers_and_calls_through_kamailio(case, "SHA-256")
+
+
+def the_command_line_calls_and_hears(case):
+    switch = Switch(case)
+    heard = case.folder / "heard.wav"
+    call = subprocess.run(
+        [OFFHOOK, "call", f"sip:lead-qualification@127.0.0.1:{switch.sip}", "--play",
+         prompt(case), "--record", heard, "--seconds", "24", "--json"],
+        capture_output=True, text=True, timeout=90)
+    assert call.returncode == 0, call.stdout + call.stderr
+    result = json.loads(call.stdout)
+    assert result["answered"] and result["packets_lost"] == 0, result
+    assert loudness(heard) > 3000, "nothing was heard"
+    assert "country" in caller_words(switch.ended_call())
+    unknown = subprocess.run(
+        [OFFHOOK, "call", f"sip:nobody@127.0.0.1:{free_port()}", "--ring", "2", "--json"],
+        capture_output=True, text=True, timeout=60)
+    assert unknown.returncode == 1 and not json.loads(unknown.stdout)["answered"], unknown
+    return f"{result['packets_received']} packets heard, none lost"
+
+
+CASES = [
+    the_command_line_calls_and_hears,
+    baresip_calls_in,
+    a_phone_registers_and_calls_in_with_digest,
+    a_wrong_password_is_refused,
+    the_api_calls_out_over_a_carrier_that_challenges,
+    a_trunk_registers_and_calls_through_kamailio,
+    a_trunk_registers_with_sha_256,
+]
+
+
+def main():
+    wanted = sys.argv[1:]
+    passed = failed = 0
+    for run in CASES:
+        if wanted and run.__name__ not in wanted:
+            continue
+        case = Case(run.__name__)
+        begun = time.monotonic()
+        try:
+            said = run(case)
+            passed += 1
+            print(f"ok     {run.__name__} ({time.monotonic() - begun:.0f} s): {said}", flush=True)
+            case.end(keep=False)
+        except Exception:
+            failed += 1
+            case.end(keep=True)
+            print(f"FAILED {run.__name__}\n{traceback.format_exc()}\n{case.logs()}", flush=True)
+    print(f"{passed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
