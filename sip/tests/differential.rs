@@ -1,4 +1,11 @@
 //! `rsip`, a parser of another hand, reads what it can read as we do.
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout
+)]
 
 use offhook_sip::message::{Message, StartLine};
 use rsip::message::HasHeaders;
