@@ -9,7 +9,8 @@
 
 use offhook_sip::digest::Challenge;
 use offhook_sip::message::{
-    Contact, HeaderError, HeaderName, Message, Method, ParseErrorKind, StartLine, Support,
+    Contact, HeaderError, HeaderName, Message, Method, ParseErrorKind, ResponseBuilder, StartLine,
+    Support,
 };
 use offhook_sip::uri::{Scheme, unescape};
 
@@ -386,4 +387,21 @@ fn a_request_of_rfc2543_is_read() {
     assert_eq!(request.via.branch, None);
     assert_eq!(request.max_forwards, None);
     assert!(!request.via.has_rfc3261_branch());
+}
+
+#[test]
+fn a_response_copies_what_it_answers_to_the_last_control_character() {
+    let bytes = torture("intmeth");
+    let message = Message::parse(&bytes).unwrap();
+    let answer = ResponseBuilder::to(&message, 501, "").to_tag("t").build();
+    let answer = Message::parse(&answer).unwrap();
+    assert_eq!(
+        answer.header(HeaderName::From),
+        message.header(HeaderName::From)
+    );
+    assert_eq!(
+        answer.to().unwrap().display_name(),
+        "BEL:\u{7} NUL:\0 DEL:\u{7f}"
+    );
+    assert_eq!(answer.to().unwrap().tag(), Some("t"));
 }

@@ -211,22 +211,17 @@ impl HeaderName {
         if length > LONGEST {
             return HeaderName::Other;
         }
-        let mask = if length < 8 {
-            (1 << (8 * length)) - 1
-        } else {
-            u64::MAX
-        };
-        let first = lex::word(line, 0) & mask;
-        let middle = if length > 16 { lex::word(line, 8) } else { 0 };
-        let last = if length > 8 {
-            lex::word(line, length - 8)
-        } else {
-            0
-        };
+        // Masks instead of branches, which the mix of lengths would make hard to predict.
+        let used = |over: bool| if over { u64::MAX } else { 0 };
+        let first = lex::word(line, 0) & (u64::MAX >> (8 * 8usize.saturating_sub(length)));
+        let middle = lex::word(line, 8) & used(length > 16);
+        let last = lex::word(line, length.saturating_sub(8)) & used(length > 8);
         let mut at = slot(length, first, last);
         while let Some(spelling) = SPELLINGS.get(SLOT[at % SLOTS] as usize) {
-            let [f0, f1, f2] = spelling.fold;
-            if spelling.length == length && spelling.words == [first | f0, middle | f1, last | f2] {
+            // One by one: as arrays they would go through memory.
+            let ([w0, w1, w2], [f0, f1, f2]) = (spelling.words, spelling.fold);
+            let differ = ((first | f0) ^ w0) | ((middle | f1) ^ w1) | ((last | f2) ^ w2);
+            if differ == 0 && spelling.length == length {
                 let index = SLOT[at % SLOTS] as usize;
                 return NAMES.get(index).copied().unwrap_or(HeaderName::Other);
             }

@@ -82,7 +82,7 @@ fn status_line(line: &[u8]) -> Result<ReadLine<'_>, ParseErrorKind> {
     };
     // A reason phrase in another encoding than UTF-8 is not worth a message.
     let reason = rest.get(code_end + 1..).unwrap_or_default();
-    let reason = std::str::from_utf8(reason).unwrap_or_default();
+    let reason = lex::trim(std::str::from_utf8(reason).unwrap_or_default());
     Ok(ReadLine {
         line: StartLine::Response { status, reason },
         version: version == b"2.0",

@@ -6,8 +6,7 @@ use super::{HeaderName, Method, lex, reason_phrase};
 
 /// Writes a message into a buffer, line by line.
 ///
-/// No value can begin a line of its own: line ends in a value become one space, other control
-/// characters but the tab are dropped.
+/// No value can begin a line of its own: line ends in a value become one space.
 #[derive(Clone, Debug, Default)]
 pub struct MessageWriter {
     buffer: Vec<u8>,
@@ -103,7 +102,8 @@ impl MessageWriter {
         self.end(b"")
     }
 
-    fn end(mut self, body: &[u8]) -> Vec<u8> {
+    /// Ends the message with a body whose type has been given, and gives its bytes.
+    pub fn end(mut self, body: &[u8]) -> Vec<u8> {
         self.header(HeaderName::ContentLength, body.len());
         self.buffer.extend_from_slice(b"\r\n");
         self.buffer.extend_from_slice(body);
@@ -133,10 +133,10 @@ impl Write for Clean<'_> {
     }
 }
 
-/// Appends a value, with each run of line ends and the white space after it as one space.
+/// Appends a value, with each run of line ends as one space; without `keep_space`, as in a
+/// Request-URI, without white space and control characters.
 fn clean(buffer: &mut Vec<u8>, value: &[u8], keep_space: bool) {
-    let is_plain = |b: &u8| (*b >= b' ' || *b == b'\t') && *b != 0x7f;
-    if keep_space && value.iter().all(is_plain) {
+    if keep_space && memchr::memchr2(b'\r', b'\n', value).is_none() {
         buffer.extend_from_slice(value);
         return;
     }
@@ -144,9 +144,8 @@ fn clean(buffer: &mut Vec<u8>, value: &[u8], keep_space: bool) {
         match b {
             b'\r' | b'\n' if keep_space && buffer.last() != Some(&b' ') => buffer.push(b' '),
             b'\r' | b'\n' => {}
-            b' ' | b'\t' if !keep_space => {}
-            _ if is_plain(b) => buffer.push(*b),
-            _ => {}
+            0..=b' ' | 0x7f if !keep_space => {}
+            _ => buffer.push(*b),
         }
     }
 }
