@@ -21,5 +21,9 @@ fn the_shipped_schema_is_the_flows_own() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/flow.schema.json");
     let shipped: serde_json::Value =
         serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
-    assert_eq!(shipped, flow::schema(), "run: offhook flow schema > config/flow.schema.json");
+    assert_eq!(
+        shipped,
+        flow::schema(),
+        "run: offhook flow schema > config/flow.schema.json"
+    );
 }
