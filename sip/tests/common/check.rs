@@ -7,16 +7,16 @@ use offhook_sip::message::{
 /// Asks a message everything that a peer's bytes could answer wrongly.
 fn interrogate(message: &Message<'_>) {
     let _ = message.essentials().map(|request| {
-        (
+        std::hint::black_box((
             request.from.to_string(),
             request.to.to_string(),
             request.via.to_string(),
-        );
+        ));
         request.uri.equivalent(&request.from.uri);
-        (
+        std::hint::black_box((
             request.uri.user_text(),
             request.contact.map(|contact| contact.q_thousandths()),
-        );
+        ));
     });
     let _ = message.validate();
     for via in message.vias().flatten() {

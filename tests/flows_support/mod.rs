@@ -1,0 +1,175 @@
+//! A conversation in text with one flow.
+
+use std::sync::Arc;
+
+use jiff::Zoned;
+use offhook::agent::flow::{FlowRun, RunOptions, load, parse};
+use offhook::agent::{
+    Act, BookRequest, Booking, Context, Dialogue, Event, HttpRequest, HttpResponse, LlmEvent,
+    LlmRequest, RequestFailure, Variables,
+};
+use serde_json::Value;
+
+/// Talks to a flow on Thursday, 4 June 2026, at ten in New York.
+pub(crate) struct Talk {
+    run: FlowRun,
+    ids: u64,
+    /// What was said since the caller last did something.
+    said: String,
+    everything: String,
+    ended: bool,
+    http: Vec<HttpRequest>,
+    llm: Vec<LlmRequest>,
+    book: Vec<BookRequest>,
+}
+
+impl Talk {
+    pub(crate) fn start(flow: &str, variables: &[(&str, &str)]) -> Self {
+        Self::begin(flow, variables, false)
+    }
+
+    pub(crate) fn start_with_model(flow: &str, variables: &[(&str, &str)]) -> Self {
+        Self::begin(flow, variables, true)
+    }
+
+    fn begin(flow: &str, variables: &[(&str, &str)], llm: bool) -> Self {
+        let path = format!("{}/config/flows/{flow}.toml", env!("CARGO_MANIFEST_DIR"));
+        let flow = load(path.as_ref()).unwrap();
+        let variables: Variables = variables.iter().copied().collect();
+        Self::run(FlowRun::new(Arc::new(flow), &variables, RunOptions { llm }))
+    }
+
+    pub(crate) fn of(text: &str, variables: &[(&str, Value)]) -> Self {
+        let flow = parse("test.toml", text).unwrap();
+        let variables: Variables = variables.iter().cloned().collect();
+        Self::run(FlowRun::new(
+            Arc::new(flow),
+            &variables,
+            RunOptions::default(),
+        ))
+    }
+
+    fn run(run: FlowRun) -> Self {
+        let mut talk = Self {
+            run,
+            ids: 0,
+            said: String::new(),
+            everything: String::new(),
+            ended: false,
+            http: Vec::new(),
+            llm: Vec::new(),
+            book: Vec::new(),
+        };
+        talk.happen(Event::Start);
+        talk
+    }
+
+    fn happen(&mut self, event: Event<'_>) -> &mut Self {
+        let wall: Zoned = "2026-06-04T10:00:00-04:00[America/New_York]"
+            .parse()
+            .unwrap();
+        let mut cx = Context::new(wall, &mut self.ids);
+        self.run.handle(&mut cx, event);
+        self.said.clear();
+        for act in cx.into_acts() {
+            match act {
+                Act::Say { text, .. } => {
+                    self.said.push_str(&text);
+                    self.said.push(' ');
+                }
+                Act::Http(request) => self.http.push(request),
+                Act::Llm(request) => self.llm.push(request),
+                Act::Book(request) => self.book.push(request),
+                Act::End => self.ended = true,
+                Act::Wait | Act::Cancel(_) => {}
+            }
+        }
+        self.everything.push_str(&self.said);
+        self
+    }
+
+    pub(crate) fn hear(&mut self, text: &str) -> &mut Self {
+        self.happen(Event::Heard { text, aside: false })
+    }
+
+    pub(crate) fn not_understood(&mut self) -> &mut Self {
+        self.happen(Event::NotUnderstood)
+    }
+
+    pub(crate) fn keys(&mut self, digits: &str) -> &mut Self {
+        self.happen(Event::Digits(digits))
+    }
+
+    pub(crate) fn silence(&mut self, nth: u32) -> &mut Self {
+        self.happen(Event::Silence(nth))
+    }
+
+    pub(crate) fn interrupted(&mut self, heard: &str) -> &mut Self {
+        self.happen(Event::Interrupted { heard })
+    }
+
+    pub(crate) fn book(&mut self, result: Result<(), RequestFailure>) -> &mut Self {
+        let id = self.book.last().unwrap().id;
+        self.happen(Event::Booked(id, result.map(|()| Booking::default())))
+    }
+
+    pub(crate) fn http(&mut self, status: u16, body: &str) -> &mut Self {
+        let id = self.http.last().unwrap().id;
+        let response = HttpResponse {
+            status,
+            body: body.to_owned(),
+        };
+        self.happen(Event::Http(id, Ok(response)))
+    }
+
+    pub(crate) fn llm(&mut self, event: LlmEvent) -> &mut Self {
+        let id = self.llm.last().unwrap().id;
+        self.happen(Event::Llm(id, event))
+    }
+
+    /// Requires that the last thing said contains a text.
+    pub(crate) fn expect(&mut self, text: &str) -> &mut Self {
+        assert!(
+            self.said.contains(text),
+            "wanted {text:?} in {:?}",
+            self.said
+        );
+        self
+    }
+
+    pub(crate) fn request(&self) -> &LlmRequest {
+        self.llm.last().unwrap()
+    }
+
+    pub(crate) fn take_booking(&self) -> BookRequest {
+        self.book.last().unwrap().clone()
+    }
+
+    pub(crate) fn take_http(&self) -> HttpRequest {
+        self.http.last().unwrap().clone()
+    }
+
+    pub(crate) fn var(&self, name: &str) -> String {
+        self.run.variables().text(name)
+    }
+
+    pub(crate) fn json(&self, name: &str) -> Value {
+        self.run.variables().value(name).unwrap().clone()
+    }
+
+    pub(crate) fn everything(&self) -> &str {
+        &self.everything
+    }
+
+    pub(crate) fn ended(&self) -> bool {
+        self.ended
+    }
+
+    pub(crate) fn outcome(&self) -> String {
+        self.run.outcome()
+    }
+
+    pub(crate) fn silence_after_s(&self) -> f64 {
+        self.run.silence_after().as_secs_f64()
+    }
+}
