@@ -1,4 +1,11 @@
 //! The flows of the repository as conversations in text: what callers say, and what comes of it.
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::collapsible_if
+)]
 
 mod flows_support;
 
