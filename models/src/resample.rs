@@ -1,7 +1,7 @@
 //! Telephone sound at 8 kHz to the 16 kHz that the models take.
 //!
 //! A half-band interpolator: every second output is an input sample, those between come from a
-//! windowed sinc over [`TAPS`] inputs. It delays by [`DELAY_SAMPLES`] inputs (2 ms), a tenth
+//! windowed sinc over 32 inputs. It delays by [`DELAY_SAMPLES`] inputs (2 ms), a tenth
 //! of a block resampler's, and is flat within 0.1 dB up to 3.4 kHz.
 
 /// Inputs that each interpolated sample weighs.
