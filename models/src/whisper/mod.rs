@@ -30,7 +30,7 @@ mod weights;
 mod window;
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 pub use transcription::{Options, Step, Transcript, Transcription};
 pub use weights::Precision;
@@ -83,6 +83,8 @@ struct Model {
     cross: Graph,
     decoder: Graph,
     names: decoder::Names,
+    /// Keys and values of a window of silence, by layer.
+    silence: OnceLock<Vec<Vec<f32>>>,
 }
 
 impl Whisper {
@@ -112,7 +114,8 @@ impl Whisper {
         let tokens = Tokens::load(&tokenizer, shape.vocabulary, size == Size::Base)?;
         let load = |(bytes, weights): graph::Written| runtime.graph(&bytes, &weights);
         let layer = |layer| load(graph::encoder_layer(&model, shape, precision, layer)?);
-        Ok(Self(Arc::new(Model {
+        let whisper = Self(Arc::new(Model {
+            silence: OnceLock::new(),
             shape,
             mel: LogMel::new(),
             tokens,
@@ -127,7 +130,11 @@ impl Whisper {
             cross: load(graph::cross(&model, shape, precision)?)?,
             decoder: load(graph::decoder(&model, shape, precision)?)?,
             names: decoder::Names::new(shape.decoder_layers),
-        })))
+        }));
+        let silence = encoder::Encoding::silence(&whisper.0)?;
+        // Set once: nobody else has the model yet.
+        let _ = whisper.0.silence.set(silence);
+        Ok(whisper)
     }
 
     /// Begins to transcribe sound at 16 kHz, full scale ±1.

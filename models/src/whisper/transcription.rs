@@ -14,7 +14,7 @@ use crate::runtime::ModelError;
 
 /// Silence after the sound at the first try and at the second: too little context makes
 /// Whisper loop, more costs time.
-const PADDINGS: [usize; 2] = [SAMPLE_RATE / 2, SAMPLE_RATE];
+const PADDINGS: [usize; 2] = [SAMPLE_RATE / 2, 3 * SAMPLE_RATE];
 /// Below this mean logarithm of the tokens' probabilities a try counts as failed.
 const LOWEST_LOGPROB: f32 = -1.0;
 /// Above this probability of "no speech" a failed try counts as silence.
