@@ -1,6 +1,6 @@
 //! The only reader of time: everything else is told what time it is.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// Reads the monotonic clock.
 #[allow(clippy::disallowed_methods)] // this module is where time enters
@@ -71,14 +71,10 @@ pub fn earliest(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
     }
 }
 
-/// Gives `duration` in whole milliseconds, saturating.
-#[must_use]
-pub fn whole_ms(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]

@@ -17,7 +17,6 @@ use crate::agent::{
 use crate::agent::{Booking, HangUpReason, HttpResponse};
 use crate::ai::hearing::{Ears, Edge};
 use crate::ai::{Abandon, Recognised, Sound, TextToSpeech};
-use crate::clock;
 use crate::net::media::{self, LegEvent, LegId, MediaThread};
 
 /// Results of models and requests that may wait for one call.
@@ -352,9 +351,4 @@ impl Drop for Conversation {
 /// Hands a result to the call's task; false when the call is over or does not keep up.
 fn report(work: &mpsc::Sender<Work>, result: Work) -> bool {
     work.try_send(result).is_ok()
-}
-
-/// Lets a test or a caller wait for the conversation's next deadline.
-pub async fn sleep(conversation: &Conversation) {
-    clock::sleep_until(conversation.deadline()).await;
 }
