@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 import traceback
+import urllib.error
 import urllib.request
 import wave
 from pathlib import Path
@@ -120,9 +121,13 @@ agent = "lead-qualification"
             f"http://127.0.0.1:{self.api}{path}", method=method,
             data=None if body is None else json.dumps(body).encode(),
             headers={"Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=10) as answer:
-            text = answer.read()
-            return answer.status, json.loads(text) if text else None
+        try:
+            with urllib.request.urlopen(request, timeout=10) as answer:
+                text = answer.read()
+                return answer.status, json.loads(text) if text else None
+        except urllib.error.HTTPError as refusal:
+            refused = refusal.read().decode(errors="replace")
+            raise AssertionError(f"{method} {path}: {refusal.code} {refused}") from None
 
     def ended_call(self):
         def last():
