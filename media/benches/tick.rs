@@ -19,6 +19,10 @@ fn main() {
 }
 
 fn session(now: Instant) -> MediaSession {
+    session_with(now, false)
+}
+
+fn session_with(now: Instant, echo_gate: bool) -> MediaSession {
     let peer: SocketAddr = "192.0.2.1:4000".parse().unwrap();
     let offer = sdp::offer(&LocalMedia::new(peer, 1));
     let local = LocalMedia::new("192.0.2.2:5000".parse().unwrap(), 2);
@@ -28,6 +32,7 @@ fn session(now: Instant) -> MediaSession {
         now,
         SessionConfig {
             source_rule: SourceRule::Negotiated,
+            echo_gate,
             ..config
         },
     )
@@ -113,6 +118,17 @@ fn tick_listening(bencher: Bencher<'_, '_>) {
 fn tick_speaking(bencher: Bencher<'_, '_>) {
     let now = epoch();
     let (mut session, mut feed) = (session(now), Feed::new(now));
+    let sound = speech(160);
+    bencher.bench_local(|| {
+        session.play(feed.now, UtteranceId(1), &sound);
+        step(&mut session, &mut feed, false)
+    });
+}
+
+#[divan::bench]
+fn tick_speaking_with_the_echo_gate(bencher: Bencher<'_, '_>) {
+    let now = epoch();
+    let (mut session, mut feed) = (session_with(now, true), Feed::new(now));
     let sound = speech(160);
     bencher.bench_local(|| {
         session.play(feed.now, UtteranceId(1), &sound);

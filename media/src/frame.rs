@@ -18,6 +18,8 @@ pub struct Frame {
     pub received: Instant,
     /// Whether the sound was made up here because the packet was late or lost.
     pub concealed: bool,
+    /// Whether the sound was our own, come back: it was replaced by silence.
+    pub echo: bool,
     len: u16,
     samples: [i16; Frame::MAX_SAMPLES],
 }
@@ -45,6 +47,7 @@ impl Frame {
             rtp_timestamp,
             received,
             concealed,
+            echo: false,
             len: len as u16,
             samples: inline,
         }
@@ -56,6 +59,12 @@ impl Frame {
         self.samples
             .get(..usize::from(self.len))
             .unwrap_or_default()
+    }
+
+    /// Replaces the sound, which is our own, by silence.
+    pub(crate) fn silence_echo(&mut self) {
+        self.echo = true;
+        self.samples = [0; Self::MAX_SAMPLES];
     }
 
     /// How long the sound lasts, in microseconds.

@@ -8,6 +8,7 @@
 pub mod codec;
 mod conceal;
 pub mod dtmf;
+mod echo;
 mod frame;
 pub mod jitter;
 mod playout;
@@ -25,6 +26,7 @@ pub mod wav;
 
 pub use codec::Codec;
 pub use dtmf::{Digit, InvalidDigit};
+pub use echo::EchoGate;
 pub use frame::Frame;
 pub use playout::UtteranceId;
 pub use sdp::{Direction, LocalMedia, Negotiated, Refusal, SessionDescription};

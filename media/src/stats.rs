@@ -37,6 +37,8 @@ pub struct Stats {
     pub rtcp_sent: u64,
     /// RTCP compounds received.
     pub rtcp_received: u64,
+    /// Frames of sound that were our own echo, silenced for whoever listens.
+    pub echo_frames: u64,
     /// Delay in the jitter buffer, in milliseconds.
     pub buffer_delay_ms: u32,
     /// Share of our packets that the peer reports as lost lately, 0 to 1.

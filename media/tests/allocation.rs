@@ -40,6 +40,7 @@ fn a_minute_of_a_call_allocates_nothing() {
         at(0),
         SessionConfig {
             recording: true,
+            echo_gate: true,
             ..config(with_peer_at(A), 7)
         },
     );

@@ -227,6 +227,7 @@ impl Line {
         config.seed = rand::rng().random();
         config.unix_time = unix_time();
         config.recording = recorder.is_some();
+        config.echo_gate = sink.is_some();
         let session = Box::new(MediaSession::new(now, config));
         let (tell, events) = mpsc::channel(LEG_EVENTS);
         let media = self.thread_of(id);

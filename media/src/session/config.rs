@@ -34,6 +34,9 @@ pub struct SessionConfig {
     pub continuous: bool,
     /// Whether each tick yields an [`Event::Recording`](crate::Event::Recording).
     pub recording: bool,
+    /// Whether what is heard is compared with what was sent, and our own echo silenced: for a
+    /// party to which somebody listens. It holds 21 KB.
+    pub echo_gate: bool,
     /// Sound that the playout holds at most, in milliseconds: 500 ms are 8,000 bytes.
     pub playout_capacity_ms: u32,
     /// How long nothing may come before [`Event::MediaTimeout`](crate::Event::MediaTimeout).
@@ -58,6 +61,7 @@ impl SessionConfig {
             unix_time: Duration::ZERO,
             continuous: true,
             recording: false,
+            echo_gate: false,
             playout_capacity_ms: 500,
             media_timeout: Duration::from_secs(30),
         }

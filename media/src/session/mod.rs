@@ -23,6 +23,7 @@ use receive::Peer;
 use stream::{Packing, Stream};
 
 use crate::dtmf::{DtmfReceiver, DtmfSender};
+use crate::echo::EchoGate;
 use crate::jitter::JitterBuffer;
 use crate::playout::Playout;
 use crate::rtcp::Schedule;
@@ -95,6 +96,7 @@ pub struct MediaSession {
     outbox: Outbox,
     notices: VecDeque<Notice>,
     record: Option<RecordFrame>,
+    echo: Option<Box<EchoGate>>,
     stats: Stats,
     lost_events: u64,
 }
@@ -129,6 +131,7 @@ impl MediaSession {
             outbox: Outbox::new(negotiated.remote),
             notices: VecDeque::with_capacity(MAX_NOTICES),
             record: None,
+            echo: config.echo_gate.then(|| Box::new(EchoGate::new(rate_hz))),
             stats: Stats::default(),
             lost_events: 0,
             negotiated,
@@ -152,7 +155,12 @@ impl MediaSession {
         if let Some(notice) = self.notices.pop_front() {
             return Some(notice.into());
         }
-        if let Some(frame) = self.jitter.hear() {
+        if let Some(mut frame) = self.jitter.hear() {
+            if let Some(echo) = &mut self.echo
+                && echo.is_echo(&frame)
+            {
+                frame.silence_echo();
+            }
             return Some(Event::Heard(frame));
         }
         self.record.take().map(Event::Recording)
@@ -185,6 +193,10 @@ impl MediaSession {
             + self.outbox.heap_bytes()
             + self.notices.capacity() * size_of::<Notice>()
             + self.cname.capacity()
+            + self
+                .echo
+                .as_ref()
+                .map_or(0, |echo| size_of::<EchoGate>() + echo.heap_bytes())
             + self.negotiated.receive_payload_types.capacity() * 2
     }
 
@@ -209,6 +221,7 @@ impl MediaSession {
             shortened_samples: jitter.shortened,
             skipped_ticks: self.grid.skipped(),
             overrun: self.lost_events + self.outbox.overrun() + jitter.unheard / 160,
+            echo_frames: self.echo.as_ref().map_or(0, |echo| echo.echoes()),
             buffer_delay_ms: jitter.delay_ms,
             rtt_ms,
             mos: (self.stats.received > 0).then(|| mean_opinion_score(missed, delay_ms)),

@@ -24,7 +24,11 @@ impl MediaSession {
         if self.negotiated.direction.receives() {
             self.jitter.pull(now, remote);
         }
+        let position = self.grid.position();
         self.send_step(now, local);
+        if let Some(echo) = &mut self.echo {
+            echo.sends(position, local, self.sounding);
+        }
         if self.recording {
             self.record(local, remote);
         }
