@@ -5,8 +5,9 @@ CARGO ?= cargo
 RUST_MIN := 1.94
 OFFHOOK_RELEASE := target/release/offhook
 OFFHOOK_DEBUG := target/debug/offhook
+FUZZ_SECONDS ?= 60
 
-.PHONY: help run build models test unit lint doc interop bench toolchain clean
+.PHONY: help run build test lint deny fuzz doc interop bench toolchain clean
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -27,6 +28,15 @@ test: toolchain ## Run every test, with the real models
 lint: toolchain ## Check formatting and lints
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+
+deny: toolchain ## Check the licences and sources of what is built in (installs cargo-deny)
+	@command -v cargo-deny >/dev/null || [ -x target/tools/bin/cargo-deny ] \
+	  || $(CARGO) install --quiet --locked --root target/tools cargo-deny
+	PATH="$$PATH:target/tools/bin" cargo-deny --workspace check licenses bans sources
+
+fuzz: toolchain ## Fuzz each parser that faces the network for FUZZ_SECONDS (60)
+	@for target in sip_message sdp media_session; do \
+	  fuzz/run $$target -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 || exit 1; done
 
 doc: toolchain ## Build the API documentation; a broken link is an error
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps

@@ -29,12 +29,16 @@ struct Trace {
 impl Trace {
     /// Feeds packets that come `late_ms(n)` after their time, and plays for as long.
     fn run(packets: u64, late_ms: impl Fn(u64) -> Option<u64>) -> Self {
+        Self::run_on(JitterBuffer::new(epoch(), 8_000), packets, late_ms)
+    }
+
+    fn run_on(buffer: JitterBuffer, packets: u64, late_ms: impl Fn(u64) -> Option<u64>) -> Self {
         let mut arrivals: Vec<(u64, u64)> = (0..packets)
             .filter_map(|n| Some((n * 20 + 3 + late_ms(n)?, n)))
             .collect();
         arrivals.sort_unstable();
         let mut trace = Self {
-            buffer: JitterBuffer::new(epoch(), 8_000),
+            buffer,
             played: Vec::new(),
             made_up: 0,
         };
@@ -125,6 +129,21 @@ fn a_shaky_network_is_met_by_delay_and_little_is_made_up() {
         let share = trace.made_up as f64 / trace.played.len() as f64;
         assert!(share < 0.03, "{share} at {shake_ms} ms");
     }
+}
+
+#[test]
+fn the_delay_stays_within_its_bounds_whatever_the_network_asks_for() {
+    let buffer = || JitterBuffer::new(epoch(), 8_000);
+    let calm = Trace::run_on(buffer().with_delay_between(60, 200), 500, |_| Some(0));
+    assert_eq!(calm.buffer.stats().target_ms, 60);
+    assert!(
+        calm.buffer.stats().delay_ms >= 50,
+        "{:?}",
+        calm.buffer.stats()
+    );
+    let shaken = |n: u64| Some(n.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40).map(|r| r % 150);
+    let wild = Trace::run_on(buffer().with_delay_between(0, 40), 500, shaken);
+    assert_eq!(wild.buffer.stats().target_ms, 40);
 }
 
 #[test]

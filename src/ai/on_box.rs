@@ -1,5 +1,6 @@
 //! The on-box models, loaded once for every call: hearing, turns, words, voice.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -39,8 +40,8 @@ pub enum OnBoxError {
 pub struct OnBox {
     /// Listens to every leg.
     pub hearing: Hearing,
-    /// Speaks.
-    pub voice: Arc<dyn TextToSpeech>,
+    voices: BTreeMap<String, Arc<dyn TextToSpeech>>,
+    default_voice: Arc<dyn TextToSpeech>,
     /// Whether a turn model judges ends of turns.
     pub judges_turns: bool,
     /// The inference threads.
@@ -81,23 +82,33 @@ impl SpeechToText for Consume {
 }
 
 impl OnBox {
-    /// Loads everything that an agent needs. Takes seconds: call it off the async threads.
+    /// Loads everything that agents need, with the voices that they name beside
+    /// `models.voice`. Takes seconds: call it off the async threads.
     ///
     /// # Errors
     /// When a model is missing or unusable; the message names the command that fetches it.
-    pub fn load(config: &ModelsConfig, voicing: Voicing, words: Words) -> Result<Self, OnBoxError> {
+    pub fn load<'a>(
+        config: &'a ModelsConfig,
+        voices: impl IntoIterator<Item = &'a str>,
+        voicing: Voicing,
+        words: Words,
+    ) -> Result<Self, OnBoxError> {
         let threads = worker_threads(config.workers);
         let runtime = Runtime::load(&config.dir)?.with_concurrency(threads);
         let size = whisper_size(&config.whisper)?;
         let dir: &Path = &config.dir;
+        let default = config.voice.as_str();
+        let names: BTreeSet<&str> = voices.into_iter().chain([default]).collect();
+        let load = |name| Voice::load(&runtime, dir, name, voice_options(voicing));
         // Side by side: most of loading is one thread folding constants.
-        let (whisper, voice) = std::thread::scope(|scope| {
-            let voice =
-                scope.spawn(|| Voice::load(&runtime, dir, &config.voice, voice_options(voicing)));
+        let (whisper, loaded) = std::thread::scope(|scope| {
+            let voices = scope.spawn(|| -> Result<Vec<_>, VoiceError> {
+                names.iter().map(|name| Ok((*name, load(name)?))).collect()
+            });
             let whisper = Whisper::load(&runtime, dir, size);
-            (whisper, voice.join())
+            (whisper, voices.join())
         });
-        let voice = voice.map_err(|_| std::io::Error::other("loading the voice panicked"))??;
+        let loaded = loaded.map_err(|_| std::io::Error::other("loading a voice panicked"))??;
         let silero = Silero::load(&runtime, dir)?;
         let detector = TurnDetector::load(&runtime, dir)?;
         let workers = Arc::new(Workers::start(WorkerOptions::new(threads, clock::now))?);
@@ -109,13 +120,27 @@ impl OnBox {
         };
         let judges_turns = turns.is_some();
         let hearing = Hearing::start(silero, recogniser, turns)?;
-        let voice: Arc<dyn TextToSpeech> = Arc::new(PiperVoice::new(voice, Arc::clone(&workers)));
+        let mut voices: BTreeMap<String, Arc<dyn TextToSpeech>> = BTreeMap::new();
+        for (name, voice) in loaded {
+            let voice = PiperVoice::new(voice, Arc::clone(&workers));
+            voices.insert(name.to_owned(), Arc::new(voice));
+        }
+        let default_voice = voices.get(default).map(Arc::clone);
+        let default_voice = default_voice.ok_or_else(|| std::io::Error::other("no voice"))?;
         Ok(Self {
             hearing,
-            voice,
+            voices,
+            default_voice,
             judges_turns,
             workers,
         })
+    }
+
+    /// The voice of that name, or `models.voice` when none is named.
+    #[must_use]
+    pub fn voice(&self, name: Option<&str>) -> Arc<dyn TextToSpeech> {
+        let named = name.and_then(|name| self.voices.get(name));
+        Arc::clone(named.unwrap_or(&self.default_voice))
     }
 }
 

@@ -30,6 +30,28 @@ pub struct Line {
     others: Vec<MediaThread>,
     ports: PortPool,
     advertise: Advertise,
+    terms: LegTerms,
+}
+
+/// What holds of every leg's media.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LegTerms {
+    /// The least delay of the jitter buffer, in ms.
+    pub jitter_min_ms: u32,
+    /// The greatest, in ms.
+    pub jitter_max_ms: u32,
+    /// How long a leg lives without any media from its peer; `None` is for ever.
+    pub silence_hangup: Option<Duration>,
+}
+
+impl Default for LegTerms {
+    fn default() -> Self {
+        Self {
+            jitter_min_ms: 0,
+            jitter_max_ms: 200,
+            silence_hangup: Some(Duration::from_secs(60)),
+        }
+    }
 }
 
 /// Legs of every line of the process have names of their own, since one pair of ears hears all.
@@ -127,7 +149,15 @@ impl Line {
             others,
             ports,
             advertise,
+            terms: LegTerms::default(),
         }
+    }
+
+    /// Sets what holds of every leg from now on.
+    #[must_use]
+    pub fn with_terms(mut self, terms: LegTerms) -> Self {
+        self.terms = terms;
+        self
     }
 
     /// The SIP task.
@@ -228,6 +258,9 @@ impl Line {
         config.unix_time = unix_time();
         config.recording = recorder.is_some();
         config.echo_gate = sink.is_some();
+        config.jitter_min_ms = self.terms.jitter_min_ms;
+        config.jitter_max_ms = self.terms.jitter_max_ms;
+        config.media_timeout = self.terms.silence_hangup.unwrap_or(Duration::MAX);
         let session = Box::new(MediaSession::new(now, config));
         let (tell, events) = mpsc::channel(LEG_EVENTS);
         let media = self.thread_of(id);

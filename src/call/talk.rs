@@ -109,7 +109,7 @@ impl Answering {
             leg,
             media: services.line.thread_of(leg),
             ears,
-            voice: Arc::clone(&on_box.voice),
+            voice: on_box.voice(spec.config.voice.as_deref()),
             requests: Requests::new(services.http.clone(), services.llm.clone(), base_url),
             work: results.clone(),
         });

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::conversation::{Conversation, Directive, Work};
 use super::journal::Journal;
 use super::line::{Leg, Line};
-use crate::agent::{BookRequest, CallOutcome, RequestFailure};
+use crate::agent::{BookRequest, CallOutcome, HangUpReason, RequestFailure};
 use crate::agent::{Booking, TurnRecord};
 use crate::ai::hearing::Edge;
 use crate::clock::{self, Epoch};
@@ -85,8 +85,11 @@ impl Running {
         loop {
             for directive in self.conversation.take_directives() {
                 match directive {
-                    Directive::HangUp(_) if end.is_none() => {
-                        end = Some(EndReason::Agent);
+                    Directive::HangUp(why) if end.is_none() => {
+                        end = Some(match why {
+                            HangUpReason::Completed => EndReason::Agent,
+                            HangUpReason::CallLimit => EndReason::TooLong,
+                        });
                         self.hang_up().await;
                     }
                     Directive::Finished(with) => outcome = Some(with),
@@ -104,12 +107,16 @@ impl Running {
                     end = self.handle_signal(signal).await;
                 }
                 event = self.leg.events.recv() => match event {
-                    Some(event) => {
-                        if let LegEvent::MediaTimeout = event {
-                            tracing::warn!("no sound has come from the other side for a while");
-                        }
-                        self.conversation.handle_leg(clock::now(), &event);
+                    Some(LegEvent::MediaTimeout { silent_for }) if end.is_none() => {
+                        let seconds = silent_for.as_secs();
+                        end = Some(EndReason::Lost(format!(
+                            "no media came from the other side for {seconds} s: \
+                             `media.silence_hangup_s` ends such calls"
+                        )));
+                        self.hang_up().await;
+                        self.conversation.handle_hung_up(clock::now());
                     }
+                    Some(event) => self.conversation.handle_leg(clock::now(), &event),
                     None if end.is_none() => {
                         end = Some(EndReason::Failed("the media thread has ended".to_owned()));
                         self.hang_up().await;

@@ -17,7 +17,7 @@ use crate::agent::flow::{self, Flow, Problem};
 use crate::ai::llm::LlmClient;
 use crate::ai::{OnBox, Voicing, Words};
 use crate::backend::Backend;
-use crate::call::line::Line;
+use crate::call::line::{LegTerms, Line};
 use crate::call::{AgentSpec, Recorder, ServiceParts, Services, Watcher};
 use crate::clock;
 use crate::config::{self, Config, Env, FlowSource};
@@ -149,7 +149,8 @@ async fn assemble(
     let first = MediaThread::start(Some(0))?;
     let ports = &config.media.ports;
     let ports = PortPool::new(ports.first..=ports.last, rand::rng().random());
-    let line = Arc::new(Line::new(sip, first, Vec::new(), ports, advertise(&config)));
+    let line = Line::new(sip, first, Vec::new(), ports, advertise(&config));
+    let line = Arc::new(line.with_terms(leg_terms(&config)));
     let recorder = config
         .media
         .recordings
@@ -352,7 +353,9 @@ fn load_models(
         } else {
             Voicing::Natural
         };
-        let on_box = OnBox::load(&services.config.models, voicing, words)?;
+        let agents = services.agents.values();
+        let voices = agents.filter_map(|agent| agent.config.voice.as_deref());
+        let on_box = OnBox::load(&services.config.models, voices, voicing, words)?;
         let took_ms = clock::ms_between(begun, clock::now());
         tracing::info!(took_ms, "the speech models are loaded: agents take calls");
         let _ = services.on_box.set(Arc::new(on_box));
@@ -480,4 +483,13 @@ async fn finish(services: &Arc<Services>, stop: &CancellationToken) {
     let _ = tokio::time::timeout(LAST_DELIVERIES, delivered).await;
     stop.cancel();
     services.store.close().await;
+}
+
+fn leg_terms(config: &Config) -> LegTerms {
+    let seconds = u64::from(config.media.silence_hangup_s);
+    LegTerms {
+        jitter_min_ms: config.media.jitter_min_ms,
+        jitter_max_ms: config.media.jitter_max_ms,
+        silence_hangup: (seconds > 0).then(|| Duration::from_secs(seconds)),
+    }
 }

@@ -247,9 +247,9 @@ impl MediaConfig {
             },
         );
         let recordings = s.path(r, "recordings");
-        let jitter_min_ms = small(s.number(r, "jitter_min_ms", 0..=500, 0));
+        let jitter_min_ms = small(s.number(r, "jitter_min_ms", 0..=240, 0));
         let origin = s.origin_of("jitter_max_ms");
-        let jitter_max_ms = small(s.number(r, "jitter_max_ms", 20..=1_000, 200));
+        let jitter_max_ms = small(s.number(r, "jitter_max_ms", 20..=240, 200));
         if jitter_max_ms < jitter_min_ms {
             let message = format!("{jitter_max_ms} is less than jitter_min_ms ({jitter_min_ms})");
             s.wrong(r, "jitter_max_ms", &origin, message);

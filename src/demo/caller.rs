@@ -98,7 +98,7 @@ impl DemoCaller {
             leg,
             media: answered.leg.media.clone(),
             ears,
-            voice: Arc::clone(&on_box.voice),
+            voice: on_box.voice(None),
             requests: Requests::new(reqwest::Client::new(), None, None),
             work: results.clone(),
         });

@@ -81,7 +81,7 @@ class Case:
 class Switch:
     """The switch under test."""
 
-    def __init__(self, case, listen="127.0.0.1", more=""):
+    def __init__(self, case, listen="127.0.0.1", more="", media=""):
         self.sip = free_port()
         self.api = free_port(socket.SOCK_STREAM)
         (case.folder / "offhook.toml").write_text(f"""
@@ -93,6 +93,7 @@ listen = "127.0.0.1:{self.api}"
 url = "sqlite://offhook.db"
 [media]
 recordings = "recordings"
+{media}
 [[agent]]
 name = "lead-qualification"
 flow = "builtin:lead-qualification"
@@ -228,7 +229,8 @@ def a_wrong_password_is_refused(case):
     return "refused, no record, no secret in the log"
 
 
-def the_api_calls_out_over_a_carrier_that_challenges(case):
+def call_out_to_sipp(case, *options, media=""):
+    """A call through a carrier that challenges: the switch, SIPp, and the call's path."""
     carrier = free_port()
     more = f"""
 [[trunk]]
@@ -241,19 +243,24 @@ password = "example-password-1"
 caller_id = "+12025550100"
 networks = []
 """
-    switch = Switch(case, more=more)
+    switch = Switch(case, more=more, media=media)
     (case.folder / "carrier.xml").write_text(
         scenarios.carrier("trunkuser", "example-password-1"))
-    media = free_port()
+    port = free_port()
     sipp = case.start([
         "sipp", "-sf", "carrier.xml", "-i", "127.0.0.1", "-mi", "127.0.0.1", "-p", str(carrier),
-        "-mp", str(media - media % 2), "-rtp_echo", "-m", "1", "-nostdin"])
+        "-mp", str(port - port % 2), "-m", "1", "-nostdin", *options])
     time.sleep(1)
     body = {"to": "+12025550123", "agent": "lead-qualification"}
     status, created = switch.send("POST", "/v1/calls", body)
     assert status == 202, (status, created)
     path = f"/v1/calls/{created['id']}"
     wait_for("the carrier answered", lambda: switch.get(path)["state"] == "in-progress")
+    return switch, sipp, path
+
+
+def the_api_calls_out_over_a_carrier_that_challenges(case):
+    switch, sipp, path = call_out_to_sipp(case, "-rtp_echo")
     time.sleep(4)
     switch.send("DELETE", path)
     assert sipp.wait(30) == 0, "SIPp's scenario failed"
@@ -262,6 +269,16 @@ networks = []
     # SIPp sends all sound back: the agent must not take itself for the callee.
     assert [turn["who"] for turn in call["turns"]] == ["agent"], call["turns"]
     return "401, digest, 180, 200, ACK, BYE; its own echo does not stop the agent"
+
+
+def a_call_without_media_is_hung_up(case):
+    switch, sipp, path = call_out_to_sipp(case, media="silence_hangup_s = 3")
+    assert sipp.wait(30) == 0, "SIPp's scenario failed"
+    call = switch.ended_call()
+    assert call["state"] == "completed", call
+    log = "".join(path.read_text(errors="replace") for path in case.folder.glob("offhook*.log"))
+    assert "no media came" in log, log
+    return "BYE after 3 s without a packet, with the reason in the log"
 
 
 def a_trunk_registers_and_calls_through_kamailio(case, algorithm="MD5"):
@@ -333,6 +350,7 @@ CASES = [
     a_phone_registers_and_calls_in_with_digest,
     a_wrong_password_is_refused,
     the_api_calls_out_over_a_carrier_that_challenges,
+    a_call_without_media_is_hung_up,
     a_trunk_registers_and_calls_through_kamailio,
     a_trunk_registers_with_sha_256,
 ]

@@ -117,6 +117,7 @@ pub struct JitterBuffer {
     concealed: u64,
     shortened: u64,
     late_packets: u64,
+    bounds_ms: (u32, u32),
 }
 
 impl JitterBuffer {
@@ -144,7 +145,30 @@ impl JitterBuffer {
             concealed: 0,
             shortened: 0,
             late_packets: 0,
+            bounds_ms: (0, MAX_LEVEL_MS as u32),
         }
+    }
+
+    /// Bounds the delay that the buffer aims at, in milliseconds.
+    #[must_use]
+    pub fn with_delay_between(mut self, least_ms: u32, most_ms: u32) -> Self {
+        let most_ms = most_ms.min(MAX_LEVEL_MS as u32);
+        self.bounds_ms = (least_ms.min(most_ms), most_ms);
+        self
+    }
+
+    /// Makes an empty buffer for another rate, with the same bounds.
+    pub(crate) fn renewed(&self, start: Instant, rate_hz: u32) -> Self {
+        Self {
+            bounds_ms: self.bounds_ms,
+            ..Self::new(start, rate_hz)
+        }
+    }
+
+    /// The delay to aim at: what the network needs, within the bounds.
+    fn target_ms(&self) -> u32 {
+        let (least, most) = self.bounds_ms;
+        self.delay.target_ms().clamp(least, most)
     }
 
     /// Takes a packet. One without payload only takes its place in the order.
@@ -231,7 +255,7 @@ impl JitterBuffer {
             shortened: self.shortened,
             late_packets: self.late_packets,
             unheard: self.timeline.unheard(),
-            target_ms: self.delay.target_ms(),
+            target_ms: self.target_ms(),
             delay_ms: self.mean_delay_ms as u32,
         }
     }
@@ -310,7 +334,7 @@ impl JitterBuffer {
         self.still = Standstill::default();
         if self.phase == Phase::Empty || long {
             self.timeline.skip(self.timeline.level());
-            let target = Duration::from_millis(u64::from(self.delay.target_ms()));
+            let target = Duration::from_millis(u64::from(self.target_ms()));
             self.phase = Phase::Filling {
                 until: received + target,
             };
@@ -431,7 +455,7 @@ impl JitterBuffer {
     }
 
     fn should_shorten(&self) -> bool {
-        let wanted = (self.delay.target_ms() + EXCESS_MS) as f32;
+        let wanted = (self.target_ms() + EXCESS_MS) as f32;
         self.mean_delay_ms > wanted && self.steps_since_shortened >= SHORTEN_EVERY
     }
 

@@ -39,6 +39,10 @@ pub struct SessionConfig {
     pub echo_gate: bool,
     /// Sound that the playout holds at most, in milliseconds: 500 ms are 8,000 bytes.
     pub playout_capacity_ms: u32,
+    /// The least delay of the jitter buffer, in milliseconds.
+    pub jitter_min_ms: u32,
+    /// The greatest, in milliseconds; the buffer holds 240 at most.
+    pub jitter_max_ms: u32,
     /// How long nothing may come before [`Event::MediaTimeout`](crate::Event::MediaTimeout).
     pub media_timeout: Duration,
 }
@@ -63,6 +67,8 @@ impl SessionConfig {
             recording: false,
             echo_gate: false,
             playout_capacity_ms: 500,
+            jitter_min_ms: 0,
+            jitter_max_ms: 240,
             media_timeout: Duration::from_secs(30),
         }
     }

@@ -4,7 +4,6 @@ use std::time::Instant;
 
 use super::{Cancelled, MediaSession};
 use crate::dtmf::InvalidDigit;
-use crate::jitter::JitterBuffer;
 use crate::playout::UtteranceId;
 use crate::sdp::Negotiated;
 use crate::source::SourceRule;
@@ -101,7 +100,7 @@ impl MediaSession {
             self.jitter.restart();
         }
         if self.rate_hz() != before.codec.sample_rate_hz() {
-            self.jitter = JitterBuffer::new(now, self.rate_hz());
+            self.jitter = self.jitter.renewed(now, self.rate_hz());
         }
         if !before.direction.sends() {
             self.stream.mark();

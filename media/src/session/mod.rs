@@ -120,7 +120,8 @@ impl MediaSession {
             start: now,
             guard,
             peer: Peer::new(now),
-            jitter: JitterBuffer::new(now, rate_hz),
+            jitter: JitterBuffer::new(now, rate_hz)
+                .with_delay_between(config.jitter_min_ms, config.jitter_max_ms),
             dtmf_receiver: DtmfReceiver::default(),
             grid: Grid::new(now, rate_hz),
             stream: Stream::new(config.ssrc, config.first_sequence, config.first_timestamp),

@@ -56,7 +56,8 @@ fn request_line(line: &[u8]) -> Option<ReadLine<'_>> {
     }
     let between = lex::slice(trimmed, method_end + 1, version_at.saturating_sub(1));
     let uri = lex::trim(between);
-    if uri.is_empty() {
+    // Nothing but control characters is no URI: printed, none of it would be left.
+    if uri.bytes().all(|byte| byte <= b' ' || byte == 0x7f) {
         return None;
     }
     Some(ReadLine {
@@ -122,6 +123,7 @@ mod tests {
             "INVITE",
             "",
             "INVITE SIP/2.0",
+            "ACR \u{1}\0\u{1d} SIP/2.0",
             "hello there",
         ] {
             assert_eq!(

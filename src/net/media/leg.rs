@@ -138,7 +138,7 @@ impl Leg {
                 },
                 Event::Latched { remote } => LegEvent::Latched { remote },
                 Event::SourceRefused { from } => LegEvent::SourceRefused { from },
-                Event::MediaTimeout { .. } => LegEvent::MediaTimeout,
+                Event::MediaTimeout { silent_for } => LegEvent::MediaTimeout { silent_for },
                 _ => continue,
             };
             self.tell(told, counters);

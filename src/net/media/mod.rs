@@ -14,7 +14,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use offhook_media::{Frame, MediaSession, Negotiated, RecordFrame, Stats, UtteranceId};
 use tokio::sync::mpsc;
@@ -116,8 +116,11 @@ pub enum LegEvent {
         /// The utterance that was playing, if one was, and its samples sent.
         played: Option<(UtteranceId, u64)>,
     },
-    /// Nothing has come from the other side for a while.
-    MediaTimeout,
+    /// Nothing has come from the other side for as long as its leg allows.
+    MediaTimeout {
+        /// How long.
+        silent_for: Duration,
+    },
     /// The other side's true address was learnt.
     Latched {
         /// Where its packets come from.
