@@ -18,7 +18,7 @@ use offhook_sip::message::{MessageWriter, ResponseBuilder};
 static ALLOCATOR: AllocProfiler = AllocProfiler::system();
 
 static INVITE: &[u8] =
-    include_bytes!("../../tests/corpora/carriers/03_twilio_termination_invite_noauth.sip");
+    include_bytes!("../tests/corpora/carriers/03_twilio_termination_invite_noauth.sip");
 
 fn main() {
     divan::main();
