@@ -174,7 +174,10 @@ pub(super) fn flow_of(text: &str) -> Box<dyn Dialogue> {
     Box::new(FlowRun::new(
         Arc::new(flow),
         &Variables::new(),
-        RunOptions { llm: true },
+        RunOptions {
+            llm: true,
+            ..RunOptions::default()
+        },
     ))
 }
 

@@ -389,7 +389,7 @@ fn a_silent_caller_is_asked_again_and_then_let_go() {
     let mut rig = chat();
     rig.hear_out();
     let quiet = rig.ms();
-    rig.advance(7_100);
+    rig.advance(8_100);
     assert!(rig.said_since(quiet).contains("Are you still there?"));
     rig.advance(60_000);
     assert!(rig.agent.is_finished());

@@ -50,6 +50,8 @@ struct Found {
     /// Weeks to add to a weekday: "Tuesday next week".
     next_week: bool,
     weekday: Option<(Weekday, bool)>,
+    /// Weeks to add to a weekday's next date: "Friday week", "two weeks from Friday".
+    weeks_on: i32,
     clock: Option<Clock>,
     part: Option<DayPart>,
     moment: Option<Zoned>,
@@ -64,8 +66,10 @@ impl Found {
             self.used.extend(i..i + taken);
             i += taken.max(1);
         }
-        if let Some((day, next)) = self.weekday {
-            self.day = Some(next_weekday(wall.date(), day, next || self.next_week));
+        // "Friday the twelfth": the date says more than the weekday.
+        if let (None, Some((day, next))) = (self.day, self.weekday) {
+            let day = next_weekday(wall.date(), day, next || self.next_week);
+            self.day = day.checked_add(self.weeks_on.weeks()).ok();
         }
     }
 
@@ -78,6 +82,7 @@ impl Found {
         }
         match (word(0), word(1), word(2)) {
             ("day", "after", "tomorrow") => return self.on(today, 2, 3),
+            ("tomorrow", "week", _) => return self.on(today, 8, 2),
             ("tomorrow" | "tomorrow's" | "tmrw", _, _) => return self.on(today, 1, 1),
             ("today" | "tonight", _, _) => {
                 self.today = true;
@@ -88,15 +93,27 @@ impl Found {
                 self.next_week = true;
                 return 2;
             }
+            ("this", "coming", _) => return 1,
             ("next" | "this" | "coming", w, _) if weekday(w).is_some() => {
                 self.weekday = weekday(w).map(|d| (d, word(0) == "next"));
                 return 2;
             }
             (w, _, _) if weekday(w).is_some() => {
                 self.weekday = weekday(w).map(|d| (d, false));
-                return 1;
+                // "Friday week" is the Friday after the next one.
+                let week = i32::from(word(1) == "week");
+                self.weeks_on = self.weeks_on.max(week);
+                return 1 + usize::from(week == 1);
+            }
+            ("first", "thing", _) => {
+                self.part = self.part.or(DayPart::of("morning"));
+                return 2;
             }
             _ => {}
+        }
+        let taken = self.weeks_from(words, i, today);
+        if taken > 0 {
+            return taken;
         }
         let taken = self.calendar(words, i, today);
         if taken > 0 {
@@ -116,6 +133,27 @@ impl Found {
     fn on(&mut self, today: Date, ahead: i32, taken: usize) -> usize {
         self.day = today.checked_add(ahead.days()).ok();
         taken
+    }
+
+    /// Reads "a week on Friday", "two weeks from Monday", "a week from tomorrow".
+    fn weeks_from(&mut self, words: &[String], i: usize, today: Date) -> usize {
+        let word = |n: usize| words.get(i + n).map(String::as_str).unwrap_or_default();
+        if !matches!(word(0), "week" | "weeks") || !matches!(word(1), "on" | "from" | "after") {
+            return 0;
+        }
+        let said = i.checked_sub(1).and_then(|at| number_at(words, at));
+        let weeks = said.map_or(1, |(n, _)| n.clamp(1.0, 100.0) as i32);
+        if word(2) == "tomorrow" {
+            return self.on(today, 7 * weeks + 1, 3);
+        }
+        match weekday(word(2)) {
+            Some(day) => {
+                self.weekday = Some((day, false));
+                self.weeks_on = weeks;
+                3
+            }
+            None => 0,
+        }
     }
 
     /// Reads "in two hours", "in 3 days", "a week from now", "in a month".
@@ -148,6 +186,7 @@ impl Found {
             }
             "day" => self.day = ahead(whole.days()),
             "week" => self.day = ahead(whole.weeks()),
+            "fortnight" => self.day = ahead((2 * whole).weeks()),
             "month" => self.day = ahead(whole.months()),
             _ => return 0,
         }
@@ -189,7 +228,8 @@ impl Found {
         }
         let is_ordinal = ordinal_at(words, i).is_some();
         let named = i > 0 && word(i - 1) == "the";
-        if is_ordinal && (named || word(i).ends_with("th")) {
+        let written = word(i).starts_with(|c: char| c.is_ascii_digit());
+        if is_ordinal && (named || written || word(i).ends_with("th")) {
             self.day = self.day.or_else(|| next_day_of_month(today, day));
             return taken;
         }
@@ -257,7 +297,14 @@ fn spoken_words(said: &str) -> Vec<String> {
         if word == "am" && out.last().is_some_and(|w| w == "i") {
             continue;
         }
-        out.push(word);
+        // "threeish"
+        match word
+            .strip_suffix("ish")
+            .filter(|hour| number_at(&[(*hour).to_owned()], 0).is_some())
+        {
+            Some(hour) => out.push(hour.to_owned()),
+            None => out.push(word),
+        }
     }
     out
 }
@@ -453,6 +500,18 @@ mod tests {
             ("in three days at 15:00", "2026-06-07T15:00"),
             ("tomorrow at 330", "2026-06-05T15:30"),
             ("tomorrow evening", "2026-06-05T18:00"),
+            ("Friday week at ten", "2026-06-12T10:00"),
+            ("a week on Friday at ten", "2026-06-12T10:00"),
+            ("a week from tomorrow at noon", "2026-06-12T12:00"),
+            ("two weeks from Monday at two", "2026-06-22T14:00"),
+            ("Friday the 12th at 2", "2026-06-12T14:00"),
+            ("the 3rd at half past two", "2026-07-03T14:30"),
+            ("on 9th June, quarter past three", "2026-06-09T15:15"),
+            ("tomorrow around threeish", "2026-06-05T15:00"),
+            ("nine oh five tomorrow", "2026-06-05T09:05"),
+            ("first thing on Monday", "2026-06-08T10:00"),
+            ("in a fortnight at eleven", "2026-06-18T11:00"),
+            ("this coming Friday at one thirty", "2026-06-05T13:30"),
             (
                 "june fifth, three thirty in the afternoon",
                 "2026-06-05T15:30",

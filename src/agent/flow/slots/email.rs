@@ -255,9 +255,9 @@ fn known_domain(label: &str) -> Option<String> {
 fn domain_only(pieces: &[Piece]) -> Option<String> {
     (0..pieces.len()).find_map(|at| {
         let start = matches!(pieces.get(at), Some(Piece::Letters(_) | Piece::Word(_)));
-        start
-            .then(|| domain(pieces.get(at..).unwrap_or_default()))
-            .flatten()
+        let domain = start.then(|| domain(pieces.get(at..).unwrap_or_default()));
+        let known = |d: &String| d.rsplit('.').next().is_some_and(|top| TLDS.contains(&top));
+        domain.flatten().filter(known)
     })
 }
 
@@ -398,6 +398,20 @@ mod tests {
                 "Jane, that's J-A-Y-N-E, at gmail dot com",
                 "jayne@gmail.com",
             ),
+            (
+                "Jane Doe, that's J-A-N-E-D-O-E, at gmail dot com",
+                "janedoe@gmail.com",
+            ),
+            (
+                "jane doe, all one word, at gmail dot com",
+                "janedoe@gmail.com",
+            ),
+            ("double-u i l l at yahoo dot com", "will@yahoo.com"),
+            ("double u i l l at yahoo dot com", "will@yahoo.com"),
+            ("bob one oh one at gmail dot com", "bob101@gmail.com"),
+            ("jane at the rate gmail dot com", "jane@gmail.com"),
+            ("jane at sign gmail dot com", "jane@gmail.com"),
+            ("j a n e at g m a i l dot c o m", "jane@gmail.com"),
         ] {
             assert_eq!(email(said).as_deref(), Some(want), "{said}");
         }

@@ -96,6 +96,12 @@ impl Filled {
             extras: Vec::new(),
         }
     }
+
+    /// Returns a moment's day and time as [`SlotContext::carry`] takes them.
+    pub(super) fn halves(&self) -> Value {
+        let extra = |name: &str| self.extras.iter().find(|(n, _)| *n == name).map(|(_, v)| v);
+        serde_json::json!({"day": extra("date"), "time": extra("time")})
+    }
 }
 
 /// Says what is missing from half a value.
