@@ -5,8 +5,8 @@ pub const MAX_CLAUSE: usize = 220;
 /// A first clause of at least this many characters may end at a comma, so that its sound is early.
 const EARLY_CLAUSE: usize = 14;
 
-const ABBREVIATIONS: [&str; 12] = [
-    "mr", "mrs", "ms", "dr", "st", "prof", "vs", "etc", "no", "inc", "ltd", "approx",
+const ABBREVIATIONS: [&str; 11] = [
+    "mr", "mrs", "ms", "dr", "st", "prof", "vs", "etc", "inc", "ltd", "approx",
 ];
 
 /// Splits a text that arrives in pieces (LLM tokens) into clauses as soon as each is complete.
@@ -23,16 +23,23 @@ impl ClauseSplitter {
     pub fn push(&mut self, piece: &str) -> Vec<String> {
         self.text.push_str(piece);
         let mut clauses = Vec::new();
-        while let Some(end) = boundary(&self.text, self.emitted == 0) {
+        loop {
+            if self.emitted > 0 {
+                // What is left of "Really?!" is nothing to say.
+                let marks = ['!', '?', '…', '.', '"', '”', ')'];
+                let said = self.text.len() - self.text.trim_start_matches(marks).len();
+                self.text.drain(..said);
+            }
+            let Some(end) = boundary(&self.text, self.emitted == 0) else {
+                return clauses;
+            };
             let rest = self.text.split_off(end);
             let clause = speakable(&std::mem::replace(&mut self.text, rest));
-            // What is left of "Really?!" is nothing to say.
             if clause.contains(char::is_alphanumeric) {
                 self.emitted += 1;
                 clauses.push(clause);
             }
         }
-        clauses
     }
 
     /// Ends the text and returns what was left of it.
@@ -120,7 +127,8 @@ fn stop(c: char, head: &str, tail: &str) -> Option<usize> {
         '!' | '?' | '…' | ';' => (!address(word)).then_some(0),
         '.' | ':' => {
             let after = tail.trim_start_matches(CLOSING);
-            let ends = after.starts_with(char::is_whitespace) && (c == ':' || !abbreviated(head));
+            let ends = after.starts_with(char::is_whitespace)
+                && (c == ':' || !abbreviated(head, after.trim_start()));
             ends.then(|| tail.len() - after.len())
         }
         _ => None,
@@ -150,14 +158,18 @@ fn address(word: &str) -> bool {
     word.contains(['/', '@', '=', '&']) || word.trim_end_matches('.').contains('.')
 }
 
-/// Says whether the full stop after `head` belongs to its last word.
-fn abbreviated(head: &str) -> bool {
+/// Says whether the full stop after `head` belongs to its last word, given what follows.
+fn abbreviated(head: &str, next: &str) -> bool {
     let last = last_word(head)
         .trim_start_matches(['(', '"', '\''])
         .to_lowercase();
     let letters = |part: &str| part.chars().count() <= 1 && part.chars().all(char::is_alphabetic);
     // "J.", "U.S.", "p.m."; but not the dots of "well...".
     let initials = !last.is_empty() && !last.ends_with('.') && last.split('.').all(letters);
+    // "No. 5", but "No. We are closed."; which of them is not known before more has arrived.
+    if last == "no" {
+        return next.is_empty() || next.starts_with(|d: char| d.is_ascii_digit());
+    }
     let number = !last.is_empty() && last.chars().all(|d| d.is_ascii_digit());
     let listed = number && head.trim().len() == last.len();
     initials || listed || ABBREVIATIONS.contains(&last.as_str())
@@ -242,6 +254,7 @@ mod tests {
                 &["See www.example.com/?page=2 at 10:30 today"],
             ),
             ("The U.S. office", &["The U.S. office"]),
+            ("No. It is in room no. 5.", &["No.", "It is in room no. 5."]),
             ("Really?! Well... Yes.", &["Really?", "Well...", "Yes."]),
             ("She said \"no.\" Twice.", &["She said \"no.\"", "Twice."]),
         ];

@@ -81,7 +81,7 @@ fn sentences(said: &str) -> impl Iterator<Item = Vec<String>> {
 
 /// Says whether there is swearing, and nothing in it that could be an answer.
 fn angry(words: &[String]) -> bool {
-    let swears = |w: &String| SWEARING.contains(&w.as_str());
+    let swears = |w: &String| SWEARING.contains(&w.trim_end_matches("'s"));
     words.iter().any(swears)
         && words
             .iter()

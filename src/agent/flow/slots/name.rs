@@ -197,9 +197,13 @@ fn name_in(words: &[String]) -> Option<Vec<String>> {
     let words = &letters(words);
     let start = words.iter().position(|w| !LEADING.contains(&w.as_str()))?;
     let words = words.get(start..)?;
-    let end = words
-        .iter()
-        .position(|w| ENDS.contains(&w.as_str()))
+    let single = |at: usize| words.get(at).is_some_and(|w| w.chars().count() == 1);
+    let end = (0..words.len())
+        .find(|&at| {
+            // In "J-I-M" it is a letter.
+            let spelled = single(at) && (single(at + 1) || at > 0 && single(at - 1));
+            !spelled && words.get(at).is_some_and(|w| ENDS.contains(&w.as_str()))
+        })
         .unwrap_or(words.len());
     let head = words.get(..end)?;
     let spelled = spelling(words.get(end..).unwrap_or_default()).or_else(|| spelling(head));
@@ -331,6 +335,8 @@ mod tests {
             ("ronald mcdonald", "Ronald McDonald"),
             ("Will, that's double u i l l", "Will"),
             ("it's B as in boy, O, B", "Bob"),
+            ("J-I-M", "Jim"),
+            ("My name is Jim, J I M", "Jim"),
             ("A double L E N", "Allen"),
             ("Me llamo Juan Pérez", "Juan Pérez"),
         ] {
