@@ -240,7 +240,7 @@ mod tests {
 
     #[test]
     fn what_goes_on_after_its_mark_is_not_split() {
-        let whole: [(&str, &[&str]); 6] = [
+        let whole: [(&str, &[&str]); 7] = [
             (
                 "It costs 3.5 or $1,200.50 a year",
                 &["It costs 3.5 or $1,200.50 a year"],

@@ -284,3 +284,52 @@ impl RouteConfig {
         routes
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Config, ConfigErrors, Env};
+
+    fn parse(source: &str) -> Result<Config, ConfigErrors> {
+        Config::parse(source, None, &Env::default())
+    }
+
+    #[test]
+    fn an_agent_is_told_how_to_greet_and_how_patient_to_be() {
+        let source = "[[agent]]\nname = \"a\"\nflow = \"builtin:lead-qualification\"\n";
+        let agent = |more: &str| {
+            let text = format!("{source}{more}[[route]]\nagent = \"a\"\n");
+            parse(&text).unwrap().agents.remove(0)
+        };
+        let told = agent(
+            "greeting = \"Hi, {{first_name | there}}.\"\ngreeting_delay_ms = 500\n\
+             allow_interrupt = false\nsilence_timeout_s = 12\nmax_silences = 2\n",
+        );
+        assert_eq!(
+            told.greeting.as_deref(),
+            Some("Hi, {{first_name | there}}.")
+        );
+        assert_eq!((told.greeting_delay_ms, told.allow_interrupt), (500, false));
+        assert_eq!(
+            (told.silence_timeout_s, told.max_silences),
+            (Some(12), Some(2))
+        );
+        let untold = agent("");
+        assert_eq!((&untold.greeting, untold.greeting_delay_ms), (&None, 0));
+        assert!(untold.allow_interrupt);
+        assert_eq!(
+            (untold.silence_timeout_s, untold.max_silences),
+            (None, None),
+            "the flow says"
+        );
+        for wrong in [
+            "silence_timeout_s = 0",
+            "max_silences = 21",
+            "greeting_delay_ms = 99999",
+        ] {
+            let text = parse(&format!("{source}{wrong}\n"))
+                .unwrap_err()
+                .to_string();
+            assert!(text.contains("out of range"), "{wrong}: {text}");
+        }
+    }
+}
