@@ -210,9 +210,7 @@ pub(super) fn asks_who(words: &[String]) -> bool {
             .is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
     };
     let what = words.iter().any(|w| WHAT.contains(w)) || words.last() == Some(&"real");
-    said == "what are you"
-        || WHO.iter().any(|p| begins(&p))
-        || ARE_YOU.iter().any(|p| begins(&p)) && what
+    said == "what are you" || WHO.iter().any(begins) || ARE_YOU.iter().any(begins) && what
 }
 
 const LEADING_WHO: [&str; 14] = [
