@@ -97,6 +97,8 @@ pub struct Agent {
     pub(super) answered_until: Option<Instant>,
     pub(super) digits: Digits,
     pub(super) answered_at: Option<Instant>,
+    /// Until when the greeting is held back.
+    pub(super) hushed_until: Option<Instant>,
     pub(super) limit_reached: bool,
     /// Since when nobody has spoken.
     pub(super) idle_since: Instant,
@@ -132,6 +134,7 @@ impl Agent {
             answered_until: None,
             digits: Digits::default(),
             answered_at: None,
+            hushed_until: None,
             limit_reached: false,
             idle_since: now,
             silences: 0,
@@ -175,6 +178,8 @@ impl Agent {
         }
         self.phase = Phase::Live;
         self.answered_at = Some(now);
+        let delay = self.settings.greeting_delay;
+        self.hushed_until = (!delay.is_zero()).then(|| now + delay);
         self.idle_since = now;
         self.deliver(now, Event::Start);
         self.settle(now);

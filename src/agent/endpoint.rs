@@ -22,9 +22,14 @@ impl Agent {
             return false;
         };
         if let Some(air) = &self.air {
-            // An utterance that may not be cut off is heard out first.
             if !air.interruptible {
-                return false;
+                // An utterance that may not be cut off is heard out first; an "mm-hm" over it
+                // must not answer the question that comes at its end.
+                let words = verdict == Verdict::Fail || self.is_content(ear, now);
+                if !words {
+                    self.forget_listening();
+                }
+                return !words;
             }
             // Words that were believed to be noise: give way late rather than never.
             if verdict == Verdict::Commit && self.is_content(ear, now) {
@@ -60,6 +65,8 @@ impl Agent {
     fn commit(&mut self, now: Instant) {
         self.finish_cut(now, None);
         self.close_retraction();
+        // A caller who speaks first is not kept waiting for the greeting.
+        self.hushed_until = None;
         let Some(mut ear) = self.ear.take() else {
             return;
         };

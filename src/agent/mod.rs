@@ -36,6 +36,8 @@ mod tests;
 mod timers;
 mod utterance;
 pub(crate) mod variables;
+#[cfg(test)]
+mod watch;
 
 pub use self::command::{
     BookRequest, Booking, ClausePlayed, Command, HangUpReason, HttpRequest, HttpResponse, LlmEvent,

@@ -1,13 +1,14 @@
 //! A virtual switch around one agent: a caller with a script, a recogniser, a playout and a clock
 //! that moves only when told. It also watches the rules that no order of events may break.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Zoned;
 
 use super::flow::{FlowRun, RunOptions, parse};
+use super::watch::Watch;
 use super::{
     Agent, ClausePlayed, Command, Dialogue, HttpRequest, LlmRequest, PlayoutEvent, Settings,
     SpeculationId, TurnId, TurnRecord, Variables, WallClock,
@@ -65,96 +66,6 @@ pub(super) struct Rig {
     pub(super) llms: Vec<LlmRequest>,
 }
 
-/// Watches the order of commands.
-#[derive(Default)]
-pub(super) struct Watch {
-    turn: Option<TurnId>,
-    clauses: u32,
-    settled: u32,
-    closed: bool,
-    cancelled: BTreeSet<TurnId>,
-    speculations: BTreeSet<SpeculationId>,
-    finished: bool,
-    hung_up: bool,
-    paused: bool,
-}
-
-impl Watch {
-    fn idle(&self) -> bool {
-        self.turn.is_none() || (self.closed && self.settled >= self.clauses)
-    }
-
-    fn command(&mut self, command: &Command) {
-        assert!(!self.finished, "a command after the end: {command:?}");
-        match command {
-            Command::Speak { turn, clause, text } => {
-                assert!(!self.hung_up, "speech after hanging up");
-                assert!(!self.cancelled.contains(turn), "speech of a cancelled turn");
-                assert!(!text.trim().is_empty(), "empty speech");
-                assert!(
-                    !self.paused,
-                    "a clause is handed over while the floor is undecided"
-                );
-                if self.turn == Some(*turn) {
-                    assert!(!self.closed, "a clause after FinishSpeaking");
-                    assert_eq!(*clause, self.clauses, "clauses are numbered in order");
-                } else {
-                    assert!(self.idle(), "two turns at once");
-                    assert_eq!(*clause, 0);
-                    (self.turn, self.settled, self.closed) = (Some(*turn), 0, false);
-                }
-                self.clauses = clause + 1;
-            }
-            Command::FinishSpeaking { turn } => {
-                assert_eq!(self.turn, Some(*turn), "finishing another turn");
-                assert!(!self.closed, "finished twice");
-                self.closed = true;
-            }
-            Command::CancelTurn { turn } => {
-                assert_eq!(
-                    self.turn,
-                    Some(*turn),
-                    "cancelling a turn that is not on the air"
-                );
-                assert!(self.cancelled.insert(*turn), "cancelled twice");
-                (self.turn, self.paused) = (None, false);
-            }
-            Command::PausePlayout => {
-                assert!(self.turn.is_some() && !self.paused, "a pause of nothing");
-                self.paused = true;
-            }
-            Command::ResumePlayout => {
-                assert!(self.paused, "resumed without a pause");
-                self.paused = false;
-            }
-            Command::Recognise {
-                speculation,
-                from,
-                until,
-                ..
-            } => {
-                assert!(
-                    self.speculations.insert(*speculation),
-                    "a number used twice"
-                );
-                assert!(from <= until, "recognition of nothing");
-            }
-            Command::DetectTurn { speculation } | Command::Discard { speculation } => {
-                assert!(
-                    self.speculations.contains(speculation),
-                    "an unknown speculation"
-                );
-            }
-            Command::HangUp { .. } => {
-                assert!(!self.hung_up, "hung up twice");
-                self.hung_up = true;
-            }
-            Command::Finished(_) => self.finished = true,
-            _ => {}
-        }
-    }
-}
-
 #[expect(clippy::disallowed_methods, reason = "an origin for the virtual clock")]
 fn origin() -> Instant {
     Instant::now()
@@ -174,7 +85,10 @@ pub(super) fn flow_of(text: &str) -> Box<dyn Dialogue> {
     Box::new(FlowRun::new(
         Arc::new(flow),
         &Variables::new(),
-        RunOptions { llm: true },
+        RunOptions {
+            llm: true,
+            ..RunOptions::default()
+        },
     ))
 }
 

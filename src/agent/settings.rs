@@ -72,6 +72,10 @@ pub struct Settings {
     pub playout_stall: Duration,
     /// The longest call.
     pub call_limit: Duration,
+    /// Time from the answer to the agent's first word; a caller who speaks first ends it.
+    pub greeting_delay: Duration,
+    /// Whether the caller may cut the agent off; `false` makes all of its speech firm.
+    pub allow_interrupt: bool,
     /// Whether dialogue and synthesis start on a transcript that is not yet committed.
     pub speculate: bool,
 }
@@ -98,6 +102,8 @@ impl Default for Settings {
             llm_stall: ms(4_000),
             playout_stall: ms(8_000),
             call_limit: ms(30 * 60 * 1_000),
+            greeting_delay: Duration::ZERO,
+            allow_interrupt: true,
             speculate: true,
         }
     }

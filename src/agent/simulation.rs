@@ -105,7 +105,10 @@ impl Run {
             2 => flow(
                 "customer-support",
                 &Variables::new(),
-                RunOptions { llm: true },
+                RunOptions {
+                    llm: true,
+                    ..RunOptions::default()
+                },
             ),
             _ => flow_of(LLM_FLOW),
         };

@@ -22,7 +22,7 @@ impl Agent {
                 } => {
                     self.leave_unsaid(Unsaid::Say {
                         text,
-                        interruptible,
+                        interruptible: interruptible && self.settings.allow_interrupt,
                     });
                 }
                 Act::Wait => self.leave_unsaid(Unsaid::Wait),
@@ -88,7 +88,7 @@ impl Agent {
 
     /// Says whether the agent may hand a clause to the synthesiser now.
     fn has_floor(&self, interruptible: bool) -> bool {
-        if self.ending.is_some() || self.barge.is_some() {
+        if self.ending.is_some() || self.barge.is_some() || self.hushed_until.is_some() {
             return false;
         }
         let caller_has_it = self.ear.as_ref().is_some_and(|e| !e.dismissed);

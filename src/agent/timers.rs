@@ -14,6 +14,8 @@ const GOODBYE_S: u64 = 20;
 /// Says what a timer is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Reason {
+    /// The greeting has been held back long enough.
+    Greeting,
     /// The caller's turn is over if they say nothing more.
     EndOfTurn,
     /// A barge-in has to be decided.
@@ -44,6 +46,7 @@ impl Agent {
             Phase::Ringing | Phase::Finished => None,
             Phase::Closing(_) => requests.map(|at| (at, Reason::Request)),
             Phase::Live => [
+                (self.hushed_until, Reason::Greeting),
                 (self.endpoint_due(), Reason::EndOfTurn),
                 (self.barge_in_due(), Reason::BargeIn),
                 (self.recognition_due(), Reason::Recognition),
@@ -77,6 +80,7 @@ impl Agent {
 
     fn fire(&mut self, now: Instant, reason: Reason) {
         match reason {
+            Reason::Greeting => self.hushed_until = None,
             // Decided by `settle`, which looks at the time.
             Reason::EndOfTurn | Reason::BargeIn => {}
             Reason::Recognition => self.recognition_expired(now),

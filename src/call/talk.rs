@@ -89,9 +89,7 @@ impl Answering {
         let (ears, edges, sink) = on_box.hearing.listen(leg);
         let (results, work) = mpsc::channel(WORK_QUEUE);
         let dialogue = {
-            let options = RunOptions {
-                llm: services.llm.is_some(),
-            };
+            let options = manners(&spec, services.llm.is_some());
             Box::new(FlowRun::new(Arc::clone(&spec.flow), &known, options))
         };
         let greeting = first_words(dialogue.as_ref());
@@ -138,7 +136,20 @@ fn settings(spec: &AgentSpec, on_box: &OnBox) -> Settings {
     Settings {
         turn_model: on_box.judges_turns,
         call_limit: Duration::from_secs(u64::from(spec.config.max_duration_s)),
+        greeting_delay: Duration::from_millis(u64::from(spec.config.greeting_delay_ms)),
+        allow_interrupt: spec.config.allow_interrupt,
         ..Settings::default()
+    }
+}
+
+/// What the agent's configuration says of the conversation itself.
+fn manners(spec: &AgentSpec, llm: bool) -> RunOptions {
+    let silence = spec.config.silence_timeout_s;
+    RunOptions {
+        llm,
+        greeting: spec.config.greeting.clone(),
+        silence_after: silence.map(|s| Duration::from_secs(u64::from(s))),
+        max_silences: spec.config.max_silences,
     }
 }
 

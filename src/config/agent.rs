@@ -89,16 +89,16 @@ pub struct AgentConfig {
     pub stt: SpeechToText,
     /// What speaks.
     pub tts: TextToSpeech,
-    /// Text said first instead of the flow's own greeting; templates as in a flow.
+    /// Text said in place of the flow's first words; templates as in a flow.
     pub greeting: Option<String>,
     /// How long after the answer the greeting begins, in ms.
     pub greeting_delay_ms: u32,
     /// Whether the caller may interrupt.
     pub allow_interrupt: bool,
-    /// How long the caller may be silent before being asked again, in s.
-    pub silence_timeout_s: u32,
-    /// How many silences in a row end the call.
-    pub max_silences: u32,
+    /// How long the caller may be silent before being asked again, in s; `None`: the flow says.
+    pub silence_timeout_s: Option<u32>,
+    /// How many silences in a row end the call; `None`: the flow says.
+    pub max_silences: Option<u32>,
     /// How long a call may last, in s.
     pub max_duration_s: u32,
 }
@@ -115,8 +115,8 @@ impl AgentConfig {
             greeting: None,
             greeting_delay_ms: 0,
             allow_interrupt: true,
-            silence_timeout_s: 8,
-            max_silences: 3,
+            silence_timeout_s: None,
+            max_silences: None,
             max_duration_s: 900,
         }
     }
@@ -142,8 +142,8 @@ impl AgentConfig {
                 .filter(|text| !text.trim().is_empty()),
             greeting_delay_ms: small(s.number(r, "greeting_delay_ms", 0..=10_000, 0)),
             allow_interrupt: s.or(r, "allow_interrupt", true),
-            silence_timeout_s: small(s.number(r, "silence_timeout_s", 1..=120, 8)),
-            max_silences: small(s.number(r, "max_silences", 1..=20, 3)),
+            silence_timeout_s: told(s.number(r, "silence_timeout_s", 1..=120, UNTOLD)),
+            max_silences: told(s.number(r, "max_silences", 1..=20, UNTOLD)),
             max_duration_s: small(s.number(r, "max_duration_s", 10..=14_400, 900)),
             ..defaults
         };
@@ -154,6 +154,13 @@ impl AgentConfig {
             ..agent
         })
     }
+}
+
+/// Stands for a number that is left out; it lies outside of what may be written.
+const UNTOLD: u64 = 0;
+
+fn told(number: u64) -> Option<u32> {
+    (number != UNTOLD).then(|| small(number))
 }
 
 fn read_flow(r: &mut Reader<'_>, s: &mut Section) -> Option<FlowSource> {
@@ -275,5 +282,54 @@ impl RouteConfig {
             routes.push(Self { to, from, agent });
         }
         routes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Config, ConfigErrors, Env};
+
+    fn parse(source: &str) -> Result<Config, ConfigErrors> {
+        Config::parse(source, None, &Env::default())
+    }
+
+    #[test]
+    fn an_agent_is_told_how_to_greet_and_how_patient_to_be() {
+        let source = "[[agent]]\nname = \"a\"\nflow = \"builtin:lead-qualification\"\n";
+        let agent = |more: &str| {
+            let text = format!("{source}{more}[[route]]\nagent = \"a\"\n");
+            parse(&text).unwrap().agents.remove(0)
+        };
+        let told = agent(
+            "greeting = \"Hi, {{first_name | there}}.\"\ngreeting_delay_ms = 500\n\
+             allow_interrupt = false\nsilence_timeout_s = 12\nmax_silences = 2\n",
+        );
+        assert_eq!(
+            told.greeting.as_deref(),
+            Some("Hi, {{first_name | there}}.")
+        );
+        assert_eq!((told.greeting_delay_ms, told.allow_interrupt), (500, false));
+        assert_eq!(
+            (told.silence_timeout_s, told.max_silences),
+            (Some(12), Some(2))
+        );
+        let untold = agent("");
+        assert_eq!((&untold.greeting, untold.greeting_delay_ms), (&None, 0));
+        assert!(untold.allow_interrupt);
+        assert_eq!(
+            (untold.silence_timeout_s, untold.max_silences),
+            (None, None),
+            "the flow says"
+        );
+        for wrong in [
+            "silence_timeout_s = 0",
+            "max_silences = 21",
+            "greeting_delay_ms = 99999",
+        ] {
+            let text = parse(&format!("{source}{wrong}\n"))
+                .unwrap_err()
+                .to_string();
+            assert!(text.contains("out of range"), "{wrong}: {text}");
+        }
     }
 }

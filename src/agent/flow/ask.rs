@@ -1,4 +1,4 @@
-//! Asking for a value: reading it, asking again, confirming, and what callers say instead.
+//! Asking for a value, and reading what is said or keyed.
 
 use std::sync::Arc;
 
@@ -8,15 +8,11 @@ use serde_json::Value;
 use super::condition::Condition;
 use super::definition::{Ask, Flow, Node};
 use super::intents::{Intent, intent};
-use super::phrases::hint;
 use super::run::{At, FlowRun, Step};
 use super::slots::{
-    self, Filled, Missing, Reading, SlotContext, SlotKind, read, read_digits, yes_no,
+    self, Filled, Reading, SlotContext, SlotKind, read, read_digits, tokens, yes_no,
 };
 use crate::agent::{Completeness, Context};
-
-/// How often a question is repeated for "hello?" and "what?" before that counts as a try.
-const MAX_REPEATS: u32 = 3;
 
 /// One question in progress.
 #[derive(Debug, Clone)]
@@ -24,23 +20,23 @@ pub(super) struct Asking {
     pub(super) node: String,
     /// The question as it was last put.
     pub(super) prompt: String,
-    tries: u32,
-    repeats: u32,
-    refusals: u32,
-    carry: Option<Value>,
+    pub(super) tries: u32,
+    pub(super) repeats: u32,
+    pub(super) refusals: u32,
+    pub(super) carry: Option<Value>,
     /// Understood, and read back to the caller.
-    unconfirmed: Option<Filled>,
+    pub(super) unconfirmed: Option<Filled>,
 }
 
 impl Asking {
-    fn ask<'f>(&self, flow: &'f Flow) -> Option<&'f Ask> {
+    pub(super) fn ask<'f>(&self, flow: &'f Flow) -> Option<&'f Ask> {
         match flow.nodes.get(&self.node) {
             Some(Node::Ask(ask)) => Some(ask),
             _ => None,
         }
     }
 
-    fn with_slot<T>(
+    pub(super) fn with_slot<T>(
         &self,
         run: &FlowRun,
         wall: &Zoned,
@@ -111,18 +107,24 @@ impl FlowRun {
         if let (true, Some(next)) = (ask.skip_when.as_ref().is_some_and(known), &ask.next) {
             return Step::To(next.clone());
         }
-        let prompt = self.render(cx.wall(), ask.say.nth(0), &[]);
-        self.say(cx, &prompt);
-        cx.wait();
-        self.at = At::Ask(Asking {
+        let prompt = self.opening(ask.say.nth(0));
+        let asking = Asking {
             node: name.to_owned(),
-            prompt,
+            prompt: self.render(cx.wall(), &prompt, &[]),
             tries: 0,
             repeats: 0,
             refusals: 0,
             carry: None,
             unconfirmed: None,
-        });
+        };
+        if let Some(filled) = self.said_ahead(cx.wall(), &asking) {
+            self.understood(cx, asking, ask, filled);
+            return Step::Stay;
+        }
+        let prompt = asking.prompt.clone();
+        self.say(cx, &prompt);
+        cx.wait();
+        self.at = At::Ask(asking);
         Step::Stay
     }
 
@@ -139,7 +141,7 @@ impl FlowRun {
             return self.broken(cx);
         };
         let free = ask.grammar == SlotKind::Text && asking.unconfirmed.is_none();
-        let meant = self.meant(&asking, ask, text, cx.wall(), free);
+        let meant = self.meant(&asking, text, cx.wall(), free);
         match meant {
             Some(Intent::Goodbye) => self.goodbye(cx, asking),
             Some(Intent::Human) => self.human(cx, asking),
@@ -150,17 +152,16 @@ impl FlowRun {
     }
 
     /// Finds an intent, unless the words are a plain answer to what was asked.
-    fn meant(
-        &self,
-        asking: &Asking,
-        ask: &Ask,
-        text: &str,
-        wall: &Zoned,
-        free: bool,
-    ) -> Option<Intent> {
+    fn meant(&self, asking: &Asking, text: &str, wall: &Zoned, free: bool) -> Option<Intent> {
         let intent = intent(text, free)?;
-        let closed = matches!(ask.grammar, SlotKind::YesNo | SlotKind::Choice);
-        let answer = closed && intent != Intent::Hold && asking.answers(self, text, wall);
+        let expected = asking.expecting(self);
+        let closed = match intent {
+            Intent::Hold => false,
+            // "Yes, but can I talk to a person?"
+            Intent::Human => expected == SlotKind::Choice,
+            _ => matches!(expected, SlotKind::YesNo | SlotKind::Choice),
+        };
+        let answer = closed && asking.answers(self, text, wall);
         (!answer).then_some(intent)
     }
 
@@ -170,8 +171,21 @@ impl FlowRun {
         }
         let wall = cx.wall().clone();
         let reading = asking.with_slot(self, &wall, |ask, scx| read(ask.grammar, text, scx));
-        match reading.unwrap_or(Reading::Nothing) {
-            Reading::Filled(filled) => self.understood(cx, asking, ask, filled),
+        let reading = reading.unwrap_or(Reading::Nothing);
+        if !matches!(reading, Reading::Filled(_)) {
+            if let Some((filled, rest)) = self.first_of_two(&wall, &asking, text) {
+                self.ahead = Some(rest);
+                return self.understood(cx, asking, ask, filled);
+            }
+            if self.corrected_before(cx, &asking, text) {
+                return;
+            }
+        }
+        match reading {
+            Reading::Filled(filled) => {
+                self.ahead = self.rest_of(&wall, &asking, text);
+                self.understood(cx, asking, ask, filled);
+            }
             Reading::Partial {
                 carry,
                 spoken,
@@ -179,250 +193,8 @@ impl FlowRun {
             } => {
                 self.half(cx, asking, ask, carry, &spoken, missing);
             }
+            Reading::Nothing if declines(ask.grammar, text) => self.refused(cx, asking, ask),
             Reading::Nothing => self.again(cx, asking, ask),
-        }
-    }
-
-    fn understood(&mut self, cx: &mut Context<'_>, mut asking: Asking, ask: &Ask, filled: Filled) {
-        let Some(confirm) = &ask.confirm else {
-            return self.accept(cx, ask, filled);
-        };
-        let nth = usize::try_from(asking.tries).unwrap_or(0);
-        let locals = [("spoken", filled.spoken.as_str())];
-        asking.prompt = self.render(cx.wall(), confirm.nth(nth), &locals);
-        asking.unconfirmed = Some(filled);
-        let prompt = asking.prompt.clone();
-        self.say(cx, &prompt);
-        cx.wait();
-        self.at = At::Ask(asking);
-    }
-
-    /// Takes the answer to a value that was read back: yes, no, or a correction.
-    fn confirmed(
-        &mut self,
-        cx: &mut Context<'_>,
-        mut asking: Asking,
-        ask: &Ask,
-        text: &str,
-        pending: Filled,
-    ) {
-        let answer = yes_no(text);
-        if answer == Some(true) {
-            return self.accept(cx, ask, pending);
-        }
-        let wall = cx.wall().clone();
-        let correction = without_refusal(text);
-        let reading = asking.with_slot(self, &wall, |ask, scx| read(ask.grammar, &correction, scx));
-        match reading {
-            Some(Reading::Filled(other)) if other.value == pending.value && answer.is_none() => {
-                self.accept(cx, ask, pending);
-            }
-            Some(Reading::Filled(other))
-                if other.value != pending.value && ask.grammar != SlotKind::Text =>
-            {
-                self.understood(cx, asking, ask, other);
-            }
-            Some(Reading::Partial {
-                carry,
-                spoken,
-                missing,
-            }) if answer == Some(false) => {
-                self.half(cx, asking, ask, carry, &spoken, missing);
-            }
-            _ if answer == Some(false) => {
-                asking.tries += 1;
-                let sorry = self.flow.phrases.corrected.clone();
-                self.ask_again(cx, asking, ask, &sorry);
-            }
-            _ => {
-                asking.unconfirmed = Some(pending);
-                self.again(cx, asking, ask);
-            }
-        }
-    }
-
-    fn accept(&mut self, cx: &mut Context<'_>, ask: &Ask, filled: Filled) {
-        let yes = filled.value.as_bool();
-        self.variables
-            .insert(format!("{}_spoken", ask.slot), filled.spoken);
-        for (suffix, value) in filled.extras {
-            self.variables
-                .insert(format!("{}_{suffix}", ask.slot), value);
-        }
-        self.variables.insert(ask.slot.clone(), filled.value);
-        let branch = match yes {
-            Some(true) => ask.on_yes.as_ref(),
-            Some(false) => ask.on_no.as_ref(),
-            None => None,
-        };
-        match branch.or(ask.next.as_ref()) {
-            Some(next) => self.go(cx, &next.clone()),
-            None => self.broken(cx),
-        }
-    }
-
-    /// Half a value: asks for the rest of it.
-    fn half(
-        &mut self,
-        cx: &mut Context<'_>,
-        mut asking: Asking,
-        ask: &Ask,
-        carry: Value,
-        spoken: &str,
-        missing: Missing,
-    ) {
-        asking.tries += 1;
-        if asking.tries >= ask.max_tries.saturating_add(1) {
-            return self.give_up(cx, ask);
-        }
-        asking.carry = (!carry.is_null()).then_some(carry);
-        let phrase = self.flow.phrases.missing(missing).to_owned();
-        asking.prompt = self.render(cx.wall(), &phrase, &[("spoken", &capital(&phrase, spoken))]);
-        let prompt = asking.prompt.clone();
-        self.say(cx, &prompt);
-        cx.wait();
-        self.at = At::Ask(asking);
-    }
-
-    /// Nothing understood: asks in other words, or gives up.
-    fn again(&mut self, cx: &mut Context<'_>, mut asking: Asking, ask: &Ask) {
-        asking.tries += 1;
-        let nth = usize::try_from(asking.tries.saturating_sub(1)).unwrap_or(0);
-        let sorry = self.flow.phrases.not_understood.nth(nth).to_owned();
-        self.ask_again(cx, asking, ask, &sorry);
-    }
-
-    fn ask_again(&mut self, cx: &mut Context<'_>, mut asking: Asking, ask: &Ask, sorry: &str) {
-        if asking.tries >= ask.max_tries {
-            return self.give_up(cx, ask);
-        }
-        let sorry = self.render(cx.wall(), sorry, &[]);
-        self.say(cx, &sorry);
-        let nth = usize::try_from(asking.tries.saturating_sub(1)).unwrap_or(0);
-        if asking.unconfirmed.is_none() {
-            let other = ask.reask.nth(nth);
-            let words = if other.is_empty() {
-                ask.say.nth(nth)
-            } else {
-                other
-            };
-            asking.prompt = self.render(cx.wall(), words, &[]);
-        }
-        let prompt = asking.prompt.clone();
-        self.say(cx, &prompt);
-        if asking.tries >= 2 || ask.reask.iter().next().is_none() {
-            let kind = asking.expecting(self);
-            self.say(cx, hint(kind));
-        }
-        cx.wait();
-        self.at = At::Ask(asking);
-    }
-
-    fn give_up(&mut self, cx: &mut Context<'_>, ask: &Ask) {
-        match &ask.on_fail {
-            Some(target) => self.go(cx, &target.clone()),
-            None => {
-                let phrase = self.flow.phrases.broken.clone();
-                self.farewell(cx, &phrase, "not_understood");
-            }
-        }
-    }
-
-    /// Answers what the caller says instead of an answer.
-    fn aside(&mut self, cx: &mut Context<'_>, mut asking: Asking, ask: &Ask, intent: Intent) {
-        let phrases = self.flow.phrases.clone();
-        match intent {
-            Intent::Hold => {
-                self.holding = true;
-                let said = self.render(cx.wall(), &phrases.hold, &[]);
-                self.say(cx, &said);
-                cx.wait();
-                self.at = At::Ask(asking);
-            }
-            Intent::Refuse => self.refused(cx, asking, ask),
-            Intent::Repeat | Intent::Greeting | Intent::Identity => {
-                asking.repeats += 1;
-                if asking.repeats > MAX_REPEATS {
-                    return self.again(cx, asking, ask);
-                }
-                let lead = match intent {
-                    Intent::Repeat => phrases.repeat,
-                    Intent::Identity => phrases.identity,
-                    _ => String::new(),
-                };
-                let lead = self.render(cx.wall(), &lead, &[]);
-                self.say(cx, &lead);
-                let prompt = asking.prompt.clone();
-                self.say(cx, &prompt);
-                cx.wait();
-                self.at = At::Ask(asking);
-            }
-            Intent::Goodbye => self.goodbye(cx, asking),
-            Intent::Human => self.human(cx, asking),
-        }
-    }
-
-    fn refused(&mut self, cx: &mut Context<'_>, mut asking: Asking, ask: &Ask) {
-        asking.refusals += 1;
-        match &ask.on_refuse {
-            Some(target) => self.go(cx, &target.clone()),
-            None if asking.refusals > 1 => self.give_up(cx, ask),
-            None => self.again(cx, asking, ask),
-        }
-    }
-
-    fn goodbye(&mut self, cx: &mut Context<'_>, _asking: Asking) {
-        match self.flow.on_goodbye.clone() {
-            Some(target) => self.go(cx, &target),
-            None => {
-                let phrase = self.flow.phrases.goodbye.clone();
-                let noted = self.variables.text("outcome");
-                let outcome = if noted.is_empty() {
-                    "caller_ended"
-                } else {
-                    &noted
-                };
-                self.farewell(cx, &phrase, outcome);
-            }
-        }
-    }
-
-    fn human(&mut self, cx: &mut Context<'_>, mut asking: Asking) {
-        self.variables.insert("callback_requested", true);
-        if let Some(target) = self.flow.on_human.clone() {
-            return self.go(cx, &target);
-        }
-        let flow = Arc::clone(&self.flow);
-        asking.repeats += 1;
-        if asking.repeats > MAX_REPEATS {
-            let Some(ask) = asking.ask(&flow) else {
-                return self.broken(cx);
-            };
-            return self.again(cx, asking, ask);
-        }
-        let said = self.render(cx.wall(), &flow.phrases.human, &[]);
-        self.say(cx, &said);
-        let prompt = asking.prompt.clone();
-        self.say(cx, &prompt);
-        cx.wait();
-        self.at = At::Ask(asking);
-    }
-
-    /// The caller spoke and nothing could be made of it.
-    pub(super) fn not_understood(&mut self, cx: &mut Context<'_>) {
-        let flow = Arc::clone(&self.flow);
-        match std::mem::replace(&mut self.at, At::Over) {
-            At::Ask(asking) => match asking.ask(&flow) {
-                Some(ask) => self.again(cx, asking, ask),
-                None => self.broken(cx),
-            },
-            At::Llm(turn) => {
-                self.at = At::Llm(turn);
-                let said = self.render(cx.wall(), flow.phrases.not_understood.nth(0), &[]);
-                self.say(cx, &said);
-                cx.wait();
-            }
-            other => self.at = other,
         }
     }
 
@@ -467,6 +239,13 @@ impl FlowRun {
     }
 }
 
+/// Says whether a bare "no" answers a question that asks for no yes or no: the caller would rather
+/// not say.
+fn declines(grammar: SlotKind, text: &str) -> bool {
+    let open = matches!(grammar, SlotKind::YesNo | SlotKind::Choice | SlotKind::Text);
+    !open && tokens(text).len() <= 4 && yes_no(text) == Some(false)
+}
+
 /// Says how many keys make a whole answer; longer entries end by `#` or a pause.
 fn digits_wanted(ask: &Ask, country_code: &str) -> usize {
     match ask.grammar {
@@ -476,49 +255,5 @@ fn digits_wanted(ask: &Ask, country_code: &str) -> usize {
         // A national number and its trunk prefix.
         SlotKind::Phone if country_code == "1" => 11,
         _ => 32,
-    }
-}
-
-/// Strips the "no, that's wrong" from a correction.
-fn without_refusal(text: &str) -> String {
-    const REFUSALS: [&str; 16] = [
-        "no",
-        "nope",
-        "nah",
-        "sorry",
-        "actually",
-        "wrong",
-        "that's",
-        "thats",
-        "not",
-        "right",
-        "correct",
-        "incorrect",
-        "quite",
-        "wait",
-        "but",
-        "it's",
-    ];
-    let mut words = text.split_whitespace().peekable();
-    while let Some(word) = words.peek() {
-        let bare: String = word
-            .chars()
-            .filter(|c| c.is_alphanumeric() || *c == '\'')
-            .collect();
-        if !REFUSALS.contains(&bare.to_lowercase().as_str()) {
-            break;
-        }
-        words.next();
-    }
-    words.collect::<Vec<_>>().join(" ")
-}
-
-/// Capitalises a value that begins a sentence.
-fn capital(phrase: &str, spoken: &str) -> String {
-    let starts = phrase.trim_start().starts_with("{{spoken}}");
-    let mut chars = spoken.chars();
-    match (starts, chars.next()) {
-        (true, Some(first)) => first.to_uppercase().chain(chars).collect(),
-        _ => spoken.to_owned(),
     }
 }

@@ -68,7 +68,7 @@ pub struct OnSilence {
 impl Default for OnSilence {
     fn default() -> Self {
         Self {
-            after_s: 7.0,
+            after_s: 8.0,
             say: Text::Many(vec![
                 "Are you still there?".into(),
                 "I can't hear you at the moment.".into(),

@@ -86,11 +86,12 @@ impl FlowRun {
             };
         }
         let mut turn = LlmTurn::new(name);
-        let opening = n.say.nth(0).to_owned();
+        let opening = self.opening(n.say.nth(0));
         if opening.is_empty() {
             self.request(cx, &mut turn, n, Duration::ZERO, None);
         } else {
-            self.say_nth(cx, &n.say, 0);
+            let said = self.render(cx.wall(), &opening, &[]);
+            self.say(cx, &said);
             cx.wait();
         }
         self.at = At::Llm(Box::new(turn));

@@ -3,16 +3,21 @@
 //! A [`Flow`] is a graph of nodes (say, ask, branch, http, book, llm, end). [`load`] reads and
 //! validates one, [`check`] reports everything that is wrong with one, [`FlowRun`] plays one.
 
+mod answer;
+mod aside;
 mod ask;
+mod breath;
 mod check;
 mod condition;
 mod definition;
 mod effects;
+mod intent_phrases;
 mod intents;
 mod llm;
 mod llm_tools;
 mod load;
 mod nearest;
+mod person;
 mod phrases;
 mod run;
 mod slots;

@@ -20,6 +20,10 @@ pub struct Phrases {
     pub human: String,
     /// To a caller who asks whom they are talking to.
     pub identity: String,
+    /// To a caller who would rather speak another language.
+    pub language: String,
+    /// To a caller who swears.
+    pub upset: String,
     /// After a caller rejects what was understood.
     pub corrected: String,
     /// To a caller who says goodbye.
@@ -59,6 +63,10 @@ impl Default for Phrases {
                     a call back from a person."
                 .into(),
             identity: "I'm an automated assistant.".into(),
+            language: "I'm sorry, I only speak English.".into(),
+            upset: "I'm sorry that this is annoying. If you would like a person to call you back, \
+                    just say so."
+                .into(),
             corrected: "Sorry about that.".into(),
             goodbye: "Thank you for calling. Goodbye!".into(),
             no_answer: "I can't hear you, so I'll hang up now. Please call again any time. \

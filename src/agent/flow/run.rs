@@ -23,11 +23,19 @@ const MAX_MEMORY: usize = 60;
 /// Patience with a caller who asked for a moment.
 const HOLD: Duration = Duration::from_secs(30);
 
-/// Says what the flow may use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// Says what the flow may use, and what its agent was told to do otherwise than the flow says.
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct RunOptions {
     /// Whether an LLM is configured; without one an `llm` node goes to its `on_error` at once.
     pub llm: bool,
+    /// A template that is said in place of the flow's first words: those of the first `say`,
+    /// `ask` or `llm` node that speaks. An LLM that would begin by itself says it first.
+    pub greeting: Option<String>,
+    /// How long the caller may be silent, in place of `on_silence.after_s`; a question's own
+    /// longer `silence_s` still counts.
+    pub silence_after: Option<Duration>,
+    /// How many silences in a row end the call, in place of `on_silence.max` and one.
+    pub max_silences: Option<u32>,
 }
 
 /// Where the conversation stands.
@@ -61,6 +69,10 @@ pub struct FlowRun {
     /// The caller asked for a moment.
     pub(super) holding: bool,
     hung_up: bool,
+    /// The rest of an answer that may answer the next question too.
+    pub(super) ahead: Option<String>,
+    /// The question that was answered last, if its value was not read back.
+    pub(super) answered_node: Option<String>,
 }
 
 impl FlowRun {
@@ -81,6 +93,8 @@ impl FlowRun {
             outcome: None,
             holding: false,
             hung_up: false,
+            ahead: None,
+            answered_node: None,
         }
     }
 
@@ -186,9 +200,21 @@ impl FlowRun {
             };
             self.variables.insert(name.clone(), value);
         }
-        let said = self.render(cx.wall(), n.say.nth(0), &[]);
+        if n.say.nth(0).trim().is_empty() {
+            return Step::To(n.next.clone());
+        }
+        let said = self.opening(n.say.nth(0));
+        let said = self.render(cx.wall(), &said, &[]);
         self.say_as(cx, &said, n.interruptible);
         Step::To(n.next.clone())
+    }
+
+    /// Returns the greeting for the first words of all, and afterwards the node's own text.
+    pub(super) fn opening(&mut self, own: &str) -> String {
+        self.options
+            .greeting
+            .take()
+            .unwrap_or_else(|| own.to_owned())
     }
 
     fn enter_end(&mut self, cx: &mut Context<'_>, n: &End) -> Step {
@@ -237,10 +263,14 @@ impl FlowRun {
             self.finish(cx, "completed");
             return;
         }
-        if nth > flow.on_silence.max {
+        let last = self
+            .options
+            .max_silences
+            .unwrap_or(flow.on_silence.max.saturating_add(1));
+        if nth >= last {
             match &flow.on_silence.goto {
                 // The farewell of a caller who is still silent there is the last.
-                Some(goto) if nth == flow.on_silence.max + 1 => {
+                Some(goto) if nth == last => {
                     self.cancel_pending(cx);
                     self.go(cx, goto);
                 }
@@ -372,17 +402,24 @@ impl Dialogue for FlowRun {
     }
 
     fn silence_after(&self) -> Duration {
-        let usual = self.flow.on_silence.after_s;
-        let seconds = match &self.at {
-            At::Ask(asking) => asking.silence_s(self).unwrap_or(usual),
-            _ => usual,
+        let own = match &self.at {
+            At::Ask(asking) => asking.silence_s(self),
+            _ => None,
         };
-        let patience = Duration::try_from_secs_f64(seconds.clamp(1.0, 600.0));
-        let patience = patience.unwrap_or(Duration::from_secs(7));
+        let patience = match (self.options.silence_after, own.map(seconds)) {
+            (Some(told), own) => told.max(own.unwrap_or_default()),
+            (None, Some(own)) => own,
+            (None, None) => seconds(self.flow.on_silence.after_s),
+        };
         if self.holding {
             patience.max(HOLD)
         } else {
             patience
         }
     }
+}
+
+/// Converts a file's seconds, within reason.
+fn seconds(s: f64) -> Duration {
+    Duration::try_from_secs_f64(s.clamp(1.0, 600.0)).unwrap_or(Duration::from_secs(8))
 }

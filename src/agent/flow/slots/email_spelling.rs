@@ -47,7 +47,7 @@ const DROPPED: [&str; 16] = [
 
 /// Splits a transcript into pieces.
 pub(super) fn pieces(said: &str) -> Vec<Piece> {
-    let words = split(said);
+    let words = without_remarks(split(said));
     let mut out: Vec<Piece> = Vec::new();
     let mut i = 0;
     while let Some(word) = words.get(i) {
@@ -78,6 +78,42 @@ pub(super) fn pieces(said: &str) -> Vec<Piece> {
     respell(join_letters(out))
 }
 
+/// Drops what is said about an address rather than in it: "all one word", and reads "at the rate"
+/// as the sign that it names in India.
+fn without_remarks(words: Vec<String>) -> Vec<String> {
+    const REMARKS: [(&[&str], &str); 11] = [
+        (&["at", "the", "rate", "of"], "@"),
+        (&["at", "the", "rate"], "@"),
+        (&["at", "sign"], "@"),
+        (&["all", "one", "word"], ""),
+        (&["in", "one", "word"], ""),
+        (&["one", "word"], ""),
+        (&["all", "in", "lowercase"], ""),
+        (&["all", "lowercase"], ""),
+        (&["all", "lower", "case"], ""),
+        (&["no", "spaces"], ""),
+        (&["double", "-", "u"], "w"),
+    ];
+    let mut out: Vec<String> = Vec::with_capacity(words.len());
+    let mut rest = words.as_slice();
+    while let Some((word, after)) = rest.split_first() {
+        let starts = |phrase: &[&str]| {
+            phrase.len() <= rest.len() && phrase.iter().zip(rest).all(|(a, b)| a == b)
+        };
+        match REMARKS.iter().find(|(phrase, _)| starts(phrase)) {
+            Some((phrase, meant)) => {
+                out.extend((!meant.is_empty()).then(|| (*meant).to_owned()));
+                rest = rest.get(phrase.len()..).unwrap_or_default();
+            }
+            None => {
+                out.push(word.clone());
+                rest = after;
+            }
+        }
+    }
+    out
+}
+
 /// Reads "double u" as w and "double e" as ee; returns the words taken.
 fn doubled(out: &mut Vec<Piece>, next: Option<&str>, times: usize) -> usize {
     match next {
@@ -96,6 +132,13 @@ fn doubled(out: &mut Vec<Piece>, next: Option<&str>, times: usize) -> usize {
 }
 
 fn push_text(out: &mut Vec<Piece>, words: &[String], at: usize, word: &str) -> usize {
+    // "one oh one": between digits it is a nought.
+    let next = words.get(at + 1).map(String::as_str).unwrap_or_default();
+    let digits = digit(next).is_some() || next.starts_with(|c: char| c.is_ascii_digit());
+    if matches!(word, "oh" | "o") && digits && after_digit(out) {
+        out.push(Piece::Letters("0".to_owned()));
+        return 0;
+    }
     if word.chars().count() == 1 {
         out.push(Piece::Letters(word.to_owned()));
         return 0;
@@ -122,6 +165,10 @@ fn push_text(out: &mut Vec<Piece>, words: &[String], at: usize, word: &str) -> u
 
 fn after_letter(out: &[Piece]) -> bool {
     matches!(out.last(), Some(Piece::Letters(_)))
+}
+
+fn after_digit(out: &[Piece]) -> bool {
+    matches!(out.last(), Some(Piece::Letters(run)) if run.ends_with(|c: char| c.is_ascii_digit()))
 }
 
 /// Returns the letter that a word names, where letters are being read out.
@@ -242,17 +289,29 @@ fn respell(pieces: Vec<Piece>) -> Vec<Piece> {
                     .iter()
                     .any(|w| p.is_word(w))
             };
-            let kept = out.iter().rposition(|p| !filler(p));
-            let alike = kept.and_then(|at| out.get(at)).is_some_and(
-                |p| matches!(p, Piece::Word(w) if strsim::jaro_winkler(w, run) >= 0.7),
-            );
-            if let Some(at) = kept.filter(|_| alike) {
-                out.truncate(at);
+            let end = out.iter().rposition(|p| !filler(p)).map_or(0, |at| at + 1);
+            if let Some(from) = spoken_before(out.get(..end).unwrap_or_default(), run) {
+                out.truncate(from);
             }
         }
         out.push(piece);
     }
     out
+}
+
+/// Finds the words that a spelling repeats, and where they begin: one that sounds like it, or
+/// several that make it up ("Jane Doe, J-A-N-E-D-O-E").
+fn spoken_before(pieces: &[Piece], spelled: &str) -> Option<usize> {
+    let mut joined = String::new();
+    for (at, piece) in pieces.iter().enumerate().rev().take(3) {
+        let Piece::Word(word) = piece else { break };
+        joined.insert_str(0, word);
+        let near = strsim::jaro_winkler(&joined, spelled);
+        if near >= 0.95 || (joined == *word && near >= 0.7 && word.len() + 2 > spelled.len()) {
+            return Some(at);
+        }
+    }
+    None
 }
 
 /// Drops what introduces an address: "my e-mail is", "you can reach me at", "it's".

@@ -7,7 +7,9 @@ mod choice;
 mod clock_words;
 mod date_time;
 mod date_words;
+mod day_words;
 mod email;
+mod email_domain;
 mod email_spelling;
 mod money;
 mod name;
@@ -95,6 +97,12 @@ impl Filled {
             spoken: spoken.into(),
             extras: Vec::new(),
         }
+    }
+
+    /// Returns a moment's day and time as [`SlotContext::carry`] takes them.
+    pub(super) fn halves(&self) -> Value {
+        let extra = |name: &str| self.extras.iter().find(|(n, _)| *n == name).map(|(_, v)| v);
+        serde_json::json!({"day": extra("date"), "time": extra("time")})
     }
 }
 

@@ -9,7 +9,11 @@ use crate::agent::Completeness;
 
 struct Amount {
     value: f64,
+    /// A thousand or more was named with it, so that nothing is to be added.
     scaled: bool,
+    /// The places of its words: from the first to behind the last.
+    from: usize,
+    to: usize,
 }
 
 /// Reads a sum or a range; the value is `{min, max, currency}`, with `null` for an open end.
@@ -48,7 +52,11 @@ pub(super) fn read(said: &str, cx: &SlotContext<'_>) -> Reading {
                 (only, only)
             }
         }
-        [first, second, ..] => range(first, second),
+        [first, second, ..] if joined(&words, first, second) => range(&words, first, second),
+        all => {
+            let one = meant(&words, all);
+            (Some(one), Some(one))
+        }
     };
     let value = json!({
         "min": low.map(json_number), "max": high.map(json_number), "currency": currency,
@@ -104,7 +112,12 @@ fn amounts(words: &[String]) -> Vec<Amount> {
                     ) || (w.ends_with(['k', 'm'])
                         && w.starts_with(|c: char| c.is_ascii_digit() || "$€£".contains(c)))
                 });
-                out.push(Amount { value, scaled });
+                out.push(Amount {
+                    value,
+                    scaled,
+                    from: i,
+                    to: i + taken,
+                });
                 i += taken.max(1);
             }
             None => i += 1,
@@ -113,15 +126,51 @@ fn amounts(words: &[String]) -> Vec<Amount> {
     out
 }
 
-/// Orders a range; a scale said once counts for both ("300 to 400 thousand").
-fn range(first: &Amount, second: &Amount) -> (Option<f64>, Option<f64>) {
-    let mut low = first.value;
-    let high = second.value;
-    if second.scaled && !first.scaled && low < 1_000.0 {
-        let by = if high >= 1e6 { 1e6 } else { 1e3 };
-        // "800 to a million": eight hundred thousand.
-        let by = if low * by > high { 1e3 } else { by };
-        low *= by;
+/// Says whether two amounts are the ends of one range: "three to four hundred thousand".
+fn joined(words: &[String], first: &Amount, second: &Amount) -> bool {
+    const JOINTS: [&str; 19] = [
+        "to", "or", "and", "till", "until", "through", "up", "maybe", "about", "around", "at",
+        "most", "a", "dollars", "bucks", "euros", "pounds", "perhaps", "say",
+    ];
+    let between = words.get(first.to..second.from).unwrap_or_default();
+    let and = between.iter().any(|w| w == "and");
+    let opened = has(words, "between") || has(words, "from") || has(words, "somewhere");
+    between.iter().all(|w| JOINTS.contains(&w.as_str()))
+        && (!and || opened || first.value < second.value)
+}
+
+/// Picks the amount that is meant among several that are no range: the one after a correction
+/// ("400, no, 450 thousand"), or the largest ("a place with two bedrooms for 400 thousand").
+fn meant(words: &[String], amounts: &[Amount]) -> f64 {
+    let corrected = |a: &&Amount| {
+        let before = a.from.checked_sub(1).and_then(|at| words.get(at));
+        before
+            .is_some_and(|w| matches!(w.as_str(), "no" | "sorry" | "actually" | "rather" | "mean"))
+    };
+    let largest = || amounts.iter().map(|a| a.value).fold(0.0, f64::max);
+    amounts
+        .iter()
+        .rev()
+        .find(corrected)
+        .map_or_else(largest, |a| a.value)
+}
+
+/// Orders a range. What multiplies the second figure counts for the first as well, if that was
+/// said bare: "three to four hundred thousand", "300 to 400 thousand", "eight to twelve hundred".
+fn range(words: &[String], first: &Amount, second: &Amount) -> (Option<f64>, Option<f64>) {
+    /// The multipliers that are spoken: million, hundred thousand, thousand, hundred.
+    const SPOKEN: [f64; 5] = [1e8, 1e6, 1e5, 1e3, 1e2];
+    let (mut low, mut high) = (first.value, second.value);
+    let priced = words
+        .get(first.from)
+        .is_some_and(|w| w.starts_with(['$', '€', '£']));
+    if !first.scaled && low > 0.0 && low < 1_000.0 && !(priced && high < 1_000.0) {
+        let fits = |by: &&f64| **by <= high && low * **by < high;
+        low *= SPOKEN.iter().find(fits).copied().unwrap_or(1.0);
+    } else if first.scaled && !second.scaled && high > 0.0 && high < 1_000.0 {
+        // "from two thousand to three".
+        let fits = |by: &&f64| high * **by > low;
+        high *= SPOKEN.iter().rev().find(fits).copied().unwrap_or(1.0);
     }
     (Some(low.min(high)), Some(low.max(high)))
 }
@@ -190,6 +239,35 @@ mod tests {
             sum("between eight hundred thousand and a million"),
             between(800_000.0, 1_000_000.0)
         );
+        for said in [
+            "three to four hundred thousand",
+            "between three hundred and four hundred thousand",
+            "between three and four hundred thousand dollars",
+            "three hundred to four hundred thousand",
+            "three or four hundred thousand",
+            "anywhere from three hundred thousand to four hundred thousand",
+            "$300,000 to $400,000",
+            "$3 to $400,000",
+            "three, four hundred thousand",
+        ] {
+            assert_eq!(sum(said), between(300_000.0, 400_000.0), "{said}");
+        }
+        assert_eq!(
+            sum("fifty to four hundred thousand"),
+            between(50_000.0, 400_000.0)
+        );
+        assert_eq!(sum("one to two million"), between(1_000_000.0, 2_000_000.0));
+        assert_eq!(
+            sum("one and a half to two million"),
+            between(1_500_000.0, 2_000_000.0)
+        );
+        assert_eq!(sum("800 to a million"), between(800_000.0, 1_000_000.0));
+        assert_eq!(sum("eight to twelve hundred"), between(800.0, 1_200.0));
+        assert_eq!(sum("two or three hundred bucks"), between(200.0, 300.0));
+        assert_eq!(sum("from two thousand to three"), between(2_000.0, 3_000.0));
+        assert_eq!(sum("$5 to $100"), between(5.0, 100.0));
+        assert_eq!(sum("2 bedrooms for 400 thousand"), exactly(400_000.0));
+        assert_eq!(sum("400, no, 450 thousand"), exactly(450_000.0));
         assert_eq!(sum("up to 500k"), Some((None, Some(500_000.0))));
         assert_eq!(sum("at least two million"), Some((Some(2_000_000.0), None)));
         assert_eq!(sum("I don't know yet"), None);

@@ -4,7 +4,7 @@ use super::words::tokens;
 use super::{Filled, Reading};
 use crate::agent::Completeness;
 
-const CUES: [&str; 17] = [
+const CUES: [&str; 21] = [
     "my name is",
     "my name's",
     "the name is",
@@ -22,6 +22,10 @@ const CUES: [&str; 17] = [
     "speaking to",
     "that is",
     "that's",
+    "me llamo",
+    "mi nombre es",
+    "ich heiße",
+    "je m'appelle",
 ];
 /// What may stand before a name and is none of it.
 const LEADING: [&str; 26] = [
@@ -59,7 +63,7 @@ const ENDS: [&str; 28] = [
     "by", "the", "it's", "of", "on",
 ];
 /// Words that show that what was said is no name.
-const NOT_NAMES: [&str; 63] = [
+const NOT_NAMES: [&str; 85] = [
     "a",
     "an",
     "are",
@@ -123,6 +127,28 @@ const NOT_NAMES: [&str; 63] = [
     "okay",
     "sure",
     "wondering",
+    "nope",
+    "nah",
+    "yep",
+    "yup",
+    "yeah",
+    "huh",
+    "maybe",
+    "later",
+    "skip",
+    "correct",
+    "absolutely",
+    "nothing",
+    "fuck",
+    "fucking",
+    "shit",
+    "damn",
+    "bitch",
+    "asshole",
+    "idiot",
+    "hell",
+    "email",
+    "tomorrow",
 ];
 const MAX_WORDS: usize = 4;
 
@@ -168,11 +194,16 @@ pub(super) fn completeness(said: &str) -> Completeness {
 }
 
 fn name_in(words: &[String]) -> Option<Vec<String>> {
+    let words = &letters(words);
     let start = words.iter().position(|w| !LEADING.contains(&w.as_str()))?;
     let words = words.get(start..)?;
-    let end = words
-        .iter()
-        .position(|w| ENDS.contains(&w.as_str()))
+    let single = |at: usize| words.get(at).is_some_and(|w| w.chars().count() == 1);
+    let end = (0..words.len())
+        .find(|&at| {
+            // In "J-I-M" it is a letter.
+            let spelled = single(at) && (single(at + 1) || at > 0 && single(at - 1));
+            !spelled && words.get(at).is_some_and(|w| ENDS.contains(&w.as_str()))
+        })
         .unwrap_or(words.len());
     let head = words.get(..end)?;
     let spelled = spelling(words.get(end..).unwrap_or_default()).or_else(|| spelling(head));
@@ -189,6 +220,40 @@ fn name_in(words: &[String]) -> Option<Vec<String>> {
         Some(spelled) => Some(with_spelling(plain, spelled)),
         None if plain.is_empty() => None,
         None => Some(plain),
+    }
+}
+
+/// Writes what is said of letters as letters: "double u", "double l", "b as in boy".
+fn letters(words: &[String]) -> Vec<String> {
+    let mut out: Vec<String> = Vec::with_capacity(words.len());
+    let mut rest = words;
+    loop {
+        let single = |w: &String| w.chars().count() == 1;
+        rest = match rest {
+            [] => return out,
+            [double, u, after @ ..] if double == "double" && (u == "u" || u == "you") => {
+                out.push("w".to_owned());
+                after
+            }
+            [double, letter, after @ ..] if double == "double" && single(letter) => {
+                out.extend([letter.clone(), letter.clone()]);
+                after
+            }
+            [letter, link, word, _, after @ ..]
+                if single(letter) && matches!(link.as_str(), "as" | "like") && word == "in" =>
+            {
+                out.push(letter.clone());
+                after
+            }
+            [letter, link, _, after @ ..] if single(letter) && link == "for" => {
+                out.push(letter.clone());
+                after
+            }
+            [word, after @ ..] => {
+                out.push(word.clone());
+                after
+            }
+        };
     }
 }
 
@@ -268,6 +333,12 @@ mod tests {
             ("Uh, Maria Garcia Lopez", "Maria Garcia Lopez"),
             ("my name is J-A-N-E", "Jane"),
             ("ronald mcdonald", "Ronald McDonald"),
+            ("Will, that's double u i l l", "Will"),
+            ("it's B as in boy, O, B", "Bob"),
+            ("J-I-M", "Jim"),
+            ("My name is Jim, J I M", "Jim"),
+            ("A double L E N", "Allen"),
+            ("Me llamo Juan Pérez", "Juan Pérez"),
         ] {
             assert_eq!(name(said).as_deref(), Some(want), "{said}");
         }
@@ -284,6 +355,9 @@ mod tests {
             "Yes.",
             "I'd rather not say",
             "How are you",
+            "Nope.",
+            "Maybe later",
+            "Fuck this shit",
             "",
         ] {
             assert_eq!(name(said), None, "{said}");

@@ -232,8 +232,8 @@ struct Sum {
     total: f64,
     current: Option<f64>,
     any: bool,
-    /// The last word multiplied: "and" may follow.
-    scaled: bool,
+    /// What the last word multiplied by, if it did: "and" may follow.
+    scaled: Option<f64>,
     fresh: bool,
 }
 
@@ -263,18 +263,18 @@ impl Sum {
         }
         if word == "hundred" && self.any_or_article(words, i) {
             self.current = Some(self.current.unwrap_or(1.0) * 100.0);
-            (self.any, self.scaled, self.fresh) = (true, true, false);
+            (self.any, self.scaled, self.fresh) = (true, Some(100.0), false);
             return 1;
         }
         if let Some(by) = scale(word).filter(|_| self.any_or_article(words, i)) {
             self.total += self.current.take().unwrap_or(1.0) * by;
-            (self.any, self.scaled, self.fresh) = (true, true, false);
+            (self.any, self.scaled, self.fresh) = (true, Some(by), false);
             return 1;
         }
-        if word == "and" && self.scaled {
+        if let ("and", Some(by)) = (word, self.scaled) {
             let follows = next.is_some_and(|w| small(w).or(tens(w)).is_some());
             // "and half" of "two and a half" is taken below.
-            return usize::from(follows);
+            return usize::from(follows && !begins_anew(words, i + 1, by));
         }
         if word == "and"
             && self.any
@@ -314,7 +314,7 @@ impl Sum {
 
     fn digits_or_words(&mut self, words: &[String], i: usize, word: &str) -> usize {
         if let Some(n) = numeric(word) {
-            return if self.fresh || (self.any && !self.scaled) {
+            return if self.fresh || (self.any && self.scaled.is_none()) {
                 0
             } else {
                 self.add(n, 1)
@@ -323,6 +323,9 @@ impl Sum {
         let Some((n, taken)) = below_hundred(words, i) else {
             return 0;
         };
+        if self.scaled.is_some_and(|by| begins_anew(words, i, by)) {
+            return 0;
+        }
         if self.fresh {
             // "four fifty" is four hundred fifty.
             let colloquial = n >= 10 && self.current.is_some_and(|c| (1.0..100.0).contains(&c));
@@ -336,9 +339,19 @@ impl Sum {
 
     fn add(&mut self, n: f64, taken: usize) -> usize {
         self.current = Some(self.current.unwrap_or(0.0) + n);
-        (self.any, self.scaled, self.fresh) = (true, false, true);
+        (self.any, self.scaled, self.fresh) = (true, None, true);
         taken
     }
+}
+
+/// Says whether the number at a word is another one rather than the rest of one that was just
+/// multiplied: "three hundred and | four hundred thousand", "one million and | two million".
+fn begins_anew(words: &[String], at: usize, by: f64) -> bool {
+    if by < 1_000.0 {
+        let after = below_hundred(words, at).and_then(|(_, taken)| words.get(at + taken));
+        return after.is_some_and(|w| w == "hundred");
+    }
+    number_at(words, at).is_some_and(|(n, _)| n >= by)
 }
 
 /// Writes a number as JSON: whole numbers as integers.
@@ -395,11 +408,30 @@ mod tests {
             ("four fifty", 450.0),
             ("I have three", 3.0),
             ("zero", 0.0),
+            ("three hundred and fifty thousand", 350_000.0),
+            ("two thousand and four hundred", 2_400.0),
+            ("one million two hundred thousand", 1_200_000.0),
         ] {
             assert_eq!(number(said).and_then(|v| v.as_f64()), Some(want), "{said}");
         }
         assert_eq!(number("a lot"), None);
         assert_eq!(number("many thousand"), None);
+    }
+
+    #[test]
+    fn a_second_number_is_not_a_part_of_the_first() {
+        for (said, first) in [
+            ("three hundred and four hundred thousand", 300.0),
+            ("five hundred six hundred thousand", 500.0),
+            (
+                "three hundred thousand and four hundred thousand",
+                300_000.0,
+            ),
+            ("one million and two million", 1_000_000.0),
+        ] {
+            let (n, _) = number_at(&tokens(said), 0).unwrap();
+            assert!((n - first).abs() < 0.5, "{said}: {n}");
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::agent::Completeness;
 
 /// Reads a phone number into E.164.
 pub(super) fn read(said: &str, cx: &SlotContext<'_>) -> Reading {
-    let words = tokens(said);
+    let words = phone_words(said);
     if own_number(&words) {
         let own = cx.variables.text("caller_phone");
         if !own.is_empty() {
@@ -46,6 +46,19 @@ pub(super) fn completeness(said: &str, cx: &SlotContext<'_>) -> Completeness {
         Reading::Nothing if has(&words, "number is") => Completeness::Incomplete,
         Reading::Nothing => Completeness::Open,
     }
+}
+
+/// Splits what a recogniser joined: "555-oh-one-two-three".
+fn phone_words(said: &str) -> Vec<String> {
+    let words = tokens(said).into_iter().flat_map(|word| {
+        let mixed = word.contains('-') && word.contains(char::is_alphabetic);
+        let parts: Vec<String> = match mixed {
+            true => word.split('-').map(str::to_owned).collect(),
+            false => vec![word],
+        };
+        parts
+    });
+    words.filter(|w| !w.is_empty()).collect()
 }
 
 fn own_number(words: &[String]) -> bool {
@@ -214,6 +227,7 @@ mod tests {
             "four one five, five five five, oh one two three",
             "four one five triple five zero one two three",
             "area code 415 then 555 01 23",
+            "415-555-oh-one-two-three",
             "my number is plus one four fifteen five five five zero one twenty three",
             "one four one five, double five five, oh one two three",
             "the number I'm calling from",

@@ -92,6 +92,47 @@ const NO_PHRASES: [&str; 19] = [
     "isn't right",
     "rather not",
 ];
+/// Whole answers, fillers aside.
+const WHOLE_YES: [&str; 20] = [
+    "i do",
+    "we do",
+    "i would",
+    "we would",
+    "it is",
+    "i am",
+    "we are",
+    "i can",
+    "i will",
+    "i think so",
+    "i believe so",
+    "please do",
+    "by all means",
+    "you bet",
+    "go for it",
+    "don't mind",
+    "i don't mind",
+    "si",
+    "sí",
+    "oui",
+];
+const WHOLE_NO: [&str; 14] = [
+    "i don't",
+    "we don't",
+    "it isn't",
+    "it's not",
+    "i wouldn't",
+    "i can't",
+    "not yet",
+    "no need",
+    "forget it",
+    "i'll pass",
+    "nein",
+    "non",
+    "don't bother",
+    "no gracias",
+];
+/// What turns the rest of the sentence round: "I don't think that's right".
+const NEGATING: [&str; 4] = ["don't think", "do not think", "doesn't sound", "can't say"];
 const UNSURE: [&str; 6] = [
     "not sure",
     "don't know",
@@ -116,6 +157,14 @@ pub(crate) fn yes_no(said: &str) -> Option<bool> {
     );
     if UNSURE.iter().any(|p| has(&words, p)) {
         return None;
+    }
+    let whole = words.join(" ");
+    if WHOLE_YES.contains(&whole.as_str()) {
+        return Some(true);
+    }
+    let negated = NEGATING.iter().any(|p| has(&words, p));
+    if negated || WHOLE_NO.contains(&whole.as_str()) {
+        return Some(false);
     }
     let leading: Vec<String> = words.iter().skip_while(|w| is_filler(w)).cloned().collect();
     let first = leading.first().or(words.first())?.as_str();
@@ -197,6 +246,13 @@ mod tests {
             "I would love that. I'd love to.",
             "Absolutely",
             "It is, yes.",
+            "I do.",
+            "It is.",
+            "I think so.",
+            "Please do!",
+            "I don't mind.",
+            "Hell yes!",
+            "Sí.",
         ] {
             assert_eq!(yes_no(said), Some(true), "{said}");
         }
@@ -216,6 +272,11 @@ mod tests {
             "Maybe later.",
             "I'm good, thanks.",
             "Uh, no.",
+            "I don't think that's right.",
+            "It's not.",
+            "Not yet.",
+            "Hell no!",
+            "Forget it.",
         ] {
             assert_eq!(yes_no(said), Some(false), "{said}");
         }

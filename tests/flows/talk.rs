@@ -33,10 +33,19 @@ impl Talk {
     }
 
     fn begin(flow: &str, variables: &[(&str, &str)], llm: bool) -> Self {
+        let options = RunOptions {
+            llm,
+            ..RunOptions::default()
+        };
+        Self::told(flow, variables, options)
+    }
+
+    /// Talks to a flow of the repository whose agent was told something.
+    pub(crate) fn told(flow: &str, variables: &[(&str, &str)], options: RunOptions) -> Self {
         let path = format!("{}/config/flows/{flow}.toml", env!("CARGO_MANIFEST_DIR"));
         let flow = load(path.as_ref()).unwrap();
         let variables: Variables = variables.iter().copied().collect();
-        Self::run(FlowRun::new(Arc::new(flow), &variables, RunOptions { llm }))
+        Self::run(FlowRun::new(Arc::new(flow), &variables, options))
     }
 
     pub(crate) fn of(text: &str, variables: &[(&str, Value)]) -> Self {
@@ -64,6 +73,11 @@ impl Talk {
         talk
     }
 
+    /// Notes what the caller does, for a failure's message.
+    fn note(&mut self, what: &str) {
+        self.everything.push_str(&format!("\n> {what}\n"));
+    }
+
     fn happen(&mut self, event: Event<'_>) -> &mut Self {
         let wall: Zoned = "2026-06-04T10:00:00-04:00[America/New_York]"
             .parse()
@@ -89,6 +103,7 @@ impl Talk {
     }
 
     pub(crate) fn hear(&mut self, text: &str) -> &mut Self {
+        self.note(text);
         self.happen(Event::Heard { text, aside: false })
     }
 
@@ -97,6 +112,7 @@ impl Talk {
     }
 
     pub(crate) fn keys(&mut self, digits: &str) -> &mut Self {
+        self.note(digits);
         self.happen(Event::Digits(digits))
     }
 
@@ -131,10 +147,16 @@ impl Talk {
     pub(crate) fn expect(&mut self, text: &str) -> &mut Self {
         assert!(
             self.said.contains(text),
-            "wanted {text:?} in {:?}",
-            self.said
+            "wanted {text:?} in {:?}\n{}",
+            self.said,
+            self.everything
         );
         self
+    }
+
+    /// What was said since the caller, or anything else, last did something.
+    pub(crate) fn said(&self) -> &str {
+        self.said.trim_end()
     }
 
     pub(crate) fn request(&self) -> &LlmRequest {
@@ -142,7 +164,9 @@ impl Talk {
     }
 
     pub(crate) fn take_booking(&self) -> BookRequest {
-        self.book.last().unwrap().clone()
+        let book = self.book.last();
+        book.unwrap_or_else(|| panic!("nothing was booked\n{}", self.everything))
+            .clone()
     }
 
     pub(crate) fn take_http(&self) -> HttpRequest {
@@ -154,7 +178,10 @@ impl Talk {
     }
 
     pub(crate) fn json(&self, name: &str) -> Value {
-        self.run.variables().value(name).unwrap().clone()
+        let value = self.run.variables().value(name);
+        value
+            .unwrap_or_else(|| panic!("no {name}\n{}", self.everything))
+            .clone()
     }
 
     pub(crate) fn everything(&self) -> &str {
