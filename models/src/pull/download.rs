@@ -1,7 +1,7 @@
 //! Downloads over HTTP that go on where they were interrupted (RFC 9110 §14).
 
 use std::fs::{File, OpenOptions};
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::path::Path;
 use std::time::Duration;
 
@@ -12,10 +12,9 @@ use reqwest::header::{ACCEPT, CONTENT_RANGE, RANGE};
 use super::Progress;
 use super::error::SourceError;
 
-/// How long a connection may take, and how long nothing may come.
+/// How long a connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
-const SILENCE_TIMEOUT: Duration = Duration::from_secs(60);
-/// How often an interrupted download is taken up again.
+/// How often an interrupted download is taken up again without having got any further.
 const ATTEMPTS: u32 = 5;
 /// The largest answer that is read as text.
 const TEXT_MAX: u64 = 32 << 20;
@@ -24,65 +23,60 @@ const BLOCK: usize = 256 * 1024;
 
 /// Downloads files, one at a time.
 #[derive(Debug)]
-pub struct Downloader {
+pub(super) struct Downloader {
     client: Client,
+    silence: Duration,
 }
 
 impl Downloader {
-    /// Makes a downloader.
-    ///
-    /// # Errors
-    /// The system's certificates cannot be read.
-    pub fn new() -> Result<Self, SourceError> {
+    /// Makes a downloader that gives a server up which sends nothing for as long as `silence`.
+    pub(super) fn new(silence: Duration) -> Result<Self, SourceError> {
         // An error only says that a provider was installed before.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = Client::builder()
             .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(None)
-            .read_timeout_or_default()
+            // The blocking client counts this anew for the head of an answer and for each read.
+            .timeout(silence)
             .user_agent(concat!("offhook/", env!("CARGO_PKG_VERSION")))
             .build()
-            .map_err(connection)?;
-        Ok(Self { client })
+            .map_err(|error| failure(error, silence))?;
+        Ok(Self { client, silence })
     }
 
     /// Reads a small answer, of the media type `accept`.
     pub(super) fn text(&self, url: &str, accept: &str) -> Result<String, SourceError> {
-        let answer = self
-            .client
-            .get(url)
-            .header(ACCEPT, accept)
-            .send()
-            .map_err(connection)?;
+        let request = self.client.get(url).header(ACCEPT, accept);
+        let answer = request.send().map_err(|error| self.failure(error))?;
         let mut text = String::new();
         let answer = expect_success(answer)?;
-        answer.take(TEXT_MAX).read_to_string(&mut text)?;
+        let read = answer.take(TEXT_MAX).read_to_string(&mut text);
+        read.map_err(|error| self.read_failure(error))?;
         Ok(text)
     }
 
-    /// Downloads into `path`, from where an earlier attempt ended.
+    /// Downloads at most `most` bytes into `path`, from where an earlier attempt ended.
     pub(super) fn download(
         &self,
         url: &str,
         path: &Path,
+        most: u64,
         progress: &mut dyn Progress,
     ) -> Result<(), SourceError> {
+        let mut furthest = length(path);
         let mut attempt = 1;
         loop {
-            let before = length(path);
-            match self.attempt(url, path, progress) {
+            let error = match self.attempt(url, path, most, progress) {
                 Ok(()) => return Ok(()),
-                Err(SourceError::Connection(reason)) if attempt < ATTEMPTS => {
-                    // An attempt that got somewhere is not counted.
-                    attempt = if length(path) > before {
-                        1
-                    } else {
-                        attempt + 1
-                    };
-                    progress.note(&format!("interrupted ({reason}); going on"));
-                }
-                Err(error) => return Err(error),
+                Err(error) => error,
+            };
+            let reached = length(path);
+            // An attempt that got further than all before it is not counted.
+            attempt = if reached > furthest { 1 } else { attempt + 1 };
+            furthest = furthest.max(reached);
+            if !error.may_be_gone_on_with() || attempt > ATTEMPTS {
+                return Err(error);
             }
+            progress.note(&format!("interrupted ({error}); going on"));
         }
     }
 
@@ -90,6 +84,7 @@ impl Downloader {
         &self,
         url: &str,
         path: &Path,
+        most: u64,
         progress: &mut dyn Progress,
     ) -> Result<(), SourceError> {
         let mut reached = length(path);
@@ -97,7 +92,7 @@ impl Downloader {
         if reached > 0 {
             request = request.header(RANGE, format!("bytes={reached}-"));
         }
-        let answer = request.send().map_err(connection)?;
+        let answer = request.send().map_err(|error| self.failure(error))?;
         if answer.status() == StatusCode::RANGE_NOT_SATISFIABLE {
             // All of it is there already, or it is another file: the checksum tells.
             return Ok(());
@@ -112,14 +107,16 @@ impl Downloader {
         let whole = answer.content_length().map(|rest| reached + rest);
         let mut block = vec![0; BLOCK];
         loop {
-            let length = answer
-                .read(&mut block)
-                .map_err(|e| SourceError::Connection(e.to_string()))?;
+            let read = answer.read(&mut block);
+            let length = read.map_err(|error| self.read_failure(error))?;
             let Some(bytes) = block.get(..length).filter(|bytes| !bytes.is_empty()) else {
                 break;
             };
-            file.write_all(bytes)?;
             reached += bytes.len() as u64;
+            if reached > most {
+                return Err(SourceError::TooLong(most));
+            }
+            file.write_all(bytes)?;
             progress.reach(reached);
         }
         match whole {
@@ -129,16 +126,17 @@ impl Downloader {
             _ => Ok(()),
         }
     }
-}
 
-/// Keeps a stalled server from holding a pull up for ever.
-trait ReadTimeout {
-    fn read_timeout_or_default(self) -> Self;
-}
+    fn failure(&self, error: reqwest::Error) -> SourceError {
+        failure(error, self.silence)
+    }
 
-impl ReadTimeout for reqwest::blocking::ClientBuilder {
-    fn read_timeout_or_default(self) -> Self {
-        self.tcp_keepalive(SILENCE_TIMEOUT)
+    /// What a failed read of an answer's body means.
+    fn read_failure(&self, error: io::Error) -> SourceError {
+        match error.downcast::<reqwest::Error>() {
+            Ok(error) => self.failure(error),
+            Err(error) => SourceError::Connection(error.to_string()),
+        }
     }
 }
 
@@ -161,7 +159,12 @@ fn expect_success(answer: Response) -> Result<Response, SourceError> {
     }
 }
 
-fn connection(error: reqwest::Error) -> SourceError {
+fn failure(error: reqwest::Error, silence: Duration) -> SourceError {
+    if error.is_timeout() && !error.is_connect() {
+        return SourceError::Silent(silence);
+    }
+    // An index's address may hold a password.
+    let error = error.without_url();
     let mut reason = error.to_string();
     let mut cause = std::error::Error::source(&error);
     while let Some(deeper) = cause {

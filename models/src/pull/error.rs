@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use thiserror::Error;
 
@@ -68,6 +69,12 @@ pub enum SourceError {
     /// The connection failed; what came so far is kept.
     #[error("{0}")]
     Connection(String),
+    /// The server was connected but sent nothing for so long; what came before is kept.
+    #[error("the server sent nothing for {} s", .0.as_secs_f32())]
+    Silent(Duration),
+    /// More came than the file has, in bytes.
+    #[error("more than {0} bytes came")]
+    TooLong(u64),
     /// What came is not the file.
     #[error("what came is not the file: SHA-256 {found} instead of {wanted}")]
     Checksum {
@@ -85,4 +92,11 @@ pub enum SourceError {
     /// The disk failed.
     #[error("the disk: {0}")]
     Disk(#[from] io::Error),
+}
+
+impl SourceError {
+    /// Whether the same source may give the rest when it is asked again.
+    pub(super) fn may_be_gone_on_with(&self) -> bool {
+        matches!(self, Self::Connection(_) | Self::Silent(_))
+    }
 }

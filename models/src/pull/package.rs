@@ -2,7 +2,7 @@
 //! files that they are.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -14,10 +14,10 @@ use super::error::SourceError;
 use super::place::PartialFolder;
 use crate::manifest::Part;
 
-/// The public index, when neither pip's environment nor its configuration names another.
-const PUBLIC_INDEX: &str = "https://pypi.org/simple";
 /// The index's JSON form (PEP 691).
 const INDEX_TYPE: &str = "application/vnd.pypi.simple.v1+json";
+/// No wheel that the manifest names is larger, in bytes.
+const LARGEST_WHEEL: u64 = 1 << 30;
 
 #[derive(Deserialize)]
 struct Project {
@@ -65,42 +65,52 @@ fn is_wheel_of(filename: &str, part: &Part) -> bool {
     same(0) && same(1) && same(2) && platform
 }
 
-/// The index that pip would use.
-fn index() -> String {
-    let named = ["PIP_INDEX_URL", "OFFHOOK_PACKAGE_INDEX"];
-    let mut named = named.iter().filter_map(|name| std::env::var(name).ok());
-    let index = named
-        .find(|url| !url.is_empty())
-        .unwrap_or_else(|| PUBLIC_INDEX.to_owned());
-    index.trim_end_matches('/').to_owned()
+/// Where a part's wheel grows.
+pub(super) fn growing(part: &Part, partial: &PartialFolder) -> PathBuf {
+    partial.named(&wheel_name(part))
 }
 
-/// Fetches a wheel over the index's HTTP interface.
-pub(super) fn from_index(
-    part: &Part,
-    downloader: &Downloader,
-    partial: &PartialFolder,
-    progress: &mut dyn Progress,
-) -> Result<PathBuf, SourceError> {
-    let index = index();
-    let project = downloader.text(&format!("{index}/{}/", part.package), INDEX_TYPE)?;
-    let project: Project = serde_json::from_str(&project)
-        .map_err(|_| SourceError::Archive("the index does not speak JSON".to_owned()))?;
-    let listed = project
-        .files
-        .iter()
-        .find(|listed| is_wheel_of(&listed.filename, part));
-    let listed = listed.ok_or(SourceError::Absent)?;
-    let path = partial.named(&wheel_name(part));
-    if open(&path).is_err() {
-        downloader.download(&absolute(&index, &listed.url), &path, progress)?;
+/// A package index, asked over HTTP (PEP 691).
+pub(super) struct Index {
+    base: String,
+    downloader: Downloader,
+}
+
+impl Index {
+    pub(super) fn new(base: &str, downloader: Downloader) -> Self {
+        Self {
+            base: base.to_owned(),
+            downloader,
+        }
+    }
+
+    /// Fetches a wheel.
+    pub(super) fn wheel(
+        &self,
+        part: &Part,
+        partial: &PartialFolder,
+        progress: &mut dyn Progress,
+    ) -> Result<PathBuf, SourceError> {
+        let path = growing(part, partial);
+        if open(&path).is_ok() {
+            return Ok(path);
+        }
+        let project = format!("{}/{}/", self.base, part.package);
+        let project = self.downloader.text(&project, INDEX_TYPE)?;
+        let project: Project = serde_json::from_str(&project)
+            .map_err(|_| SourceError::Archive("the index does not speak JSON".to_owned()))?;
+        let mut listed = project.files.iter();
+        let listed = listed.find(|listed| is_wheel_of(&listed.filename, part));
+        let url = absolute(&self.base, &listed.ok_or(SourceError::Absent)?.url);
+        self.downloader
+            .download(&url, &path, LARGEST_WHEEL, progress)?;
         // A file that is no archive must not be gone on with.
         if let Err(error) = open(&path) {
             let _ = std::fs::remove_file(&path);
             return Err(error);
         }
+        Ok(path)
     }
-    Ok(path)
 }
 
 fn absolute(index: &str, url: &str) -> String {
@@ -172,14 +182,20 @@ fn open(path: &Path) -> Result<zip::ZipArchive<File>, SourceError> {
     zip::ZipArchive::new(file).map_err(|error| SourceError::Archive(error.to_string()))
 }
 
-/// Appends a member of a wheel to `to`.
-pub(super) fn extract(wheel: &Path, member: &str, to: &mut File) -> Result<(), SourceError> {
+/// Appends a member of a wheel to `to`, one byte more than `most` at the most; returns how many.
+pub(super) fn extract(
+    wheel: &Path,
+    member: &str,
+    most: u64,
+    to: &mut File,
+) -> Result<u64, SourceError> {
     let mut archive = open(wheel)?;
-    let mut member = archive
+    let member = archive
         .by_name(member)
         .map_err(|error| SourceError::Archive(format!("{member}: {error}")))?;
-    io::copy(&mut member, to)?;
-    Ok(())
+    let mut member = member.take(most.saturating_add(1));
+    // What cannot be unpacked is the archive's fault far more often than the disk's.
+    io::copy(&mut member, to).map_err(|error| SourceError::Archive(error.to_string()))
 }
 
 #[cfg(test)]

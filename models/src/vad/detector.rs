@@ -84,6 +84,8 @@ pub struct VoiceDetector {
     state: SileroState,
     /// Samples at 16 kHz that do not fill a window yet.
     pending: Vec<f32>,
+    /// Arrival of the frame with the first of them.
+    pending_since: Option<Instant>,
     /// The last window that was skipped, run late when the gate opens after it.
     skipped: Option<Box<[f32; WINDOW]>>,
     skipped_in_a_row: u32,
@@ -107,6 +109,7 @@ impl VoiceDetector {
             upsampler: Upsampler::new(),
             state: SileroState::default(),
             pending: Vec::with_capacity(2 * WINDOW),
+            pending_since: None,
             skipped: None,
             skipped_in_a_row: 0,
             passed: false,
@@ -136,6 +139,7 @@ impl VoiceDetector {
         frame: &Frame,
         passed: bool,
     ) -> Result<(Option<VadEdge>, u64), ModelError> {
+        self.pending_since.get_or_insert(frame.received);
         if frame.rate_hz == 16_000 {
             let scale = 1.0 / 32_768.0;
             self.pending
@@ -153,7 +157,9 @@ impl VoiceDetector {
             }
             let (probability, ran) = self.judge(silero, window)?;
             runs += ran;
-            edge = edge.or(self.step(probability, frame.received));
+            let since = self.pending_since.take().unwrap_or(frame.received);
+            edge = edge.or(self.step(probability, since));
+            self.pending_since = (!self.pending.is_empty()).then_some(frame.received);
             self.passed = passed;
         }
         Ok((edge, runs))
@@ -193,7 +199,7 @@ impl VoiceDetector {
         Ok((silero.probability(&mut self.state, &window)?, runs))
     }
 
-    fn step(&mut self, probability: f32, received: Instant) -> Option<VadEdge> {
+    fn step(&mut self, probability: f32, since: Instant) -> Option<VadEdge> {
         if self.speaking {
             return self.step_speaking(probability);
         }
@@ -206,7 +212,7 @@ impl VoiceDetector {
             return None;
         }
         self.voiced_in_a_row += 1;
-        let onset = *self.onset.get_or_insert(received);
+        let onset = *self.onset.get_or_insert(since);
         if self.voiced_in_a_row < self.settings.onset_windows && probability < self.settings.sure {
             return None;
         }

@@ -11,11 +11,10 @@ pub mod normalise;
 pub mod phonemes;
 mod phrases;
 mod piper;
-mod resample;
 mod shape;
 
+pub use crate::resample::convert_rate;
 pub use clauses::ClauseSplitter;
 pub use phonemes::{PhonemeError, Phonemizer, PhonemizerOptions};
 pub use phrases::PhraseCache;
 pub use piper::{Step, Synthesis, Voice, VoiceError, VoiceOptions};
-pub use resample::convert_rate;

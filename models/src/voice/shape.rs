@@ -1,9 +1,7 @@
 //! What happens to a voice's sound on its way to the telephone: steady component removed, silence
 //! at both ends cut, level set, peaks held.
 
-use std::sync::Arc;
-
-use super::resample::{Filter, Resampler};
+use crate::resample::RateStream;
 
 /// The level of active speech after [`Level`], as root mean square of full scale (−20 dBFS).
 pub(super) const TARGET_RMS: f32 = 0.1;
@@ -142,19 +140,20 @@ pub(super) struct Shaper {
     steady: SteadyRemover,
     trim: Trim,
     gain: f32,
-    resampler: Resampler,
+    rate: RateStream,
     trimmed: Vec<f32>,
     resampled: Vec<f32>,
 }
 
 impl Shaper {
-    /// Begins an utterance of a voice of `rate_hz`, which ends with a pause of `pause_s` seconds.
-    pub(super) fn new(rate_hz: u32, gain: f32, pause_s: f32, filter: Arc<Filter>) -> Self {
+    /// Begins an utterance of a voice of `rate_hz`, which is given out at `to_hz` and ends with a
+    /// pause of `pause_s` seconds.
+    pub(super) fn new(rate_hz: u32, to_hz: u32, gain: f32, pause_s: f32) -> Self {
         Self {
             steady: SteadyRemover::new(rate_hz),
             trim: Trim::new(rate_hz, pause_s),
             gain,
-            resampler: Resampler::new(filter),
+            rate: RateStream::new(rate_hz, to_hz),
             trimmed: Vec::new(),
             resampled: Vec::new(),
         }
@@ -166,7 +165,7 @@ impl Shaper {
             let sample = self.steady.next(*sample);
             self.trim.push(sample, &mut self.trimmed);
         }
-        self.resampler.push(&self.trimmed, &mut self.resampled);
+        self.rate.push(&self.trimmed, &mut self.resampled);
         self.trimmed.clear();
         self.take()
     }
@@ -174,8 +173,8 @@ impl Shaper {
     /// Ends the utterance and gives the rest of it.
     pub(super) fn finish(&mut self) -> Vec<i16> {
         self.trim.finish(&mut self.trimmed);
-        self.resampler.push(&self.trimmed, &mut self.resampled);
-        self.resampler.finish(&mut self.resampled);
+        self.rate.push(&self.trimmed, &mut self.resampled);
+        self.rate.finish(&mut self.resampled);
         self.trimmed.clear();
         self.take()
     }
@@ -197,7 +196,7 @@ mod tests {
     const RATE: u32 = 22_050;
 
     fn shaped(samples: &[f32], gain: f32, chunk: usize) -> Vec<i16> {
-        let mut shaper = Shaper::new(RATE, gain, 0.1, Arc::new(Filter::new(RATE, 8_000)));
+        let mut shaper = Shaper::new(RATE, 8_000, gain, 0.1);
         let mut out = Vec::new();
         for part in samples.chunks(chunk) {
             out.extend(shaper.push(part));

@@ -9,6 +9,10 @@ const LONGEST_PHRASE: usize = 16;
 const REPEATS: usize = 4;
 /// How many tokens such a tail has at least.
 const SHORTEST_TAIL: usize = 10;
+/// Longest sound, in samples, in which a word said twice was said once.
+const ECHO_WINDOW: usize = crate::mel::SAMPLE_RATE * 3 / 2;
+/// Tokens of such a word and its full stop; "no no" has none.
+const SHORTEST_ECHO: usize = 2;
 /// Text that deflates more than this repeats itself (Radford et al. 2022, section 4.5).
 const MOST_COMPRESSION: f32 = 2.4;
 
@@ -35,6 +39,15 @@ pub(super) fn repeats_itself(text: &str) -> bool {
         .and_then(|()| deflater.finish());
     let length = deflated.map_or(text.len(), |deflated| deflated.len());
     text.len() as f32 > MOST_COMPRESSION * length as f32
+}
+
+/// Returns the length of a single word that was written twice, as the model does with one in a short
+/// window ("Tomorrow. Tomorrow."): nobody says it twice with a stop between in so little time, and
+/// who says "No. No." means no more by it.
+pub(super) fn before_echo(tokens: &[u32], samples: usize) -> Option<usize> {
+    let (first, second) = tokens.split_at_checked(tokens.len() / 2)?;
+    let is_echo = samples <= ECHO_WINDOW && first.len() >= SHORTEST_ECHO && first == second;
+    is_echo.then_some(first.len())
 }
 
 /// Returns how many tokens speech of this length may have: fast English is some 6 a second.
@@ -64,5 +77,21 @@ mod tests {
     fn repetition_shows_in_the_compression() {
         assert!(repeats_itself(&"I'm sorry, I'm sorry. ".repeat(12)));
         assert!(!repeats_itself("Ask not what your country can do for you."));
+    }
+
+    #[test]
+    fn a_word_written_twice_in_a_short_window_counts_once() {
+        let (short, long) = (ECHO_WINDOW, ECHO_WINDOW + 1);
+        assert_eq!(before_echo(&[1400, 13, 1400, 13], short), Some(2));
+        assert_eq!(before_echo(&[1400, 13, 1400, 13], long), None);
+        for other in [
+            &[][..],
+            &[1400],
+            &[645, 645],
+            &[1400, 13, 3363, 13],
+            &[1, 2, 1],
+        ] {
+            assert_eq!(before_echo(other, short), None, "{other:?}");
+        }
     }
 }

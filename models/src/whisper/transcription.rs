@@ -246,7 +246,13 @@ impl Transcription {
     }
 
     /// Takes a try's result, or begins the second one.
-    fn finish_window(&mut self, attempt: Attempt) -> State {
+    fn finish_window(&mut self, mut attempt: Attempt) -> State {
+        let samples = self.windows.front().map_or(0, ExactSizeIterator::len);
+        if let Some(length) = guard::before_echo(&attempt.tokens, samples) {
+            // What is left has about the mean that the whole had.
+            attempt.log_probability *= (length + 1) as f32 / (attempt.tokens.len() + 1) as f32;
+            attempt.tokens.truncate(length);
+        }
         let failed = |attempt: &Attempt| {
             let text = self.model.tokens.decode(&attempt.tokens);
             attempt.looped

@@ -13,8 +13,22 @@ const PAUSE: usize = SAMPLE_RATE / 5;
 /// Shortest sound that can hold a word.
 const SHORTEST: usize = SAMPLE_RATE / 20;
 
-/// Returns the windows of a piece of sound, in order, without gaps.
+/// A window in which nothing is louder holds no word (−60 dB of full scale); the model, trained on
+/// subtitles, would hear a polite "you" in it.
+const AUDIBLE: f32 = 0.001;
+
+/// Returns the windows of a piece of sound that may hold speech, in order.
 pub(super) fn windows(samples: &[f32]) -> Vec<Range<usize>> {
+    let mut windows = cut(samples);
+    windows.retain(|window| {
+        let mut samples = samples.get(window.clone()).unwrap_or_default().iter();
+        samples.any(|sample| sample.abs() > AUDIBLE)
+    });
+    windows
+}
+
+/// Cuts a piece of sound into windows without gaps.
+fn cut(samples: &[f32]) -> Vec<Range<usize>> {
     let mut windows = Vec::new();
     let mut start = 0;
     while samples.len() - start > LONGEST {
@@ -50,6 +64,16 @@ mod tests {
     fn short_sound_is_one_window() {
         assert_eq!(windows(&vec![0.1; LONGEST]), vec![0..LONGEST]);
         assert!(windows(&[]).is_empty());
+    }
+
+    #[test]
+    fn inaudible_sound_is_no_window() {
+        assert!(windows(&vec![0.0009; LONGEST]).is_empty());
+        let mut samples = vec![0.0; 40 * SAMPLE_RATE];
+        samples[20 * SAMPLE_RATE] = -0.01;
+        let windows = windows(&samples);
+        assert_eq!(windows.len(), 1);
+        assert!(windows[0].contains(&(20 * SAMPLE_RATE)), "{windows:?}");
     }
 
     #[test]

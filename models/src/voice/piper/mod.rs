@@ -11,7 +11,6 @@ use thiserror::Error;
 
 use super::normalise;
 use super::phonemes::{PhonemeError, Phonemizer, PhonemizerOptions};
-use super::resample::Filter;
 use super::shape::{TARGET_RMS, active_rms};
 use crate::onnx::{CutError, Model};
 use crate::runtime::read_file;
@@ -66,7 +65,6 @@ pub struct VoiceOptions {
 #[derive(Clone)]
 pub struct Voice {
     inner: Arc<Inner>,
-    filter: Arc<Filter>,
     rate_hz: u32,
 }
 
@@ -145,7 +143,6 @@ impl Voice {
         drop(model);
         let scales = scales(&config, &options);
         let rate_hz = options.sample_rate_hz.unwrap_or(TELEPHONE_HZ);
-        let filter = Arc::new(Filter::new(config.sample_rate_hz(), rate_hz));
         let mut inner = Inner {
             name: name.to_owned(),
             phonemizer,
@@ -157,7 +154,6 @@ impl Voice {
         inner.gain = inner.measure_gain()?;
         Ok(Self {
             inner: Arc::new(inner),
-            filter,
             rate_hz,
         })
     }
@@ -165,10 +161,8 @@ impl Voice {
     /// Gives the same voice with samples of another rate, in hertz.
     #[must_use]
     pub fn at_rate(&self, rate_hz: u32) -> Self {
-        let from_hz = self.inner.config.sample_rate_hz();
         Self {
             inner: Arc::clone(&self.inner),
-            filter: Arc::new(Filter::new(from_hz, rate_hz)),
             rate_hz,
         }
     }

@@ -93,11 +93,10 @@ impl Synthesis {
             false => CLAUSE_PAUSE_S,
         };
         let rate_hz = inner.config.sample_rate_hz();
-        let filter = std::sync::Arc::clone(&self.voice.filter);
         let mut speech = Box::new(Speech {
             pieces: pieces(&phonemes),
             frames: None,
-            shaper: Shaper::new(rate_hz, inner.gain, pause_s, filter),
+            shaper: Shaper::new(rate_hz, self.voice.rate_hz, inner.gain, pause_s),
             chunk: 0,
         });
         speech.encode_next(inner)?;

@@ -1,0 +1,163 @@
+//! What each model costs on this machine: `cargo bench -p offhook-models --bench models`.
+//!
+//! Needs the model folder (`offhook models pull`) and, beside the bench, the program
+//! offhook-phonemes (`cargo build --release -p offhook-phonemes`).
+
+// A bench that cannot run says so and ends.
+#![allow(clippy::expect_used, clippy::disallowed_methods)]
+
+use std::path::Path;
+use std::sync::OnceLock;
+use std::time::Instant;
+
+use divan::{Bencher, black_box};
+use offhook_media::Frame;
+use offhook_models::Runtime;
+use offhook_models::manifest::default_dir;
+use offhook_models::resample::{Upsampler, convert_rate, upsample};
+use offhook_models::turn::TurnDetector;
+use offhook_models::vad::{Gate, Silero, SileroState, WINDOW};
+use offhook_models::voice::{Step as Sound, Voice, VoiceOptions};
+use offhook_models::whisper::{Options, Size, Step, Transcription, Whisper};
+
+fn runtime() -> Runtime {
+    Runtime::load(&default_dir()).expect("ONNX Runtime is in the model folder")
+}
+
+/// Real speech (`tests/corpora/speech/jfk.wav`) at a rate, full scale ±1.
+fn speech(rate_hz: u32) -> Vec<f32> {
+    let corpora = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/corpora/speech");
+    let mut wav = hound::WavReader::open(corpora.join("jfk.wav")).expect("the corpus");
+    let samples = wav.samples::<i16>();
+    let samples = samples.map(|s| f32::from(s.expect("a sample")) / 32_768.0);
+    convert_rate(&samples.collect::<Vec<_>>(), 16_000, rate_hz)
+}
+
+fn telephone() -> Vec<i16> {
+    let samples = speech(8_000);
+    samples.iter().map(|s| (s * 32_767.0) as i16).collect()
+}
+
+/// The cheap gate on a frame of 20 ms: each frame of each call.
+#[divan::bench]
+fn gate_per_frame(bencher: Bencher<'_, '_>) {
+    let sound = telephone();
+    let now = Instant::now();
+    let frames = sound.chunks_exact(160);
+    let frames: Vec<Frame> = frames
+        .map(|part| Frame::new(8_000, 0, now, false, part))
+        .collect();
+    let mut gate = Gate::new();
+    let mut frames = frames.iter().cycle();
+    bencher.bench_local(|| gate.is_speech(frames.next().expect("a frame")));
+}
+
+/// The live path's doubling of the rate, a frame of 20 ms.
+#[divan::bench]
+fn upsampler_per_frame(bencher: Bencher<'_, '_>) {
+    let sound = telephone();
+    let frame = sound.get(8_000..8_160).expect("a frame");
+    let (mut upsampler, mut out) = (Upsampler::new(), Vec::new());
+    bencher.bench_local(|| {
+        out.clear();
+        upsampler.process(black_box(frame), &mut out);
+    });
+}
+
+/// Silero on a window of 32 ms.
+#[divan::bench(sample_count = 300)]
+fn silero_per_window(bencher: Bencher<'_, '_>) {
+    let silero = Silero::load(&runtime(), &default_dir()).expect("Silero is in the model folder");
+    let sound = speech(16_000);
+    let (windows, _) = sound.as_chunks::<WINDOW>();
+    let mut windows = windows.iter().cycle();
+    let mut state = SileroState::default();
+    bencher.bench_local(|| {
+        let window = windows.next().expect("a window");
+        silero
+            .probability(&mut state, window)
+            .expect("a probability")
+    });
+}
+
+/// smart-turn on eight seconds, their spectrogram included.
+#[divan::bench(sample_count = 60, sample_size = 1)]
+fn smart_turn(bencher: Bencher<'_, '_>) {
+    let model = TurnDetector::load(&runtime(), &default_dir());
+    let model = model.expect("smart-turn is in the model folder");
+    let sound = telephone();
+    let recent = sound.get(16_000..80_000).expect("eight seconds");
+    bencher.bench_local(|| model.probability(recent).expect("a probability"));
+}
+
+fn whisper() -> &'static Whisper {
+    static WHISPER: OnceLock<Whisper> = OnceLock::new();
+    WHISPER.get_or_init(|| {
+        let loaded = Whisper::load(&runtime(), &default_dir(), Size::TinyEn);
+        loaded.expect("Whisper is in the model folder")
+    })
+}
+
+fn finish(mut transcription: Transcription) -> String {
+    loop {
+        if let Step::Done(transcript) = transcription.step().expect("a step") {
+            return transcript.text;
+        }
+    }
+}
+
+/// A final transcript of so many seconds of speech, all steps one after the other.
+#[divan::bench(args = [3, 6], sample_count = 40, sample_size = 1)]
+fn whisper_final(bencher: Bencher<'_, '_>, seconds: usize) {
+    let sound = telephone();
+    let piece = sound.get(..seconds * 8_000).expect("so much speech");
+    let options = Options::default();
+    bencher.bench_local(|| finish(whisper().begin_8k(piece, &options)));
+}
+
+/// The longest step of such a transcript is what more urgent work waits for; this is the first,
+/// which doubles the rate, takes the spectrogram and runs the convolutions.
+#[divan::bench(args = [3, 6], sample_count = 40, sample_size = 1)]
+fn whisper_first_step(bencher: Bencher<'_, '_>, seconds: usize) {
+    let sound = telephone();
+    let piece = sound.get(..seconds * 8_000).expect("so much speech");
+    let options = Options::default();
+    bencher.bench_local(|| {
+        let mut transcription = whisper().begin_8k(piece, &options);
+        transcription.step().expect("a step")
+    });
+}
+
+/// The rate of six finished seconds doubled for the recogniser.
+#[divan::bench]
+fn upsample_six_seconds(bencher: Bencher<'_, '_>) {
+    let sound = telephone();
+    let piece = sound.get(..48_000).expect("so much speech");
+    bencher.bench_local(|| upsample(black_box(piece)));
+}
+
+/// From a clause's text to its first sound, its phonemes known.
+#[divan::bench(sample_count = 60, sample_size = 1)]
+fn piper_first_chunk(bencher: Bencher<'_, '_>) {
+    let options = VoiceOptions {
+        deterministic: true,
+        ..VoiceOptions::default()
+    };
+    let voice = Voice::load(&runtime(), &default_dir(), "en_US-joe-medium", options);
+    let voice = voice.expect("the voice is in the model folder");
+    bencher
+        .with_inputs(|| voice.begin("Thanks for calling,"))
+        .bench_local_values(|mut synthesis| {
+            loop {
+                match synthesis.step().expect("the voice speaks") {
+                    Sound::More => {}
+                    Sound::Sound(sound) => return sound,
+                    Sound::Done => return Vec::new(),
+                }
+            }
+        });
+}
+
+fn main() {
+    divan::main();
+}
