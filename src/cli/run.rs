@@ -166,13 +166,14 @@ pub async fn assemble(
     let epoch = clock::Epoch::take();
     tokio::spawn(delivery.run(move || epoch.timestamp(clock::now()), stop.clone()));
     tokio::spawn(prune(store.clone(), epoch));
+    let first_event = store.first_event().cast_unsigned();
     let parts = ServiceParts {
         agents,
         trunks: TrunkTable::new(config.trunks.iter().map(trunk).collect()),
         line,
         store,
         sinks: Arc::new(sinks),
-        bus: http::events::EventBus::new(1, EVENTS_KEPT, EVENTS_BUFFERED),
+        bus: http::events::EventBus::new(first_event, EVENTS_KEPT, EVENTS_BUFFERED),
         llm: config.llm.clone().map(LlmClient::new).transpose()?,
         http: reqwest::Client::builder().build()?,
         recorder,

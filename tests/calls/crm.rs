@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use crate::caller::Caller;
 use crate::rig::{Switch, heard_words, voice};
 
-const FLOW: &str = r#"
+pub(crate) const FLOW: &str = r#"
 name = "reception"
 start = "ask"
 

