@@ -12,9 +12,9 @@ use crate::http::{
     Api, ApiError, CallCreated, CallQuery, Check, Direction, Idempotency, NewCall, OutboxQuery,
     OutboxState, Page, PageQuery, Readiness,
 };
-use crate::http::{EventFilter, EventStream};
+use crate::http::{Archive, Event, EventFilter, EventStream, replay};
 use crate::store::{
-    self, CallFilter, CallRecord, CallState, Created, Health, IdempotencyKey, StoreError,
+    self, CallFilter, CallRecord, CallState, Created, Health, IdempotencyKey, Store, StoreError,
 };
 use crate::switch::{Dial, DialError};
 use crate::switchboard::own_host;
@@ -296,19 +296,11 @@ impl Api for Backend {
     }
 
     async fn appointments(&self, query: PageQuery) -> Result<Page, ApiError> {
-        let found = self
-            .0
-            .store
-            .appointments(None, query.limit)
-            .await
-            .map_err(internal)?;
-        let items = found
-            .iter()
-            .map(|item| serde_json::to_value(item).unwrap_or_default());
-        Ok(Page {
-            items: items.collect(),
-            next_cursor: None,
-        })
+        let cursor = query.cursor.as_deref();
+        match self.0.store.appointments(cursor, query.limit).await {
+            Ok(found) => Ok(page(found)),
+            Err(error) => Err(cursor_error(error)),
+        }
     }
 
     async fn outbox(&self, query: OutboxQuery) -> Result<Page, ApiError> {
@@ -354,7 +346,31 @@ impl Api for Backend {
         filter: EventFilter,
         after: Option<u64>,
     ) -> Result<EventStream, ApiError> {
-        self.0.bus.subscribe(filter, after)
+        let archive = StoreArchive(self.0.store.clone());
+        replay(&self.0.bus, archive, filter, after)
+    }
+}
+
+/// The events that the store keeps.
+#[derive(Debug, Clone)]
+pub struct StoreArchive(pub Store);
+
+impl Archive for StoreArchive {
+    async fn read(&self, call: Option<&str>, after: u64, limit: u32) -> Result<Vec<Event>, String> {
+        let call_id = call.map(str::parse).transpose();
+        let filter = store::EventFilter {
+            after: i64::try_from(after).unwrap_or(i64::MAX),
+            call_id: call_id.map_err(|_| "the call's id is none".to_owned())?,
+        };
+        let found = self.0.events(&filter, limit).await;
+        let found = found.map_err(|error| error.to_string())?;
+        Ok(found.iter().map(call::services::published).collect())
+    }
+
+    async fn bounds(&self) -> Result<Option<(u64, u64)>, String> {
+        let bounds = self.0.event_bounds().await;
+        let bounds = bounds.map_err(|error| error.to_string())?;
+        Ok(bounds.map(|(low, high)| (low.cast_unsigned(), high.cast_unsigned())))
     }
 }
 

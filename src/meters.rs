@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use metrics::{counter, gauge, histogram};
+use offhook_media::Stats;
+use offhook_models::workers::{Priority, WorkerStats};
 
 use crate::agent::{TurnRecord, Who};
 use crate::call::Services;
@@ -38,6 +40,8 @@ async fn read(services: &Services) {
             &counters.sent,
             &counters.events_dropped,
         ];
+        let late_us = counters.worst_late_us.swap(0, Ordering::Relaxed);
+        histogram!(names::MEDIA_TICK_LATE_MS).record(late_us as f64 / 1000.0);
         for (sum, counter) in sums.iter_mut().zip(all) {
             *sum += read(counter);
         }
@@ -54,6 +58,7 @@ async fn read(services: &Services) {
         counter!(names::HEARING_PASSED).absolute(read(&hearing.passed));
         counter!(names::HEARING_WINDOWS).absolute(read(&hearing.windows));
         counter!(names::HEARING_DROPPED).absolute(read(&hearing.dropped));
+        models(&on_box.workers.stats());
     }
     if let Some(recorder) = &services.recorder {
         counter!(names::QUEUE_OVERFLOWS, "queue" => "recordings").absolute(recorder.dropped());
@@ -62,13 +67,115 @@ async fn read(services: &Services) {
         counter!(names::SIP_MALFORMED).absolute(sip.malformed);
         counter!(names::SIP_CHALLENGED).absolute(sip.challenged);
         counter!(names::SIP_AUTH_FAILED).absolute(sip.auth_failed);
+        counter!(names::SIP_RETRANSMISSIONS).absolute(sip.retransmissions);
     }
+}
+
+fn models(stats: &WorkerStats) {
+    for priority in Priority::ALL {
+        let name = match priority {
+            Priority::Turn => "turn",
+            Priority::FinalStt => "final stt",
+            Priority::FirstTts => "first tts",
+            Priority::PartialStt => "partial stt",
+            Priority::RestTts => "rest tts",
+        };
+        let of = stats.of(priority);
+        gauge!(names::MODEL_JOBS_WAITING, "priority" => name).set(of.waiting as f64);
+        counter!(names::MODEL_SLOW_STEPS, "priority" => name).absolute(of.slow_steps);
+        let outcomes = [
+            ("done", of.done),
+            ("cancelled", of.cancelled),
+            ("overtaken", of.overtaken),
+            ("refused", of.rejected),
+            ("panicked", of.panicked),
+        ];
+        for (outcome, jobs) in outcomes {
+            counter!(names::MODEL_JOBS, "priority" => name, "outcome" => outcome).absolute(jobs);
+        }
+    }
+}
+
+/// Counts a SIP message by its kind: a method or an answer's status.
+pub fn sip_message(way: &'static str, message: &[u8]) {
+    counter!(names::SIP_MESSAGES, "way" => way, "kind" => sip_kind(message)).increment(1);
+}
+
+/// The method of a request or the status of an answer, by the first line; peers choose neither
+/// beyond what there is.
+fn sip_kind(message: &[u8]) -> std::borrow::Cow<'static, str> {
+    const METHODS: [&str; 14] = [
+        "ACK",
+        "BYE",
+        "CANCEL",
+        "INFO",
+        "INVITE",
+        "MESSAGE",
+        "NOTIFY",
+        "OPTIONS",
+        "PRACK",
+        "PUBLISH",
+        "REFER",
+        "REGISTER",
+        "SUBSCRIBE",
+        "UPDATE",
+    ];
+    let word = |text: &[u8]| text.split(|byte| *byte == b' ').next().map(<[u8]>::to_vec);
+    if let Some(answer) = message.strip_prefix(b"SIP/2.0 ") {
+        let status = word(answer).and_then(|status| String::from_utf8(status).ok());
+        let known = status.filter(|status| {
+            status.len() == 3
+                && status
+                    .parse()
+                    .is_ok_and(|status: u16| (100..700).contains(&status))
+        });
+        return known.map_or("other".into(), Into::into);
+    }
+    let method = word(message).unwrap_or_default();
+    let known = METHODS.iter().find(|known| known.as_bytes() == method);
+    known.copied().unwrap_or("other").into()
+}
+
+/// Says whether a trunk's registration holds.
+pub fn trunk_up(trunk: &str, up: bool) {
+    gauge!(names::TRUNK_UP, "trunk" => trunk.to_owned()).set(if up { 1.0 } else { 0.0 });
+}
+
+/// Counts what a closed leg went through.
+pub fn leg_closed(stats: &Stats) {
+    counter!(names::RTP_LOST).increment(stats.lost);
+    counter!(names::RTP_LATE).increment(stats.late);
+    // G.711 has eight samples a millisecond.
+    counter!(names::RTP_CONCEALED_MS).increment(stats.concealed_samples / 8);
+    let reasons = [
+        ("foreign", stats.foreign),
+        ("malformed", stats.malformed),
+        ("payload", stats.unknown_payload),
+        ("duplicate", stats.duplicates),
+    ];
+    for (reason, packets) in reasons {
+        counter!(names::RTP_DROPPED, "reason" => reason).increment(packets);
+    }
+}
+
+/// Counts an interruption that was none: the agent went on.
+pub fn resumed() {
+    counter!(names::BARGE_INS, "decision" => "resume").increment(1);
+}
+
+/// Measures how long an answered call took to set up.
+pub fn call_answered(direction: &'static str, set_up: Duration) {
+    histogram!(names::CALL_SETUP_MS, "direction" => direction)
+        .record(set_up.as_secs_f64() * 1000.0);
 }
 
 /// Measures an agent's turn.
 pub fn turn(turn: &TurnRecord) {
     if turn.who != Who::Agent {
         return;
+    }
+    if turn.interrupted {
+        counter!(names::BARGE_INS, "decision" => "commit").increment(1);
     }
     let latency = &turn.latency;
     let stages = [
@@ -93,4 +200,24 @@ pub fn call_ended(direction: &'static str, outcome: &'static str) {
 /// Counts a call that was refused.
 pub fn call_refused(status: u16) {
     counter!(names::CALLS_REFUSED, "reason" => status.to_string()).increment(1);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sip_message_is_counted_by_what_it_is_and_no_peer_can_invent_labels() {
+        assert_eq!(sip_kind(b"INVITE sip:a@b SIP/2.0\r\n"), "INVITE");
+        assert_eq!(sip_kind(b"SIP/2.0 486 Busy Here\r\n"), "486");
+        for odd in [
+            &b"SIP/2.0 999 What\r\n"[..],
+            b"SIP/2.0 +99 What\r\n",
+            b"FROBNICATE sip:a@b SIP/2.0\r\n",
+            b"",
+            b"\xff\xfe",
+        ] {
+            assert_eq!(sip_kind(odd), "other");
+        }
+    }
 }

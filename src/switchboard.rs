@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use crate::call::{self, Services};
 use crate::clock;
 use crate::config::{self, TrunkKind};
+use crate::meters;
 use crate::net::resolver::Resolver;
 use crate::net::sip::{News, Request, local_address_towards};
 use crate::switch::{Refused, Registrar};
@@ -74,6 +75,7 @@ impl Switchboard {
                     return;
                 };
                 tracing::info!(%trunk, expires_s, "registered");
+                meters::trunk_up(trunk, true);
                 self.note(trunk, format!("registered for {expires_s} s"));
             }
             News::RegistrationFailed {
@@ -85,6 +87,7 @@ impl Switchboard {
                 let Some(trunk) = self.registrations.get(&registration) else {
                     return;
                 };
+                meters::trunk_up(trunk, false);
                 let retry_s = retry_in.as_secs();
                 tracing::warn!(%trunk, status, %reason, retry_s, "the registration failed");
                 let note = format!("failed with {status} {reason}; tried again in {retry_s} s");

@@ -5,7 +5,8 @@
 mod crm_support;
 
 use crm_support::{
-    appointment, at, event, finished, incoming, item, keys, open, open_with, options, turn, url,
+    appointment, at, event, finished, incoming, item, keys, lock, open, open_with, options, turn,
+    url,
 };
 use offhook::store::outbox::{OutboxItem, OutboxState};
 use offhook::store::{
@@ -291,7 +292,7 @@ async fn events_replay_from_any_point_and_a_number_is_never_given_twice() {
 }
 
 #[tokio::test]
-async fn an_appointment_needs_an_offset_and_is_listed_by_its_time() {
+async fn an_appointment_needs_an_offset_and_is_listed() {
     let folder = tempdir().unwrap();
     let store = open(folder.path()).await;
     let call = incoming("+12025550123", 0);
@@ -304,7 +305,7 @@ async fn an_appointment_needs_an_offset_and_is_listed_by_its_time() {
     let items = vec![item(&call, "appointment")];
     store.book_appointment(booked.clone(), items).await.unwrap();
     assert_eq!(
-        store.appointments(booked.starts_at(), 10).await.unwrap(),
+        store.appointments(None, 10).await.unwrap().items,
         std::slice::from_ref(&booked)
     );
     assert_eq!(store.call_appointments(call.id).await.unwrap(), [booked]);
@@ -445,4 +446,64 @@ async fn many_writers_at_once_lose_nothing() {
         .unwrap();
     assert_eq!(page.items.len(), 200);
     assert!(page.next_cursor.is_some());
+}
+
+#[tokio::test]
+async fn appointments_come_in_pages_the_last_booked_first() {
+    let folder = tempdir().unwrap();
+    let store = open(folder.path()).await;
+    let call = incoming("+12025550123", 0);
+    store.insert_call(call.clone()).await.unwrap();
+    let mut booked = Vec::new();
+    for _ in 0..5 {
+        let one = appointment(&call);
+        store
+            .book_appointment(one.clone(), Vec::new())
+            .await
+            .unwrap();
+        booked.insert(0, one);
+    }
+    let mut seen = Vec::new();
+    let mut cursor: Option<String> = None;
+    let mut pages = 0;
+    loop {
+        let page = store.appointments(cursor.as_deref(), 2).await.unwrap();
+        seen.extend(page.items);
+        pages += 1;
+        cursor = page.next_cursor;
+        if cursor.is_none() {
+            break;
+        }
+    }
+    assert_eq!((seen, pages), (booked, 3));
+    let wrong = store.appointments(Some("tomorrow"), 2).await;
+    assert!(matches!(wrong, Err(StoreError::Invalid(_))), "{wrong:?}");
+}
+
+#[tokio::test]
+async fn whoever_asks_is_told_of_events_in_the_order_of_their_numbers() {
+    let folder = tempdir().unwrap();
+    let store = open(folder.path()).await;
+    assert_eq!(store.first_event(), 1);
+    let (told, mut heard) = tokio::sync::mpsc::unbounded_channel();
+    store.on_event(move |event| told.send((event.id, event.kind.clone())).unwrap());
+    let writes = (0..300).map(|n| {
+        let (store, kind) = (store.clone(), format!("n{n}"));
+        tokio::spawn(async move { store.append_event(event(None, &kind)).await.unwrap() })
+    });
+    for write in writes.collect::<Vec<_>>() {
+        write.await.unwrap();
+    }
+    let other = lock(&store).await;
+    let spilled = store.append_event(event(None, "spilled")).await.unwrap();
+    for id in 1..=300 {
+        assert_eq!(heard.try_recv().unwrap().0, id);
+    }
+    assert_eq!(heard.try_recv().unwrap(), (spilled, "spilled".to_owned()));
+    assert!(heard.try_recv().is_err(), "an event was told of twice");
+    drop(other);
+    store.close().await;
+    let store = open(folder.path()).await;
+    assert_eq!(store.first_event(), spilled + 1);
+    assert_eq!(store.event_bounds().await.unwrap(), Some((1, spilled)));
 }

@@ -282,7 +282,10 @@ impl Conversation {
             }
             Command::FinishSpeaking { .. } => {}
             Command::PausePlayout => self.tell(media::Command::Pause(self.leg)),
-            Command::ResumePlayout => self.tell(media::Command::Resume(self.leg)),
+            Command::ResumePlayout => {
+                crate::meters::resumed();
+                self.tell(media::Command::Resume(self.leg));
+            }
             Command::CancelTurn { turn } => self.speech.cancel(turn),
             Command::Http(request) => self.requests.http(request, self.work.clone()),
             Command::Llm(request) => self.requests.llm(request, self.work.clone()),

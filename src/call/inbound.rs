@@ -138,6 +138,7 @@ async fn serve(services: Arc<Services>, incoming: Box<IncomingCall>, admitted: A
     let (half, negotiated) = match agreed {
         Ok(agreed) => agreed,
         Err(error) => {
+            meters::call_refused(error.status());
             tracing::info!(%error, call = %id, "a call was refused");
             let _ = sip.reject(incoming.call, error.status(), Vec::new()).await;
             return;

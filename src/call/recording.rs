@@ -1,4 +1,5 @@
-//! Recordings: one thread writes every call's stereo WAV, so that no disk ever makes a call wait.
+//! Recordings: one thread writes every call's stereo WAV, the caller left and the agent right, so
+//! that no disk ever makes a call wait.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -129,7 +130,7 @@ fn write(queue: &Receiver<Item>) {
             },
             Item::Frame(id, frame) => {
                 if let Some(writer) = open.get_mut(&id)
-                    && let Err(error) = writer.write(&frame.local, &frame.remote)
+                    && let Err(error) = writer.write(&frame.remote, &frame.local)
                 {
                     tracing::error!(%error, "a recording ends here: it cannot be written");
                     open.remove(&id);

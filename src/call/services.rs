@@ -17,7 +17,7 @@ use crate::ai::llm::LlmClient;
 use crate::clock::Epoch;
 use crate::config::{AgentConfig, Config};
 use crate::crm::Sinks;
-use crate::http::events::EventBus;
+use crate::http::events::{Event, EventBus};
 use crate::store::outbox::OutboxItem;
 use crate::store::{Appointment, CallRecord, EventRecord, Health, Store, StoreError};
 use crate::switch::{RouteTable, TrunkTable};
@@ -132,6 +132,11 @@ impl Services {
         let names = parts.agents.keys().cloned().collect();
         let routes = RouteTable::new(parts.config.routes.clone(), names);
         let places = Arc::new(Semaphore::new(parts.config.limits.max_calls));
+        let bus = parts.bus.clone();
+        // From there, so that what is published is kept already, and in the order of its numbers.
+        parts
+            .store
+            .on_event(move |event| bus.publish_numbered(published(event)));
         Self {
             config: parts.config,
             line: parts.line,
@@ -211,15 +216,11 @@ impl Services {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Publishes an event to whoever watches, and keeps it.
+    /// Keeps an event; the store's writer publishes it to whoever watches.
     ///
     /// # Errors
     /// When it could not be kept.
     pub async fn publish(&self, event: EventRecord) -> Result<(), StoreError> {
-        let call = event.call_id.map(|id| id.to_string());
-        let at = event.at.to_string();
-        self.bus
-            .publish(event.kind.clone(), call, at, event.data.clone());
         self.store.append_event(event).await.map(|_| ())
     }
 
@@ -255,6 +256,18 @@ pub struct Live {
 impl Drop for Live {
     fn drop(&mut self) {
         self.services.live_calls().remove(&self.id);
+    }
+}
+
+/// An event as those who watch see it, live or from the store.
+#[must_use]
+pub fn published(event: &EventRecord) -> Event {
+    Event {
+        id: u64::try_from(event.id).unwrap_or(0),
+        kind: event.kind.clone(),
+        call_id: event.call_id.map(|id| id.to_string()),
+        at: format!("{:.3}", event.at),
+        data: event.data.clone(),
     }
 }
 

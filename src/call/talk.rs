@@ -223,6 +223,10 @@ impl Talk {
     ) {
         let now = clock::now();
         call.handle_answer(now);
+        meters::call_answered(
+            call.direction().as_str(),
+            now.saturating_duration_since(call.started()),
+        );
         let epoch = self.services.epoch;
         self.record.state = StoredState::InProgress;
         self.record.answered_at = Some(epoch.timestamp(now));
@@ -335,6 +339,7 @@ async fn summary(leg: &mut Leg) -> Option<MediaSummary> {
         None
     };
     let stats: Box<Stats> = tokio::time::timeout(CLOSING, closed).await.ok().flatten()?;
+    meters::leg_closed(&stats);
     Some(MediaSummary {
         codec: Some(codec),
         packets: stats.received,

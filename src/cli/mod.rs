@@ -6,7 +6,7 @@ mod config;
 mod flow;
 mod health;
 mod models;
-mod run;
+pub mod run;
 pub(crate) mod wav;
 
 use std::process::ExitCode;

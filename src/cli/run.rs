@@ -94,7 +94,8 @@ async fn serve(mut config: Config, args: &RunArgs) -> anyhow::Result<ExitCode> {
     }
     let watcher = demo.then(|| Arc::clone(&terminal) as Arc<dyn Watcher>);
     let stop = CancellationToken::new();
-    let (services, news) = assemble(config, watcher, &stop).await?;
+    let options = store::Options::default();
+    let (services, news) = assemble(config, options, watcher, &stop).await?;
     tokio::spawn(switchboard::run(Arc::clone(&services), news));
     tokio::spawn(meters::run(Arc::clone(&services), metrics.clone()));
     let api = serve_api(&services, metrics, &stop).await?;
@@ -126,14 +127,19 @@ async fn serve(mut config: Config, args: &RunArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Opens everything that a call needs, in the order in which one thing needs the other.
-async fn assemble(
+/// Opens everything that a call needs, in the order in which one thing needs the other; the
+/// models come later, into [`Services::on_box`].
+///
+/// # Errors
+/// Fails when a file, a socket or a thread cannot be had, or a flow cannot run.
+pub async fn assemble(
     config: Config,
+    options: store::Options,
     watcher: Option<Arc<dyn Watcher>>,
     stop: &CancellationToken,
 ) -> anyhow::Result<(Arc<Services>, tokio::sync::mpsc::Receiver<News>)> {
     let config = Arc::new(config);
-    let store = Store::open(config.store.url.expose(), store::Options::default()).await?;
+    let store = Store::open(config.store.url.expose(), options).await?;
     let sinks = Sinks::new(ploink(&config)?)?;
     let recovered = store
         .recover(|record, booked| sinks.plan_finished(record, booked))
@@ -161,13 +167,14 @@ async fn assemble(
     let epoch = clock::Epoch::take();
     tokio::spawn(delivery.run(move || epoch.timestamp(clock::now()), stop.clone()));
     tokio::spawn(prune(store.clone(), epoch));
+    let first_event = store.first_event().cast_unsigned();
     let parts = ServiceParts {
         agents,
         trunks: TrunkTable::new(config.trunks.iter().map(trunk).collect()),
         line,
         store,
         sinks: Arc::new(sinks),
-        bus: http::events::EventBus::new(1, EVENTS_KEPT, EVENTS_BUFFERED),
+        bus: http::events::EventBus::new(first_event, EVENTS_KEPT, EVENTS_BUFFERED),
         llm: config.llm.clone().map(LlmClient::new).transpose()?,
         http: reqwest::Client::builder().build()?,
         recorder,
@@ -324,7 +331,11 @@ fn trunk(trunk: &config::TrunkConfig) -> Trunk {
     }
 }
 
-async fn serve_api(
+/// Starts the API and returns its address.
+///
+/// # Errors
+/// Fails when `http.listen` cannot be had.
+pub async fn serve_api(
     services: &Arc<Services>,
     metrics: observe::metrics::Metrics,
     stop: &CancellationToken,
@@ -459,7 +470,7 @@ async fn stop_signal() -> anyhow::Result<()> {
 }
 
 /// Ends the calls, keeps their records, and lets the outbox deliver what it can.
-async fn finish(services: &Arc<Services>, stop: &CancellationToken) {
+pub async fn finish(services: &Arc<Services>, stop: &CancellationToken) {
     services.places.close();
     services.end_all();
     let quiet = async {

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::backoff::Backoff;
 use super::error::{Retry, SinkError};
 use super::sinks::{Sinks, learned};
+use crate::observe::metrics::{OUTBOX_DELIVERIES, OUTBOX_ROWS};
 use crate::store::outbox::{Claim, Delivered};
 use crate::store::{Store, StoreError};
 
@@ -179,10 +180,14 @@ impl Delivery {
         };
         let row = &claim.row;
         let attempts = row.attempts.saturating_add(1);
-        let labels = [("sink", row.sink.clone()), ("kind", row.kind.clone())];
+        let count = |outcome: &'static str| {
+            let (sink, kind) = (row.sink.clone(), row.kind.clone());
+            counter!(OUTBOX_DELIVERIES, "sink" => sink, "kind" => kind, "outcome" => outcome)
+                .increment(1);
+        };
         let outcome = match result {
             Ok(result) => {
-                counter!("offhook_outbox_delivered_total", &labels).increment(1);
+                count("delivered");
                 if let Some(contact) = learned(row, &result, now) {
                     self.store.remember_contact(contact);
                 }
@@ -190,7 +195,7 @@ impl Delivery {
             }
             Err(error) => match self.next_attempt(&claim, attempts, &error, now) {
                 Some(at) => {
-                    counter!("offhook_outbox_retries_total", &labels).increment(1);
+                    count("retry");
                     tracing::info!(call = %row.call_id, kind = row.kind, attempts, %at, %error,
                         "to be delivered again");
                     Delivered::Retry {
@@ -199,7 +204,7 @@ impl Delivery {
                     }
                 }
                 None => {
-                    counter!("offhook_outbox_dead_total", &labels).increment(1);
+                    count("dead");
                     tracing::error!(call = %row.call_id, kind = row.kind, attempts, %error,
                         "given up: a dead letter");
                     Delivered::Dead {
@@ -249,9 +254,9 @@ impl Delivery {
         }
         self.depth_at = now.checked_add(DEPTH_EVERY).unwrap_or(Timestamp::MAX);
         if let Ok(depth) = self.store.outbox_depth().await {
-            gauge!("offhook_outbox_rows", "state" => "pending").set(depth.pending as f64);
-            gauge!("offhook_outbox_rows", "state" => "delivering").set(depth.delivering as f64);
-            gauge!("offhook_outbox_rows", "state" => "dead").set(depth.dead as f64);
+            gauge!(OUTBOX_ROWS, "state" => "pending").set(depth.pending as f64);
+            gauge!(OUTBOX_ROWS, "state" => "delivering").set(depth.delivering as f64);
+            gauge!(OUTBOX_ROWS, "state" => "dead").set(depth.dead as f64);
         }
     }
 }

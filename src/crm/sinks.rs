@@ -77,7 +77,7 @@ impl Sinks {
             Ok(Err(error)) => tracing::warn!(%error, "contact look-up failed"),
             Err(_) => tracing::warn!(?deadline, "contact look-up took too long"),
         }
-        metrics::counter!("offhook_crm_look_up_failures_total").increment(1);
+        metrics::counter!(crate::observe::metrics::CRM_LOOK_UP_FAILURES).increment(1);
         match store.contact(&key).await {
             Ok(contact) => contact.map(|contact| contact.variables).unwrap_or_default(),
             Err(error) => {

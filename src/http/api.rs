@@ -47,7 +47,7 @@ pub trait Api: Send + Sync + 'static {
     /// Returns the flows.
     fn flows(&self) -> impl Future<Output = Result<Vec<Value>, ApiError>> + Send;
 
-    /// Returns a page of appointments, the newest first.
+    /// Returns a page of appointments, the last booked first.
     fn appointments(&self, page: PageQuery) -> impl Future<Output = Result<Page, ApiError>> + Send;
 
     /// Returns a page of deliveries to the CRM, the oldest first.
@@ -56,8 +56,8 @@ pub trait Api: Send + Sync + 'static {
     /// Gives a delivery that was given up a fresh set of attempts, from now.
     fn retry(&self, id: &str) -> impl Future<Output = Result<(), ApiError>> + Send;
 
-    /// Opens a stream of events that come after the event `after`; an
-    /// [`EventBus`](super::events::EventBus) has what this needs.
+    /// Opens a stream of events that come after the event `after`;
+    /// [`replay`](super::replay::replay) has what this needs.
     fn subscribe(
         &self,
         filter: EventFilter,

@@ -1,7 +1,8 @@
 //! Events on their way from the switch to whoever listens, with a bounded memory of the past.
 //!
 //! Each subscriber has a bounded buffer. One that falls behind is told so and dropped: it comes
-//! back with `Last-Event-ID` and gets what it missed, as long as the history reaches.
+//! back with `Last-Event-ID` and gets what it missed; what the memory has forgotten comes from an
+//! [`Archive`](super::replay::Archive).
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -11,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use futures_util::stream::{self, Stream};
 use serde::Serialize;
 use serde_json::Value;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::api::ApiError;
 use crate::observe::metrics::{EVENT_SUBSCRIBERS, EVENT_SUBSCRIBERS_DROPPED};
@@ -25,7 +26,7 @@ const MAX_SUBSCRIBERS: usize = 256;
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Event {
-    /// Its number, rising by one.
+    /// Its number, higher than every earlier one's.
     pub id: u64,
     /// What happened: `call.created`, `call.answered`, `turn.final`, `call.ended`, …
     #[serde(rename = "type")]
@@ -78,7 +79,7 @@ impl EventFilter {
         self.call.is_none() || self.call == event.call_id
     }
 
-    fn ends_with(&self, event: &Event) -> bool {
+    pub(super) fn ends_with(&self, event: &Event) -> bool {
         self.call.is_some() && event.kind == CALL_ENDED
     }
 }
@@ -104,7 +105,14 @@ pub type EventStream = Pin<Box<dyn Stream<Item = StreamItem> + Send>>;
 ///
 /// Publishing never waits. It is called from wherever events are made, in their order.
 #[derive(Clone)]
-pub struct EventBus(Arc<Mutex<Inner>>);
+pub struct EventBus {
+    inner: Arc<Mutex<Inner>>,
+    places: Arc<Semaphore>,
+}
+
+/// A stream's place among those that there may be.
+#[derive(Debug)]
+pub struct Place(#[allow(dead_code, reason = "it is held, not read")] OwnedSemaphorePermit);
 
 struct Inner {
     next_id: u64,
@@ -124,18 +132,21 @@ impl EventBus {
     /// Makes a bus whose first event has the id `first_id`, so that ids can go on rising over
     /// restarts; it remembers `capacity` events and buffers `buffer` for each subscriber.
     pub fn new(first_id: u64, capacity: usize, buffer: usize) -> Self {
-        Self(Arc::new(Mutex::new(Inner {
-            next_id: first_id.max(1),
-            history: VecDeque::new(),
-            capacity: capacity.max(1),
-            buffer: buffer.max(1),
-            subscribers: Vec::new(),
-        })))
+        Self {
+            inner: Arc::new(Mutex::new(Inner {
+                next_id: first_id.max(1),
+                history: VecDeque::new(),
+                capacity: capacity.max(1),
+                buffer: buffer.max(1),
+                subscribers: Vec::new(),
+            })),
+            places: Arc::new(Semaphore::new(MAX_SUBSCRIBERS)),
+        }
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
         // Nothing inside panics half-way, so a poisoned lock still guards whole data.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Publishes an event and returns its id.
@@ -178,24 +189,36 @@ impl EventBus {
         filter: EventFilter,
         after: Option<u64>,
     ) -> Result<EventStream, ApiError> {
+        let place = self.place()?;
+        Ok(self.inner().open(place, filter, after))
+    }
+
+    /// Takes a place for a stream that is opened later.
+    ///
+    /// # Errors
+    /// Fails when there are too many streams already.
+    pub(super) fn place(&self) -> Result<Place, ApiError> {
+        let place = Arc::clone(&self.places).try_acquire_owned();
+        place.map(Place).map_err(|_| ApiError::Unavailable {
+            reason: format!("there are {MAX_SUBSCRIBERS} event streams already"),
+            retry_after_s: 5,
+        })
+    }
+
+    /// Opens a stream after the event `after` when the memory reaches back to it; if not, gives
+    /// the place back with the number of the oldest event that it has, or of the next.
+    pub(super) fn resume(
+        &self,
+        place: Place,
+        filter: &EventFilter,
+        after: u64,
+    ) -> Result<EventStream, (Place, u64)> {
         let mut inner = self.inner();
-        inner
-            .subscribers
-            .retain(|subscriber| !subscriber.sender.is_closed());
-        if inner.subscribers.len() >= MAX_SUBSCRIBERS {
-            let reason = format!("there are {MAX_SUBSCRIBERS} event streams already");
-            return Err(ApiError::Unavailable {
-                reason,
-                retry_after_s: 5,
-            });
+        let oldest = inner.oldest();
+        if after.saturating_add(1) < oldest {
+            return Err((place, oldest));
         }
-        let past = inner.past(&filter, after);
-        let over = past.iter().any(|item| match item {
-            StreamItem::Event(event) => filter.ends_with(event),
-            _ => false,
-        });
-        let live = (filter.live && !over).then(|| inner.add(&filter));
-        Ok(stream_of(past, live, filter))
+        Ok(inner.open(place, filter.clone(), Some(after)))
     }
 }
 
@@ -211,8 +234,29 @@ impl Inner {
             .retain(|subscriber| subscriber.offer(&event));
     }
 
+    fn oldest(&self) -> u64 {
+        self.history.front().map_or(self.next_id, |event| event.id)
+    }
+
+    fn open(&mut self, place: Place, filter: EventFilter, after: Option<u64>) -> EventStream {
+        self.subscribers
+            .retain(|subscriber| !subscriber.sender.is_closed());
+        let past = self.past(&filter, after);
+        let over = past.iter().any(|item| match item {
+            StreamItem::Event(event) => filter.ends_with(event),
+            _ => false,
+        });
+        let live = (filter.live && !over).then(|| self.add(&filter));
+        stream_of(Reading {
+            past,
+            live,
+            filter,
+            _place: place,
+        })
+    }
+
     fn past(&self, filter: &EventFilter, after: Option<u64>) -> VecDeque<StreamItem> {
-        let oldest = self.history.front().map_or(self.next_id, |event| event.id);
+        let oldest = self.oldest();
         let from = match (after, &filter.call) {
             (Some(after), _) => after.saturating_add(1),
             (None, Some(_)) => 0,
@@ -280,10 +324,10 @@ struct Reading {
     past: VecDeque<StreamItem>,
     live: Option<Live>,
     filter: EventFilter,
+    _place: Place,
 }
 
-fn stream_of(past: VecDeque<StreamItem>, live: Option<Live>, filter: EventFilter) -> EventStream {
-    let reading = Reading { past, live, filter };
+fn stream_of(reading: Reading) -> EventStream {
     Box::pin(stream::unfold(reading, |mut reading| async move {
         let item = reading.next().await?;
         Some((item, reading))

@@ -12,6 +12,7 @@ mod lists;
 pub mod openapi;
 mod problem;
 mod recording;
+pub mod replay;
 mod routes;
 mod serve;
 mod sse;
@@ -28,6 +29,7 @@ pub use api::{
     OutboxState, Page, PageQuery, Readiness,
 };
 pub use events::{Event, EventBus, EventFilter, EventStream, StreamItem};
+pub use replay::{Archive, replay};
 pub use routes::paths;
 pub use serve::{HttpError, Server};
 

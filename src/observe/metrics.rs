@@ -19,6 +19,8 @@ macro_rules! metrics {
         pub const ALL: &[Metric] = &[
             $(Metric { name: $name, kind: Kind::$kind, help: $help }),*
         ];
+        #[cfg(test)]
+        const CONSTANTS: &[&str] = &[$(stringify!($constant)),*];
     };
 }
 
@@ -45,25 +47,35 @@ pub enum Kind {
 }
 
 metrics! {
-    CALLS_ACTIVE Gauge "offhook_calls_active" "Calls right now {direction}"
+    CALLS_ACTIVE Gauge "offhook_calls_active" "Calls right now"
     CALLS Counter "offhook_calls_total" "Calls that ended {direction, outcome}"
     CALLS_REFUSED Counter "offhook_calls_refused_total" "Calls that were refused {reason}"
-    CALL_SETUP_MS Histogram "offhook_call_setup_ms" "From INVITE to its final answer, in ms"
-    SIP_MESSAGES Counter "offhook_sip_messages_total" "SIP messages {transport, way}"
-    SIP_MALFORMED Counter "offhook_sip_malformed_total" "SIP messages not understood {transport}"
+    CALL_SETUP_MS Histogram "offhook_call_setup_ms" "From INVITE to the answer, in ms {direction}"
+    SIP_MESSAGES Counter "offhook_sip_messages_total"
+        "SIP messages {way, kind: a method or an answer's status}"
+    SIP_MALFORMED Counter "offhook_sip_malformed_total" "SIP messages not understood"
     SIP_CHALLENGED Counter "offhook_sip_challenged_total" "Requests answered with a challenge"
     SIP_AUTH_FAILED Counter "offhook_sip_auth_failed_total" "Wrong credentials"
-    TRUNK_UP Gauge "offhook_trunk_up" "1 while a trunk can be used {trunk}"
+    SIP_RETRANSMISSIONS Counter "offhook_sip_retransmissions_total" "SIP messages sent again"
+    TRUNK_UP Gauge "offhook_trunk_up" "1 while a trunk's registration holds {trunk}"
     RTP_PACKETS Counter "offhook_rtp_packets_total" "RTP packets {way}"
-    RTP_LOST Counter "offhook_rtp_lost_total" "RTP packets that never came"
-    RTP_DROPPED Counter "offhook_rtp_dropped_total" "RTP packets refused {reason}"
-    MEDIA_TICK_LATE_MS Histogram "offhook_media_tick_late_ms" "How late a media tick ran, in ms"
+    RTP_LOST Counter "offhook_rtp_lost_total" "RTP packets that never came, at a call's end"
+    RTP_LATE Counter "offhook_rtp_late_total" "RTP packets that came too late, at a call's end"
+    RTP_CONCEALED_MS Counter "offhook_rtp_concealed_ms_total"
+        "Sound made up for what was late or lost, in ms, at a call's end"
+    RTP_DROPPED Counter "offhook_rtp_dropped_total" "RTP packets refused, at a call's end {reason}"
+    MEDIA_TICK_LATE_MS Histogram "offhook_media_tick_late_ms"
+        "How late the latest media tick of each second ran, in ms"
     MEDIA_TICKS Counter "offhook_media_ticks_total" "Media ticks served"
     MEDIA_TICKS_LATE Counter "offhook_media_ticks_late_total" "Ticks over 10 ms late"
     HEARING_FRAMES Counter "offhook_hearing_frames_total" "Frames that the cheap gate saw"
     HEARING_PASSED Counter "offhook_hearing_passed_total" "Frames that it let through"
     HEARING_WINDOWS Counter "offhook_hearing_windows_total" "Windows of 32 ms that Silero judged"
     HEARING_DROPPED Counter "offhook_hearing_dropped_total" "Frames lost before Silero"
+    MODEL_JOBS_WAITING Gauge "offhook_model_jobs_waiting" "Jobs of the models that wait {priority}"
+    MODEL_JOBS Counter "offhook_model_jobs_total"
+        "Jobs of the models {priority, outcome: done, cancelled, overtaken, refused, panicked}"
+    MODEL_SLOW_STEPS Counter "offhook_model_slow_steps_total" "Steps over 60 ms {priority}"
     ENDPOINT_MS Histogram "offhook_turn_endpoint_ms" "Last voiced packet to end of turn, in ms"
     STT_MS Histogram "offhook_turn_stt_ms" "End of turn to final text, in ms"
     LLM_FIRST_TOKEN_MS Histogram "offhook_turn_llm_first_token_ms" "Text to first token, in ms"
@@ -73,10 +85,16 @@ metrics! {
     BARGE_INS Counter "offhook_barge_ins_total" "Interruptions {decision: commit or resume}"
     LLM_REQUESTS Counter "offhook_llm_requests_total" "Requests to the language model {outcome}"
     LLM_RETRIES Counter "offhook_llm_retries_total" "Requests tried again {reason}"
-    OUTBOX_PENDING Gauge "offhook_outbox_pending" "Deliveries that wait"
-    OUTBOX_DEAD Gauge "offhook_outbox_dead" "Deliveries that were given up"
-    OUTBOX_DELIVERIES Counter "offhook_outbox_deliveries_total" "Attempts {sink, outcome}"
+    CRM_LOOK_UP_FAILURES Counter "offhook_crm_look_up_failures_total"
+        "Callers whom the CRM did not tell of in time"
+    OUTBOX_ROWS Gauge "offhook_outbox_rows" "Deliveries {state: pending, delivering or dead}"
+    OUTBOX_DELIVERIES Counter "offhook_outbox_deliveries_total"
+        "Attempts {sink, kind, outcome: delivered, retry or dead}"
     STORE_ERRORS Counter "offhook_store_errors_total" "Database operations that failed"
+    STORE_SPILLING Gauge "offhook_store_spilling" "1 while records go to the spill file"
+    STORE_SPILLED_WAITING Gauge "offhook_store_spill_records" "Records in the spill file"
+    STORE_SPILLED Counter "offhook_store_spilled_total" "Records that went to the spill file"
+    STORE_LOST Counter "offhook_store_lost_total" "Records that could be kept nowhere"
     QUEUE_OVERFLOWS Counter "offhook_queue_overflows_total" "Things dropped by a full queue {queue}"
     HTTP_REQUESTS Counter "offhook_http_requests_total" "API requests {method, route, status}"
     HTTP_REQUEST_MS Histogram "offhook_http_request_ms" "API requests until the head, in ms {route}"
@@ -159,6 +177,40 @@ mod tests {
         }
         let names: std::collections::BTreeSet<_> = ALL.iter().map(|metric| metric.name).collect();
         assert_eq!(names.len(), ALL.len());
+    }
+
+    fn sources(folder: &std::path::Path, text: &mut String) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                sources(&path, text);
+            } else if !path.ends_with("observe/metrics.rs") {
+                text.push_str(&std::fs::read_to_string(path).unwrap());
+            }
+        }
+    }
+
+    #[test]
+    fn every_metric_is_measured_somewhere_and_none_goes_by_another_name() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+        let mut text = String::new();
+        sources(&folder, &mut text);
+        for constant in CONSTANTS {
+            let used = text.match_indices(constant).any(|(at, _)| {
+                let behind = text[at + constant.len()..].chars().next();
+                let before = text[..at].chars().next_back();
+                behind.is_some_and(|c| c == ')' || c == ',')
+                    && before.is_some_and(|c| c == ':' || c == '(' || c == ' ')
+            });
+            assert!(used, "{constant} is never measured");
+        }
+        for kind in ["counter", "gauge", "histogram"] {
+            let literal = format!("{kind}!(\"");
+            assert!(
+                !text.contains(&literal),
+                "{literal} names a metric by itself"
+            );
+        }
     }
 
     #[test]

@@ -217,11 +217,7 @@ impl Store {
         cursor: Option<&str>,
         limit: u32,
     ) -> Result<Page<CallRecord>, StoreError> {
-        let before = cursor
-            .map(|cursor| cursor.parse::<Uuid>())
-            .transpose()
-            .map_err(|_| StoreError::Invalid("cursor: pass next_cursor of a page".into()))?;
-        let limit = limit.clamp(1, PAGE_LIMIT);
+        let (before, limit) = (before(cursor)?, limit.clamp(1, PAGE_LIMIT));
         let items = sqlite::calls(&self.reads, filter, before, limit + 1).await?;
         Ok(page(items, limit, |call| call.id.to_string()))
     }
@@ -262,24 +258,36 @@ impl Store {
         Ok(sqlite::events(&self.reads, filter, limit).await?)
     }
 
-    /// Reads up to `limit` appointments that begin at `from` or later, soonest first.
+    /// Returns the lowest and the highest number of an event that is in the database; none when
+    /// there is none.
     ///
     /// # Errors
     /// [`StoreError::Database`] when the database cannot be read.
-    pub async fn appointments(
-        &self,
-        from: Option<Timestamp>,
-        limit: u32,
-    ) -> Result<Vec<Appointment>, StoreError> {
-        Ok(sqlite::appointments(&self.reads, None, from, limit.min(PAGE_LIMIT)).await?)
+    pub async fn event_bounds(&self) -> Result<Option<(i64, i64)>, StoreError> {
+        Ok(sqlite::event_bounds(&self.reads).await?)
     }
 
-    /// Reads the appointments that were booked on a call.
+    /// Lists appointments, the last booked first.
+    ///
+    /// # Errors
+    /// [`StoreError::Invalid`] for a cursor that no page gave, [`StoreError::Database`] when the
+    /// database cannot be read.
+    pub async fn appointments(
+        &self,
+        cursor: Option<&str>,
+        limit: u32,
+    ) -> Result<Page<Appointment>, StoreError> {
+        let (before, limit) = (before(cursor)?, limit.clamp(1, PAGE_LIMIT));
+        let items = sqlite::appointments(&self.reads, before, limit + 1).await?;
+        Ok(page(items, limit, |appointment| appointment.id.to_string()))
+    }
+
+    /// Reads the appointments that were booked on a call, the soonest first.
     ///
     /// # Errors
     /// [`StoreError::Database`] when the database cannot be read.
     pub async fn call_appointments(&self, id: Uuid) -> Result<Vec<Appointment>, StoreError> {
-        Ok(sqlite::appointments(&self.reads, Some(id), None, PAGE_LIMIT).await?)
+        Ok(sqlite::call_appointments(&self.reads, id, PAGE_LIMIT).await?)
     }
 
     /// Reads a contact by its normalised number, as the CRM last told it.
@@ -303,6 +311,12 @@ impl Store {
         let items = sqlite::contacts(&self.reads, cursor.unwrap_or(""), limit + 1).await?;
         Ok(page(items, limit, |contact| contact.phone_key.clone()))
     }
+}
+
+/// Reads the cursor of a list by identifiers.
+fn before(cursor: Option<&str>) -> Result<Option<Uuid>, StoreError> {
+    let read = cursor.map(str::parse::<Uuid>).transpose();
+    read.map_err(|_| StoreError::Invalid("cursor: pass next_cursor of a page".into()))
 }
 
 /// Cuts what was read, one more than a page, down to the page.

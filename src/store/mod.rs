@@ -40,7 +40,7 @@ pub use record::{
 use spill::Spill;
 use sqlite::Database;
 use write::{Ask, Reply, Write};
-use writer::{Job, QUEUE_JOBS, Work, Writer};
+use writer::{Hook, Job, QUEUE_JOBS, Work, Writer};
 
 /// How the store is opened.
 #[derive(Debug, Clone)]
@@ -216,6 +216,8 @@ pub struct Store {
     health: watch::Receiver<Health>,
     outbox_changed: watch::Receiver<()>,
     path: Arc<PathBuf>,
+    first_event: i64,
+    hook: Arc<Hook>,
 }
 
 impl Store {
@@ -250,6 +252,7 @@ impl Store {
             options.busy_timeout,
         )
         .await?;
+        let (first_event, hook) = (writer.next_event_id(), writer.hook());
         let (jobs, queue) = mpsc::channel(QUEUE_JOBS);
         let failed = |source| StoreError::Open {
             path: path.clone(),
@@ -270,12 +273,26 @@ impl Store {
             health,
             outbox_changed,
             path: Arc::new(path),
+            first_event,
+            hook,
         })
     }
 
     /// Returns where the database file is.
     pub fn path(&self) -> &std::path::Path {
         &self.path
+    }
+
+    /// Returns the number that the first event after the opening has: all lower ones are of
+    /// earlier runs.
+    pub fn first_event(&self) -> i64 {
+        self.first_event
+    }
+
+    /// Has `tell` called with each event once it is kept, in the order of their numbers; the first
+    /// one to ask is told. It runs on the writer's thread and must return at once.
+    pub fn on_event(&self, tell: impl Fn(&EventRecord) + Send + Sync + 'static) {
+        self.hook.set(Box::new(tell));
     }
 
     /// Returns whether the database takes records.

@@ -6,6 +6,7 @@
 //! the spill file, and from then on every record goes there, in order, until the file has been
 //! drained into the database again.
 
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use metrics::{counter, gauge};
@@ -17,7 +18,10 @@ use tokio::time::MissedTickBehavior;
 use super::spill::{Spill, Spilled};
 use super::sqlite::{self, Database};
 use super::write::{Ask, Reply, Write};
-use super::{Health, StoreError};
+use super::{EventRecord, Health, StoreError};
+use crate::observe::metrics::{
+    STORE_ERRORS, STORE_LOST, STORE_SPILLED, STORE_SPILLED_WAITING, STORE_SPILLING,
+};
 
 /// Jobs that may wait; who asks for more waits in turn.
 pub(super) const QUEUE_JOBS: usize = 1024;
@@ -42,6 +46,32 @@ pub(super) struct Job {
     pub(super) reply: oneshot::Sender<Result<Reply, StoreError>>,
 }
 
+/// Whom to tell of events.
+#[derive(Default)]
+pub(super) struct Hook(OnceLock<Tell>);
+
+type Tell = Box<dyn Fn(&EventRecord) + Send + Sync>;
+
+impl Hook {
+    pub(super) fn set(&self, tell: Tell) {
+        self.0.set(tell).ok();
+    }
+
+    fn tell(&self, work: &Work) {
+        if let (Work::Keep(Write::AppendEvent { event }), Some(tell)) = (work, self.0.get()) {
+            tell(event);
+        }
+    }
+}
+
+impl std::fmt::Debug for Hook {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Hook")
+            .field(&self.0.get().is_some())
+            .finish()
+    }
+}
+
 pub(super) struct Writer {
     database: Database,
     /// The connection; none while spilling.
@@ -51,6 +81,7 @@ pub(super) struct Writer {
     outbox_changed: watch::Sender<()>,
     busy_timeout: Duration,
     next_event_id: i64,
+    hook: Arc<Hook>,
     /// Whether this process has given its predecessor's claims back.
     claims_released: bool,
 }
@@ -85,12 +116,23 @@ impl Writer {
             outbox_changed,
             busy_timeout,
             next_event_id,
+            hook: Arc::default(),
             claims_released: false,
         };
         if let Err(error) = writer.drain().await {
             writer.start_spilling(&error);
         }
         Ok(writer)
+    }
+
+    /// Returns the number that the next event gets.
+    pub(super) fn next_event_id(&self) -> i64 {
+        self.next_event_id
+    }
+
+    /// Returns where to say who is told of events.
+    pub(super) fn hook(&self) -> Arc<Hook> {
+        Arc::clone(&self.hook)
     }
 
     /// Works until the store is closed.
@@ -185,6 +227,7 @@ impl Writer {
             }
             Err(error) => {
                 tracing::warn!(%error, "the database refused a record");
+                counter!(STORE_ERRORS).increment(1);
                 if let Some(job) = jobs.into_iter().next() {
                     job.reply.send(Err(error.into())).ok();
                 }
@@ -218,6 +261,7 @@ impl Writer {
                 Work::Answer(ask) => matches!(ask, Ask::RetryDead { .. }),
                 Work::Drain | Work::Close => false,
             };
+            self.hook.tell(&job.work);
             // Who asked may have gone; what was asked is done all the same.
             job.reply.send(Ok(reply)).ok();
         }
@@ -229,6 +273,7 @@ impl Writer {
     /// Turns from the database to the spill file.
     fn start_spilling(&mut self, error: &dyn std::error::Error) {
         self.conn = None;
+        counter!(STORE_ERRORS).increment(1);
         let reason = error.to_string();
         tracing::error!(reason, spill = %self.spill.path().display(),
             "the database cannot be written: records go to the spill file, new calls get 503");
@@ -254,24 +299,26 @@ impl Writer {
                 _ => Reply::Done,
             };
             let result = spill_one(&mut self.spill, write).map(|()| reply);
-            spilled.push((job.reply, result));
+            spilled.push((job, result));
         }
         let synced = self.spill.sync();
         // First, so that whoever is told of a record also sees where it went.
         self.publish(Some(reason));
-        for (reply, result) in spilled {
+        for (job, result) in spilled {
             let result = match (&synced, result) {
                 (Err(error), Ok(_)) => Err(StoreError::Lost(error.to_string())),
                 (_, result) => result,
             };
             match &result {
-                Ok(_) => counter!("offhook_store_spilled_total").increment(1),
+                Ok(_) => counter!(STORE_SPILLED).increment(1),
                 Err(error) => {
-                    counter!("offhook_store_lost_total").increment(1);
+                    counter!(STORE_LOST).increment(1);
                     tracing::error!(%error, "a record could not be kept");
                 }
             }
-            reply.send(result).ok();
+            // Who watches hears of it even when it could be kept nowhere.
+            self.hook.tell(&job.work);
+            job.reply.send(result).ok();
         }
     }
 
@@ -331,7 +378,8 @@ impl Writer {
                 reason,
             },
         };
-        gauge!("offhook_store_spilling").set(if health == Health::Ready { 0.0 } else { 1.0 });
+        gauge!(STORE_SPILLING).set(if health == Health::Ready { 0.0 } else { 1.0 });
+        gauge!(STORE_SPILLED_WAITING).set(self.spill.records() as f64);
         self.health.send_if_modified(|current| {
             let changed = *current != health;
             *current = health;

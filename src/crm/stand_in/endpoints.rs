@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use reqwest::Url;
 use serde_json::{Map, Value, json};
 
-use super::{CONTACTS, Fault, REQUESTS, Recorded, Shared};
+use super::{CONTACTS, Fault, Recorded, Shared};
 use crate::crm::identity::{email_key, phone_key};
 
 type Answer = (u16, Value);
@@ -74,7 +74,7 @@ async fn serve(
         && answer.0 < 300
     {
         let answers = &mut shared.state().answers;
-        if answers.len() >= REQUESTS {
+        if answers.len() >= shared.memory {
             answers.clear();
         }
         answers.insert(key, answer.clone());

@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use fault::{Fault, Gate};
 
-/// Requests that are remembered; older ones are forgotten.
+/// Requests that are remembered unless it is said otherwise; older ones are forgotten.
 const REQUESTS: usize = 10_000;
 /// Contacts that are kept.
 const CONTACTS: usize = 10_000;
@@ -60,12 +60,21 @@ impl StandIn {
     /// # Errors
     /// When the address cannot be bound.
     pub async fn start(address: SocketAddr) -> io::Result<Self> {
+        Self::start_remembering(address, REQUESTS).await
+    }
+
+    /// Starts one that remembers so many requests, in place of ten thousand.
+    ///
+    /// # Errors
+    /// When the address cannot be bound.
+    pub async fn start_remembering(address: SocketAddr, requests: usize) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
         let stop = CancellationToken::new();
         let (completed, _) = broadcast::channel(LISTENER_LAG);
         let shared = Arc::new(Shared {
             state: Mutex::default(),
+            memory: requests.max(1),
             arrived: watch::Sender::new(0),
             completed,
             stop: stop.clone(),
@@ -115,6 +124,11 @@ impl StandIn {
         self.shared.state().contacts.clone()
     }
 
+    /// Returns how many requests have come in all, also those that were forgotten since.
+    pub fn count(&self) -> u64 {
+        *self.shared.arrived.borrow()
+    }
+
     /// Waits until `count` requests have come in all.
     pub async fn arrived(&self, count: u64) {
         // The sender lives as long as this does.
@@ -157,6 +171,8 @@ impl Drop for StandIn {
 #[derive(Debug)]
 struct Shared {
     state: Mutex<State>,
+    /// Requests that are remembered.
+    memory: usize,
     arrived: watch::Sender<u64>,
     completed: broadcast::Sender<Recorded>,
     stop: CancellationToken,
@@ -182,7 +198,7 @@ impl Shared {
     /// Records a request and returns its number.
     fn record(&self, request: Recorded) -> u64 {
         let mut state = self.state();
-        if state.requests.len() == REQUESTS {
+        if state.requests.len() == self.memory {
             state.requests.pop_front();
             state.forgotten += 1;
         }
@@ -196,11 +212,10 @@ impl Shared {
     /// Records how the request of a number was answered.
     fn complete(&self, number: u64, status: u16, replayed: bool) {
         let mut state = self.state();
-        let at = number.saturating_sub(state.forgotten + 1);
-        let Some(request) = state
-            .requests
-            .get_mut(usize::try_from(at).unwrap_or(usize::MAX))
-        else {
+        // One that was forgotten meanwhile has no place any more.
+        let place = number.checked_sub(state.forgotten + 1);
+        let place = place.and_then(|place| usize::try_from(place).ok());
+        let Some(request) = place.and_then(|place| state.requests.get_mut(place)) else {
             return;
         };
         request.status = Some(status);

@@ -274,7 +274,7 @@ fn lists(paths: &mut Map<String, Value>) {
     Operation::new(
         "listAppointments",
         "results",
-        "Appointments that were booked",
+        "Appointments, the last booked first",
     )
     .paged()
     .json("200", "A page of appointments", "AppointmentPage")

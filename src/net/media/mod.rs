@@ -145,7 +145,7 @@ pub struct Counters {
     pub ticks: AtomicU64,
     /// Ticks served more than a half frame (10 ms) after their grid point.
     pub late_ticks: AtomicU64,
-    /// The worst lateness of a tick, in microseconds.
+    /// The worst lateness of a tick since this was last read, in microseconds.
     pub worst_late_us: AtomicU64,
     /// Packets received.
     pub received: AtomicU64,

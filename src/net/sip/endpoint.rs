@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 
 use super::sockets::{Inbound, Sockets};
 use super::{Command, IncomingCall, News, PlacedCall, SIGNAL_QUEUE, Signal, SipError};
-use crate::clock;
+use crate::{clock, meters};
 
 /// A request of an admitted phone that the switch answers.
 #[derive(Debug)]
@@ -73,7 +73,10 @@ impl Endpoint {
     fn take_in(&mut self, inbound: Inbound) {
         let now = clock::now();
         match inbound {
-            Inbound::Message(flow, bytes) => self.agent.receive(now, flow, &bytes),
+            Inbound::Message(flow, bytes) => {
+                meters::sip_message("in", &bytes);
+                self.agent.receive(now, flow, &bytes);
+            }
             Inbound::Connected(flow, writer) => self.sockets.connected(flow, writer),
             Inbound::Closed(flow) => {
                 self.sockets.closed(flow);
@@ -127,6 +130,7 @@ impl Endpoint {
     fn drain(&mut self) {
         loop {
             while let Some(transmit) = self.agent.poll_transmit() {
+                meters::sip_message("out", &transmit.bytes);
                 if !self.sockets.send(transmit.flow, &transmit.bytes) {
                     self.agent.transport_failed(clock::now(), transmit.flow);
                 }

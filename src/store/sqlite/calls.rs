@@ -159,6 +159,14 @@ pub(in crate::store) async fn events(
     found.iter().map(rows::event).collect()
 }
 
+/// Returns the lowest and the highest number of an event; none when there is no event.
+pub(in crate::store) async fn event_bounds(pool: &SqlitePool) -> sqlx::Result<Option<(i64, i64)>> {
+    let found: (Option<i64>, Option<i64>) = sqlx::query_as("SELECT min(id), max(id) FROM events")
+        .fetch_one(pool)
+        .await?;
+    Ok(found.0.zip(found.1))
+}
+
 /// Reads where a call's recording lies.
 pub(in crate::store) async fn recording(
     pool: &SqlitePool,
@@ -171,20 +179,32 @@ pub(in crate::store) async fn recording(
     found.map_or(Ok(None), |row| row.try_get("recording"))
 }
 
-/// Reads up to `limit` appointments by their beginning, from `from` on, or those of one call.
+/// Reads up to `limit` appointments booked before `before`, the newest first.
 pub(in crate::store) async fn appointments(
     pool: &SqlitePool,
-    call_id: Option<Uuid>,
-    from: Option<Timestamp>,
+    before: Option<Uuid>,
     limit: u32,
 ) -> sqlx::Result<Vec<Appointment>> {
     let found = sqlx::query(
-        "SELECT * FROM appointments
-         WHERE (?1 IS NULL OR call_id = ?1) AND starts_ms >= ?2
-         ORDER BY starts_ms, id LIMIT ?3",
+        "SELECT * FROM appointments WHERE (?1 IS NULL OR id < ?1) ORDER BY id DESC LIMIT ?2",
     )
-    .bind(call_id.map(|id| id.to_string()))
-    .bind(from.map_or(i64::MIN, Timestamp::as_millisecond))
+    .bind(before.map(|id| id.to_string()))
+    .bind(limit)
+    .fetch_all(pool)
+    .await?;
+    found.iter().map(rows::appointment).collect()
+}
+
+/// Reads up to `limit` appointments of a call by their beginning.
+pub(in crate::store) async fn call_appointments(
+    pool: &SqlitePool,
+    call_id: Uuid,
+    limit: u32,
+) -> sqlx::Result<Vec<Appointment>> {
+    let found = sqlx::query(
+        "SELECT * FROM appointments WHERE call_id = ?1 ORDER BY starts_ms, id LIMIT ?2",
+    )
+    .bind(call_id.to_string())
     .bind(limit)
     .fetch_all(pool)
     .await?;

@@ -23,7 +23,8 @@ use sqlx::sqlite::{
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _};
 
 pub(super) use calls::{
-    appointments, call, calls, contact, contacts, events, recording, turns, unfinished,
+    appointments, call, call_appointments, calls, contact, contacts, event_bounds, events,
+    recording, turns, unfinished,
 };
 pub(super) use outbox::{depth, list as outbox_rows};
 pub(super) use perform::{answer, keep, reject};

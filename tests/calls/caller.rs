@@ -1,0 +1,97 @@
+//! A caller with a phone: says what it is told to and keeps what it hears.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use offhook::call::dial::{Answered, Attached, DialFailure, Dialling, dial};
+use offhook::call::line::next_leg;
+use offhook::net::media::{Command, FrameSink};
+use offhook::net::sip::Signal;
+use offhook::phone::{Destination, Phone};
+use offhook_media::{Codec, Frame, UtteranceId};
+use tokio::sync::mpsc;
+
+/// The call's sound as it came.
+type Heard = Arc<Mutex<Vec<i16>>>;
+
+struct Ear(Heard);
+
+impl FrameSink for Ear {
+    fn frame(&mut self, frame: &Frame) {
+        self.0.lock().unwrap().extend_from_slice(frame.samples());
+    }
+}
+
+pub(crate) struct Caller {
+    phone: Phone,
+    answered: Answered,
+    heard: Heard,
+    utterances: u64,
+}
+
+impl Caller {
+    /// Calls, and waits for the answer.
+    pub(crate) async fn dial(uri: &str) -> Result<Self, DialFailure> {
+        let destination = Destination::resolve(uri).await.unwrap();
+        let phone = Phone::start([127, 0, 0, 1].into(), None).await.unwrap();
+        let dialling = Dialling {
+            request_uri: destination.uri.clone(),
+            from: "sip:+12025550143@127.0.0.1".to_owned(),
+            targets: destination.targets,
+            transport: destination.transport,
+            route: Vec::new(),
+            credentials: None,
+            codecs: vec![Codec::Pcmu],
+            headers: Vec::new(),
+            ring_timeout: Duration::from_secs(60),
+        };
+        let heard = Heard::default();
+        let ear = Ear(Arc::clone(&heard));
+        let attached = Attached {
+            sink: Some(Box::new(move || Box::new(ear))),
+            recorder: None,
+        };
+        let (_keep, mut give_up) = mpsc::channel(1);
+        let line = Arc::clone(&phone.line);
+        let answered = dial(&line, next_leg(), &dialling, attached, |_| {}, &mut give_up).await?;
+        Ok(Self {
+            phone,
+            answered,
+            heard,
+            utterances: 0,
+        })
+    }
+
+    /// Begins to say something, at 8 kHz.
+    pub(crate) fn say(&mut self, samples: &[i16]) {
+        self.utterances += 1;
+        let utterance = UtteranceId(self.utterances);
+        let leg = self.answered.leg.id;
+        let media = &self.answered.leg.media;
+        let play = Command::Play {
+            leg,
+            utterance,
+            samples: samples.into(),
+        };
+        media.send(play).unwrap();
+        media.send(Command::Finish(leg, utterance)).unwrap();
+    }
+
+    /// Waits for the other side to hang up; returns what was heard.
+    pub(crate) async fn until_over(mut self) -> Vec<i16> {
+        while let Some(signal) = self.answered.signals.recv().await {
+            if matches!(signal, Signal::Ended { .. }) {
+                break;
+            }
+        }
+        self.phone.line.close(&self.answered.leg);
+        std::mem::take(&mut self.heard.lock().unwrap())
+    }
+
+    /// Hangs up; returns what was heard.
+    pub(crate) async fn hang_up(self) -> Vec<i16> {
+        let sip = self.phone.line.sip().clone();
+        sip.hang_up(self.answered.call, None).await.unwrap();
+        self.until_over().await
+    }
+}

@@ -1,0 +1,19 @@
+//! Whole calls on the real switch: SIP and RTP on loopback, the real models, a real database, and
+//! real servers for the language model and the CRM, which fail as servers do.
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "in tests, also in what they share"
+)]
+
+mod caller;
+mod crm;
+mod disk;
+mod language_model;
+#[path = "../llm_support/mod.rs"]
+mod llm_support;
+mod records;
+mod rig;
+mod voice;
