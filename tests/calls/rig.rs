@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 fn on_box(config: &Config) -> Arc<OnBox> {
     static LOADED: OnceLock<Arc<OnBox>> = OnceLock::new();
     let load = || {
-        let loaded = OnBox::load(&config.models, Voicing::Repeatable, Words::Recognise);
+        let loaded = OnBox::load(&config.models, [], Voicing::Repeatable, Words::Recognise);
         Arc::new(loaded.expect("`offhook models pull` fetches the models"))
     };
     Arc::clone(LOADED.get_or_init(load))

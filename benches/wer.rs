@@ -1,6 +1,6 @@
 //! Word error rate and time of Whisper on telephone prompts (Debian's
 //! `asterisk-core-sounds-en-wav`, 8 kHz), printed as JSON:
-//! `cargo bench -p offhook-models --bench wer -- [--base] [--f32] [--print] [--every N]`
+//! `cargo bench --bench wer -- [--base] [--f32] [--print] [--every N]`
 #![allow(clippy::disallowed_methods, clippy::print_stdout)]
 
 use std::path::Path;
@@ -12,7 +12,7 @@ use offhook_models::{Runtime, manifest};
 const SOUNDS: &str = "/usr/share/asterisk/sounds/en_US_f_Allison";
 const TRANSCRIPTS: &str = concat!(
     env!("CARGO_MANIFEST_DIR"),
-    "/../tests/corpora/speech/asterisk-core-sounds-en.transcripts.txt"
+    "/tests/corpora/speech/asterisk-core-sounds-en.transcripts.txt"
 );
 
 type Failure = Box<dyn std::error::Error>;

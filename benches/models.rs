@@ -1,4 +1,4 @@
-//! What each model costs on this machine: `cargo bench -p offhook-models --bench models`.
+//! What each model costs on this machine: `cargo bench --bench models`.
 //!
 //! Needs the model folder (`offhook models pull`) and, beside the bench, the program
 //! offhook-phonemes (`cargo build --release -p offhook-phonemes`).
@@ -26,7 +26,7 @@ fn runtime() -> Runtime {
 
 /// Real speech (`tests/corpora/speech/jfk.wav`) at a rate, full scale ±1.
 fn speech(rate_hz: u32) -> Vec<f32> {
-    let corpora = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/corpora/speech");
+    let corpora = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpora/speech");
     let mut wav = hound::WavReader::open(corpora.join("jfk.wav")).expect("the corpus");
     let samples = wav.samples::<i16>();
     let samples = samples.map(|s| f32::from(s.expect("a sample")) / 32_768.0);

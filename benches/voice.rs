@@ -1,4 +1,4 @@
-//! Speech from text on this machine: `cargo bench -p offhook-models --bench voice`.
+//! Speech from text on this machine: `cargo bench --bench voice`.
 //!
 //! Needs the model folder and, beside the bench, the program offhook-phonemes
 //! (`cargo build --release -p offhook-phonemes`).
