@@ -10,12 +10,22 @@ use crate::agent::Completeness;
 const AT_LIKE: [&str; 10] = [
     "and", "add", "ad", "had", "hat", "that", "it", "an", "act", "et",
 ];
+/// Providers whose addresses are read even where the "at" was not heard.
+const PROVIDERS: [&str; 7] = [
+    "gmail.com",
+    "googlemail.com",
+    "hotmail.com",
+    "outlook.com",
+    "yahoo.com",
+    "icloud.com",
+    "protonmail.com",
+];
 const MAX_LOCAL: usize = 64;
 
 /// Reads an address.
 pub(super) fn read(said: &str, cx: &SlotContext<'_>) -> Reading {
     let pieces = pieces(said);
-    if let Some((local, domain)) = address(&pieces) {
+    if let Some((local, domain)) = address(&pieces).or_else(|| swallowed_at(&pieces)) {
         return Reading::Filled(filled(&local, &domain, cx));
     }
     // The second half of an answer that was given in two parts.
@@ -61,6 +71,24 @@ fn address(pieces: &[Piece]) -> Option<(String, String)> {
     let local = local_part(pieces.get(..at)?)?;
     let domain = domain(pieces.get(at + 1..)?)?;
     Some((local, domain))
+}
+
+/// Reads an address whose "at" became a dot: "jane.smith.gmail.com", or "jane.smitha.gmail.com" with
+/// what is left of the word. Only a provider that nobody has below a name of theirs will do.
+fn swallowed_at(pieces: &[Piece]) -> Option<(String, String)> {
+    let dots = (1..pieces.len()).filter(|at| pieces.get(*at) == Some(&Piece::Dot));
+    for dot in dots {
+        let Some(domain) = domain(pieces.get(dot + 1..)?) else {
+            continue;
+        };
+        if PROVIDERS.contains(&domain.as_str()) {
+            let local = local_part(pieces.get(..dot)?)?;
+            let rest = local.strip_suffix('a').filter(|rest| rest.len() > 3);
+            let local = rest.map_or(local.as_str(), |rest| rest.trim_end_matches('.'));
+            return Some((local.to_owned(), domain));
+        }
+    }
+    None
 }
 
 /// Finds the "at" before the domain: a sign, the word, or what was heard for it.
@@ -269,6 +297,9 @@ mod tests {
             ("Jane.Doe.at.gmail.com", "jane.doe@gmail.com"),
             ("jane dot doe and gmail dot com", "jane.doe@gmail.com"),
             ("janedoeatgmail.com", "janedoe@gmail.com"),
+            ("It's jane.smitha.gmail.com", "jane.smith@gmail.com"),
+            ("jane dot smith dot gmail dot com", "jane.smith@gmail.com"),
+            ("jane.smith.a.gmail.com", "jane.smith@gmail.com"),
             ("jane.doe at hot mail.com", "jane.doe@hotmail.com"),
             ("jane.doe at eye cloud dot com", "jane.doe@icloud.com"),
             ("jane doe at gmail", "janedoe@gmail.com"),
