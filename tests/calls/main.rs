@@ -11,6 +11,7 @@
 mod caller;
 mod crm;
 mod disk;
+mod doors;
 mod language_model;
 #[path = "../llm_support/mod.rs"]
 mod llm_support;

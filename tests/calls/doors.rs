@@ -1,0 +1,97 @@
+//! What is refused at the door, and how: by status, before any agent is asked.
+
+use offhook::store::Options;
+use tokio::net::UdpSocket;
+
+use super::caller::Caller;
+use super::rig::Switch;
+
+const FLOW: &str = r#"
+name = "door"
+start = "hello"
+[nodes.hello]
+type = "ask"
+say = "Hello. What is your name?"
+slot = "caller_name"
+grammar = "name"
+next = "bye"
+[nodes.bye]
+type = "end"
+say = "Goodbye."
+"#;
+
+/// Sends a request with the socket's own address and returns the first final answer.
+async fn answer(switch: &Switch, user: &str, from: &str, sdp: &str) -> String {
+    let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let here = socket.local_addr().unwrap();
+    let host = switch.uri.split('@').nth(1).unwrap();
+    let request = format!(
+        "INVITE sip:{user}@{host} SIP/2.0\r\n\
+         Via: SIP/2.0/UDP {here};branch=z9hG4bK{user}{port};rport\r\n\
+         Max-Forwards: 70\r\nTo: <sip:{user}@{host}>\r\n{from}\
+         Call-ID: {user}{port}@127.0.0.1\r\nCSeq: 1 INVITE\r\nContact: <sip:caller@{here}>\r\n\
+         Content-Type: application/sdp\r\nContent-Length: {length}\r\n\r\n{sdp}",
+        port = here.port(),
+        length = sdp.len(),
+    );
+    socket.send_to(request.as_bytes(), host).await.unwrap();
+    let mut buffer = [0; 4096];
+    loop {
+        let (length, _) = socket.recv_from(&mut buffer).await.unwrap();
+        let answer = String::from_utf8_lossy(&buffer[..length]).into_owned();
+        if !answer.starts_with("SIP/2.0 1") {
+            return answer;
+        }
+    }
+}
+
+fn offer(profile: &str) -> String {
+    format!(
+        "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n\
+         m=audio 40000 {profile} 0\r\n"
+    )
+}
+
+const CALLER: &str = "From: <sip:caller@127.0.0.1>;tag=1\r\n";
+
+fn status(answer: &str) -> &str {
+    answer.split(' ').nth(1).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_served_is_refused_with_the_status_that_says_why() {
+    let switch = Switch::start(FLOW, "").await;
+    let unknown = answer(&switch, "nobody", CALLER, &offer("RTP/AVP")).await;
+    assert_eq!(status(&unknown), "404", "{unknown}");
+    let secured_only = answer(&switch, "test", CALLER, &offer("RTP/SAVP")).await;
+    assert_eq!(status(&secured_only), "488", "{secured_only}");
+    let no_from = answer(&switch, "test", "", &offer("RTP/AVP")).await;
+    assert_eq!(status(&no_from), "400", "{no_from}");
+    let no_sdp = answer(&switch, "test", CALLER, "this is no description\r\n").await;
+    assert!(["400", "488"].contains(&status(&no_sdp)), "{no_sdp}");
+    let calls = switch.json("/v1/calls").await;
+    let answered = calls["calls"].as_array().unwrap().iter();
+    let answered = answered.filter(|call| !call["answered_at"].is_null());
+    assert_eq!(answered.count(), 0, "{calls:#}");
+    switch.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_call_more_than_configured_is_told_when_to_try_again() {
+    let limits = "[limits]\nmax_calls = 1\nretry_after_s = 7\n";
+    let switch = Switch::start_with(FLOW, limits, Options::default()).await;
+    let mut events = switch.events();
+    let caller = Caller::dial(&switch.uri).await.unwrap();
+    let second = answer(&switch, "test", CALLER, &offer("RTP/AVP")).await;
+    assert_eq!(status(&second), "503", "{second}");
+    assert!(second.contains("Retry-After: 7\r\n"), "{second}");
+    let refused = switch.post_call("sip:someone@127.0.0.1:9").await;
+    assert_eq!(refused.status(), 503);
+    assert_eq!(refused.headers()["retry-after"], "7");
+    caller.hang_up().await;
+    switch.record(&mut events).await;
+    // Its place is free again.
+    let third = Caller::dial(&switch.uri).await.unwrap();
+    third.hang_up().await;
+    switch.stop().await;
+}
