@@ -8,6 +8,7 @@ use crm_support::{
     BOOK, CALL_LOG, CONTACTS, appointment, at, config, delivery, finish, finished, open, sinks,
     stand_in, states,
 };
+use offhook::config::{Config, Env};
 use offhook::crm::ploink::{Ploink, PloinkConfig};
 use offhook::crm::stand_in::Fault;
 use offhook::crm::{Secret, Sinks};
@@ -239,12 +240,27 @@ async fn no_secret_is_in_an_error_even_when_the_crm_repeats_it() {
         .unwrap()
         .items[0];
     let error = row.last_error.as_ref().unwrap();
-    assert!(
-        error.contains("403") && error.contains("[redacted]"),
-        "{error}"
-    );
+    assert!(error.contains("403") && error.contains("***"), "{error}");
     assert!(
         !error.contains("sesame") && !error.contains("4711"),
         "{error}"
     );
+}
+
+#[test]
+fn a_broken_template_is_found_with_the_rest_of_the_configuration() {
+    let check = |templates: &str| {
+        let text = format!("[crm.ploink]\ntemplates = {templates}");
+        Config::parse(&text, None, &Env::default())
+    };
+    let good = check("{ contact = { phone = \"{{caller_phone}}\" } }").unwrap();
+    let ploink = good.crm.ploink.unwrap();
+    assert_ne!(ploink.templates, PloinkConfig::default().templates);
+    for broken in [
+        "{ contact = { phone = \"{{caller_phone\" } }",
+        "{ contacts = { } }",
+    ] {
+        let error = check(broken).unwrap_err().to_string();
+        assert!(error.contains("crm.ploink.templates"), "{error}");
+    }
 }

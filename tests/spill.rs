@@ -235,3 +235,31 @@ async fn a_database_put_back_from_a_backup_still_takes_what_was_spilled() {
     let store = open(folder.path()).await;
     assert_eq!(store.call(call.id).await.unwrap(), Some(call));
 }
+
+#[tokio::test]
+async fn whoever_asks_is_told_of_events_in_the_order_of_their_numbers() {
+    let folder = tempdir().unwrap();
+    let store = open(folder.path()).await;
+    assert_eq!(store.first_event(), 1);
+    let (told, mut heard) = tokio::sync::mpsc::unbounded_channel();
+    store.on_event(move |event| told.send((event.id, event.kind.clone())).unwrap());
+    let writes = (0..300).map(|n| {
+        let (store, kind) = (store.clone(), format!("n{n}"));
+        tokio::spawn(async move { store.append_event(event(None, &kind)).await.unwrap() })
+    });
+    for write in writes.collect::<Vec<_>>() {
+        write.await.unwrap();
+    }
+    let other = lock(&store).await;
+    let spilled = store.append_event(event(None, "spilled")).await.unwrap();
+    for id in 1..=300 {
+        assert_eq!(heard.try_recv().unwrap().0, id);
+    }
+    assert_eq!(heard.try_recv().unwrap(), (spilled, "spilled".to_owned()));
+    assert!(heard.try_recv().is_err(), "an event was told of twice");
+    drop(other);
+    store.close().await;
+    let store = open(folder.path()).await;
+    assert_eq!(store.first_event(), spilled + 1);
+    assert_eq!(store.event_bounds().await.unwrap(), Some((1, spilled)));
+}

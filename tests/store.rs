@@ -5,8 +5,7 @@
 mod crm_support;
 
 use crm_support::{
-    appointment, at, event, finished, incoming, item, keys, lock, open, open_with, options, turn,
-    url,
+    appointment, at, event, finished, incoming, item, keys, open, open_with, options, turn, url,
 };
 use offhook::store::outbox::{OutboxItem, OutboxState};
 use offhook::store::{
@@ -478,32 +477,4 @@ async fn appointments_come_in_pages_the_last_booked_first() {
     assert_eq!((seen, pages), (booked, 3));
     let wrong = store.appointments(Some("tomorrow"), 2).await;
     assert!(matches!(wrong, Err(StoreError::Invalid(_))), "{wrong:?}");
-}
-
-#[tokio::test]
-async fn whoever_asks_is_told_of_events_in_the_order_of_their_numbers() {
-    let folder = tempdir().unwrap();
-    let store = open(folder.path()).await;
-    assert_eq!(store.first_event(), 1);
-    let (told, mut heard) = tokio::sync::mpsc::unbounded_channel();
-    store.on_event(move |event| told.send((event.id, event.kind.clone())).unwrap());
-    let writes = (0..300).map(|n| {
-        let (store, kind) = (store.clone(), format!("n{n}"));
-        tokio::spawn(async move { store.append_event(event(None, &kind)).await.unwrap() })
-    });
-    for write in writes.collect::<Vec<_>>() {
-        write.await.unwrap();
-    }
-    let other = lock(&store).await;
-    let spilled = store.append_event(event(None, "spilled")).await.unwrap();
-    for id in 1..=300 {
-        assert_eq!(heard.try_recv().unwrap().0, id);
-    }
-    assert_eq!(heard.try_recv().unwrap(), (spilled, "spilled".to_owned()));
-    assert!(heard.try_recv().is_err(), "an event was told of twice");
-    drop(other);
-    store.close().await;
-    let store = open(folder.path()).await;
-    assert_eq!(store.first_event(), spilled + 1);
-    assert_eq!(store.event_bounds().await.unwrap(), Some((1, spilled)));
 }

@@ -101,7 +101,7 @@ impl Answering {
             .crm
             .ploink
             .as_ref()
-            .map(|p| p.base_url.as_str().to_owned());
+            .map(|p| p.base_url.clone());
         let mut conversation = Conversation::new(Parts {
             agent: Agent::new(settings, dialogue, wall, begun),
             leg,

@@ -21,6 +21,7 @@ use crate::call::line::{LegTerms, Line};
 use crate::call::{AgentSpec, Recorder, ServiceParts, Services, Watcher};
 use crate::clock;
 use crate::config::{self, Config, Env, FlowSource};
+use crate::crm::ploink::PloinkConfig;
 use crate::crm::stand_in::StandIn;
 use crate::crm::{Delivery, DeliveryOptions, Sinks};
 use crate::demo::{self, DemoCaller, Terminal};
@@ -88,9 +89,10 @@ async fn serve(mut config: Config, args: &RunArgs) -> anyhow::Result<ExitCode> {
         None
     };
     if let Some(crm) = &crm {
-        config.crm.ploink = Some(config::PloinkConfig::new(
-            crm.base_url().parse().map_err(anyhow::Error::msg)?,
-        ));
+        config.crm.ploink = Some(PloinkConfig {
+            base_url: crm.base_url(),
+            ..PloinkConfig::default()
+        });
     }
     let watcher = demo.then(|| Arc::clone(&terminal) as Arc<dyn Watcher>);
     let stop = CancellationToken::new();
@@ -140,7 +142,7 @@ pub async fn assemble(
 ) -> anyhow::Result<(Arc<Services>, tokio::sync::mpsc::Receiver<News>)> {
     let config = Arc::new(config);
     let store = Store::open(config.store.url.expose(), options).await?;
-    let sinks = Sinks::new(ploink(&config)?)?;
+    let sinks = Sinks::new(config.crm.ploink.clone())?;
     let recovered = store
         .recover(|record, booked| sinks.plan_finished(record, booked))
         .await?;
@@ -194,24 +196,6 @@ async fn prune(store: Store, epoch: clock::Epoch) {
             tracing::warn!(%error, "old events were not removed");
         }
     }
-}
-
-fn ploink(config: &Config) -> anyhow::Result<Option<crate::crm::ploink::PloinkConfig>> {
-    let Some(ploink) = &config.crm.ploink else {
-        return Ok(None);
-    };
-    let plain = |secret: &config::Secret| secret.expose().to_owned();
-    let headers: BTreeMap<_, _> = ploink.headers.iter().map(|(k, v)| (k, plain(v))).collect();
-    // The sink checks its templates itself, so it reads them from the same words.
-    let sink = serde_json::from_value(serde_json::json!({
-        "base_url": ploink.base_url.as_str(),
-        "api_key": ploink.api_key.as_ref().map(plain),
-        "headers": headers,
-        "timeout_ms": ploink.timeout_ms,
-        "segment": ploink.segment,
-        "templates": ploink.templates,
-    }));
-    sink.map(Some).context("[crm.ploink]")
 }
 
 fn agents(config: &Config) -> anyhow::Result<BTreeMap<String, Arc<AgentSpec>>> {

@@ -30,7 +30,7 @@ pub use env::{ENV_PREFIX, Env};
 pub use error::{ConfigErrors, Origin, Problem};
 pub use network::Network;
 pub use pattern::Pattern;
-pub use providers::{BaseUrl, CrmConfig, LlmConfig, PloinkConfig};
+pub use providers::{BaseUrl, CrmConfig, LlmConfig};
 pub use reader::Key;
 pub use secret::Secret;
 pub use services::{HttpConfig, HttpKey, LogConfig, LogFormat, ModelsConfig, StoreConfig};

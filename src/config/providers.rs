@@ -12,6 +12,7 @@ use super::reader::{Reader, Section};
 use super::secret::Secret;
 use super::sip::small;
 use super::value::text_value;
+use crate::crm::ploink::{PloinkConfig, PloinkTemplates};
 
 /// The base URL of an HTTP API, without a slash at its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -194,37 +195,6 @@ pub struct CrmConfig {
     pub ploink: Option<PloinkConfig>,
 }
 
-/// `[crm.ploink]`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct PloinkConfig {
-    /// The base URL.
-    pub base_url: BaseUrl,
-    /// The bearer key.
-    pub api_key: Option<Secret>,
-    /// Headers sent with each request (a key of another kind, a tenant).
-    pub headers: BTreeMap<String, Secret>,
-    /// How long one request may take, in ms.
-    pub timeout_ms: u32,
-    /// The segment that contacts are added to.
-    pub segment: Option<String>,
-    /// Templates by request (`contact`, `call_log`, …), in place of the built-in ones.
-    pub templates: BTreeMap<String, serde_json::Value>,
-}
-
-impl PloinkConfig {
-    /// Makes a configuration with the default limits.
-    pub fn new(base_url: BaseUrl) -> Self {
-        Self {
-            base_url,
-            api_key: None,
-            headers: BTreeMap::new(),
-            timeout_ms: 5_000,
-            segment: None,
-            templates: BTreeMap::new(),
-        }
-    }
-}
-
 impl CrmConfig {
     pub(super) fn read(r: &mut Reader<'_>, mut s: Section) -> Self {
         let mut p = s.section(r, "ploink");
@@ -233,19 +203,31 @@ impl CrmConfig {
         let base_url = p.opt::<BaseUrl>(r, "base_url");
         let api_key = p.opt(r, "api_key");
         let headers = read_headers(r, &mut p);
-        let timeout_ms = small(p.number(r, "timeout_ms", 100..=60_000, 5_000));
+        let default = PloinkConfig::default();
+        let timeout_ms = p.number(r, "timeout_ms", 100..=60_000, default.timeout_ms);
         let segment = p.opt(r, "segment");
-        let templates = p.json(r, "templates");
+        let templates = read_templates(r, &mut p);
         p.finish(r);
-        let base_url = base_url.or_else(|| "http://localhost:3005".parse().ok());
-        let ploink = base_url.filter(|_| present).map(|base_url| PloinkConfig {
-            base_url,
+        let ploink = present.then(|| PloinkConfig {
+            base_url: base_url.map_or(default.base_url, |url| url.as_str().to_owned()),
             api_key,
             headers,
             timeout_ms,
             segment,
             templates,
+            ..PloinkConfig::default()
         });
         Self { ploink }
     }
+}
+
+/// Reads the requests' bodies, so that a broken one is found with the rest of the configuration.
+fn read_templates(r: &mut Reader<'_>, p: &mut Section) -> PloinkTemplates {
+    let origin = p.origin_of("templates");
+    let written: serde_json::Map<_, _> = p.json(r, "templates").into_iter().collect();
+    let read = serde_json::from_value(written.into());
+    read.unwrap_or_else(|error: serde_json::Error| {
+        p.wrong(r, "templates", &origin, error.to_string());
+        PloinkTemplates::default()
+    })
 }

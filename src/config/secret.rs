@@ -2,14 +2,15 @@
 
 use std::fmt;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 use subtle::ConstantTimeEq;
 
 /// What is shown in a secret's place.
 const REDACTED: &str = "***";
 
 /// A password, key or token; everything but [`Secret::expose`] shows `***` in its place.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, Deserialize)]
+#[serde(transparent)]
 pub struct Secret(String);
 
 impl Secret {
@@ -21,6 +22,16 @@ impl Secret {
     /// Returns the secret itself, for the one place that has to send it.
     pub fn expose(&self) -> &str {
         &self.0
+    }
+
+    /// Removes the secret from a text that came from outside.
+    pub fn redact(&self, text: &str) -> String {
+        // Shorter ones would redact half of any text.
+        if self.0.len() < 4 {
+            text.to_owned()
+        } else {
+            text.replace(&self.0, REDACTED)
+        }
     }
 
     /// Reports whether the secret is empty.
@@ -80,6 +91,15 @@ mod tests {
         );
         assert_eq!(shown, "*** *** \"***\"");
         assert_eq!(secret.expose(), "hunter2");
+    }
+
+    #[test]
+    fn a_secret_is_taken_out_of_a_foreign_text() {
+        assert_eq!(
+            Secret::new("hunter2").redact("bad key hunter2!"),
+            "bad key ***!"
+        );
+        assert_eq!(Secret::new("").redact("untouched"), "untouched");
     }
 
     #[test]

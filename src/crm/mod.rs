@@ -11,13 +11,12 @@ mod http;
 pub mod identity;
 mod plan;
 pub mod ploink;
-mod secret;
 mod sinks;
 pub mod stand_in;
 pub mod template;
 
+pub use crate::config::Secret;
 pub use delivery::{Delivery, DeliveryOptions};
 pub use error::{Retry, SinkError};
 pub use plan::Kind;
-pub use secret::Secret;
 pub use sinks::Sinks;

@@ -9,7 +9,7 @@ use crate::crm::Secret;
 use crate::crm::template::Template;
 
 /// Where Ploink is and how it is spoken to.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PloinkConfig {
     /// Where its paths begin, such as `http://localhost:3005`.
@@ -34,7 +34,7 @@ impl Default for PloinkConfig {
             base_url: "http://localhost:3005".into(),
             api_key: None,
             headers: BTreeMap::new(),
-            timeout_ms: 10_000,
+            timeout_ms: 5_000,
             look_up_timeout_ms: 800,
             segment: None,
             templates: PloinkTemplates::default(),
@@ -43,7 +43,7 @@ impl Default for PloinkConfig {
 }
 
 /// The bodies of Ploink's requests, as tables or JSON text with `{{variable}}` in them.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PloinkTemplates {
     /// `POST /api/mautic/contacts`.
@@ -95,7 +95,7 @@ mod tests {
     fn the_base_url_is_enough_and_an_unknown_key_is_an_error() {
         let config: PloinkConfig = toml::from_str("base_url = \"http://crm:3005\"").unwrap();
         assert_eq!(config.base_url, "http://crm:3005");
-        assert_eq!(config.timeout_ms, 10_000);
+        assert_eq!(config.timeout_ms, 5_000);
         assert_ne!(config.templates.contact, Template::empty());
         assert_ne!(config.templates.call_log, Template::empty());
         assert_ne!(config.templates.appointment, Template::empty());

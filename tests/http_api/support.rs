@@ -388,3 +388,8 @@ impl Frames {
         frames
     }
 }
+
+/// A request that is taken.
+pub(crate) fn new_call() -> Value {
+    json!({ "to": "+12025550123", "agent": "lead-qualification", "variables": { "n": 1 } })
+}

@@ -1,0 +1,159 @@
+//! Calls that are placed, listed, read and ended, and what is left of them.
+
+use serde_json::{Value, json};
+
+use crate::support::{new_call, problem, start};
+
+#[tokio::test]
+async fn a_call_is_taken_on_and_can_be_found() {
+    let api = start().await;
+    let response = api.post("/v1/calls", &new_call()).await;
+    assert_eq!(response.status(), 202);
+    let location = response.headers()["location"].to_str().unwrap().to_owned();
+    let id = response.json::<Value>().await.unwrap()["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    assert_eq!(location, format!("/v1/calls/{id}"));
+    assert_eq!(api.json(&location).await["id"], id.as_str());
+}
+
+#[tokio::test]
+async fn a_repeated_request_with_one_key_makes_one_call() {
+    let api = start().await;
+    let send = |body: Value| {
+        let request = api
+            .client
+            .post(api.url("/v1/calls"))
+            .header("Idempotency-Key", "k-1");
+        async move { request.json(&body).send().await.unwrap() }
+    };
+    let first = send(new_call()).await;
+    assert!(first.headers().get("idempotency-replayed").is_none());
+    let first: Value = first.json().await.unwrap();
+    let again = send(new_call()).await;
+    assert_eq!(
+        (
+            again.status().as_u16(),
+            &again.headers()["idempotency-replayed"] == "true"
+        ),
+        (202, true)
+    );
+    assert_eq!(again.json::<Value>().await.unwrap(), first);
+    let mut other = new_call();
+    other["to"] = json!("+12025550124");
+    assert_eq!(
+        problem(send(other).await, 422).await["code"],
+        "idempotency-mismatch"
+    );
+    let request = api
+        .client
+        .post(api.url("/v1/calls"))
+        .header("Idempotency-Key", "");
+    let response = request.json(&new_call()).send().await.unwrap();
+    assert_eq!(problem(response, 400).await["field"], "Idempotency-Key");
+}
+
+#[tokio::test]
+async fn calls_are_listed_in_pages_and_filtered() {
+    let api = start().await;
+    let ids = |page: &Value| -> Vec<String> {
+        let calls = page["calls"].as_array().unwrap();
+        calls
+            .iter()
+            .map(|call| call["id"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    let first = api.json("/v1/calls?limit=2").await;
+    assert_eq!(
+        (ids(&first), &first["next_cursor"]),
+        (vec!["c3".into(), "c2".into()], &json!("c2"))
+    );
+    let second = api.json("/v1/calls?limit=2&cursor=c2").await;
+    assert_eq!(
+        (ids(&second), &second["next_cursor"]),
+        (vec!["c1".into()], &Value::Null)
+    );
+    let filtered = api
+        .json("/v1/calls?state=completed&direction=inbound")
+        .await;
+    assert_eq!(ids(&filtered), ["c1"]);
+    for (query, field) in [
+        ("limit=0", "limit"),
+        ("limit=201", "limit"),
+        ("direction=up", "direction"),
+        ("state=alive", "state"),
+        ("stat=completed", "stat"),
+        ("cursor=%27%20or%201", "cursor"),
+        ("limit=1&limit=2", "limit"),
+    ] {
+        let refused = problem(api.get(&format!("/v1/calls?{query}")).await, 400).await;
+        assert_eq!(
+            (&refused["code"], &refused["field"]),
+            (&json!("bad-query"), &json!(field))
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_transcript_is_json_or_text_as_asked() {
+    let api = start().await;
+    let transcript = api.json("/v1/calls/c1/transcript").await;
+    assert_eq!(transcript["turns"][0]["heard_text"], "Hello there,");
+    assert!(transcript["turns"][0].get("latency").is_none());
+    let accept = |kind: &'static str| {
+        let request = api
+            .client
+            .get(api.url("/v1/calls/c1/transcript"))
+            .header("Accept", kind);
+        async move { request.send().await.unwrap() }
+    };
+    let text = accept("text/plain").await.text().await.unwrap();
+    assert_eq!(text, "agent: Hello there, —\ncaller: It is Ada.\n");
+    assert_eq!(
+        problem(accept("image/png").await, 406).await["code"],
+        "not-acceptable"
+    );
+}
+
+#[tokio::test]
+async fn hanging_up_is_accepted_once() {
+    let api = start().await;
+    let delete = |id: &str| {
+        let request = api.client.delete(api.url(&format!("/v1/calls/{id}")));
+        async move { request.send().await.unwrap() }
+    };
+    let accepted = delete("c3").await;
+    assert_eq!(accepted.status(), 202);
+    assert_eq!(
+        accepted.json::<Value>().await.unwrap(),
+        json!({ "id": "c3" })
+    );
+    assert_eq!(
+        problem(delete("c1").await, 409).await["code"],
+        "already-ended"
+    );
+    problem(delete("none").await, 404).await;
+}
+
+#[tokio::test]
+async fn a_dead_letter_is_seen_and_tried_again() {
+    let api = start().await;
+    let page = api.json("/v1/outbox?state=dead").await;
+    assert_eq!(page["deliveries"][0]["state"], "dead");
+    let retried = api
+        .client
+        .post(api.url("/v1/outbox/7/retry"))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(retried.status(), 202);
+    assert_eq!(*api.memory.retried.lock().unwrap(), ["7"]);
+    let missing = api
+        .client
+        .post(api.url("/v1/outbox/8/retry"))
+        .send()
+        .await
+        .unwrap();
+    problem(missing, 404).await;
+}

@@ -1,0 +1,79 @@
+//! Recordings, whole and in part.
+
+use crate::support::{problem, start};
+
+#[tokio::test]
+async fn a_recording_is_streamed_whole_or_in_part() {
+    let api = start().await;
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let bytes: Vec<u8> = (0..200_000_u32).map(|n| (n % 251) as u8).collect();
+    std::fs::write(file.path(), &bytes).unwrap();
+    api.memory
+        .recordings
+        .lock()
+        .unwrap()
+        .insert("c1".into(), file.path().to_owned());
+    let path = "/v1/calls/c1/recording.wav";
+    let whole = api.get(path).await;
+    assert_eq!(whole.headers()["content-type"], "audio/wav");
+    assert_eq!(whole.headers()["content-length"], "200000");
+    let tag = whole.headers()["etag"].clone();
+    assert_eq!(whole.bytes().await.unwrap(), bytes);
+    let get = |headers: Vec<(&'static str, String)>| {
+        let request = api.client.get(api.url(path));
+        let request = headers
+            .into_iter()
+            .fold(request, |request, (k, v)| request.header(k, v));
+        async move { request.send().await.unwrap() }
+    };
+    let tagged = vec![
+        ("range", "bytes=100000-100009".into()),
+        ("if-range", tag.to_str().unwrap().into()),
+    ];
+    let part = get(tagged).await;
+    assert_eq!(
+        (
+            part.status().as_u16(),
+            part.headers()["content-range"].to_str().unwrap()
+        ),
+        (206, "bytes 100000-100009/200000")
+    );
+    assert_eq!(part.bytes().await.unwrap(), bytes[100_000..100_010]);
+    let stale = get(vec![
+        ("range", "bytes=0-1".into()),
+        ("if-range", "\"old\"".into()),
+    ])
+    .await;
+    assert_eq!(stale.status(), 200);
+    let beyond = get(vec![("range", "bytes=200000-".into())]).await;
+    assert_eq!(beyond.headers()["content-range"], "bytes */200000");
+    problem(beyond, 416).await;
+    let head = api.client.head(api.url(path)).send().await.unwrap();
+    assert_eq!(head.headers()["content-length"], "200000");
+}
+
+#[tokio::test]
+async fn a_recording_that_is_not_there_says_why() {
+    let api = start().await;
+    let missing = problem(api.get("/v1/calls/c1/recording.wav").await, 404).await;
+    assert!(
+        missing["detail"]
+            .as_str()
+            .unwrap()
+            .contains("media.recordings is not set")
+    );
+    let gone = "/nowhere/c2.wav".into();
+    api.memory
+        .recordings
+        .lock()
+        .unwrap()
+        .insert("c2".into(), gone);
+    let missing = problem(api.get("/v1/calls/c2/recording.wav").await, 404).await;
+    assert!(
+        missing["detail"]
+            .as_str()
+            .unwrap()
+            .contains("its file is gone")
+    );
+    assert!(!missing.to_string().contains("nowhere"));
+}
