@@ -1,0 +1,101 @@
+//! Trunks, agents and routes: whose calls are taken, and by whom.
+
+use super::*;
+
+#[test]
+fn a_trunk_s_kind_decides_what_it_needs() {
+    let base = "[[trunk]]\nname = \"t\"\n";
+    let text = complaint(&format!("{base}kind = \"inbound\""));
+    assert!(text.contains("trunk.networks: is missing"), "{text}");
+    let text = complaint(&format!("{base}kind = \"register\"\nhost = \"h\""));
+    assert!(text.contains("trunk.username: is missing"), "{text}");
+    let text = complaint(&format!(
+        "{base}kind = \"peer\"\nhost = \"h\"\nusername = \"u\""
+    ));
+    assert!(text.contains("trunk.password: is missing"), "{text}");
+    let text = complaint(&format!("{base}kind = \"peer\""));
+    assert!(text.contains("trunk.host"), "{text}");
+    let text = complaint(&format!(
+        "{base}kind = \"inbound\"\nnetworks = [\"0.0.0.0/0\"]"
+    ));
+    assert!(text.contains("whole internet"), "{text}");
+    let text = complaint(&format!("{base}kind = \"pear\""));
+    assert!(text.contains("\"pear\" is not one of"), "{text}");
+    let text = complaint(&format!(
+        "{base}kind = \"peer\"\nhost = \"h\"\nport = 70000"
+    ));
+    assert!(text.contains("trunk.port: is not a port"), "{text}");
+}
+
+#[test]
+fn twilio_s_networks_and_number_are_known() {
+    let source = "[[trunk]]\nname = \"t\"\nkind = \"peer\"\nhost = \"acme.pstn.twilio.com\"";
+    let config = parse_with(source, &[("TWILIO_PHONE_NUMBER", "+12025550100")]).unwrap();
+    let trunk = config.trunk("t").unwrap();
+    assert_eq!(trunk.kind, TrunkKind::Peer);
+    assert!(
+        trunk
+            .networks
+            .iter()
+            .any(|net| net.contains("54.172.60.2".parse().unwrap()))
+    );
+    assert!(
+        !trunk
+            .networks
+            .iter()
+            .any(|net| net.contains("54.172.60.4".parse().unwrap()))
+    );
+    assert!(trunk.networks_from_host);
+    assert_eq!(trunk.caller_id.as_deref(), Some("+12025550100"));
+}
+
+#[test]
+fn the_openai_key_of_the_environment_goes_to_nobody_else_in_the_clear() {
+    let env = [("OPENAI_API_KEY", "sk-env")];
+    let llm = |url: &str| {
+        let source = format!("[llm]\nmodel = \"m\"\nbase_url = \"{url}\"");
+        parse_with(&source, &env).unwrap().llm.unwrap().api_key
+    };
+    assert_eq!(llm("https://llm.example.com/v1"), Some("sk-env".into()));
+    assert_eq!(llm("http://127.0.0.1:9/v1/"), Some("sk-env".into()));
+    assert_eq!(llm("http://llm.example.com/v1"), None);
+    let config = parse_with("[llm]\nmodel = \"gpt\"", &env).unwrap();
+    assert_eq!(
+        config.llm.unwrap().base_url.as_str(),
+        "https://api.openai.com/v1"
+    );
+    assert_eq!(parse_with("", &env).unwrap().llm, None);
+}
+
+#[test]
+fn routes_and_agents_must_fit_together() {
+    let source = "[[agent]]\nname = \"sales\"\nflow = \"builtin:lead-qualification\"\n\
+                  [[route]]\nto = \"+1*\"\nagent = \"sale\"\n";
+    let text = complaint(source);
+    assert!(
+        text.starts_with("conf/offhook.toml:6: route.agent: no [[agent]]"),
+        "{text}"
+    );
+    assert!(text.contains("the nearest is \"sales\""), "{text}");
+    let text = complaint("[[agent]]\nname = \"a\"\nflow = \"flows/none.toml\"");
+    assert!(
+        text.contains("there is no file conf/flows/none.toml"),
+        "{text}"
+    );
+    let twice = "[[user]]\nname = \"a\"\npassword = \"12345678\"\n".repeat(2);
+    assert!(complaint(&twice).contains("is used twice"));
+    let text = complaint("[agent]\nname = \"a\"");
+    assert!(text.contains("write [[agent]], not [agent]"), "{text}");
+}
+
+#[test]
+fn the_first_route_that_matches_takes_the_call() {
+    let source = "[[agent]]\nname = \"a\"\nflow = \"builtin:lead-qualification\"\n\
+                  [[agent]]\nname = \"b\"\nflow = \"builtin:lead-qualification\"\n\
+                  [[route]]\nto = \"+49*\"\nfrom = \"+1*\"\nagent = \"a\"\n\
+                  [[route]]\nagent = \"b\"\n";
+    let config = parse(source).unwrap();
+    let agent = |to, from| config.route(to, from).unwrap().agent.clone();
+    assert_eq!(agent("+4930123", "+1202555"), "a");
+    assert_eq!(agent("+4930123", "+3312345"), "b");
+}
