@@ -243,7 +243,7 @@ impl Writer {
     }
 }
 
-fn stored_turn(turn: agent::TurnRecord) -> TurnRecord {
+pub(crate) fn stored_turn(turn: agent::TurnRecord) -> TurnRecord {
     TurnRecord {
         who: match turn.who {
             agent::Who::Caller => Who::Caller,
@@ -263,7 +263,7 @@ fn stored_turn(turn: agent::TurnRecord) -> TurnRecord {
     }
 }
 
-fn stored_variables(variables: &Variables) -> Map<String, Value> {
+pub(crate) fn stored_variables(variables: &Variables) -> Map<String, Value> {
     variables
         .iter()
         .map(|(name, value)| (name.to_owned(), value.clone()))

@@ -299,7 +299,7 @@ impl Ending {
     }
 }
 
-fn stored_state(state: &CallState) -> StoredState {
+pub(crate) fn stored_state(state: &CallState) -> StoredState {
     match state {
         CallState::Queued => StoredState::Queued,
         CallState::Ringing => StoredState::Ringing,
