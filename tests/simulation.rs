@@ -85,3 +85,24 @@ fn the_same_seed_gives_the_same_run_bit_by_bit() {
     }
     assert_ne!(run(Plan::draw(1)).hash, run(Plan::draw(2)).hash);
 }
+
+/// Says of each rule which seeds break it, without stopping: `-- --ignored --nocapture`.
+#[test]
+#[ignore = "a survey for who works on a rule"]
+fn survey() {
+    let mut broken = std::collections::BTreeMap::<_, Vec<_>>::new();
+    for seed in 0..number("OFFHOOK_SIM_CALLS").unwrap_or(CALLS as u64) {
+        if let Some(violation) = run(Plan::draw(seed)).violation {
+            broken
+                .entry(violation.rule)
+                .or_default()
+                .push((seed, violation.to_string()));
+        }
+    }
+    for (rule, seeds) in broken {
+        println!("{rule:?}: {} seeds", seeds.len());
+        for (seed, what) in seeds.iter().take(6) {
+            println!("    seed {seed}: {what}");
+        }
+    }
+}

@@ -181,7 +181,7 @@ impl Agent {
         if let Some(air) = self.air.take() {
             self.close_retraction();
             let unheard = air.clauses.iter().any(|c| c.state == ClauseState::Failed);
-            let heard = unheard.then(|| air.heard(None, now));
+            let heard = unheard.then(|| air.heard(None));
             self.record_utterance(&air, heard);
         }
         // The last packet left before the pause took hold: nothing must stay paused.
@@ -244,7 +244,7 @@ impl Agent {
         if *state != ClauseState::Pending {
             return;
         }
-        *state = ClauseState::Started(at);
+        *state = ClauseState::Started;
         air.touched = now;
         if air.first_audio.is_none() {
             air.first_audio = Some(at);

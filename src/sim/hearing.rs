@@ -90,9 +90,10 @@ impl Ears {
             .filter_map(|frame| frame.code)
             .filter(|code| *code != NOISE)
         {
-            match said.last_mut() {
-                Some((last, frames)) if *last == code => *frames += 1,
-                _ => said.push((code, 1)),
+            // Concealment may sound like something else for a moment: phrases are counted whole.
+            match said.iter_mut().find(|(known, _)| *known == code) {
+                Some((_, frames)) => *frames += 1,
+                None => said.push((code, 1)),
             }
         }
         let texts = said.into_iter().map(|(code, frames)| part(code, frames));

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use offhook_media::rtp;
 use offhook_media::{Event, MediaSession, Negotiated, UtteranceId};
 
 use super::clock::{Datagram, Kind};
@@ -53,11 +54,11 @@ impl Leg {
     }
 
     pub(super) fn receive(&mut self, now: Instant, datagram: &Datagram) {
-        match datagram.kind {
-            Kind::Rtcp => self
+        match datagram.to.port() % 2 == 1 {
+            true => self
                 .session
                 .handle_rtcp(now, datagram.from, &datagram.bytes),
-            _ => self.session.handle_rtp(now, datagram.from, &datagram.bytes),
+            false => self.session.handle_rtp(now, datagram.from, &datagram.bytes),
         }
     }
 
@@ -120,9 +121,10 @@ impl Leg {
         let mut output = Output::default();
         while let Some(packet) = self.session.poll_transmit() {
             let port = self.local.port() + u16::from(packet.rtcp);
-            let kind = match packet.rtcp {
-                true => Kind::Rtcp,
-                false => Kind::Rtp,
+            // Reports may share the port of the sound.
+            let kind = match rtp::classify(packet.bytes) {
+                rtp::Kind::Rtp => Kind::Rtp,
+                _ => Kind::Rtcp,
             };
             output.packets.push(Datagram {
                 kind,

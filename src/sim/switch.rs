@@ -129,12 +129,12 @@ impl Switch {
         let Some(leg) = call.leg.as_mut() else {
             return;
         };
+        let closes = matches!(command, Command::Close);
+        let event = leg.obey(now, command.clone());
+        self.drain_leg(cx, number);
         if let Some(wire) = cx.watch.wire(number) {
             wire.commanded(&command);
         }
-        let closes = matches!(command, Command::Close);
-        let event = leg.obey(now, command);
-        self.drain_leg(cx, number);
         let Some(call) = self.calls.get_mut(&number) else {
             return;
         };

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 /// Lines that are kept for who reads a failure.
-const KEPT: usize = 250;
+const KEPT: usize = 400;
 const PRIME: u64 = 0x0000_0100_0000_01B3;
 
 /// The trace of one run: equal seeds give equal hashes.

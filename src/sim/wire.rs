@@ -17,6 +17,8 @@ use crate::agent::{TurnId, TurnRecord};
 
 /// A fade of 5 ms is the most that may follow on a pause or a cancellation.
 const FADE: usize = 40;
+/// Samples of one step of the leg.
+const STEP: usize = 160;
 /// Where sound is cut it may be counted so much too short: fades in and out.
 const SLACK: usize = 2 * FADE;
 
@@ -111,14 +113,28 @@ impl Wire {
         self.utterances.get(&id).map(|u| u.text.as_str())
     }
 
-    /// Takes note that the leg carries out a command.
+    /// From now on there should be silence, but for a fade and what fills a packet already.
+    fn hush(&mut self, rule: Rule) {
+        let left = FADE + self.packing();
+        self.hush = Some(Hush { rule, left });
+    }
+
+    /// Samples that may wait for their packet to be full: of a packet time beyond one step.
+    fn packing(&self) -> usize {
+        let packet = self.ptime_ms.max(20) as usize * voice::RATE_HZ / 1_000;
+        // What is left over is what no number of steps fills.
+        let (mut a, mut b) = (packet, STEP);
+        while b > 0 {
+            (a, b) = (b, a % b);
+        }
+        packet - a
+    }
+
+    /// Takes note that the leg has carried out a command.
     pub(super) fn commanded(&mut self, command: &Command) {
         match command {
             Command::Pause => {
-                self.hush = Some(Hush {
-                    rule: Rule::SoundWhilePaused,
-                    left: FADE,
-                });
+                self.hush(Rule::SoundWhilePaused);
             }
             Command::Resume => self.hush = None,
             Command::Cancel => {
@@ -127,10 +143,7 @@ impl Wire {
                 for utterance in self.utterances.values_mut() {
                     utterance.cancelled |= utterance.place.is_some() && dead(utterance.place);
                 }
-                self.hush = Some(Hush {
-                    rule: Rule::SoundOfCancelledTurn,
-                    left: FADE,
-                });
+                self.hush(Rule::SoundOfCancelledTurn);
             }
             Command::Renegotiate(negotiated) => {
                 self.on_hold = !negotiated.direction.sends();
@@ -231,7 +244,8 @@ impl Wire {
             return;
         };
         let sound = sound.get(..length).unwrap_or_default();
-        if voice::majority(sound).is_some() {
+        let audible = |run: &Run| run.code.is_some() && run.samples > FADE;
+        if voice::runs(sound).iter().any(audible) {
             self.voiced.push(now);
         }
     }
@@ -260,6 +274,7 @@ impl Wire {
 
     fn remembered(&self, turn: TurnId, clauses: &[String], record: &TurnRecord) -> Option<Broken> {
         let heard = record.heard_text.as_deref().unwrap_or(&record.text);
+        let slack = SLACK + self.packing();
         let mut most = 0;
         for (n, text) in clauses.iter().enumerate() {
             let place = Some((turn, u32::try_from(n).unwrap_or(u32::MAX)));
@@ -267,8 +282,8 @@ impl Wire {
             let chars = text.chars().count();
             let share = spoken.map_or(0, |u| match u.sent {
                 0 => 0,
-                sent if sent + SLACK >= u.samples => chars,
-                sent => chars * (sent + SLACK) / u.samples.max(1),
+                sent if sent + slack >= u.samples => chars,
+                sent => chars * (sent + slack) / u.samples.max(1),
             });
             most += share;
             // A space stands between clauses.
