@@ -258,7 +258,8 @@ impl Wire {
 
     /// Holds a record of the agent's turn against what was sent of it.
     pub(super) fn recorded(&mut self, record: &TurnRecord) -> Vec<Broken> {
-        let said = self.turns.iter_mut();
+        // An answer that was taken back is not recorded, and may be given again in the same words.
+        let said = self.turns.iter_mut().rev();
         let mut open = said.filter(|(_, turn)| !turn.recorded);
         let Some((id, turn)) = open.find(|(_, turn)| turn.clauses.join(" ") == record.text) else {
             let what = format!("{:?} was never to be said", record.text);
