@@ -181,6 +181,22 @@ fn a_turn_whose_playout_never_reports_is_remembered_by_its_whole_clauses() {
 }
 
 #[test]
+fn a_turn_begins_with_the_first_sound_even_of_a_clause_whose_voice_failed_on_the_way() {
+    let mut rig = chat();
+    let (turn, clause) = (TurnId(1), 0);
+    let at = rig.now + Duration::from_millis(30);
+    for event in [
+        PlayoutEvent::Failed { turn, clause },
+        PlayoutEvent::Started { turn, clause, at },
+    ] {
+        rig.agent.handle_playout(at, event);
+    }
+    rig.hear_out();
+    let told = rig.turns()[0].started_at;
+    assert_eq!(told, rig.agent.wall.timestamp(at));
+}
+
+#[test]
 fn memory_is_cut_to_what_was_heard() {
     let mut rig = chat();
     rig.advance(40 + 60 * 27);

@@ -140,6 +140,9 @@ impl SpeechQueue {
 
     /// Takes note that an utterance's sound is complete.
     pub fn complete(&mut self, utterance: UtteranceId) -> Option<PlayoutEvent> {
+        // What was prepared and has no sound is no use: it is tried again when it is to be said.
+        let mute = |clause: &Clause| clause.utterance == utterance && clause.samples == 0;
+        self.prepared.retain(|clause| !mute(clause));
         let clause = self.find(utterance)?;
         clause.complete = true;
         // A clause without any sound, such as "…", is over as soon as its turn comes.
@@ -417,5 +420,16 @@ mod tests {
             played: vec![part],
         };
         assert_eq!(queue.cancelled(None), Some(expected));
+    }
+
+    #[test]
+    fn a_prepared_clause_that_brought_no_sound_is_synthesised_anew_when_it_is_spoken() {
+        let mut queue = SpeechQueue::new(8000);
+        queue.prepare("Thanks.".into());
+        steps(&mut queue);
+        assert_eq!(queue.complete(FIRST), None);
+        queue.speak(TURN, 0, "Thanks.".into());
+        let again = Step::Synthesise(SECOND, "Thanks.".into());
+        assert_eq!(steps(&mut queue), [again]);
     }
 }
