@@ -426,8 +426,13 @@ impl SwitchCall {
         let now = cx.clock.now();
         let state = self.life.state().clone();
         self.record.state = stored_state(&state);
+        self.record.answered_at = self.life.answered().map(|at| cx.timestamp(at));
         self.record.ended_at = Some(cx.timestamp(self.life.ended().unwrap_or(now)));
-        let outcome = self.outcome.take().map(|outcome| outcome.outcome);
+        let outcome = self
+            .outcome
+            .take()
+            .filter(|_| self.life.answered().is_some());
+        let outcome = outcome.map(|outcome| outcome.outcome);
         self.record.outcome = Some(outcome.unwrap_or_else(|| state.as_str().to_owned()));
         self.record.media = self.stats.as_ref().map(|stats| MediaSummary {
             codec: self.negotiated.as_ref().map(|n| n.codec.name().to_owned()),

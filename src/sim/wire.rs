@@ -215,7 +215,8 @@ impl Wire {
             let what = format!("{id:?} was only prepared: {:?}", utterance.text);
             return Err((Rule::UnaskedSpeech, what));
         };
-        if utterance.cancelled {
+        // What fills a packet already may begin with it: it is within the hush.
+        if utterance.cancelled && self.hush.is_none() {
             let what = format!("{id:?} at {place:?} was cancelled");
             return Err((Rule::SoundOfCancelledTurn, what));
         }
@@ -225,10 +226,8 @@ impl Wire {
             return Err((Rule::TwoSpeeches, what));
         }
         // A new turn is heard after a cancelled one.
-        if self
-            .hush
-            .is_some_and(|hush| hush.rule == Rule::SoundOfCancelledTurn)
-        {
+        let hushed = |hush: Hush| hush.rule == Rule::SoundOfCancelledTurn;
+        if !utterance.cancelled && self.hush.is_some_and(hushed) {
             self.hush = None;
         }
         Ok(())
@@ -259,18 +258,31 @@ impl Wire {
     /// Holds a record of the agent's turn against what was sent of it.
     pub(super) fn recorded(&mut self, record: &TurnRecord) -> Vec<Broken> {
         // An answer that was taken back is not recorded, and may be given again in the same words.
-        let said = self.turns.iter_mut().rev();
-        let mut open = said.filter(|(_, turn)| !turn.recorded);
-        let Some((id, turn)) = open.find(|(_, turn)| turn.clauses.join(" ") == record.text) else {
+        let open = self.turns.iter().filter(|(_, turn)| !turn.recorded);
+        let said = open.filter(|(_, turn)| turn.clauses.join(" ") == record.text);
+        let Some(id) = said
+            .map(|(id, _)| *id)
+            .max_by_key(|id| (self.first_of(*id), *id))
+        else {
             let what = format!("{:?} was never to be said", record.text);
             return vec![(Rule::MemoryBeyondSent, what)];
         };
+        let Some(turn) = self.turns.get_mut(&id) else {
+            return Vec::new();
+        };
         turn.recorded = true;
-        let (id, clauses) = (*id, turn.clauses.clone());
+        let clauses = turn.clauses.clone();
         let mut broken = Vec::new();
         broken.extend(self.remembered(id, &clauses, record));
         broken.extend(self.voice_to_voice(id, record));
         broken
+    }
+
+    /// When the first audible packet of a turn left.
+    fn first_of(&self, turn: TurnId) -> Option<Instant> {
+        let of_turn = |u: &&Utterance| u.place.is_some_and(|(t, _)| t == turn);
+        let utterances = self.utterances.values().filter(of_turn);
+        utterances.filter_map(|u| u.first).min()
     }
 
     fn remembered(&self, turn: TurnId, clauses: &[String], record: &TurnRecord) -> Option<Broken> {
@@ -300,13 +312,7 @@ impl Wire {
     /// From a voiced packet that came to the first audible one that left, within a packet.
     fn voice_to_voice(&self, turn: TurnId, record: &TurnRecord) -> Option<Broken> {
         let told = Duration::from_millis(record.latency.voice_to_voice_ms?.into());
-        let of_turn = |u: &&Utterance| u.place.is_some_and(|(t, _)| t == turn);
-        let first = self
-            .utterances
-            .values()
-            .filter(of_turn)
-            .filter_map(|u| u.first);
-        let Some(first) = first.min() else {
+        let Some(first) = self.first_of(turn) else {
             let what = "an answer that was never sent has one".to_owned();
             return Some((Rule::VoiceToVoice, what));
         };
