@@ -17,6 +17,7 @@ pub mod meters;
 pub mod net;
 pub mod observe;
 pub mod phone;
+pub mod sim;
 pub mod store;
 pub mod switch;
 pub mod switchboard;

@@ -9,7 +9,7 @@ const FRAME_BYTES: u32 = 4;
 /// Sample pairs that are gathered before they are written: 20 ms at 16 kHz.
 const BLOCK_PAIRS: usize = 320;
 
-/// Writes two parties as the channels of a WAV file: left is ours, right the peer's.
+/// Writes two parties as the channels of a WAV file.
 ///
 /// The sizes in the header are brought up to date each second, so that a file whose writer died
 /// plays up to its last second. Writing goes straight to `out`, which should be buffered where its

@@ -218,10 +218,10 @@ impl Agent {
 
     /// Records a cut turn with what was heard of it, and tells the dialogue.
     pub(super) fn finish_cut(&mut self, now: Instant, played: Option<&[ClausePlayed]>) {
-        let Some(Cut { utterance, since }) = self.cut.take() else {
+        let Some(Cut { utterance, .. }) = self.cut.take() else {
             return;
         };
-        let heard = utterance.heard(played, since);
+        let heard = utterance.heard(played);
         self.record_utterance(&utterance, Some(heard.clone()));
         if self.phase == Phase::Live {
             self.unsaid.retain(|u| *u == Unsaid::End);

@@ -296,7 +296,8 @@ impl Agent {
         }
     }
 
-    /// Notes that the remote party hung up. Report what was played before, if known.
+    /// Notes that the remote party hung up. What is being said is cancelled; the end waits for the
+    /// playout's report on it.
     pub fn handle_hang_up(&mut self, now: Instant) {
         match self.phase {
             Phase::Ringing => self.phase = Phase::Closing(EndedBy::Caller),
@@ -347,7 +348,7 @@ impl Agent {
     }
 
     fn step_closing(&mut self) -> bool {
-        if !self.requests.is_empty() {
+        if !self.requests.is_empty() || self.cut.is_some() {
             return false;
         }
         self.show_variables();

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::backchannel::{Heard, grade};
 use super::command::Command;
-use super::core::{Agent, Exchange, Phase, Retraction, Unsaid};
+use super::core::{Agent, Cut, Exchange, Phase, Retraction, Unsaid};
 use super::dialogue::{Act, Completeness, Context, Event};
 use super::listening::{Fork, Listening, Seal, Verdict};
 use super::record::{Latency, TurnRecord, Who};
@@ -259,13 +259,17 @@ impl Agent {
     /// Stops listening and speaking, and records what is known of both.
     pub(super) fn silence_everything(&mut self, now: Instant) {
         self.barge = None;
-        self.finish_cut(now, None);
         self.close_retraction();
-        if let Some(air) = self.air.take() {
-            self.commands
-                .push_back(Command::CancelTurn { turn: air.turn });
-            let heard = air.heard(None, now);
-            self.record_utterance(&air, Some(heard));
+        if let Some(utterance) = self.air.take() {
+            self.finish_cut(now, None);
+            self.commands.push_back(Command::CancelTurn {
+                turn: utterance.turn,
+            });
+            // It is recorded when the playout has told what was sent of it.
+            self.cut = Some(Cut {
+                utterance,
+                since: now,
+            });
         }
         if let Some(text) = self.last_words() {
             let started = self.ear.as_ref().map_or(now, |e| e.started);

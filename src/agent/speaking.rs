@@ -181,7 +181,7 @@ impl Agent {
         if let Some(air) = self.air.take() {
             self.close_retraction();
             let unheard = air.clauses.iter().any(|c| c.state == ClauseState::Failed);
-            let heard = unheard.then(|| air.heard(None, now));
+            let heard = unheard.then(|| air.heard(None));
             self.record_utterance(&air, heard);
         }
         // The last packet left before the pause took hold: nothing must stay paused.
@@ -241,10 +241,12 @@ impl Agent {
         let Some(state) = air.clauses.get_mut(clause as usize).map(|c| &mut c.state) else {
             return;
         };
-        if *state != ClauseState::Pending {
-            return;
+        match state {
+            ClauseState::Pending => *state = ClauseState::Started,
+            // Its voice failed on the way: what there is of it sounds all the same.
+            ClauseState::Failed => {}
+            ClauseState::Started | ClauseState::Done => return,
         }
-        *state = ClauseState::Started(at);
         air.touched = now;
         if air.first_audio.is_none() {
             air.first_audio = Some(at);

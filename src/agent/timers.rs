@@ -44,7 +44,13 @@ impl Agent {
         let requests = self.requests.iter().map(|r| r.deadline).min();
         match self.phase {
             Phase::Ringing | Phase::Finished => None,
-            Phase::Closing(_) => requests.map(|at| (at, Reason::Request)),
+            Phase::Closing(_) => [
+                (requests, Reason::Request),
+                (self.cut_due(), Reason::Playout),
+            ]
+            .into_iter()
+            .filter_map(|(at, reason)| at.map(|at| (at, reason)))
+            .min(),
             Phase::Live => [
                 (self.hushed_until, Reason::Greeting),
                 (self.endpoint_due(), Reason::EndOfTurn),
@@ -136,9 +142,14 @@ impl Agent {
         Some(ear.segment_from + self.settings.segment)
     }
 
+    fn cut_due(&self) -> Option<Instant> {
+        let cut = self.cut.as_ref()?;
+        Some(cut.since + std::time::Duration::from_millis(CUT_REPORT_MS))
+    }
+
     fn playout_due(&self) -> Option<Instant> {
-        if let Some(cut) = &self.cut {
-            return Some(cut.since + std::time::Duration::from_millis(CUT_REPORT_MS));
+        if self.cut.is_some() {
+            return self.cut_due();
         }
         let air = self
             .air

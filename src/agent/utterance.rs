@@ -12,8 +12,8 @@ const MS_PER_CHAR: usize = 65;
 pub(super) enum ClauseState {
     /// Handed over, no sound yet.
     Pending,
-    /// Its first packet left at this instant.
-    Started(Instant),
+    /// Its first packet left.
+    Started,
     /// All of its sound left.
     Done,
     /// It never sounded.
@@ -83,17 +83,15 @@ impl Utterance {
         Duration::from_millis((longest * MS_PER_CHAR * 2) as u64)
     }
 
-    /// Returns the text heard, by the playout's report or, without one, by the time that passed.
-    pub(super) fn heard(&self, played: Option<&[ClausePlayed]>, now: Instant) -> String {
+    /// Returns the text heard, by the playout's report or, without one, by the clauses that it
+    /// reported whole: the clock does not tell what was sent, since there may have been a pause or
+    /// a hold.
+    pub(super) fn heard(&self, played: Option<&[ClausePlayed]>) -> String {
         let parts = self.clauses.iter().enumerate().map(|(index, clause)| {
             let report = played.map(|all| all.iter().find(|p| p.clause as usize == index));
             match (clause.state, report) {
                 (ClauseState::Done, _) => clause.text.as_str(),
                 (_, Some(Some(report))) => cut(&clause.text, report.played_ms, report.total_ms),
-                (ClauseState::Started(at), None) => {
-                    let ms = now.saturating_duration_since(at).as_millis();
-                    cut(&clause.text, u32::try_from(ms).unwrap_or(u32::MAX), None)
-                }
                 _ => "",
             }
         });

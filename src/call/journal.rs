@@ -208,6 +208,9 @@ impl Writer {
 
     async fn write_end(&mut self, end: Final) -> Result<(), crate::store::StoreError> {
         self.record.state = end.state;
+        if end.state == CallState::Canceled {
+            self.record.answered_at = None;
+        }
         self.record.ended_at = Some(end.ended_at);
         self.record.outcome = Some(end.outcome.clone());
         self.record.media = end.media;
@@ -243,7 +246,7 @@ impl Writer {
     }
 }
 
-fn stored_turn(turn: agent::TurnRecord) -> TurnRecord {
+pub(crate) fn stored_turn(turn: agent::TurnRecord) -> TurnRecord {
     TurnRecord {
         who: match turn.who {
             agent::Who::Caller => Who::Caller,
@@ -263,7 +266,7 @@ fn stored_turn(turn: agent::TurnRecord) -> TurnRecord {
     }
 }
 
-fn stored_variables(variables: &Variables) -> Map<String, Value> {
+pub(crate) fn stored_variables(variables: &Variables) -> Map<String, Value> {
     variables
         .iter()
         .map(|(name, value)| (name.to_owned(), value.clone()))

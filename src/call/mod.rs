@@ -16,6 +16,7 @@ pub mod task;
 
 pub use crate::net::sip::Sip;
 pub use inbound::take;
+pub(crate) use journal::{stored_turn, stored_variables};
 pub use line::{Half, Leg, Line, LineError};
 pub use outbound::{Outbound, place};
 pub(crate) use outbound::{credentials, host_and_port};
@@ -23,3 +24,4 @@ pub use recording::{Recorder, RecorderError};
 pub use requests::Requests;
 pub use services::{AgentSpec, Busy, ServiceParts, Services, Watcher};
 pub use talk::outbound_facts;
+pub(crate) use talk::stored_state;

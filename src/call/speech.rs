@@ -40,8 +40,10 @@ struct Clause {
     complete: bool,
     /// Everything was handed to the playout.
     handed_over: bool,
-    /// Everything was sent, or this clause has failed.
+    /// Everything was sent.
     over: bool,
+    /// The voice failed on the way: what there is of it is not the whole text.
+    broken: bool,
 }
 
 /// Keeps the clauses of a call in order.
@@ -121,6 +123,7 @@ impl SpeechQueue {
             complete: false,
             handed_over: false,
             over: false,
+            broken: false,
         }
     }
 
@@ -137,6 +140,9 @@ impl SpeechQueue {
 
     /// Takes note that an utterance's sound is complete.
     pub fn complete(&mut self, utterance: UtteranceId) -> Option<PlayoutEvent> {
+        // What was prepared and has no sound is no use: it is tried again when it is to be said.
+        let mute = |clause: &Clause| clause.utterance == utterance && clause.samples == 0;
+        self.prepared.retain(|clause| !mute(clause));
         let clause = self.find(utterance)?;
         clause.complete = true;
         // A clause without any sound, such as "…", is over as soon as its turn comes.
@@ -159,6 +165,7 @@ impl SpeechQueue {
         if clause.samples > 0 {
             // What there is of it is played; the rest is missing.
             clause.complete = true;
+            clause.broken = true;
         } else {
             self.clauses.remove(at);
         }
@@ -182,6 +189,7 @@ impl SpeechQueue {
             .iter_mut()
             .find(|clause| clause.utterance == utterance)?;
         clause.over = true;
+        let broken = clause.broken;
         let (turn, clause) = clause.place?;
         if self.cancelling.is_none() {
             // Finished turns need not be remembered: what was heard of them is all of it.
@@ -203,7 +211,8 @@ impl SpeechQueue {
                 self.clauses.pop_front();
             }
         }
-        Some(PlayoutEvent::Finished { turn, clause })
+        // Its failure was told when it happened.
+        (!broken).then_some(PlayoutEvent::Finished { turn, clause })
     }
 
     /// Drops a turn: what is not sent yet will not be.
@@ -238,8 +247,7 @@ impl SpeechQueue {
                 played.push(ClausePlayed {
                     clause: number,
                     played_ms: milliseconds(sent, rate_hz),
-                    total_ms: clause
-                        .complete
+                    total_ms: (clause.complete && !clause.broken)
                         .then(|| milliseconds(clause.samples, rate_hz)),
                 });
             }
@@ -388,5 +396,40 @@ mod tests {
             })
         );
         assert_eq!(steps(&mut queue), [Step::Play(SECOND, sound(80))]);
+    }
+
+    #[test]
+    fn a_clause_whose_voice_failed_on_the_way_is_never_told_to_be_whole() {
+        let mut queue = two_clauses();
+        queue.sound(FIRST, sound(800));
+        let failed = PlayoutEvent::Failed {
+            turn: TURN,
+            clause: 0,
+        };
+        assert_eq!(queue.failed(FIRST), Some(failed));
+        steps(&mut queue);
+        assert_eq!(queue.finished(FIRST), None, "what there was of it was sent");
+        queue.cancel(TURN);
+        let part = ClausePlayed {
+            clause: 0,
+            played_ms: 100,
+            total_ms: None,
+        };
+        let expected = PlayoutEvent::Cancelled {
+            turn: TURN,
+            played: vec![part],
+        };
+        assert_eq!(queue.cancelled(None), Some(expected));
+    }
+
+    #[test]
+    fn a_prepared_clause_that_brought_no_sound_is_synthesised_anew_when_it_is_spoken() {
+        let mut queue = SpeechQueue::new(8000);
+        queue.prepare("Thanks.".into());
+        steps(&mut queue);
+        assert_eq!(queue.complete(FIRST), None);
+        queue.speak(TURN, 0, "Thanks.".into());
+        let again = Step::Synthesise(SECOND, "Thanks.".into());
+        assert_eq!(steps(&mut queue), [again]);
     }
 }

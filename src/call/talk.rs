@@ -259,7 +259,9 @@ impl Talk {
         let mut over = running.run().await;
         call.handle_end(clock::now(), over.reason.clone());
         let media = summary(&mut over.leg).await;
-        let outcome = over.outcome.map(|outcome| outcome.outcome);
+        let answered = call.answered().is_some();
+        let outcome = over.outcome.filter(|_| answered);
+        let outcome = outcome.map(|outcome| outcome.outcome);
         let end = Ending {
             call,
             media,
@@ -314,7 +316,7 @@ impl Ending {
     }
 }
 
-fn stored_state(state: &CallState) -> StoredState {
+pub(crate) fn stored_state(state: &CallState) -> StoredState {
     match state {
         CallState::Queued => StoredState::Queued,
         CallState::Ringing => StoredState::Ringing,

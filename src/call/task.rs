@@ -249,7 +249,7 @@ impl Running {
     }
 }
 
-fn end_reason(cause: EndCause) -> EndReason {
+pub(crate) fn end_reason(cause: EndCause) -> EndReason {
     match cause {
         EndCause::RemoteBye { .. } => EndReason::Remote,
         EndCause::Cancelled { .. } => EndReason::Cancelled,
@@ -261,7 +261,7 @@ fn end_reason(cause: EndCause) -> EndReason {
 }
 
 /// Reads a digit from an INFO body: `Signal=5` or the bare digit.
-fn info_digit(content_type: Option<&str>, body: &[u8]) -> Option<char> {
+pub(crate) fn info_digit(content_type: Option<&str>, body: &[u8]) -> Option<char> {
     let content_type = content_type?.to_ascii_lowercase();
     let text = std::str::from_utf8(body.get(..body.len().min(256))?).ok()?;
     let value = if content_type.starts_with("application/dtmf-relay") {

@@ -89,6 +89,62 @@ fn the_greeting_may_be_talked_over() {
 }
 
 #[test]
+fn a_hang_up_within_a_pause_leaves_only_what_was_sent_in_memory() {
+    let mut rig = chat();
+    rig.advance(1_040);
+    rig.voice_on();
+    rig.advance(200);
+    let now = rig.now;
+    rig.agent.handle_hang_up(now);
+    rig.drain();
+    assert!(!rig.agent.is_finished(), "the playout still owes a report");
+    rig.advance(100);
+    assert!(rig.agent.is_finished());
+    let turns = rig.turns();
+    // A second was sent, then the playout paused: at 60 ms a character these are 16.
+    assert_eq!(turns[0].heard_text.as_deref(), Some("Thank you very"));
+}
+
+#[test]
+fn a_turn_whose_playout_never_reports_is_remembered_by_its_whole_clauses() {
+    let mut rig = chat();
+    rig.advance(4_000);
+    rig.mute = true;
+    let now = rig.now;
+    rig.agent.handle_hang_up(now);
+    // Nobody carries the cancellation out.
+    while let Some(command) = rig.agent.poll_command() {
+        rig.log.push((rig.ms(), command));
+    }
+    let due = rig.agent.poll_timeout().unwrap().0;
+    rig.agent.handle_timeout(due);
+    rig.drain();
+    assert!(
+        rig.agent.is_finished(),
+        "it waits for the report, not for ever"
+    );
+    let turns = rig.turns();
+    let heard = turns[0].heard_text.as_deref();
+    assert_eq!(heard, Some("Thank you very much for calling us today."));
+}
+
+#[test]
+fn a_turn_begins_with_the_first_sound_even_of_a_clause_whose_voice_failed_on_the_way() {
+    let mut rig = chat();
+    let (turn, clause) = (TurnId(1), 0);
+    let at = rig.now + Duration::from_millis(30);
+    for event in [
+        PlayoutEvent::Failed { turn, clause },
+        PlayoutEvent::Started { turn, clause, at },
+    ] {
+        rig.agent.handle_playout(at, event);
+    }
+    rig.hear_out();
+    let told = rig.turns()[0].started_at;
+    assert_eq!(told, rig.agent.wall.timestamp(at));
+}
+
+#[test]
 fn memory_is_cut_to_what_was_heard() {
     let mut rig = chat();
     rig.advance(40 + 60 * 27);

@@ -102,6 +102,7 @@ fn a_hang_up_records_what_was_heard_and_ends() {
     rig.advance(40 + 60 * 27);
     rig.agent.handle_hang_up(rig.now);
     rig.drain();
+    rig.advance(50);
     assert!(rig.agent.is_finished());
     let turns = rig.turns();
     assert_eq!(

@@ -1,0 +1,523 @@
+//! One call's task on the switch: `call::inbound`, `call::talk` and `call::task` in virtual time,
+//! in the same order and with the same pure parts.
+
+use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use offhook_media::sdp;
+use offhook_media::{
+    LocalMedia, MediaSession, Negotiated, SessionConfig, SessionDescription, Stats,
+};
+use offhook_sip::{CallHandle, Incoming};
+
+use super::clock::{Channel, Input, Moment, SipCommand};
+use super::conversation::Conversation;
+use super::invariants::Rule;
+use super::ledger::Ledger;
+use super::leg::{Command, Leg};
+use super::ports::Ports;
+use super::set_up;
+use super::world::Cx;
+use crate::agent::CallOutcome;
+use crate::ai::hearing::Edge;
+use crate::call::conversation::Directive;
+use crate::call::task::{end_reason, info_digit};
+use crate::call::{stored_state, stored_turn, stored_variables};
+use crate::net::media::LegEvent;
+use crate::net::sip::Signal;
+use crate::store::{CallRecord, CallState as StoredState, MediaSummary};
+use crate::switch::{Call, EndReason};
+
+/// As in `call::task`.
+const CLOSING_TIME: Duration = Duration::from_secs(20);
+/// As in `call::inbound`.
+const ACK_TIMEOUT: Duration = Duration::from_secs(32);
+/// As in `call::talk`.
+const CLOSING: Duration = Duration::from_secs(2);
+/// The longest call of the agent, its grace, and the closing time.
+const LONGEST: Duration = Duration::from_secs(30 * 60 + 20 + 20 + 60);
+/// What a dialog may outlive its call by: a BYE that nobody answers, after an ACK that never came.
+const AFTERMATH: Duration = Duration::from_secs(2 * 32 + 2);
+
+/// Where the task stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// The look-up is under way.
+    Preparing,
+    /// Our answer was an offer; the ACK must bring its answer.
+    AwaitingAck {
+        until: Instant,
+    },
+    Talking,
+    /// The leg owes its figures.
+    Closing {
+        until: Instant,
+    },
+    Over {
+        at: Instant,
+    },
+}
+
+pub(super) struct SwitchCall {
+    pub(super) handle: CallHandle,
+    pub(super) record: CallRecord,
+    pub(super) leg: Option<Leg>,
+    pub(super) conversation: Conversation,
+    number: usize,
+    stage: Stage,
+    life: Call,
+    begun: Instant,
+    /// Media that is agreed upon but not open yet.
+    half: bool,
+    local: LocalMedia,
+    remote: IpAddr,
+    description: SessionDescription,
+    negotiated: Option<Negotiated>,
+    mailbox: VecDeque<Signal>,
+    end: Option<EndReason>,
+    /// What came before the call ran: results of the voice, a wish to hang up.
+    backlog: VecDeque<Input>,
+    outcome: Option<CallOutcome>,
+    closing: Option<Instant>,
+    stats: Option<Box<Stats>>,
+    signals: Channel,
+    events: Channel,
+    edges: Channel,
+    commands: Channel,
+}
+
+impl SwitchCall {
+    /// A call rings: an offer is answered, or ours is made; the look-up begins.
+    pub(super) fn new(
+        cx: &mut Cx,
+        number: usize,
+        handle: CallHandle,
+        invite: &Incoming,
+        address: SocketAddr,
+    ) -> Result<Self, u16> {
+        let now = cx.clock.now();
+        let local = LocalMedia::new(address, cx.draw(u64::from(u32::MAX)) + 1);
+        let (description, negotiated) = match invite.offer.as_deref() {
+            Some(offer) => {
+                let offer = SessionDescription::parse(offer).map_err(|_| 400_u16)?;
+                let (answer, negotiated) = sdp::answer(&offer, &local).map_err(|_| 488_u16)?;
+                (answer, Some(negotiated))
+            }
+            None => (sdp::offer(&local), None),
+        };
+        let record = set_up::record(cx, number, invite);
+        let mut call = Self {
+            handle,
+            conversation: set_up::conversation(cx, number, &record),
+            record,
+            leg: None,
+            number,
+            stage: Stage::Preparing,
+            life: Call::inbound(now),
+            begun: now,
+            half: true,
+            local,
+            remote: invite.flow.remote.ip(),
+            description,
+            negotiated,
+            mailbox: VecDeque::new(),
+            end: None,
+            backlog: VecDeque::new(),
+            outcome: None,
+            closing: None,
+            stats: None,
+            signals: Channel::default(),
+            events: Channel::default(),
+            edges: Channel::default(),
+            commands: Channel::default(),
+        };
+        call.command(cx, SipCommand::Ring);
+        if let Some(words) = set_up::first_words(cx) {
+            call.conversation.prepare(cx, words);
+        }
+        let look_up = Duration::from_millis(cx.draw(800));
+        cx.clock.at(now + look_up, Moment::Prepared(number));
+        Ok(call)
+    }
+
+    pub(super) fn port(&self) -> u16 {
+        self.local.address.port()
+    }
+
+    pub(super) fn holds_port(&self) -> bool {
+        self.half || self.leg.is_some()
+    }
+
+    /// The look-up is done: answer, unless the caller is gone.
+    pub(super) fn prepared(&mut self, cx: &mut Cx, ports: &mut Ports, ledger: &mut Ledger) {
+        if let Some(Signal::Ended { .. }) = self.mailbox.pop_front() {
+            ports.close(self.port());
+            return self.never_answered(cx, ledger, EndReason::Cancelled);
+        }
+        let body = self.description.to_string().into_bytes();
+        self.command(cx, SipCommand::Answer(body));
+        match self.negotiated.clone() {
+            Some(negotiated) => self.open(cx, negotiated),
+            None => {
+                let until = cx.clock.now() + ACK_TIMEOUT;
+                self.stage = Stage::AwaitingAck { until };
+            }
+        }
+        while let Some(signal) = self.mailbox.pop_front() {
+            self.handle(cx, ports, ledger, Input::Signal(signal));
+        }
+        self.catch_up(cx, ports, ledger);
+    }
+
+    /// Handles what waited for the call to run.
+    fn catch_up(&mut self, cx: &mut Cx, ports: &mut Ports, ledger: &mut Ledger) {
+        if self.stage != Stage::Talking {
+            return;
+        }
+        while let Some(input) = self.backlog.pop_front() {
+            self.handle(cx, ports, ledger, input);
+        }
+    }
+
+    /// Starts the media and the conversation.
+    fn open(&mut self, cx: &mut Cx, negotiated: Negotiated) {
+        let now = cx.clock.now();
+        let ssrc = cx.draw(u64::from(u32::MAX)) as u32;
+        let mut config = SessionConfig::new(negotiated.clone(), ssrc, self.remote);
+        config.unix_time = Duration::from_secs(1_780_000_000) + cx.clock.elapsed();
+        if let Some(wire) = cx.watch.wire(self.number) {
+            wire.opened(negotiated.ptime_ms, negotiated.direction.sends());
+        }
+        self.leg = Some(Leg::new(MediaSession::new(now, config), self.local.address));
+        self.half = false;
+        self.negotiated = Some(negotiated);
+        self.stage = Stage::Talking;
+        self.life.handle_answer(now);
+        self.record.state = StoredState::InProgress;
+        self.record.answered_at = Some(cx.timestamp(now));
+        self.conversation.start(cx);
+        self.after(cx);
+    }
+
+    /// Takes what reaches the task.
+    pub(super) fn handle(
+        &mut self,
+        cx: &mut Cx,
+        ports: &mut Ports,
+        ledger: &mut Ledger,
+        input: Input,
+    ) {
+        cx.note(self.number, || format!("task: {}", brief(&input)));
+        match self.stage {
+            Stage::Preparing => {
+                match input {
+                    Input::Signal(signal) => self.mailbox.push_back(signal),
+                    other => self.backlog.push_back(other),
+                }
+                return;
+            }
+            Stage::AwaitingAck { .. } => {
+                return self.handle_while_waiting(cx, ports, ledger, input);
+            }
+            Stage::Talking => self.handle_talking(cx, input),
+            Stage::Closing { .. } => {
+                if let Input::Leg(LegEvent::Closed { stats }) = input {
+                    self.stats = Some(stats);
+                    self.write_end(cx, ledger);
+                }
+                return;
+            }
+            Stage::Over { .. } => return,
+        }
+        self.write_down(cx, ledger);
+    }
+
+    fn handle_talking(&mut self, cx: &mut Cx, input: Input) {
+        match input {
+            Input::Signal(signal) if self.end.is_none() => self.handle_signal(cx, signal),
+            Input::Leg(event) => self.conversation.handle_leg(cx, &event),
+            Input::Edge(edge) => self.conversation.handle_edge(cx, edge),
+            Input::Work(work) => self.conversation.handle_work(cx, work),
+            Input::HangUpByApi if self.end.is_none() => {
+                self.command(cx, SipCommand::HangUp);
+                self.conversation.handle_hung_up(cx);
+                self.end = Some(EndReason::Api);
+            }
+            Input::Signal(_) | Input::HangUpByApi => {}
+        }
+        self.after(cx);
+    }
+
+    fn handle_signal(&mut self, cx: &mut Cx, signal: Signal) {
+        match signal {
+            Signal::Reoffer { offer } => {
+                let answer = self.answer_reoffer(cx, offer.as_deref()).map(Some);
+                self.command(cx, SipCommand::AnswerReoffer(answer));
+            }
+            Signal::Confirmed { body: Some(answer) } => self.take_answer(cx, &answer),
+            Signal::Info { content_type, body } => {
+                if let Some(digit) = info_digit(content_type.as_deref(), &body) {
+                    self.conversation.handle_digit(cx, digit);
+                }
+            }
+            Signal::Ended { cause } => {
+                self.conversation.handle_hung_up(cx);
+                self.end = Some(end_reason(cause));
+            }
+            _ => {}
+        }
+    }
+
+    /// As `call::line` answers a re-INVITE or UPDATE.
+    fn answer_reoffer(&mut self, cx: &mut Cx, offer: Option<&[u8]>) -> Result<Vec<u8>, u16> {
+        let Some(offer) = offer else {
+            return Ok(self.description.to_string().into_bytes());
+        };
+        let offer = SessionDescription::parse(offer).map_err(|_| 400_u16)?;
+        let (answer, negotiated) = sdp::answer(&offer, &self.local).map_err(|_| 488_u16)?;
+        let answer = answer.succeeding(&self.description);
+        self.renegotiate(cx, negotiated);
+        let sdp = answer.to_string().into_bytes();
+        self.description = answer;
+        Ok(sdp)
+    }
+
+    fn take_answer(&mut self, cx: &mut Cx, answer: &[u8]) {
+        let answer = SessionDescription::parse(answer).ok();
+        let agreed = answer.map(|answer| Negotiated::from_answer(&self.description, &answer));
+        if let Some(Ok(negotiated)) = agreed {
+            self.renegotiate(cx, negotiated);
+        }
+    }
+
+    fn renegotiate(&mut self, cx: &mut Cx, negotiated: Negotiated) {
+        if self.negotiated.as_ref() != Some(&negotiated) {
+            self.negotiated = Some(negotiated.clone());
+            let command = Command::Renegotiate(Box::new(negotiated));
+            self.conversation.tell(cx, command);
+        }
+    }
+
+    fn handle_while_waiting(
+        &mut self,
+        cx: &mut Cx,
+        ports: &mut Ports,
+        ledger: &mut Ledger,
+        input: Input,
+    ) {
+        let signal = match input {
+            Input::Signal(signal) => signal,
+            other => return self.backlog.push_back(other),
+        };
+        let reason = match signal {
+            Signal::Confirmed { body: Some(answer) } => {
+                let answer = SessionDescription::parse(&answer).ok();
+                let agreed = answer
+                    .and_then(|answer| Negotiated::from_answer(&self.description, &answer).ok());
+                match agreed {
+                    Some(negotiated) => {
+                        self.open(cx, negotiated);
+                        self.write_down(cx, ledger);
+                        return self.catch_up(cx, ports, ledger);
+                    }
+                    None => "the answer cannot be used",
+                }
+            }
+            Signal::Confirmed { body: None } => "the ACK brought no answer to our offer",
+            Signal::Ended { .. } => "the caller hung up",
+            _ => return,
+        };
+        self.give_up(cx, ports, ledger, reason);
+    }
+
+    fn give_up(&mut self, cx: &mut Cx, ports: &mut Ports, ledger: &mut Ledger, reason: &str) {
+        self.command(cx, SipCommand::HangUp);
+        ports.close(self.port());
+        self.never_answered(cx, ledger, EndReason::Lost(reason.to_owned()));
+    }
+
+    /// When the task wants to be woken.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let tick = self.leg.as_ref().map(|leg| leg.session.next_tick());
+        let task = match self.stage {
+            Stage::AwaitingAck { until } | Stage::Closing { until } => Some(until),
+            Stage::Talking => crate::clock::earliest(self.conversation.deadline(), self.closing),
+            Stage::Preparing | Stage::Over { .. } => None,
+        };
+        crate::clock::earliest(tick, task)
+    }
+
+    pub(super) fn handle_timeout(&mut self, cx: &mut Cx, ports: &mut Ports, ledger: &mut Ledger) {
+        let now = cx.clock.now();
+        if let Some(leg) = self.leg.as_mut().filter(|l| l.session.next_tick() <= now) {
+            leg.tick(now);
+        }
+        match self.stage {
+            Stage::AwaitingAck { until } if until <= now => {
+                self.give_up(cx, ports, ledger, "the answer was never acknowledged");
+            }
+            Stage::Closing { until } if until <= now => self.write_end(cx, ledger),
+            Stage::Talking => {
+                if self.closing.is_some_and(|at| at <= now) {
+                    self.close(cx);
+                } else if self.conversation.deadline().is_some_and(|at| at <= now) {
+                    self.conversation.handle_timeout(cx);
+                    self.after(cx);
+                    self.write_down(cx, ledger);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// What the task does before it waits again: directives are looked at by `write_down`.
+    fn after(&mut self, cx: &mut Cx) {
+        if self.end.is_some() && self.stage == Stage::Talking {
+            let closing = cx.clock.now() + CLOSING_TIME;
+            self.closing.get_or_insert(closing);
+        }
+    }
+
+    /// Carries out what the conversation wants of the call.
+    fn write_down(&mut self, cx: &mut Cx, ledger: &mut Ledger) {
+        for directive in self.conversation.take_directives() {
+            match directive {
+                Directive::HangUp(_) if self.end.is_none() => {
+                    self.end = Some(EndReason::Agent);
+                    self.command(cx, SipCommand::HangUp);
+                    self.after(cx);
+                }
+                Directive::HangUp(_) => {}
+                Directive::Finished(with) => self.outcome = Some(with),
+                Directive::Record(turn) => {
+                    cx.watch_recorded(self.number, &turn);
+                    ledger.turn(cx, &mut self.record, stored_turn(turn));
+                }
+                Directive::Variables(all) => self.record.variables = stored_variables(&all),
+                Directive::Book(request) => {
+                    let appointment = set_up::appointment(cx, &self.record, request);
+                    ledger.book(&self.record, appointment);
+                }
+            }
+        }
+        if self.end.is_some() && self.outcome.is_some() {
+            self.close(cx);
+        }
+    }
+
+    fn close(&mut self, cx: &mut Cx) {
+        self.conversation.tell(cx, Command::Close);
+        let reason = self.end.clone().unwrap_or(EndReason::Agent);
+        self.life.handle_end(cx.clock.now(), reason);
+        self.stage = Stage::Closing {
+            until: cx.clock.now() + CLOSING,
+        };
+    }
+
+    fn never_answered(&mut self, cx: &mut Cx, ledger: &mut Ledger, reason: EndReason) {
+        self.half = false;
+        self.life.handle_end(cx.clock.now(), reason);
+        self.write_end(cx, ledger);
+    }
+
+    fn write_end(&mut self, cx: &mut Cx, ledger: &mut Ledger) {
+        let now = cx.clock.now();
+        let state = self.life.state().clone();
+        self.record.state = stored_state(&state);
+        self.record.answered_at = self.life.answered().map(|at| cx.timestamp(at));
+        self.record.ended_at = Some(cx.timestamp(self.life.ended().unwrap_or(now)));
+        let outcome = self
+            .outcome
+            .take()
+            .filter(|_| self.life.answered().is_some());
+        let outcome = outcome.map(|outcome| outcome.outcome);
+        self.record.outcome = Some(outcome.unwrap_or_else(|| state.as_str().to_owned()));
+        self.record.media = self.stats.as_ref().map(|stats| MediaSummary {
+            codec: self.negotiated.as_ref().map(|n| n.codec.name().to_owned()),
+            packets: stats.received,
+            lost: stats.lost,
+            jitter_ms: stats.jitter_ms.into(),
+            mos: stats.mos.map(f64::from),
+        });
+        cx.note(self.number, || format!("recorded: {:?}", state.as_str()));
+        ledger.finish(cx, &self.record);
+        self.stage = Stage::Over { at: now };
+    }
+
+    /// Sends a command to the SIP task.
+    fn command(&mut self, cx: &mut Cx, command: SipCommand) {
+        let lag = cx.lag();
+        let at = self.commands.due(cx.clock.now(), lag);
+        cx.clock.at(at, Moment::Sip(self.number, command));
+    }
+
+    pub(super) fn signal(&mut self, cx: &mut Cx, signal: Signal) {
+        let lag = cx.lag();
+        let at = self.signals.due(cx.clock.now(), lag);
+        let input = Input::Signal(signal);
+        cx.clock.at(at, Moment::Task(self.number, input));
+    }
+
+    pub(super) fn report(&mut self, cx: &mut Cx, event: LegEvent) {
+        let lag = cx.lag();
+        let at = self.events.due(cx.clock.now(), lag);
+        cx.clock
+            .at(at, Moment::Task(self.number, Input::Leg(event)));
+    }
+
+    pub(super) fn edge(&mut self, cx: &mut Cx, edge: Edge) {
+        let lag = cx.lag();
+        let at = self.edges.due(cx.clock.now(), lag);
+        cx.clock
+            .at(at, Moment::Task(self.number, Input::Edge(edge)));
+    }
+
+    /// Checks what must hold of this call now; `in_dialog` says whether SIP still knows it.
+    pub(super) fn check(&self, cx: &mut Cx, number: usize, in_dialog: bool) {
+        let now = cx.clock.now();
+        if let Stage::Over { at } = self.stage {
+            let after = now.saturating_duration_since(at);
+            if in_dialog && after > AFTERMATH + cx.standstill() {
+                let what = format!("the dialog is there {after:?} later");
+                cx.violate(Rule::DialogOutlivesCall, number, what);
+            }
+            return;
+        }
+        let lasts = now.saturating_duration_since(self.begun);
+        if lasts > LONGEST + cx.standstill() {
+            let what = format!("{lasts:?} in {:?}", self.stage);
+            cx.violate(Rule::TooLong, number, what);
+        }
+    }
+
+    /// Whether the record is written.
+    pub(super) fn is_over(&self) -> bool {
+        matches!(self.stage, Stage::Over { .. })
+    }
+
+    pub(super) fn answered_at(&self) -> Option<Timestamp> {
+        self.record.answered_at
+    }
+}
+
+fn brief(input: &Input) -> String {
+    match input {
+        // No instant goes into the trace: they differ from run to run.
+        Input::Leg(LegEvent::Closed { .. }) => "Closed".to_owned(),
+        Input::Leg(LegEvent::PlayoutStarted { utterance, .. }) => format!("{utterance:?} starts"),
+        Input::Leg(LegEvent::PlayoutFinished { utterance, .. }) => format!("{utterance:?} ends"),
+        Input::Edge(Edge::SpeechStart { .. }) => "speech starts".to_owned(),
+        Input::Edge(Edge::SpeechStop { .. }) => "speech stops".to_owned(),
+        Input::Signal(Signal::Reoffer { .. }) => "Reoffer".to_owned(),
+        Input::Work(crate::call::conversation::Work::Sound(utterance, sound)) => {
+            let what = match sound {
+                crate::ai::Sound::Chunk(samples) => format!("{} samples", samples.len()),
+                other => format!("{other:?}"),
+            };
+            format!("{utterance:?} {what}")
+        }
+        other => format!("{other:?}"),
+    }
+}

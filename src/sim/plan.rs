@@ -1,0 +1,265 @@
+//! What a seed decides: the network, the callers and what they do, the models and their faults.
+
+use offhook_media::Codec;
+use rand::rngs::StdRng;
+use rand::seq::IndexedRandom;
+use rand::{Rng, SeedableRng};
+
+use super::network::{Cut, Weather};
+
+/// Everything that a run is decided by.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Seeds every draw within the run.
+    pub seed: u64,
+    /// The network.
+    pub weather: Weather,
+    /// The longest lag between two tasks of the switch, in milliseconds.
+    pub lag_ms: u64,
+    /// Times in which the switch stands still (a suspended machine): from, and for how long, in
+    /// milliseconds.
+    pub standstills: Vec<(u64, u64)>,
+    /// The models and their faults.
+    pub models: Models,
+    /// Who calls.
+    pub callers: Vec<CallerPlan>,
+}
+
+/// How the models behave; probabilities from 0 to 1.
+#[derive(Clone, Debug)]
+pub struct Models {
+    /// Whether there is a turn model.
+    pub turn_model: bool,
+    /// That a recognition fails.
+    pub deaf: f64,
+    /// That a recognition hears nothing, or something that was not said.
+    pub slips: f64,
+    /// That a model never answers.
+    pub stalls: f64,
+    /// That the voice fails, at once or on the way.
+    pub mute: f64,
+    /// That a web, booking or LLM request fails.
+    pub refused: f64,
+    /// Whether the flow talks with an LLM.
+    pub llm: bool,
+}
+
+/// How a caller answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Manner {
+    /// Says what is asked for.
+    Cooperative,
+    /// Says something.
+    Erratic,
+    /// Says nothing.
+    Silent,
+    /// Never comes to an end: asks to repeat, or to wait.
+    Endless,
+}
+
+/// What one caller does.
+#[derive(Clone, Debug)]
+pub struct CallerPlan {
+    /// When it dials, in milliseconds from the beginning; all that follows is from there.
+    pub dial_at_ms: u64,
+    /// Its codecs, the preferred one first.
+    pub codecs: Vec<Codec>,
+    /// Sound of one packet, in milliseconds.
+    pub ptime_ms: u32,
+    /// How it answers.
+    pub manner: Manner,
+    /// When it hangs up, whatever is going on.
+    pub hang_up_at_ms: Option<u64>,
+    /// When the switch is asked over its API to hang up.
+    pub api_hang_up_at_ms: Option<u64>,
+    /// Whether it hangs up at the moment that the switch does.
+    pub crosses_bye: bool,
+    /// Whether its ACKs are lost.
+    pub loses_acks: bool,
+    /// When it holds, and for how long.
+    pub holds: Vec<(u64, u64)>,
+    /// When it refreshes the session, and whether by UPDATE, not by re-INVITE.
+    pub refreshes: Vec<(u64, bool)>,
+    /// When it presses which key, and whether by INFO, not by RTP.
+    pub keys: Vec<(u64, char, bool)>,
+    /// Sounds without words: when, and for how long.
+    pub noises: Vec<(u64, u64)>,
+    /// Probability that it talks into each of the agent's clauses.
+    pub interrupts: f64,
+    /// The longest that it thinks before it answers, in milliseconds.
+    pub thinks_ms: u64,
+}
+
+impl CallerPlan {
+    /// A caller who lets the agent lead.
+    #[must_use]
+    pub fn plain() -> Self {
+        Self {
+            dial_at_ms: 0,
+            codecs: vec![Codec::Pcmu, Codec::Pcma],
+            ptime_ms: 20,
+            manner: Manner::Cooperative,
+            hang_up_at_ms: None,
+            api_hang_up_at_ms: None,
+            crosses_bye: false,
+            loses_acks: false,
+            holds: Vec::new(),
+            refreshes: Vec::new(),
+            keys: Vec::new(),
+            noises: Vec::new(),
+            interrupts: 0.0,
+            thinks_ms: 1_200,
+        }
+    }
+
+    fn draw(rng: &mut StdRng, index: u64) -> Self {
+        let within = |rng: &mut StdRng, chance: f64, most: u64| {
+            rng.random_bool(chance).then(|| rng.random_range(0..most))
+        };
+        let mut codecs = vec![Codec::Pcmu, Codec::Pcma];
+        if rng.random() {
+            codecs.reverse();
+        }
+        codecs.truncate(rng.random_range(1..=2));
+        let manners = [
+            (Manner::Cooperative, 50),
+            (Manner::Erratic, 35),
+            (Manner::Silent, 10),
+            (Manner::Endless, 1),
+        ];
+        let manner = manners
+            .choose_weighted(rng, |(_, weight)| *weight)
+            .map_or(Manner::Cooperative, |(manner, _)| *manner);
+        Self {
+            dial_at_ms: index * rng.random_range(0..20_000),
+            codecs,
+            ptime_ms: *[20, 20, 20, 30, 40, 60].choose(rng).unwrap_or(&20),
+            manner,
+            hang_up_at_ms: Self::hang_up(rng),
+            api_hang_up_at_ms: within(rng, 0.1, 60_000),
+            crosses_bye: rng.random_bool(0.2),
+            loses_acks: rng.random_bool(0.05),
+            holds: several(rng, 0.2, |rng| {
+                (rng.random_range(0..60_000), rng.random_range(0..25_000))
+            }),
+            refreshes: Self::refreshes(rng, manner),
+            keys: several(rng, 0.15, |rng| {
+                let key = *['1', '5', '9', '0', '#', '*'].choose(rng).unwrap_or(&'1');
+                (rng.random_range(0..60_000), key, rng.random())
+            }),
+            noises: several(rng, 0.3, |rng| {
+                (rng.random_range(0..60_000), rng.random_range(20..900))
+            }),
+            interrupts: *[0.0, 0.0, 0.1, 0.5].choose(rng).unwrap_or(&0.0),
+            thinks_ms: *[50, 400, 1_200, 6_000].choose(rng).unwrap_or(&400),
+        }
+    }
+
+    /// Any moment: most of them early, where a call is put together.
+    fn hang_up(rng: &mut StdRng) -> Option<u64> {
+        let most = *[None, None, Some(1_500), Some(8_000), Some(90_000)]
+            .choose(rng)
+            .unwrap_or(&None);
+        most.map(|most: u64| rng.random_range(0..most))
+    }
+
+    /// Somewhere in the call, and, of a call that lasts, past its fifteenth minute.
+    fn refreshes(rng: &mut StdRng, manner: Manner) -> Vec<(u64, bool)> {
+        let mut refreshes = several(rng, 0.2, |rng| (rng.random_range(0..80_000), rng.random()));
+        if manner == Manner::Endless {
+            refreshes.push((rng.random_range(895_000..905_000), rng.random()));
+            refreshes.push((rng.random_range(1_000_000..1_700_000), rng.random()));
+        }
+        refreshes.sort_unstable();
+        refreshes
+    }
+}
+
+fn several<T>(rng: &mut StdRng, chance: f64, draw: impl Fn(&mut StdRng) -> T) -> Vec<T> {
+    let count = match rng.random_bool(chance) {
+        true => rng.random_range(1..=3),
+        false => 0,
+    };
+    (0..count).map(|_| draw(rng)).collect()
+}
+
+impl Plan {
+    /// One caller who lets the agent lead, and nothing goes wrong.
+    #[must_use]
+    pub fn plain(seed: u64) -> Self {
+        Self {
+            seed,
+            weather: Weather::calm(),
+            lag_ms: 0,
+            standstills: Vec::new(),
+            models: Models {
+                turn_model: true,
+                deaf: 0.0,
+                slips: 0.0,
+                stalls: 0.0,
+                mute: 0.0,
+                refused: 0.0,
+                llm: false,
+            },
+            callers: vec![CallerPlan::plain()],
+        }
+    }
+
+    /// Draws what a seed decides.
+    #[must_use]
+    pub fn draw(seed: u64) -> Self {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let rng = &mut rng;
+        let callers = *[1, 1, 1, 2, 3].choose(rng).unwrap_or(&1);
+        Self {
+            seed,
+            weather: Self::weather(rng),
+            lag_ms: *[0, 1, 5, 30].choose(rng).unwrap_or(&0),
+            standstills: several(rng, 0.15, |rng| {
+                let most = *[200, 3_000, 40_000].choose(rng).unwrap_or(&200);
+                (rng.random_range(0..60_000), rng.random_range(10..most))
+            }),
+            models: Self::models(rng),
+            callers: (0..callers).map(|n| CallerPlan::draw(rng, n)).collect(),
+        }
+    }
+
+    fn models(rng: &mut StdRng) -> Models {
+        let ill = rng.random_bool(0.4);
+        let fault = |rng: &mut StdRng, most: f64| match ill {
+            true => rng.random_range(0.0..most),
+            false => 0.0,
+        };
+        Models {
+            turn_model: rng.random_bool(0.85),
+            deaf: fault(rng, 0.2),
+            slips: fault(rng, 0.2),
+            stalls: fault(rng, 0.1),
+            mute: fault(rng, 0.15),
+            refused: fault(rng, 0.5),
+            llm: rng.random_bool(0.25),
+        }
+    }
+
+    fn weather(rng: &mut StdRng) -> Weather {
+        if rng.random_bool(0.3) {
+            return Weather {
+                delay_ms: rng.random_range(1..120),
+                ..Weather::calm()
+            };
+        }
+        let cuts = several(rng, 0.2, |rng| Cut {
+            from_ms: rng.random_range(0..80_000),
+            for_ms: *[1_000, 10_000, 600_000].choose(rng).unwrap_or(&1_000),
+            from_switch: rng.random(),
+        });
+        Weather {
+            delay_ms: rng.random_range(1..150),
+            jitter_ms: *[0, 10, 40, 200].choose(rng).unwrap_or(&10),
+            loss: *[0.0, 0.01, 0.05, 0.25].choose(rng).unwrap_or(&0.01),
+            copies: *[0.0, 0.0, 0.05].choose(rng).unwrap_or(&0.0),
+            bursts: *[0.0, 0.002, 0.02].choose(rng).unwrap_or(&0.0),
+            cuts,
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! What a call of the switch begins with: its record, its agent, its first words.
+
+use std::sync::{Arc, OnceLock};
+
+use offhook_sip::Incoming;
+use uuid::Uuid;
+
+use super::conversation::Conversation;
+use super::models::Models;
+use super::world::Cx;
+use crate::agent::flow::{Flow, FlowRun, RunOptions, parse};
+use crate::agent::{
+    Act, Agent, BookRequest, Context, Dialogue, Event, Settings, Variables, clauses,
+};
+use crate::store::{Appointment, CallRecord, CallState, Direction};
+
+const LEAD: &str = include_str!("../../config/flows/lead-qualification.toml");
+const SUPPORT: &str = include_str!("../../config/flows/customer-support.toml");
+
+/// The flows that ship; parsed once.
+fn flow(llm: bool) -> Option<Arc<Flow>> {
+    static FLOWS: OnceLock<[Option<Arc<Flow>>; 2]> = OnceLock::new();
+    let read = |name: &str, text: &str| parse(name, text).ok().map(Arc::new);
+    let flows = FLOWS.get_or_init(|| {
+        [
+            read("lead-qualification.toml", LEAD),
+            read("customer-support.toml", SUPPORT),
+        ]
+    });
+    flows.get(usize::from(llm)).cloned().flatten()
+}
+
+fn dialogue(cx: &Cx, variables: &Variables) -> Option<Box<dyn Dialogue>> {
+    let llm = cx.plan.models.llm;
+    let options = RunOptions {
+        llm,
+        ..RunOptions::default()
+    };
+    let run = FlowRun::new(flow(llm)?, variables, options);
+    Some(Box::new(run))
+}
+
+pub(super) fn record(cx: &mut Cx, number: usize, invite: &Incoming) -> CallRecord {
+    let id = Uuid::from_u128(u128::from(cx.plan.seed) << 16 | number as u128);
+    let mut record = CallRecord::new(
+        id,
+        Direction::Inbound,
+        format!("+1202555010{number}"),
+        invite.to.user.clone(),
+        CallState::Ringing,
+        cx.timestamp(cx.clock.now()),
+    );
+    record.trunk = Some("carrier".to_owned());
+    record
+}
+
+pub(super) fn conversation(cx: &mut Cx, number: usize, record: &CallRecord) -> Conversation {
+    let mut known = Variables::new();
+    known.insert("caller_phone", record.from.clone());
+    let now = cx.clock.now();
+    let settings = Settings {
+        turn_model: cx.plan.models.turn_model,
+        ..Settings::default()
+    };
+    let dialogue = dialogue(cx, &known).unwrap_or_else(|| Box::new(Mute(known)));
+    let agent = Agent::new(settings, dialogue, cx.wall(), now);
+    let models = Models::new(
+        cx.plan.seed.wrapping_add(number as u64),
+        cx.plan.models.clone(),
+    );
+    Conversation::new(agent, models, number)
+}
+
+/// What will be said first, so that it is synthesised while the phone rings.
+pub(super) fn first_words(cx: &Cx) -> Option<String> {
+    let mut trial = dialogue(cx, &Variables::new())?;
+    let mut requests = 0;
+    let mut context = Context::new(cx.wall().zoned(cx.clock.now()), &mut requests);
+    trial.handle(&mut context, Event::Start);
+    let first = context.into_acts().into_iter().find_map(|act| match act {
+        Act::Say { text, .. } => Some(text),
+        _ => None,
+    })?;
+    clauses::split(&first).into_iter().next()
+}
+
+pub(super) fn appointment(cx: &mut Cx, record: &CallRecord, request: BookRequest) -> Appointment {
+    Appointment {
+        id: Uuid::from_u128(record.id.as_u128() << 32 | u128::from(request.id.0)),
+        call_id: record.id,
+        date_time: request.date_time,
+        kind: request.kind,
+        notes: request.notes,
+        created_at: cx.timestamp(cx.clock.now()),
+    }
+}
+
+/// Stands in for a flow that cannot be read; a test sees to it that both can.
+struct Mute(Variables);
+
+impl Dialogue for Mute {
+    fn handle(&mut self, cx: &mut Context<'_>, _event: Event<'_>) {
+        cx.end();
+    }
+
+    fn fork(&self) -> Box<dyn Dialogue> {
+        Box::new(Self(self.0.clone()))
+    }
+
+    fn variables(&self) -> &Variables {
+        &self.0
+    }
+
+    fn outcome(&self) -> String {
+        "no_flow".to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_flows_can_be_read() {
+        assert!(flow(false).is_some() && flow(true).is_some());
+    }
+}

@@ -1,0 +1,299 @@
+//! The switch's side: its user agent, its ports and its calls, joined as the shell joins them.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use offhook_sip::{
+    Access, CallHandle, EndCause, Event, Flow, Incoming, Settings, Transport, TrunkPeer, UserAgent,
+};
+
+use super::call::SwitchCall;
+use super::clock::{Datagram, Input, Kind, SipCommand};
+use super::invariants::Rule;
+use super::ledger::Ledger;
+use super::leg::{Command, reported};
+use super::ports::Ports;
+use super::world::Cx;
+use crate::net::sip::Signal;
+
+pub(super) struct Switch {
+    pub(super) ua: UserAgent,
+    pub(super) ports: Ports,
+    pub(super) ledger: Ledger,
+    pub(super) calls: BTreeMap<usize, SwitchCall>,
+    by_handle: BTreeMap<CallHandle, usize>,
+    address: SocketAddr,
+}
+
+impl Switch {
+    pub(super) fn new(seed: [u8; 32], address: SocketAddr, ledger: Ledger) -> Self {
+        let networks = ["192.0.2.0/24".parse()].into_iter().flatten().collect();
+        let trunk = TrunkPeer {
+            name: "carrier".to_owned(),
+            networks,
+        };
+        let settings = Settings {
+            product: "Offhook/simulated".to_owned(),
+            seed,
+            access: Access {
+                trunks: vec![trunk],
+                ..Access::default()
+            },
+            ..Settings::default()
+        };
+        Self {
+            ua: UserAgent::new(settings),
+            ports: Ports::default(),
+            ledger,
+            calls: BTreeMap::new(),
+            by_handle: BTreeMap::new(),
+            address,
+        }
+    }
+
+    /// When something of the switch is due by itself.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let sip = self.ua.poll_timeout().map(|(at, _)| at);
+        let calls = self.calls.values().filter_map(SwitchCall::deadline);
+        calls.chain(sip).min()
+    }
+
+    /// Acts on everything that is due.
+    pub(super) fn handle_timeout(&mut self, cx: &mut Cx) {
+        let now = cx.clock.now();
+        if self.ua.poll_timeout().is_some_and(|(at, _)| at <= now) {
+            self.ua.handle_timeout(now);
+            self.drain_sip(cx);
+        }
+        let due: Vec<usize> = self
+            .calls
+            .iter()
+            .filter(|(_, call)| call.deadline().is_some_and(|at| at <= now))
+            .map(|(number, _)| *number)
+            .collect();
+        for number in due {
+            if let Some(call) = self.calls.get_mut(&number) {
+                call.handle_timeout(cx, &mut self.ports, &mut self.ledger);
+            }
+            self.drain_leg(cx, number);
+        }
+    }
+
+    /// Takes a datagram that reached one of the switch's sockets.
+    pub(super) fn receive(&mut self, cx: &mut Cx, datagram: &Datagram) {
+        let now = cx.clock.now();
+        if datagram.kind == Kind::Sip {
+            let flow = Flow {
+                transport: Transport::Udp,
+                local: self.address,
+                remote: datagram.from,
+            };
+            self.ua.receive(now, flow, &datagram.bytes);
+            return self.drain_sip(cx);
+        }
+        let Some(number) = self.ports.owner(datagram.to.port()) else {
+            return;
+        };
+        let Some(leg) = self.calls.get_mut(&number).and_then(|c| c.leg.as_mut()) else {
+            return;
+        };
+        leg.receive(now, datagram);
+        if let Some(wire) = cx.watch.wire(number).filter(|_| datagram.kind == Kind::Rtp) {
+            wire.received(now, &datagram.bytes);
+        }
+        self.drain_leg(cx, number);
+    }
+
+    /// Takes something that reaches a call's task.
+    pub(super) fn task(&mut self, cx: &mut Cx, number: usize, input: Input) {
+        if let Some(call) = self.calls.get_mut(&number) {
+            call.handle(cx, &mut self.ports, &mut self.ledger, input);
+        }
+    }
+
+    /// The look-up before the answer is done.
+    pub(super) fn prepared(&mut self, cx: &mut Cx, number: usize) {
+        if let Some(call) = self.calls.get_mut(&number) {
+            call.prepared(cx, &mut self.ports, &mut self.ledger);
+        }
+        self.drain_leg(cx, number);
+    }
+
+    /// Takes a command that reaches a leg's thread.
+    pub(super) fn media(&mut self, cx: &mut Cx, number: usize, command: Command) {
+        let now = cx.clock.now();
+        let Some(call) = self.calls.get_mut(&number) else {
+            return;
+        };
+        let Some(leg) = call.leg.as_mut() else {
+            return;
+        };
+        let closes = matches!(command, Command::Close);
+        let event = leg.obey(now, command.clone());
+        self.drain_leg(cx, number);
+        if let Some(wire) = cx.watch.wire(number) {
+            wire.commanded(&command);
+        }
+        let Some(call) = self.calls.get_mut(&number) else {
+            return;
+        };
+        if let Some(event) = event {
+            call.report(cx, event);
+        }
+        if closes {
+            call.leg = None;
+            self.ports.close(call.port());
+        }
+    }
+
+    /// Takes a command that reaches the SIP task.
+    pub(super) fn sip(&mut self, cx: &mut Cx, number: usize, command: SipCommand) {
+        let now = cx.clock.now();
+        let Some(handle) = self.calls.get(&number).map(|call| call.handle) else {
+            return;
+        };
+        cx.note(number, || format!("sip: {}", command.name()));
+        match command {
+            SipCommand::Ring => self.ua.ring(now, handle, 180, None),
+            SipCommand::Answer(body) => self.ua.answer(now, handle, body),
+            SipCommand::HangUp => self.ua.hang_up(now, handle, None),
+            SipCommand::AnswerReoffer(answer) => self.ua.answer_reoffer(now, handle, answer),
+        }
+        self.drain_sip(cx);
+    }
+
+    fn drain_sip(&mut self, cx: &mut Cx) {
+        loop {
+            while let Some(transmit) = self.ua.poll_transmit() {
+                let datagram = Datagram {
+                    kind: Kind::Sip,
+                    from: self.address,
+                    to: transmit.flow.remote,
+                    bytes: transmit.bytes.to_vec(),
+                };
+                cx.transmit(datagram, true);
+            }
+            let Some(event) = self.ua.poll_event() else {
+                break;
+            };
+            self.tell(cx, event);
+        }
+        if self.ua.stats().malformed > 0 {
+            cx.violate(
+                Rule::Malformed,
+                0,
+                "the switch could not read a message".into(),
+            );
+        }
+    }
+
+    fn tell(&mut self, cx: &mut Cx, event: Event) {
+        let (call, signal, over) = match event {
+            Event::Incoming { call, invite } => return self.incoming(cx, call, &invite),
+            Event::Confirmed { call, body } => (call, Signal::Confirmed { body }, false),
+            Event::Reoffer { call, offer } => (call, Signal::Reoffer { offer }, false),
+            Event::Info {
+                call,
+                content_type,
+                body,
+            } => {
+                let content_type = Some(content_type);
+                (call, Signal::Info { content_type, body }, false)
+            }
+            Event::Ended { call, cause } => (call, Signal::Ended { cause }, true),
+            _ => return,
+        };
+        let Some(number) = self.by_handle.get(&call).copied() else {
+            return;
+        };
+        if over {
+            self.by_handle.remove(&call);
+        }
+        if let Signal::Ended { cause } = &signal {
+            let lost = matches!(cause, EndCause::Protocol);
+            cx.note(number, || format!("dialog over: {cause:?}"));
+            if lost {
+                cx.violate(Rule::Malformed, number, format!("{cause:?}"));
+            }
+        }
+        if let Some(call) = self.calls.get_mut(&number) {
+            call.signal(cx, signal);
+        }
+    }
+
+    /// A call rings, as `call::inbound` takes it.
+    fn incoming(&mut self, cx: &mut Cx, handle: CallHandle, invite: &Incoming) {
+        let number = invite.from.user.parse::<usize>().unwrap_or_default();
+        if self.calls.contains_key(&number) {
+            let what = "one INVITE made two calls".to_owned();
+            cx.violate(Rule::DialogOutlivesCall, number, what);
+            return;
+        }
+        self.by_handle.insert(handle, number);
+        let local = SocketAddr::new(self.address.ip(), self.ports.open(number));
+        match SwitchCall::new(cx, number, handle, invite, local) {
+            Ok(call) => {
+                self.ledger.insert(cx, number, &call.record);
+                self.calls.insert(number, call);
+            }
+            Err(status) => {
+                self.ports.close(local.port());
+                self.ua.reject(cx.clock.now(), handle, status, &[]);
+            }
+        }
+    }
+
+    /// Sends what a leg has for the network, and hands its events on.
+    fn drain_leg(&mut self, cx: &mut Cx, number: usize) {
+        let Some(call) = self.calls.get_mut(&number) else {
+            return;
+        };
+        let Some(output) = call.leg.as_mut().map(super::leg::Leg::drain) else {
+            return;
+        };
+        for packet in output.packets {
+            if packet.kind == Kind::Rtp {
+                cx.watch_sent(number, &packet.bytes);
+            }
+            cx.transmit(packet, true);
+        }
+        for event in output.events {
+            if let offhook_media::Event::Heard(frame) = &event {
+                if let Some(edge) = call.conversation.ears.hear(frame) {
+                    call.edge(cx, edge);
+                }
+                continue;
+            }
+            if let Some(event) = reported(&event) {
+                call.report(cx, event);
+            }
+        }
+    }
+
+    /// Checks what must hold after every step.
+    pub(super) fn check(&self, cx: &mut Cx) {
+        let open = self.calls.values().filter(|call| call.holds_port()).count();
+        if self.ports.count() != open {
+            let call = self.ports.first_open().unwrap_or_default();
+            let what = format!("{} ports for {open} calls", self.ports.count());
+            cx.violate(Rule::PortLeak, call, what);
+        }
+        for (number, call) in &self.calls {
+            call.check(cx, *number, self.by_handle.contains_key(&call.handle));
+        }
+    }
+}
+
+impl SipCommand {
+    fn name(&self) -> String {
+        match self {
+            Self::Answer(_) => "answer".to_owned(),
+            Self::AnswerReoffer(answer) => {
+                let status = answer.as_ref().err().copied().unwrap_or(200);
+                format!("answer the offer with {status}")
+            }
+            other => format!("{other:?}"),
+        }
+    }
+}

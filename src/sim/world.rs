@@ -1,0 +1,396 @@
+//! The world of one run: the clock, the network, the switch, the callers, and what watches them.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use jiff::{Timestamp, tz::TimeZone};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+
+use super::caller::Caller;
+use super::clock::{Action, Clock, Datagram, Input, Kind, Moment};
+use super::invariants::{Rule, Violation, Watch};
+use super::ledger::Ledger;
+use super::network::Network;
+use super::plan::Plan;
+use super::switch::Switch;
+use super::trace::Trace;
+use crate::agent::{self, WallClock};
+use crate::crm::Sinks;
+use crate::crm::ploink::PloinkConfig;
+use crate::store::CallRecord;
+
+const SWITCH: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(198, 51, 100, 2)), 5060);
+/// When the calendar of every run begins: a Thursday morning.
+const WALL_S: i64 = 1_780_582_000;
+/// No run lasts longer.
+const HORIZON: Duration = Duration::from_secs(3 * 3_600);
+/// No run has more steps.
+const STEPS: u64 = 30_000_000;
+
+/// What came of a run.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The first rule that was broken, if one was.
+    pub violation: Option<Violation>,
+    /// A hash of all that happened: the same seed gives the same.
+    pub hash: u64,
+    /// The last that happened, in words.
+    pub trace: Vec<String>,
+    /// Virtual time until the last datagram was sent.
+    pub elapsed: Duration,
+    /// Calls that reached the switch.
+    pub calls: usize,
+    /// Calls that were answered.
+    pub answered: usize,
+    /// Datagrams that were sent.
+    pub datagrams: u64,
+    /// The records as the store keeps them.
+    pub records: Vec<CallRecord>,
+}
+
+/// What everything in a run shares.
+pub(super) struct Cx {
+    pub(super) clock: Clock,
+    pub(super) plan: Plan,
+    pub(super) trace: Trace,
+    pub(super) watch: Watch,
+    network: Network,
+    rng: StdRng,
+    violation: Option<Violation>,
+    wall: WallClock,
+    datagrams: u64,
+    /// When the last datagram was sent.
+    last_sent: Duration,
+    /// Calls whose INVITE the switch has answered with 200.
+    answered: Vec<bool>,
+}
+
+impl Cx {
+    fn new(plan: Plan) -> Self {
+        let clock = Clock::new();
+        let start = Timestamp::from_second(WALL_S).unwrap_or_default();
+        let wall = WallClock::new(clock.now(), start.to_zoned(TimeZone::UTC));
+        Self {
+            trace: Trace::new(),
+            watch: Watch::new(plan.callers.len()),
+            network: Network::new(plan.seed, plan.weather.clone()),
+            rng: StdRng::seed_from_u64(plan.seed ^ 0x0074_6173_6B73),
+            violation: None,
+            wall,
+            datagrams: 0,
+            last_sent: Duration::ZERO,
+            answered: vec![false; plan.callers.len()],
+            clock,
+            plan,
+        }
+    }
+
+    /// Draws a number below `most`.
+    pub(super) fn draw(&mut self, most: u64) -> u64 {
+        self.rng.random_range(0..most.max(1))
+    }
+
+    pub(super) fn hits(&mut self, chance: f64) -> bool {
+        self.rng.random_bool(chance)
+    }
+
+    /// Draws how long something takes from one task to another.
+    pub(super) fn lag(&mut self) -> Duration {
+        let most = self.plan.lag_ms * 1_000;
+        Duration::from_micros(self.rng.random_range(0..=most))
+    }
+
+    pub(super) fn wall(&self) -> WallClock {
+        self.wall.clone()
+    }
+
+    pub(super) fn timestamp(&self, at: Instant) -> Timestamp {
+        self.wall.timestamp(at)
+    }
+
+    pub(super) fn note(&mut self, call: usize, line: impl FnOnce() -> String) {
+        let line = format!("[{call}] {}", line());
+        self.trace.line(self.clock.elapsed(), &line);
+    }
+
+    /// Takes note of a broken rule; the first one counts.
+    pub(super) fn violate(&mut self, rule: Rule, call: usize, what: String) {
+        let at = self.clock.elapsed();
+        self.violation.get_or_insert(Violation {
+            rule,
+            call,
+            at,
+            what,
+        });
+    }
+
+    /// Holds a packet of the switch against the rules of the wire.
+    pub(super) fn watch_sent(&mut self, call: usize, bytes: &[u8]) {
+        let now = self.clock.now();
+        let broken = self.watch.wire(call).map(|wire| wire.sent(now, bytes));
+        for (rule, what) in broken.into_iter().flatten() {
+            self.violate(rule, call, what);
+        }
+    }
+
+    /// Holds a recorded turn against what was sent.
+    pub(super) fn watch_recorded(&mut self, call: usize, turn: &agent::TurnRecord) {
+        if turn.who != agent::Who::Agent {
+            return;
+        }
+        let broken = self.watch.wire(call).map(|wire| wire.recorded(turn));
+        for (rule, what) in broken.into_iter().flatten() {
+            self.violate(rule, call, what);
+        }
+    }
+
+    /// How long the switch stood still in all.
+    pub(super) fn standstill(&self) -> Duration {
+        let all = self.plan.standstills.iter().map(|(_, for_ms)| for_ms);
+        Duration::from_millis(all.sum())
+    }
+
+    /// Until when the switch stands still at `at`, if it does.
+    fn stands_until(&self, at: Instant) -> Option<Instant> {
+        let standstills = self.plan.standstills.iter();
+        let over = standstills.map(|(from, for_ms)| {
+            let begin = self.clock.at_ms(*from);
+            (begin, begin + Duration::from_millis(*for_ms))
+        });
+        over.filter(|(begin, end)| (*begin..*end).contains(&at))
+            .map(|(_, end)| end)
+            .max()
+    }
+
+    /// Sends a datagram: the network carries it, or not.
+    pub(super) fn transmit(&mut self, datagram: Datagram, from_switch: bool) {
+        let at = self.clock.elapsed();
+        self.trace.bytes(at, &datagram.bytes);
+        self.datagrams += 1;
+        self.last_sent = at;
+        let number = caller_of(if from_switch {
+            datagram.to
+        } else {
+            datagram.from
+        });
+        if datagram.kind == Kind::Sip {
+            self.witness(number, &datagram.bytes, from_switch);
+            let loses = self.plan.callers.get(number).is_some_and(|c| c.loses_acks);
+            if loses && !from_switch && datagram.bytes.starts_with(b"ACK ") {
+                return;
+            }
+        }
+        for delay in self.network.carry(at, from_switch) {
+            let arrives = self.clock.now() + delay;
+            self.clock.at(arrives, Moment::Arrive(datagram.clone()));
+        }
+    }
+
+    /// Sees a SIP message that is sent.
+    fn witness(&mut self, number: usize, bytes: &[u8], from_switch: bool) {
+        let first = bytes.split(|byte| *byte == b'\r').next();
+        let first = String::from_utf8_lossy(first.unwrap_or_default()).into_owned();
+        let way = if from_switch { "->" } else { "<-" };
+        self.note(number, || format!("{way} {first}"));
+        if !from_switch {
+            return;
+        }
+        if first.starts_with("BYE ") && self.plan.callers.get(number).is_some_and(|c| c.crosses_bye)
+        {
+            let now = self.clock.now();
+            self.clock.at(now, Moment::Act(number, Action::HangUp));
+        }
+        let invite = String::from_utf8_lossy(bytes).contains(" INVITE\r\n");
+        if first.starts_with("SIP/2.0 200")
+            && invite
+            && let Some(answered) = self.answered.get_mut(number)
+        {
+            *answered = true;
+        }
+    }
+}
+
+fn caller_address(number: usize) -> SocketAddr {
+    let last = 10_u8.saturating_add(u8::try_from(number).unwrap_or(0));
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, last)), 5060)
+}
+
+fn caller_of(address: SocketAddr) -> usize {
+    match address.ip() {
+        IpAddr::V4(ip) => usize::from(ip.octets()[3].saturating_sub(10)),
+        IpAddr::V6(_) => 0,
+    }
+}
+
+struct World {
+    cx: Cx,
+    switch: Switch,
+    callers: Vec<Caller>,
+}
+
+/// Runs a plan to its end, or to the first rule that is broken.
+#[must_use]
+pub fn run(plan: Plan) -> Outcome {
+    World::new(plan).run()
+}
+
+/// The rows that a CRM would be told of; its client is made once, and never used.
+fn sinks() -> Sinks {
+    static SINKS: OnceLock<Sinks> = OnceLock::new();
+    let made = SINKS.get_or_init(|| {
+        crate::tls::install();
+        Sinks::new(Some(PloinkConfig::default())).unwrap_or_default()
+    });
+    made.clone()
+}
+
+impl World {
+    fn new(plan: Plan) -> Self {
+        let mut rng = StdRng::seed_from_u64(plan.seed ^ 0x776F_726C_6400);
+        let mut cx = Cx::new(plan);
+        let switch = Switch::new(rng.random(), SWITCH, Ledger::new(sinks()));
+        let plans = cx.plan.callers.clone();
+        let mut callers = Vec::new();
+        for (number, plan) in plans.into_iter().enumerate() {
+            if let Some(at) = plan.api_hang_up_at_ms {
+                let at = cx.clock.at_ms(plan.dial_at_ms + at);
+                cx.clock.at(at, Moment::Task(number, Input::HangUpByApi));
+            }
+            let address = caller_address(number);
+            callers.push(Caller::new(
+                &mut cx,
+                number,
+                address,
+                SWITCH,
+                plan,
+                rng.random(),
+            ));
+        }
+        Self {
+            cx,
+            switch,
+            callers,
+        }
+    }
+
+    fn run(mut self) -> Outcome {
+        let mut steps = 0;
+        while let Some(next) = self.next() {
+            self.cx.clock.advance(next);
+            steps += 1;
+            if self.cx.clock.elapsed() > HORIZON || steps > STEPS {
+                self.cx.violate(Rule::Standstill, 0, "it never ends".into());
+            }
+            self.step();
+            self.switch.check(&mut self.cx);
+            if self.cx.violation.is_some() {
+                break;
+            }
+        }
+        self.finish()
+    }
+
+    /// When something happens next.
+    fn next(&self) -> Option<Instant> {
+        let switch = self.switch_deadline();
+        let callers = self.callers.iter().filter_map(Caller::deadline);
+        callers.chain(switch).chain(self.cx.clock.next()).min()
+    }
+
+    fn switch_deadline(&self) -> Option<Instant> {
+        let due = self.switch.deadline()?.max(self.cx.clock.now());
+        Some(self.cx.stands_until(due).unwrap_or(due))
+    }
+
+    fn step(&mut self) {
+        if let Some(moment) = self.cx.clock.pop_due() {
+            return self.happen(moment);
+        }
+        let now = self.cx.clock.now();
+        let number = |caller: &Caller| caller.deadline().is_some_and(|at| at <= now);
+        if let Some(caller) = self.callers.iter_mut().find(|caller| number(caller)) {
+            return caller.handle_timeout(&mut self.cx);
+        }
+        if self.switch_deadline().is_some_and(|at| at <= now) {
+            self.switch.handle_timeout(&mut self.cx);
+        }
+    }
+
+    fn happen(&mut self, moment: Moment) {
+        let cx = &mut self.cx;
+        let is_switch = |at: SocketAddr| at.ip() == SWITCH.ip();
+        if let Some(end) = cx.stands_until(cx.clock.now())
+            && moment.is_the_switchs(is_switch)
+        {
+            return cx.clock.at(end, moment);
+        }
+        match moment {
+            Moment::Arrive(datagram) if is_switch(datagram.to) => {
+                self.switch.receive(cx, &datagram);
+            }
+            Moment::Arrive(datagram) => {
+                if let Some(caller) = self.callers.get_mut(caller_of(datagram.to)) {
+                    caller.receive(cx, &datagram);
+                }
+            }
+            Moment::Task(number, input) => self.switch.task(cx, number, input),
+            Moment::Media(number, command) => self.switch.media(cx, number, command),
+            Moment::Sip(number, command) => self.switch.sip(cx, number, command),
+            Moment::Prepared(number) => self.switch.prepared(cx, number),
+            Moment::Act(number, action) => {
+                if let Some(caller) = self.callers.get_mut(number) {
+                    caller.act(cx, action);
+                }
+            }
+        }
+    }
+
+    /// Nothing is left to happen: nothing may be left.
+    fn finish(mut self) -> Outcome {
+        if self.cx.violation.is_none() {
+            self.check_the_end();
+        }
+        let calls = self.switch.calls.len();
+        let answered = self.switch.calls.values();
+        let answered = answered.filter(|call| call.answered_at().is_some()).count();
+        Outcome {
+            hash: self.cx.trace.hash(),
+            elapsed: self.cx.last_sent,
+            datagrams: self.cx.datagrams,
+            violation: self.cx.violation,
+            trace: self.cx.trace.into_lines(),
+            records: self.switch.ledger.into_records(),
+            calls,
+            answered,
+        }
+    }
+
+    fn check_the_end(&mut self) {
+        let Self {
+            cx,
+            switch,
+            callers,
+        } = self;
+        if !switch.ua.is_idle() {
+            let what = format!("{} calls are left in SIP", switch.ua.call_count());
+            cx.violate(Rule::DialogOutlivesCall, 0, what);
+        }
+        if let Some(caller) = callers.iter().position(|caller| !caller.is_over()) {
+            let what = "the caller's dialog is left".to_owned();
+            cx.violate(Rule::DialogOutlivesCall, caller, what);
+        }
+        for (number, call) in &switch.calls {
+            if !call.is_over() {
+                cx.violate(Rule::RecordedOnce, *number, "never finished".into());
+            }
+            let wire = cx.answered.get(*number).copied().unwrap_or(false);
+            if call.answered_at().is_some() && !wire {
+                let what = "answered on paper, never on the wire".to_owned();
+                cx.violate(Rule::AnsweredOnPaper, *number, what);
+            }
+        }
+        switch.ledger.check(cx);
+    }
+}
