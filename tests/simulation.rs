@@ -2,7 +2,7 @@
 //!
 //! A failure prints its seed and its trace; `OFFHOOK_SIM_SEED=… cargo test --test simulation` runs
 //! that one alone, `OFFHOOK_SIM_CALLS=…` says how many calls are run.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
 
 use std::time::Duration;
 
