@@ -19,6 +19,7 @@ use super::ledger::Ledger;
 use super::leg::{Command, Leg};
 use super::ports::Ports;
 use super::set_up;
+use super::trace::brief;
 use super::world::Cx;
 use crate::agent::CallOutcome;
 use crate::ai::hearing::Edge;
@@ -499,25 +500,5 @@ impl SwitchCall {
 
     pub(super) fn answered_at(&self) -> Option<Timestamp> {
         self.record.answered_at
-    }
-}
-
-fn brief(input: &Input) -> String {
-    match input {
-        // No instant goes into the trace: they differ from run to run.
-        Input::Leg(LegEvent::Closed { .. }) => "Closed".to_owned(),
-        Input::Leg(LegEvent::PlayoutStarted { utterance, .. }) => format!("{utterance:?} starts"),
-        Input::Leg(LegEvent::PlayoutFinished { utterance, .. }) => format!("{utterance:?} ends"),
-        Input::Edge(Edge::SpeechStart { .. }) => "speech starts".to_owned(),
-        Input::Edge(Edge::SpeechStop { .. }) => "speech stops".to_owned(),
-        Input::Signal(Signal::Reoffer { .. }) => "Reoffer".to_owned(),
-        Input::Work(crate::call::conversation::Work::Sound(utterance, sound)) => {
-            let what = match sound {
-                crate::ai::Sound::Chunk(samples) => format!("{} samples", samples.len()),
-                other => format!("{other:?}"),
-            };
-            format!("{utterance:?} {what}")
-        }
-        other => format!("{other:?}"),
     }
 }
