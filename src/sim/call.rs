@@ -5,7 +5,6 @@ use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
 use offhook_media::sdp;
 use offhook_media::{
     LocalMedia, MediaSession, Negotiated, SessionConfig, SessionDescription, Stats,
@@ -496,9 +495,5 @@ impl SwitchCall {
     /// Whether the record is written.
     pub(super) fn is_over(&self) -> bool {
         matches!(self.stage, Stage::Over { .. })
-    }
-
-    pub(super) fn answered_at(&self) -> Option<Timestamp> {
-        self.record.answered_at
     }
 }
