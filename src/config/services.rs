@@ -90,21 +90,21 @@ impl HttpKey {
 pub struct StoreConfig {
     /// The URL as the database driver takes it, its path resolved.
     pub url: Secret,
-    /// The database's file, where it is one.
-    pub path: Option<PathBuf>,
+    /// The database's file.
+    pub path: PathBuf,
 }
 
 impl StoreConfig {
     /// Makes a store of an SQLite file.
     pub fn sqlite(path: &Path) -> Self {
-        // The driver decodes percent signs and splits at a question mark.
+        // As in any URL, a question mark begins the parameters.
         let text = path
             .to_string_lossy()
             .replace('%', "%25")
             .replace('?', "%3F");
         Self {
             url: Secret::new(format!("sqlite://{text}")),
-            path: Some(path.to_owned()),
+            path: path.to_owned(),
         }
     }
 
@@ -114,16 +114,17 @@ impl StoreConfig {
         let url: Option<Secret> = s.opt(r, "url");
         let store = match url.as_ref().map(Secret::expose) {
             None => default,
-            Some("sqlite::memory:") => Self {
-                url: Secret::new("sqlite::memory:"),
-                path: None,
-            },
             Some(text) => match text.strip_prefix("sqlite:") {
                 Some(path) => {
                     let path = path.strip_prefix("//").unwrap_or(path);
                     let path = path.split('?').next().unwrap_or_default();
                     if path.is_empty() {
                         s.wrong(r, "url", &origin, "names no file: sqlite://data/offhook.db");
+                    }
+                    if path == ":memory:" {
+                        let wrong =
+                            "would lose every call: name a file, as sqlite://data/offhook.db";
+                        s.wrong(r, "url", &origin, wrong);
                     }
                     Self::sqlite(&r.resolve(path))
                 }

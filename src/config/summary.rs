@@ -94,10 +94,7 @@ fn sockets(f: &mut fmt::Formatter<'_>, config: &Config) -> fmt::Result {
 }
 
 fn services(f: &mut fmt::Formatter<'_>, config: &Config) -> fmt::Result {
-    let store = match &config.store.path {
-        Some(path) => format!("SQLite, {}", path.display()),
-        None => "SQLite in memory: gone when the switch stops".to_owned(),
-    };
+    let store = format!("SQLite, {}", config.store.path.display());
     line(f, "store", &store)?;
     let models = &config.models;
     let folder = models.dir.display();

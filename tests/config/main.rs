@@ -233,6 +233,12 @@ fn all_problems_are_reported_at_once_in_the_order_of_lines() {
 }
 
 #[test]
+fn a_database_that_would_forget_every_call_is_refused() {
+    let told = complaint("[store]\nurl = \"sqlite::memory:\"\n");
+    assert!(told.contains("would lose every call"), "{told}");
+}
+
+#[test]
 fn broken_toml_names_its_line_and_never_quotes_it() {
     let text = complaint("[llm]\nmodel = \"x\"\napi_key = \"sk-secret\n");
     assert!(

@@ -247,7 +247,8 @@ fn path_of(url: &str) -> Result<PathBuf, StoreError> {
                 .into(),
         ));
     }
-    Ok(PathBuf::from(path))
+    // `StoreConfig::sqlite` writes these two so.
+    Ok(PathBuf::from(path.replace("%3F", "?").replace("%25", "%")))
 }
 
 #[cfg(test)]
@@ -274,5 +275,8 @@ mod tests {
             "{error}"
         );
         assert!(path_of("sqlite::memory:").is_err());
+        let odd = Path::new("/data/100% true?/offhook.db");
+        let config = crate::config::StoreConfig::sqlite(odd);
+        assert_eq!(path(config.url.expose()), odd);
     }
 }
