@@ -243,7 +243,9 @@ impl World {
                 self.later(side, 90_000, Action::HangUp(call));
             }
             Action::Ring(call) => ua.ring(now, call, 183, Some(ANSWER.into())),
-            Action::Answer(call) => ua.answer(now, call, ANSWER.into()),
+            Action::Answer(call) => {
+                ua.answer(now, call, ANSWER.into());
+            }
             Action::Reject(call) => ua.reject(now, call, 486, &[]),
             Action::HangUp(call) => ua.hang_up(now, call, None),
             Action::Reinvite(call) => ua.reinvite(now, call, OFFER.into()),

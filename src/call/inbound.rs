@@ -180,7 +180,12 @@ async fn serve(services: Arc<Services>, incoming: Box<IncomingCall>, admitted: A
         talk.never_answered(call_state, EndReason::Cancelled).await;
         return;
     }
-    let _ = sip.answer(call, half.sdp()).await;
+    // … or hung up since: a CANCEL that overtook the answer leaves the call unanswered.
+    if !matches!(sip.answer(call, half.sdp()).await, Ok(true)) {
+        services.line.release(half);
+        talk.never_answered(call_state, EndReason::Cancelled).await;
+        return;
+    }
     let (negotiated, half) = match negotiated {
         Some(negotiated) => (negotiated, half),
         None => match wait_for_answer(&half, &mut signals).await {

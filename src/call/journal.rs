@@ -208,9 +208,6 @@ impl Writer {
 
     async fn write_end(&mut self, end: Final) -> Result<(), crate::store::StoreError> {
         self.record.state = end.state;
-        if end.state == CallState::Canceled {
-            self.record.answered_at = None;
-        }
         self.record.ended_at = Some(end.ended_at);
         self.record.outcome = Some(end.outcome.clone());
         self.record.media = end.media;

@@ -259,9 +259,7 @@ impl Talk {
         let mut over = running.run().await;
         call.handle_end(clock::now(), over.reason.clone());
         let media = summary(&mut over.leg).await;
-        let answered = call.answered().is_some();
-        let outcome = over.outcome.filter(|_| answered);
-        let outcome = outcome.map(|outcome| outcome.outcome);
+        let outcome = over.outcome.map(|outcome| outcome.outcome);
         let end = Ending {
             call,
             media,

@@ -1,6 +1,8 @@
 //! One call's task on the switch: `call::inbound`, `call::talk` and `call::task` in virtual time,
 //! in the same order and with the same pure parts.
 
+mod post;
+
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -13,15 +15,12 @@ use offhook_sip::{CallHandle, Incoming};
 
 use super::clock::{Channel, Input, Moment, SipCommand};
 use super::conversation::Conversation;
-use super::invariants::Rule;
 use super::ledger::Ledger;
 use super::leg::{Command, Leg};
 use super::ports::Ports;
 use super::set_up;
-use super::trace::brief;
 use super::world::Cx;
 use crate::agent::CallOutcome;
-use crate::ai::hearing::Edge;
 use crate::call::conversation::Directive;
 use crate::call::task::{end_reason, info_digit};
 use crate::call::{stored_state, stored_turn, stored_variables};
@@ -36,16 +35,14 @@ const CLOSING_TIME: Duration = Duration::from_secs(20);
 const ACK_TIMEOUT: Duration = Duration::from_secs(32);
 /// As in `call::talk`.
 const CLOSING: Duration = Duration::from_secs(2);
-/// The longest call of the agent, its grace, and the closing time.
-const LONGEST: Duration = Duration::from_secs(30 * 60 + 20 + 20 + 60);
-/// What a dialog may outlive its call by: a BYE that nobody answers, after an ACK that never came.
-const AFTERMATH: Duration = Duration::from_secs(2 * 32 + 2);
 
 /// Where the task stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
     /// The look-up is under way.
     Preparing,
+    /// The answer is on its way to the SIP task.
+    Answering,
     /// Our answer was an offer; the ACK must bring its answer.
     AwaitingAck {
         until: Instant,
@@ -158,6 +155,15 @@ impl SwitchCall {
         }
         let body = self.description.to_string().into_bytes();
         self.command(cx, SipCommand::Answer(body));
+        self.stage = Stage::Answering;
+    }
+
+    /// The answer was sent, or came too late.
+    fn answered(&mut self, cx: &mut Cx, ports: &mut Ports, ledger: &mut Ledger, sent: bool) {
+        if !sent {
+            ports.close(self.port());
+            return self.never_answered(cx, ledger, EndReason::Cancelled);
+        }
         match self.negotiated.clone() {
             Some(negotiated) => self.open(cx, negotiated),
             None => {
@@ -209,10 +215,11 @@ impl SwitchCall {
         ledger: &mut Ledger,
         input: Input,
     ) {
-        cx.note(self.number, || format!("task: {}", brief(&input)));
+        cx.note(self.number, || format!("task: {}", post::brief(&input)));
         match self.stage {
-            Stage::Preparing => {
+            Stage::Preparing | Stage::Answering => {
                 match input {
+                    Input::Answered(sent) => self.answered(cx, ports, ledger, sent),
                     Input::Signal(signal) => self.mailbox.push_back(signal),
                     other => self.backlog.push_back(other),
                 }
@@ -245,7 +252,7 @@ impl SwitchCall {
                 self.conversation.handle_hung_up(cx);
                 self.end = Some(EndReason::Api);
             }
-            Input::Signal(_) | Input::HangUpByApi => {}
+            Input::Signal(_) | Input::HangUpByApi | Input::Answered(_) => {}
         }
         self.after(cx);
     }
@@ -344,7 +351,7 @@ impl SwitchCall {
         let task = match self.stage {
             Stage::AwaitingAck { until } | Stage::Closing { until } => Some(until),
             Stage::Talking => crate::clock::earliest(self.conversation.deadline(), self.closing),
-            Stage::Preparing | Stage::Over { .. } => None,
+            Stage::Preparing | Stage::Answering | Stage::Over { .. } => None,
         };
         crate::clock::earliest(tick, task)
     }
@@ -392,7 +399,6 @@ impl SwitchCall {
                 Directive::HangUp(_) => {}
                 Directive::Finished(with) => self.outcome = Some(with),
                 Directive::Record(turn) => {
-                    cx.watch_recorded(self.number, &turn);
                     ledger.turn(cx, &mut self.record, stored_turn(turn));
                 }
                 Directive::Variables(all) => self.record.variables = stored_variables(&all),
@@ -426,13 +432,8 @@ impl SwitchCall {
         let now = cx.clock.now();
         let state = self.life.state().clone();
         self.record.state = stored_state(&state);
-        self.record.answered_at = self.life.answered().map(|at| cx.timestamp(at));
         self.record.ended_at = Some(cx.timestamp(self.life.ended().unwrap_or(now)));
-        let outcome = self
-            .outcome
-            .take()
-            .filter(|_| self.life.answered().is_some());
-        let outcome = outcome.map(|outcome| outcome.outcome);
+        let outcome = self.outcome.take().map(|outcome| outcome.outcome);
         self.record.outcome = Some(outcome.unwrap_or_else(|| state.as_str().to_owned()));
         self.record.media = self.stats.as_ref().map(|stats| MediaSummary {
             codec: self.negotiated.as_ref().map(|n| n.codec.name().to_owned()),
@@ -444,56 +445,5 @@ impl SwitchCall {
         cx.note(self.number, || format!("recorded: {:?}", state.as_str()));
         ledger.finish(cx, &self.record);
         self.stage = Stage::Over { at: now };
-    }
-
-    /// Sends a command to the SIP task.
-    fn command(&mut self, cx: &mut Cx, command: SipCommand) {
-        let lag = cx.lag();
-        let at = self.commands.due(cx.clock.now(), lag);
-        cx.clock.at(at, Moment::Sip(self.number, command));
-    }
-
-    pub(super) fn signal(&mut self, cx: &mut Cx, signal: Signal) {
-        let lag = cx.lag();
-        let at = self.signals.due(cx.clock.now(), lag);
-        let input = Input::Signal(signal);
-        cx.clock.at(at, Moment::Task(self.number, input));
-    }
-
-    pub(super) fn report(&mut self, cx: &mut Cx, event: LegEvent) {
-        let lag = cx.lag();
-        let at = self.events.due(cx.clock.now(), lag);
-        cx.clock
-            .at(at, Moment::Task(self.number, Input::Leg(event)));
-    }
-
-    pub(super) fn edge(&mut self, cx: &mut Cx, edge: Edge) {
-        let lag = cx.lag();
-        let at = self.edges.due(cx.clock.now(), lag);
-        cx.clock
-            .at(at, Moment::Task(self.number, Input::Edge(edge)));
-    }
-
-    /// Checks what must hold of this call now; `in_dialog` says whether SIP still knows it.
-    pub(super) fn check(&self, cx: &mut Cx, number: usize, in_dialog: bool) {
-        let now = cx.clock.now();
-        if let Stage::Over { at } = self.stage {
-            let after = now.saturating_duration_since(at);
-            if in_dialog && after > AFTERMATH + cx.standstill() {
-                let what = format!("the dialog is there {after:?} later");
-                cx.violate(Rule::DialogOutlivesCall, number, what);
-            }
-            return;
-        }
-        let lasts = now.saturating_duration_since(self.begun);
-        if lasts > LONGEST + cx.standstill() {
-            let what = format!("{lasts:?} in {:?}", self.stage);
-            cx.violate(Rule::TooLong, number, what);
-        }
-    }
-
-    /// Whether the record is written.
-    pub(super) fn is_over(&self) -> bool {
-        matches!(self.stage, Stage::Over { .. })
     }
 }

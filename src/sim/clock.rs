@@ -34,6 +34,8 @@ pub(super) enum Input {
     Edge(Edge),
     Work(Work),
     HangUpByApi,
+    /// Whether our answer was sent.
+    Answered(bool),
 }
 
 /// What a call's task asks of the SIP task.

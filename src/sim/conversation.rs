@@ -225,7 +225,10 @@ impl Conversation {
                 self.answer(cx, request.id, answer, Work::Booked);
                 self.directives.push(Directive::Book(request));
             }
-            Command::Record(turn) => self.directives.push(Directive::Record(turn)),
+            Command::Record(turn) => {
+                cx.watch_recorded(self.call, &turn);
+                self.directives.push(Directive::Record(turn));
+            }
             Command::SetVariables(all) => self.directives.push(Directive::Variables(all)),
             Command::HangUp { reason } => self.directives.push(Directive::HangUp(reason)),
             Command::Finished(outcome) => self.directives.push(Directive::Finished(outcome)),

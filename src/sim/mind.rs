@@ -15,6 +15,7 @@ const PAUSE: Duration = Duration::from_millis(450);
 /// Silence after which a caller asks whether somebody is there.
 const UNEASY: Duration = Duration::from_secs(14);
 
+const HOLD_ON: u8 = 16;
 const HELLO: u8 = 17;
 const GOODBYE: u8 = 18;
 
@@ -126,7 +127,7 @@ impl Mind {
         }
         let said = match self.manner {
             Manner::Silent => return None,
-            Manner::Endless => *[15_u8, 16, 15].choose(&mut self.rng)?,
+            Manner::Endless => HOLD_ON,
             Manner::Erratic if self.rng.random_bool(0.5) => {
                 self.rng.random_range(0..PHRASES.len()) as u8
             }

@@ -53,7 +53,7 @@ pub enum Manner {
     Erratic,
     /// Says nothing.
     Silent,
-    /// Never comes to an end: asks to repeat, or to wait.
+    /// Never comes to an end: asks to wait, again and again.
     Endless,
 }
 

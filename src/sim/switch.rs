@@ -117,7 +117,6 @@ impl Switch {
         if let Some(call) = self.calls.get_mut(&number) {
             call.prepared(cx, &mut self.ports, &mut self.ledger);
         }
-        self.drain_leg(cx, number);
     }
 
     /// Takes a command that reaches a leg's thread.
@@ -156,11 +155,20 @@ impl Switch {
         cx.note(number, || format!("sip: {}", command.name()));
         match command {
             SipCommand::Ring => self.ua.ring(now, handle, 180, None),
-            SipCommand::Answer(body) => self.ua.answer(now, handle, body),
+            SipCommand::Answer(body) => {
+                let sent = self.ua.answer(now, handle, body);
+                self.reply(cx, number, sent);
+            }
             SipCommand::HangUp => self.ua.hang_up(now, handle, None),
             SipCommand::AnswerReoffer(answer) => self.ua.answer_reoffer(now, handle, answer),
         }
         self.drain_sip(cx);
+    }
+
+    fn reply(&mut self, cx: &mut Cx, number: usize, sent: bool) {
+        if let Some(call) = self.calls.get_mut(&number) {
+            call.answer_sent(cx, sent);
+        }
     }
 
     fn drain_sip(&mut self, cx: &mut Cx) {

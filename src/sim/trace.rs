@@ -4,11 +4,6 @@ use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use super::clock::Input;
-use crate::ai::hearing::Edge;
-use crate::net::media::LegEvent;
-use crate::net::sip::Signal;
-
 /// Lines that are kept for who reads a failure.
 const KEPT: usize = 400;
 const PRIME: u64 = 0x0000_0100_0000_01B3;
@@ -51,26 +46,5 @@ impl Trace {
 
     pub(super) fn into_lines(self) -> Vec<String> {
         self.lines.into()
-    }
-}
-
-/// What came in, in a few words.
-pub(super) fn brief(input: &Input) -> String {
-    match input {
-        // No instant goes into the trace: they differ from run to run.
-        Input::Leg(LegEvent::Closed { .. }) => "Closed".to_owned(),
-        Input::Leg(LegEvent::PlayoutStarted { utterance, .. }) => format!("{utterance:?} starts"),
-        Input::Leg(LegEvent::PlayoutFinished { utterance, .. }) => format!("{utterance:?} ends"),
-        Input::Edge(Edge::SpeechStart { .. }) => "speech starts".to_owned(),
-        Input::Edge(Edge::SpeechStop { .. }) => "speech stops".to_owned(),
-        Input::Signal(Signal::Reoffer { .. }) => "Reoffer".to_owned(),
-        Input::Work(crate::call::conversation::Work::Sound(utterance, sound)) => {
-            let what = match sound {
-                crate::ai::Sound::Chunk(samples) => format!("{} samples", samples.len()),
-                other => format!("{other:?}"),
-            };
-            format!("{utterance:?} {what}")
-        }
-        other => format!("{other:?}"),
     }
 }

@@ -354,9 +354,7 @@ impl World {
         }
         let calls = self.switch.calls.len();
         let answered = self.switch.calls.values();
-        let answered = answered
-            .filter(|call| call.record.answered_at.is_some())
-            .count();
+        let answered = answered.filter(|call| call.answered_at().is_some()).count();
         Outcome {
             hash: self.cx.trace.hash(),
             elapsed: self.cx.last_sent,
@@ -388,7 +386,7 @@ impl World {
                 cx.violate(Rule::RecordedOnce, *number, "never finished".into());
             }
             let wire = cx.answered.get(*number).copied().unwrap_or(false);
-            if call.record.answered_at.is_some() && !wire {
+            if call.answered_at().is_some() && !wire {
                 let what = "answered on paper, never on the wire".to_owned();
                 cx.violate(Rule::AnsweredOnPaper, *number, what);
             }

@@ -162,12 +162,7 @@ impl Call {
         if matches!(self.state, CallState::Ended(_)) {
             return;
         }
-        // Only a call without an answer can be cancelled: ours came too late to be sent.
-        if reason == EndReason::Cancelled {
-            self.answered = None;
-        }
         let outcome = match (&self.state, &reason) {
-            (CallState::InProgress, EndReason::Cancelled) => Outcome::Canceled,
             (CallState::InProgress, _) => Outcome::Completed,
             (_, EndReason::Refused(486 | 600)) => Outcome::Busy,
             (_, EndReason::Refused(408 | 480)) => Outcome::NoAnswer,
@@ -265,15 +260,5 @@ mod tests {
             answered.talk_time(now + Duration::from_secs(60)).as_secs(),
             9
         );
-    }
-
-    #[test]
-    fn a_cancel_that_overtook_our_answer_leaves_the_call_unanswered() {
-        let now = crate::clock::now();
-        let mut call = Call::inbound(now);
-        call.handle_answer(now);
-        call.handle_end(now, EndReason::Cancelled);
-        assert_eq!(call.state().as_str(), "canceled");
-        assert_eq!(call.answered(), None);
     }
 }

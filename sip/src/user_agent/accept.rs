@@ -33,28 +33,32 @@ impl UserAgent {
     }
 
     /// Answers a call. `body` is the answer to the caller's offer or, if there was none, our
-    /// offer, whose answer [`super::Event::Confirmed`] brings.
-    pub fn answer(&mut self, now: Instant, call: CallHandle, body: Vec<u8>) {
+    /// offer, whose answer [`super::Event::Confirmed`] brings. Returns whether the answer was sent:
+    /// not when the call waits for none any more, because the caller has given up.
+    pub fn answer(&mut self, now: Instant, call: CallHandle, body: Vec<u8>) -> bool {
         let Some((server, reply)) = self.reply_to_ringing(call, 200) else {
-            return;
+            return false;
         };
         let request = self
             .servers
             .get(server)
             .and_then(|server| server.request.clone());
-        let Some(request) = request else { return };
+        let Some(request) = request else {
+            return false;
+        };
         let request = request.view();
         let offers = super::compose::session_description(&request).is_none();
         let cseq = request.cseq().map(|cseq| cseq.number).unwrap_or_default();
         let sent = self.reply_in(now, server, &reply.with_body(SDP, &body));
         let (Some(sent), Some(kept)) = (sent, self.calls.get_mut(&call)) else {
-            return;
+            return false;
         };
         kept.phase = Phase::Established;
         let sent = (cseq, sent.bytes, server);
         let accepted = Accepted::new(now, &self.settings.timers, sent, offers);
         kept.unacknowledged.push(accepted);
         self.arm_call(call);
+        true
     }
 
     /// Refuses a call with a status from 300 to 699.

@@ -316,3 +316,16 @@ fn our_contact_repeats_the_callee_as_it_was_written() {
         );
     }
 }
+
+#[test]
+fn an_answer_that_a_cancel_has_overtaken_says_that_it_was_not_sent() {
+    let mut desk = Desk::new();
+    let (call, _) = desk.ring();
+    desk.receive(&request("CANCEL", 1, "z9hG4bKinv", "", "", ""));
+    assert_eq!(desk.sent_what(), ["200", "487"]);
+    assert!(!desk.ua.answer(desk.now, call, ANSWER.into()));
+    desk.nothing_sent();
+    let mut desk = Desk::new();
+    let (call, _) = desk.ring();
+    assert!(desk.ua.answer(desk.now, call, ANSWER.into()));
+}

@@ -105,7 +105,9 @@ impl Endpoint {
                 let _ = reply.send(placed.map_err(|error| SipError::Refused(error.to_string())));
             }
             Command::Ring(call, status, body) => self.agent.ring(now, call, status, body),
-            Command::Answer(call, body) => self.agent.answer(now, call, body),
+            Command::Answer(call, body, reply) => {
+                let _ = reply.send(self.agent.answer(now, call, body));
+            }
             Command::Reject(call, status, headers) => {
                 self.agent.reject(now, call, status, &headers);
             }

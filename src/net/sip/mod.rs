@@ -123,7 +123,7 @@ pub enum News {
 pub(crate) enum Command {
     Invite(Box<Invite>, oneshot::Sender<Result<PlacedCall, SipError>>),
     Ring(CallHandle, u16, Option<Vec<u8>>),
-    Answer(CallHandle, Vec<u8>),
+    Answer(CallHandle, Vec<u8>, oneshot::Sender<bool>),
     Reject(CallHandle, u16, Vec<(String, String)>),
     HangUp(CallHandle, Option<String>),
     AnswerReoffer(CallHandle, Result<Option<Vec<u8>>, u16>),
@@ -259,12 +259,14 @@ impl Sip {
         self.send(Command::Ring(call, status, body)).await
     }
 
-    /// Answers a ringing call with an SDP answer.
+    /// Answers a ringing call with an SDP answer; false when the caller has given up meanwhile.
     ///
     /// # Errors
     /// When the SIP task has ended.
-    pub async fn answer(&self, call: CallHandle, body: Vec<u8>) -> Result<(), SipError> {
-        self.send(Command::Answer(call, body)).await
+    pub async fn answer(&self, call: CallHandle, body: Vec<u8>) -> Result<bool, SipError> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Command::Answer(call, body, reply)).await?;
+        answer.await.map_err(|_| SipError::Gone)
     }
 
     /// Refuses a ringing call.
