@@ -8,8 +8,6 @@
 //! echo at 1. Once a delay is known only its neighbourhood counts, which unrelated speech does not
 //! reach: a caller who speaks louder than the echo is heard.
 
-use std::time::Duration;
-
 use crate::frame::Frame;
 
 /// The rate of the comparison. Below 1 kHz is most of speech's energy.
@@ -50,7 +48,7 @@ const ALIGN_EVERY: u32 = 500;
 /// It holds 21 KB and allocates only when made. It works only while sound is sent, and for
 /// 800 ms after.
 #[derive(Debug)]
-pub struct EchoGate {
+pub(crate) struct EchoGate {
     decimation: usize,
     sent: Front,
     heard: Front,
@@ -68,7 +66,7 @@ pub struct EchoGate {
 impl EchoGate {
     /// Makes a gate for a session of that rate, a multiple of 2 kHz.
     #[must_use]
-    pub fn new(rate_hz: u32) -> Self {
+    pub(crate) fn new(rate_hz: u32) -> Self {
         let decimation = (rate_hz / RATE_HZ).max(1) as usize;
         let mut reference = Vec::with_capacity(HISTORY + 2 * RUN + 2 * STEP_MAX);
         reference.resize(HISTORY, 0.0);
@@ -88,17 +86,8 @@ impl EchoGate {
 
     /// Frames that were found to be our echo.
     #[must_use]
-    pub fn echoes(&self) -> u64 {
+    pub(crate) fn echoes(&self) -> u64 {
         self.echoes
-    }
-
-    /// The echo's delay, once it is known.
-    #[must_use]
-    pub fn delay(&self) -> Option<Duration> {
-        let samples = self.verdict.known?;
-        Some(Duration::from_micros(
-            samples as u64 * 1_000_000 / u64::from(RATE_HZ),
-        ))
     }
 
     /// Takes one step of what is sent: `samples` at `position` of our RTP time, `sounding` when

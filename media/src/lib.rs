@@ -26,7 +26,6 @@ pub mod wav;
 
 pub use codec::Codec;
 pub use dtmf::{Digit, InvalidDigit};
-pub use echo::EchoGate;
 pub use frame::Frame;
 pub use playout::UtteranceId;
 pub use sdp::{Direction, LocalMedia, Negotiated, Refusal, SessionDescription};

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::agent::{ClausePlayed, PlayoutEvent, TurnId};
+use crate::net::media::LegEvent;
 use offhook_media::UtteranceId;
 
 /// Clauses synthesised ahead of their turn that are kept at once.
@@ -171,6 +172,20 @@ impl SpeechQueue {
         }
         self.hand_over();
         place.map(|(turn, clause)| PlayoutEvent::Failed { turn, clause })
+    }
+
+    /// Takes what the leg reports of its playout, and tells the agent's side of it.
+    pub fn handle_leg(&mut self, event: &LegEvent) -> Option<PlayoutEvent> {
+        match event {
+            LegEvent::PlayoutStarted { utterance, at } => {
+                let (turn, clause) = self.place(*utterance)?;
+                let at = *at;
+                Some(PlayoutEvent::Started { turn, clause, at })
+            }
+            LegEvent::PlayoutFinished { utterance, .. } => self.finished(*utterance),
+            LegEvent::Cancelled { played } => self.cancelled(*played),
+            _ => None,
+        }
     }
 
     /// Finds where an utterance stands.

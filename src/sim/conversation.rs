@@ -81,21 +81,10 @@ impl Conversation {
     }
 
     pub(super) fn handle_leg(&mut self, cx: &mut Cx, event: &LegEvent) {
-        let played = match event {
-            LegEvent::Dtmf { digit } => return self.handle_digit(cx, *digit),
-            LegEvent::PlayoutStarted { utterance, at } => {
-                let place = self.speech.place(*utterance);
-                place.map(|(turn, clause)| PlayoutEvent::Started {
-                    turn,
-                    clause,
-                    at: *at,
-                })
-            }
-            LegEvent::PlayoutFinished { utterance, .. } => self.speech.finished(*utterance),
-            LegEvent::Cancelled { played } => self.speech.cancelled(*played),
-            _ => None,
-        };
-        if let Some(played) = played {
+        if let LegEvent::Dtmf { digit } = event {
+            return self.handle_digit(cx, *digit);
+        }
+        if let Some(played) = self.speech.handle_leg(event) {
             self.agent.handle_playout(cx.clock.now(), played);
         }
         self.drain(cx);

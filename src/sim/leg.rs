@@ -139,30 +139,3 @@ impl Leg {
         output
     }
 }
-
-/// What the call's task hears of a session's event.
-pub(super) fn reported(event: &Event) -> Option<LegEvent> {
-    Some(match event {
-        Event::Dtmf { digit, .. } => LegEvent::Dtmf {
-            digit: digit.as_char(),
-        },
-        Event::PlayoutStarted { utterance, at } => LegEvent::PlayoutStarted {
-            utterance: *utterance,
-            at: *at,
-        },
-        Event::PlayoutFinished {
-            utterance,
-            at,
-            played_samples,
-        } => LegEvent::PlayoutFinished {
-            utterance: *utterance,
-            at: *at,
-            played_samples: *played_samples,
-        },
-        Event::Latched { remote } => LegEvent::Latched { remote: *remote },
-        Event::MediaTimeout { silent_for } => LegEvent::MediaTimeout {
-            silent_for: *silent_for,
-        },
-        _ => return None,
-    })
-}

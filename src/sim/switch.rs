@@ -12,9 +12,10 @@ use super::call::SwitchCall;
 use super::clock::{Datagram, Input, Kind, SipCommand};
 use super::invariants::Rule;
 use super::ledger::Ledger;
-use super::leg::{Command, reported};
+use super::leg::Command;
 use super::ports::Ports;
 use super::world::Cx;
+use crate::net::media::LegEvent;
 use crate::net::sip::Signal;
 
 pub(super) struct Switch {
@@ -273,7 +274,7 @@ impl Switch {
                 }
                 continue;
             }
-            if let Some(event) = reported(&event) {
+            if let Some(event) = LegEvent::of(&event) {
                 call.report(cx, event);
             }
         }

@@ -108,40 +108,23 @@ impl Leg {
 
     fn drain_events(&mut self, counters: &Counters) {
         while let Some(event) = self.session.poll_event() {
-            let told = match event {
+            match &event {
                 Event::Heard(frame) => {
                     if let Some(sink) = &mut self.sink {
-                        sink.frame(&frame);
+                        sink.frame(frame);
                     }
-                    continue;
                 }
                 Event::Recording(frame) => {
                     if let Some(recorder) = &mut self.recorder {
-                        recorder.record(&frame);
+                        recorder.record(frame);
                     }
-                    continue;
                 }
-                Event::Dtmf { digit, .. } => LegEvent::Dtmf {
-                    digit: digit.as_char(),
-                },
-                Event::PlayoutStarted { utterance, at } => {
-                    LegEvent::PlayoutStarted { utterance, at }
+                other => {
+                    if let Some(told) = LegEvent::of(other) {
+                        self.tell(told, counters);
+                    }
                 }
-                Event::PlayoutFinished {
-                    utterance,
-                    at,
-                    played_samples,
-                } => LegEvent::PlayoutFinished {
-                    utterance,
-                    at,
-                    played_samples,
-                },
-                Event::Latched { remote } => LegEvent::Latched { remote },
-                Event::SourceRefused { from } => LegEvent::SourceRefused { from },
-                Event::MediaTimeout { silent_for } => LegEvent::MediaTimeout { silent_for },
-                _ => continue,
-            };
-            self.tell(told, counters);
+            }
         }
     }
 

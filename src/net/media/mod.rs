@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::time::{Duration, Instant};
 
-use offhook_media::{Frame, MediaSession, Negotiated, RecordFrame, Stats, UtteranceId};
+use offhook_media::{Event, Frame, MediaSession, Negotiated, RecordFrame, Stats, UtteranceId};
 use tokio::sync::mpsc;
 
 pub use ports::{PortError, PortPair, PortPool};
@@ -136,6 +136,32 @@ pub enum LegEvent {
         /// What was counted.
         stats: Box<Stats>,
     },
+}
+
+impl LegEvent {
+    /// What the call's task hears of a session's event; nothing of sound and of statistics.
+    #[must_use]
+    pub fn of(event: &Event) -> Option<Self> {
+        Some(match *event {
+            Event::Dtmf { digit, .. } => Self::Dtmf {
+                digit: digit.as_char(),
+            },
+            Event::PlayoutStarted { utterance, at } => Self::PlayoutStarted { utterance, at },
+            Event::PlayoutFinished {
+                utterance,
+                at,
+                played_samples,
+            } => Self::PlayoutFinished {
+                utterance,
+                at,
+                played_samples,
+            },
+            Event::Latched { remote } => Self::Latched { remote },
+            Event::SourceRefused { from } => Self::SourceRefused { from },
+            Event::MediaTimeout { silent_for } => Self::MediaTimeout { silent_for },
+            _ => return None,
+        })
+    }
 }
 
 /// Counts what one media thread did; read by `/metrics` and the benches.
