@@ -136,6 +136,27 @@ impl BenchCaller {
         }
     }
 
+    /// Waits, from `after` on, until the agent is in the middle of its speech: `run` of audible
+    /// packets without one that is not.
+    pub(super) async fn amid_speech(
+        &mut self,
+        after: Instant,
+        run: Duration,
+    ) -> anyhow::Result<()> {
+        let give_up = clock::now() + PATIENCE;
+        let mut since = None;
+        loop {
+            while let Ok((at, audible)) = self.frames.try_recv() {
+                since = since.filter(|_| audible).or((audible && at > after).then_some(at));
+                if since.is_some_and(|since| at.duration_since(since) >= run) {
+                    return Ok(());
+                }
+            }
+            anyhow::ensure!(clock::now() < give_up, "the agent did not go on speaking");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
     /// Waits until the agent has been silent for `pause`, and tells when its last audible packet
     /// arrived.
     pub(super) async fn silent_for(&mut self, pause: Duration) -> anyhow::Result<Instant> {

@@ -27,8 +27,10 @@ const LINES: [&str; 5] = [
 ];
 /// Said into the greeting.
 const INTERRUPTION: &str = "Excuse me, I have a question about my last bill.";
-/// How far into the greeting the caller interrupts.
+/// How far into the agent's speech the caller interrupts, at the earliest.
 const INTERRUPT_AFTER: Duration = Duration::from_millis(1500);
+/// Audible speech before an interruption: one that falls into a pause measures nothing.
+const AMID: Duration = Duration::from_millis(100);
 /// Silence that ends the agent's turn for the caller; longer than any pause between clauses.
 const PAUSE: Duration = Duration::from_millis(900);
 /// Silence that shows that the agent has given way.
@@ -118,7 +120,7 @@ async fn converse(
         // Every other line is said while the agent speaks, the rest once it has finished.
         let interrupts = number % 2 == 0;
         if interrupts {
-            tokio::time::sleep_until((agent_spoke + INTERRUPT_AFTER).into()).await;
+            caller.amid_speech(agent_spoke + INTERRUPT_AFTER, AMID).await?;
         } else {
             caller.silent_for(PAUSE).await?;
         }
