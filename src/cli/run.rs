@@ -103,7 +103,7 @@ async fn serve(mut config: Config, args: &RunArgs) -> anyhow::Result<ExitCode> {
     let api = serve_api(&services, metrics, &stop).await?;
     greet(&services, api);
     let words = if args.consume {
-        Words::Drop
+        Words::Consume
     } else {
         Words::Recognise
     };

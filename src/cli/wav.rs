@@ -22,13 +22,20 @@ const SAMPLES_MAX: usize = 48_000 * 2 * 600;
 /// When it is no WAV file of integers or floats, or is too long.
 pub(crate) fn read_8k(path: &Path) -> anyhow::Result<Vec<i16>> {
     let reading = || format!("cannot play {}", path.display());
-    let reader = hound::WavReader::open(path).with_context(reading)?;
+    decode_8k(hound::WavReader::open(path).with_context(reading)?).with_context(reading)
+}
+
+/// Reads a WAV file that is in memory as mono at 8 kHz.
+///
+/// # Errors
+/// When it is no WAV file of integers or floats, or is too long.
+pub(crate) fn parse_8k(file: &[u8]) -> anyhow::Result<Vec<i16>> {
+    decode_8k(hound::WavReader::new(file)?)
+}
+
+fn decode_8k<R: std::io::Read>(reader: hound::WavReader<R>) -> anyhow::Result<Vec<i16>> {
     let spec = reader.spec();
-    anyhow::ensure!(
-        (reader.len() as usize) < SAMPLES_MAX,
-        "{} is too long",
-        path.display()
-    );
+    anyhow::ensure!((reader.len() as usize) < SAMPLES_MAX, "it is too long");
     let samples: Vec<f32> = match spec.sample_format {
         hound::SampleFormat::Float => reader.into_samples::<f32>().collect::<Result<_, _>>(),
         hound::SampleFormat::Int => {
@@ -38,8 +45,7 @@ pub(crate) fn read_8k(path: &Path) -> anyhow::Result<Vec<i16>> {
                 .map(|s| s.map(|s| s as f32 / full))
                 .collect()
         }
-    }
-    .with_context(reading)?;
+    }?;
     let channels = usize::from(spec.channels.max(1));
     let mono: Vec<f32> = samples
         .chunks_exact(channels)

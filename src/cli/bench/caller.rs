@@ -29,7 +29,7 @@ struct Meter(SyncSender<Heard>);
 
 impl FrameSink for Meter {
     fn frame(&mut self, frame: &Frame) {
-        let audible = !frame.concealed && level_db(frame.samples()) > AUDIBLE_DB;
+        let audible = !frame.concealed && is_audible(frame.samples());
         let _ = self.0.try_send((frame.received, audible));
     }
 }
@@ -147,7 +147,9 @@ impl BenchCaller {
         let mut since = None;
         loop {
             while let Ok((at, audible)) = self.frames.try_recv() {
-                since = since.filter(|_| audible).or((audible && at > after).then_some(at));
+                since = since
+                    .filter(|_| audible)
+                    .or((audible && at > after).then_some(at));
                 if since.is_some_and(|since| at.duration_since(since) >= run) {
                     return Ok(());
                 }
@@ -220,11 +222,16 @@ impl BenchCaller {
     }
 }
 
+/// Whether a frame can be heard.
+pub(super) fn is_audible(samples: &[i16]) -> bool {
+    level_db(samples) > AUDIBLE_DB
+}
+
 /// Cuts silence off both ends, so that the first and the last packet can be heard.
 pub(super) fn trim(samples: &[i16]) -> Arc<[i16]> {
     let frames: Vec<&[i16]> = samples.chunks(160).collect();
-    let audible = |frame: &&[i16]| level_db(frame) > AUDIBLE_DB;
-    let first = frames.iter().position(&audible).unwrap_or(0);
+    let audible = |frame: &&[i16]| is_audible(frame);
+    let first = frames.iter().position(audible).unwrap_or(0);
     let last = frames.iter().rposition(audible).unwrap_or(0);
     let from = first * 160;
     let until = ((last + 1) * 160).min(samples.len());

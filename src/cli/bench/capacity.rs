@@ -1,31 +1,35 @@
 //! `offhook bench capacity`: simultaneous calls with voice detection, on one core: every call
-//! carries speech 45 % of the time, the cheap gate sees each frame, Silero what passes, and each
-//! utterance reaches the recogniser's queue and is taken from it.
+//! carries real speech 45 % of the time, each at another place of it, from its answer to its end;
+//! the cheap gate sees each frame, Silero what passes, each utterance goes through the
+//! recogniser's queue, and the agent answers with sound that it has made before.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Args;
-use offhook_models::Runtime;
-use offhook_models::voice::{Voice, VoiceOptions};
+use offhook_media::Stats;
 use serde_json::json;
 
-use super::caller::{BenchCaller, trim};
+use super::caller::{BenchCaller, is_audible};
 use super::subject::{Options, Subject};
+use crate::cli::wav;
 use crate::clock;
-use crate::config::{Config, Env};
 use crate::phone::Phone;
 
 /// The core of the switch and the core of the callers.
 const SUBJECT_CORE: usize = 0;
 const CALLER_CORE: usize = 1;
-/// Share of the time in which a caller speaks.
+/// Share of the time in which a caller can be heard.
 const SPEECH_SHARE: f64 = 0.45;
-/// What the callers say, over and over.
-const LINE: &str = "I would like to know more about your prices, and whether you can send \
-                    somebody to our office next week to have a look at the old telephones.";
+/// What the callers say, over and over: eleven seconds of a speech, with its pauses.
+const SPEECH: &[u8] = include_bytes!("../../../tests/corpora/speech/jfk.wav");
+const FLOW: &str = include_str!("capacity.toml");
+/// Between two calls' beginnings.
+const STAGGER: Duration = Duration::from_millis(30);
+/// From the last call's beginning to the measurement's.
+const SETTLE: Duration = Duration::from_secs(3);
 
 /// Measures capacity.
 #[derive(Debug, Args)]
@@ -41,68 +45,53 @@ pub(in crate::cli) struct CapacityArgs {
     json: bool,
 }
 
+/// What the calls of one run came to.
+#[derive(Default)]
+struct Totals {
+    received: u64,
+    lost: u64,
+    failed: usize,
+}
+
 pub(super) async fn run(args: &CapacityArgs) -> anyhow::Result<ExitCode> {
-    let line = tokio::task::spawn_blocking(synthesise).await??;
+    let track = track()?;
     let options = Options {
+        flow: FLOW,
         core: Some(SUBJECT_CORE),
         consume: true,
         calls: args.calls + 1,
     };
     let subject = Subject::start(&options).await?;
-    let idle_kib = subject.resident_kib()?;
     let phone = Arc::new(Phone::start(IpAddr::V4(Ipv4Addr::LOCALHOST), Some(CALLER_CORE)).await?);
+    warm_up(&phone, &subject.uri, &track).await?;
+    let idle_kib = subject.resident_kib()?;
     let mut calls = tokio::task::JoinSet::new();
-    let begin = clock::now() + Duration::from_millis(30 * args.calls as u64 + 1000);
+    let begin = clock::now() + STAGGER * args.calls as u32 + SETTLE;
     let end = begin + Duration::from_secs(args.seconds);
     for number in 0..args.calls {
-        let (phone, line, uri) = (Arc::clone(&phone), Arc::clone(&line), subject.uri.clone());
+        let (phone, track, uri) = (Arc::clone(&phone), Arc::clone(&track), subject.uri.clone());
+        let offset = track.len() / args.calls.max(1) * number;
         calls.spawn(async move {
-            tokio::time::sleep(Duration::from_millis(30 * number as u64)).await;
-            talk(phone, &uri, &line, end).await
+            tokio::time::sleep(STAGGER * number as u32).await;
+            talk(phone, &uri, &track, offset, end).await
         });
     }
     tokio::time::sleep_until(begin.into()).await;
-    let cpu_before = subject.cpu_seconds()?;
-    let busy_kib = subject.resident_kib()?;
-    tokio::time::sleep_until((end - Duration::from_millis(500)).into()).await;
-    let elapsed = clock::now().duration_since(begin).as_secs_f64();
-    let cpu = (subject.cpu_seconds()? - cpu_before) / elapsed;
-    let hearing_dropped = subject.metric("offhook_hearing_dropped_total").await?;
-    let hearing_frames = subject.metric("offhook_hearing_frames_total").await?;
-    let late_ticks = subject.metric("offhook_media_ticks_late_total").await?;
-    let ticks = subject.metric("offhook_media_ticks_total").await?;
-    let (mut lost, mut received, mut failed) = (0, 0, 0);
+    let before = Sample::take(&subject).await?;
+    tokio::time::sleep_until(end.into()).await;
+    let after = Sample::take(&subject).await?;
+    let mut totals = Totals::default();
     while let Some(call) = calls.join_next().await {
         match call? {
             Ok(Some(stats)) => {
-                lost += stats.lost;
-                received += stats.received;
+                totals.lost += stats.lost;
+                totals.received += stats.received;
             }
-            Ok(None) | Err(_) => failed += 1,
+            Ok(None) | Err(_) => totals.failed += 1,
         }
     }
-    let per_call_kib = busy_kib.saturating_sub(idle_kib) / args.calls.max(1) as u64;
-    let figures = json!({
-        "bench": "capacity", "calls": args.calls, "seconds": args.seconds, "failed_calls": failed,
-        "core_busy": (cpu * 1000.0).round() / 1000.0,
-        "core_percent_per_call": (cpu / args.calls as f64 * 100_000.0).round() / 1000.0,
-        "packets_received_by_callers": received, "packets_lost_by_callers": lost,
-        "frames_heard": hearing_frames, "frames_dropped": hearing_dropped,
-        "ticks": ticks, "late_ticks": late_ticks, "kib_per_call": per_call_kib,
-    });
-    if args.json {
-        crate::cli::say(&figures);
-    } else {
-        crate::cli::say(format_args!(
-            "{} calls for {} s on one core: {:.0} % busy, {received} packets received, {lost} \
-             lost, {hearing_frames} frames heard, {hearing_dropped} dropped, {late_ticks} of \
-             {ticks} ticks late, {per_call_kib} KiB a call, {failed} calls failed",
-            args.calls,
-            args.seconds,
-            cpu * 100.0
-        ));
-    }
-    let clean = lost == 0 && failed == 0 && hearing_dropped == 0.0;
+    report(args, &before, &after, &totals, idle_kib, share(&track));
+    let clean = totals.lost == 0 && totals.failed == 0 && after.dropped == 0.0;
     Ok(if clean {
         ExitCode::SUCCESS
     } else {
@@ -110,31 +99,126 @@ pub(super) async fn run(args: &CapacityArgs) -> anyhow::Result<ExitCode> {
     })
 }
 
-fn synthesise() -> anyhow::Result<Arc<[i16]>> {
-    let config = Config::demo(&Env::process())?;
-    let runtime = Runtime::load(&config.models.dir)?;
-    let options = VoiceOptions {
-        deterministic: true,
-        ..VoiceOptions::default()
-    };
-    let voice = Voice::load(&runtime, &config.models.dir, &config.models.voice, options)?;
-    Ok(trim(&voice.say(LINE)?))
+/// What the switch had counted at one moment.
+struct Sample {
+    at: Instant,
+    cpu_s: f64,
+    resident_kib: u64,
+    frames: f64,
+    passed: f64,
+    windows: f64,
+    dropped: f64,
+    ticks: f64,
+    late_ticks: f64,
 }
 
-/// Speaks 45 % of the time until `end`.
+impl Sample {
+    async fn take(subject: &Subject) -> anyhow::Result<Self> {
+        Ok(Self {
+            at: clock::now(),
+            cpu_s: subject.cpu_seconds()?,
+            resident_kib: subject.resident_kib()?,
+            frames: subject.metric("offhook_hearing_frames_total").await?,
+            passed: subject.metric("offhook_hearing_passed_total").await?,
+            windows: subject.metric("offhook_hearing_windows_total").await?,
+            dropped: subject.metric("offhook_hearing_dropped_total").await?,
+            ticks: subject.metric("offhook_media_ticks_total").await?,
+            late_ticks: subject.metric("offhook_media_ticks_late_total").await?,
+        })
+    }
+}
+
+fn report(
+    args: &CapacityArgs,
+    before: &Sample,
+    after: &Sample,
+    totals: &Totals,
+    idle_kib: u64,
+    speech_share: f64,
+) {
+    let elapsed = after.at.duration_since(before.at).as_secs_f64();
+    let busy = (after.cpu_s - before.cpu_s) / elapsed;
+    let calls = args.calls.max(1);
+    let kib_per_call = after.resident_kib.saturating_sub(idle_kib) / calls as u64;
+    let frames = after.frames - before.frames;
+    let (passed, windows) = (after.passed - before.passed, after.windows - before.windows);
+    let (ticks, late) = (
+        after.ticks - before.ticks,
+        after.late_ticks - before.late_ticks,
+    );
+    let round = |value: f64| (value * 1000.0).round() / 1000.0;
+    let Totals {
+        received,
+        lost,
+        failed,
+    } = totals;
+    if args.json {
+        return crate::cli::say(json!({
+            "bench": "capacity", "calls": args.calls, "seconds": args.seconds,
+            "failed_calls": failed, "core_busy": round(busy),
+            "core_percent_per_call": round(busy * 100.0 / calls as f64),
+            "speech_share": round(speech_share), "packets_received_by_callers": received,
+            "packets_lost_by_callers": lost, "frames_heard": frames, "frames_passed": passed,
+            "silero_windows": windows, "frames_dropped": after.dropped, "ticks": ticks,
+            "late_ticks": late, "kib_per_call": kib_per_call,
+        }));
+    }
+    crate::cli::say(format_args!(
+        "{} calls for {} s on one core, speech {:.0} % of the time: {:.0} % busy, {received} \
+         packets received, {lost} lost, {frames} frames heard ({passed} passed the gate, {windows} \
+         runs of Silero), {} dropped, {late} of {ticks} ticks late, {kib_per_call} KiB a call, \
+         {failed} calls failed",
+        args.calls,
+        args.seconds,
+        speech_share * 100.0,
+        busy * 100.0,
+        after.dropped,
+    ));
+}
+
+/// The speech with so much silence after it that it can be heard [`SPEECH_SHARE`] of the time.
+fn track() -> anyhow::Result<Arc<[i16]>> {
+    let mut samples = wav::parse_8k(SPEECH)?;
+    let audible = share(&samples) * samples.len() as f64;
+    samples.resize((audible / SPEECH_SHARE) as usize / 160 * 160, 0);
+    Ok(samples.into())
+}
+
+/// The share of frames that can be heard.
+fn share(samples: &[i16]) -> f64 {
+    let frames = samples.chunks(160);
+    let all = frames.len().max(1);
+    frames.filter(|frame| is_audible(frame)).count() as f64 / all as f64
+}
+
+/// Has the agent say what it will say to everybody, so that it is known when the calls come.
+async fn warm_up(phone: &Arc<Phone>, uri: &str, track: &Arc<[i16]>) -> anyhow::Result<()> {
+    let mut caller = BenchCaller::dial(Arc::clone(phone), uri).await?;
+    caller.heard_after(clock::now()).await?;
+    caller.silent_for(Duration::from_secs(1)).await?;
+    caller.speak(track);
+    let answered = caller.heard_after(clock::now()).await;
+    caller.silent_for(Duration::from_secs(1)).await?;
+    caller.hang_up().await;
+    answered.map(|_| ())
+}
+
+/// Says the track from `offset` on, again and again until `end`.
 async fn talk(
     phone: Arc<Phone>,
     uri: &str,
-    line: &Arc<[i16]>,
-    end: std::time::Instant,
-) -> anyhow::Result<Option<Box<offhook_media::Stats>>> {
+    track: &Arc<[i16]>,
+    offset: usize,
+    end: Instant,
+) -> anyhow::Result<Option<Box<Stats>>> {
     let mut caller = BenchCaller::dial(phone, uri).await?;
-    let speech = Duration::from_secs_f64(line.len() as f64 / 8000.0);
-    let period = speech.div_f64(SPEECH_SHARE);
-    while clock::now() + period < end {
-        caller.speak(line);
-        tokio::time::sleep(period).await;
+    let mut next: Arc<[i16]> = track.get(offset..).unwrap_or_default().into();
+    let mut due = clock::now();
+    while due < end {
+        caller.speak(&next);
+        due += Duration::from_secs_f64(next.len() as f64 / 8000.0);
+        next = Arc::clone(track);
+        tokio::time::sleep_until(due.min(end).into()).await;
     }
-    tokio::time::sleep_until(end.into()).await;
     Ok(caller.hang_up().await)
 }

@@ -9,8 +9,8 @@ use anyhow::Context;
 
 /// How long the switch may take to load its models.
 const READY_WITHIN: Duration = Duration::from_secs(120);
-/// The conversation of the benches: it asks, whatever is answered, again and again.
-const FLOW: &str = include_str!("flow.toml");
+/// The conversation of most benches: it asks, whatever is answered, again and again.
+pub(super) const LONG_TALK: &str = include_str!("flow.toml");
 
 pub(super) struct Subject {
     child: Child,
@@ -22,8 +22,9 @@ pub(super) struct Subject {
 }
 
 /// How the switch is started.
-#[derive(Default)]
 pub(super) struct Options {
+    /// The agent's flow.
+    pub(super) flow: &'static str,
     /// Pin the process to this core.
     pub(super) core: Option<usize>,
     /// Utterances reach the recogniser's queue and are dropped there.
@@ -36,7 +37,7 @@ impl Subject {
     pub(super) async fn start(options: &Options) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let (sip, api) = (free_udp_port()?, free_tcp_port()?);
-        write_files(folder.path(), sip, api, options.calls)?;
+        write_files(folder.path(), sip, api, options)?;
         let program = std::env::current_exe()?;
         let mut command = match options.core {
             Some(core) => {
@@ -149,13 +150,13 @@ impl Drop for Subject {
     }
 }
 
-fn write_files(folder: &Path, sip: u16, api: u16, calls: usize) -> anyhow::Result<()> {
-    std::fs::write(folder.join("flow.toml"), FLOW)?;
+fn write_files(folder: &Path, sip: u16, api: u16, options: &Options) -> anyhow::Result<()> {
+    std::fs::write(folder.join("flow.toml"), options.flow)?;
     let config = format!(
         "[sip]\nlisten = [\"udp://127.0.0.1:{sip}\"]\n[http]\nlisten = \"127.0.0.1:{api}\"\n\
          [limits]\nmax_calls = {}\n[log]\nlevel = \"warn\"\n\
          [[agent]]\nname = \"bench\"\nflow = \"flow.toml\"\nmax_duration_s = 3600\n",
-        calls.max(16)
+        options.calls.max(16)
     );
     std::fs::write(folder.join("offhook.toml"), config)?;
     Ok(())

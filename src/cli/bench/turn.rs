@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::caller::{BenchCaller, trim};
 use super::figures::Summary;
-use super::subject::{Options, Subject};
+use super::subject::{LONG_TALK, Options, Subject};
 use crate::config::{Config, Env};
 use crate::phone::Phone;
 
@@ -59,8 +59,10 @@ struct Measured {
 pub(super) async fn run(args: &TurnArgs) -> anyhow::Result<ExitCode> {
     let lines = tokio::task::spawn_blocking(synthesise).await??;
     let options = Options {
+        flow: LONG_TALK,
+        core: None,
+        consume: false,
         calls: args.calls,
-        ..Options::default()
     };
     let subject = Subject::start(&options).await?;
     let phone = Arc::new(Phone::start(IpAddr::V4(Ipv4Addr::LOCALHOST), None).await?);
@@ -120,7 +122,9 @@ async fn converse(
         // Every other line is said while the agent speaks, the rest once it has finished.
         let interrupts = number % 2 == 0;
         if interrupts {
-            caller.amid_speech(agent_spoke + INTERRUPT_AFTER, AMID).await?;
+            caller
+                .amid_speech(agent_spoke + INTERRUPT_AFTER, AMID)
+                .await?;
         } else {
             caller.silent_for(PAUSE).await?;
         }
