@@ -314,9 +314,8 @@ mod tests {
 
     #[test]
     fn what_is_no_key_is_refused_before_anyone_is_called() {
-        let parse = |digits: &str| {
-            Line::try_parse_from(["call", "sip:a@127.0.0.1", "--dtmf", digits])
-        };
+        let parse =
+            |digits: &str| Line::try_parse_from(["call", "sip:a@127.0.0.1", "--dtmf", digits]);
         let refused = parse("12x").unwrap_err().to_string();
         assert!(refused.contains("'x' is no telephone key"), "{refused}");
         assert!(parse(&"1".repeat(300)).is_err());

@@ -1,5 +1,7 @@
 //! A session that changes while the call goes on: refreshed, held, resumed, ended.
 
+use tokio::net::TcpListener;
+
 use crate::caller::Caller;
 use crate::peer::{Callee, Peer, version};
 use crate::rig::{Events, Switch, voice};
@@ -136,5 +138,28 @@ async fn keys_that_a_phone_presses_are_heard() {
     let keys = |turn: &serde_json::Value| turn["text"] == "[keys 59]";
     events.until("call.turn", keys).await;
     caller.hang_up().await;
+    switch.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_media_ends_with_the_call_though_a_request_of_the_flow_is_still_open() {
+    let web = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let flow = format!(
+        "on_hangup = \"tell\"\n{FLOW}\n[nodes.tell]\ntype = \"http\"\n\
+         url = \"http://{}/told\"\ntimeout_s = 15\nnext = \"over\"\n\
+         [nodes.over]\ntype = \"end\"\nsay = \"Goodbye.\"\n",
+        web.local_addr().unwrap()
+    );
+    let switch = Switch::start(&flow, "").await;
+    let mut events = switch.events();
+    let mut peer = Peer::call(&switch.uri).await;
+    events.agent_said("What can I do for you").await;
+    peer.hang_up().await;
+    let (open, _) = web.accept().await.unwrap();
+    peer.hear_goodbye().await;
+    let calls = switch.json("/v1/calls").await;
+    assert_eq!(calls["calls"][0]["state"], "in-progress", "{calls:#}");
+    drop(open);
+    assert_eq!(switch.record(&mut events).await["state"], "completed");
     switch.stop().await;
 }

@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use offhook_media::codec::{Codec, Decoder, Encoder};
-use offhook_media::rtp::RtpPacket;
+use offhook_media::rtcp::{self, RtcpPacket};
+use offhook_media::rtp::{self, RtpPacket};
 use tokio::net::UdpSocket;
 
 /// A sample that only speech has.
@@ -101,7 +102,8 @@ impl Peer {
     pub(crate) fn sdp(&self, direction: &str, address: &str) -> String {
         format!(
             "v=0\r\no=- 1 {} IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 {address}\r\nt=0 0\r\n\
-             m=audio {} RTP/AVP 0 101\r\na=rtpmap:101 telephone-event/8000\r\na={direction}\r\n",
+             m=audio {} RTP/AVP 0 101\r\na=rtpmap:101 telephone-event/8000\r\na=rtcp-mux\r\n\
+             a={direction}\r\n",
             self.version,
             self.rtp.local_addr().unwrap().port()
         )
@@ -223,13 +225,31 @@ impl Peer {
     }
 
     /// Hangs up.
-    pub(crate) async fn hang_up(mut self) {
+    pub(crate) async fn hang_up(&mut self) {
         self.ask("BYE", "").await;
+    }
+
+    /// Waits until the switch's reports say goodbye.
+    pub(crate) async fn hear_goodbye(&self) {
+        let mut buffer = [0; 2048];
+        loop {
+            let length = self.rtp.recv(&mut buffer).await.unwrap();
+            let packet = &buffer[..length];
+            if rtp::classify(packet) == rtp::Kind::Rtcp
+                && let Ok(mut reports) = rtcp::parse(packet)
+                && reports.any(|report| matches!(report, RtcpPacket::Goodbye(_)))
+            {
+                return;
+            }
+        }
     }
 }
 
 fn read(bytes: &[u8]) -> Option<Packet> {
-    // Reports may share the port (RFC 5761 §4).
+    // Reports share the port (RFC 5761 §4).
+    if rtp::classify(bytes) != rtp::Kind::Rtp {
+        return None;
+    }
     let packet = RtpPacket::parse(bytes).ok()?;
     let mut sound = [0; 1024];
     let length = Decoder.decode(Codec::Pcmu, packet.payload, &mut sound);
