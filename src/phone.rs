@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use offhook_sip::uri::Uri;
+use offhook_sip::uri::{Scheme, Uri};
 use offhook_sip::{Access, Advertise, Settings, Timers, Transport};
 use rand::Rng;
 
@@ -31,6 +31,12 @@ pub enum PhoneError {
     /// No address for the host.
     #[error(transparent)]
     Resolve(#[from] ResolveError),
+    /// It asks for a call that nobody else reads or hears, over a transport that is not there.
+    #[error("`{0}` asks for TLS, which this version cannot do: sip: dials in the clear")]
+    Secure(String),
+    /// It names a transport that is not there.
+    #[error("`{0}` names a transport that this version cannot do: udp and tcp are there")]
+    Transport(String),
     /// Not a SIP URI.
     #[error("`{0}` is not a SIP URI: write it like sip:name@host:5060")]
     BadUri(String),
@@ -61,8 +67,13 @@ impl Destination {
     /// # Errors
     /// When it is not a SIP URI, or its host has no address.
     pub async fn resolve(text: &str) -> Result<Self, PhoneError> {
-        let bad = || PhoneError::BadUri(text.chars().take(80).collect());
-        let uri = if text.contains(':') && !text.contains("://") && text.starts_with("sip") {
+        let shown = || text.chars().take(80).collect();
+        let bad = || PhoneError::BadUri(shown());
+        let begins = |scheme: &str| {
+            let start = text.get(..scheme.len());
+            start.is_some_and(|start| start.eq_ignore_ascii_case(scheme))
+        };
+        let uri = if begins("sip:") || begins("sips:") {
             text.to_owned()
         } else {
             format!("sip:{text}")
@@ -72,9 +83,14 @@ impl Destination {
         if !parsed.is_sip() || host.is_empty() {
             return Err(bad());
         }
-        let transport = match parsed.transport() {
-            Some(name) if name.eq_ignore_ascii_case("tcp") => Transport::Tcp,
-            _ => Transport::Udp,
+        // A call that was to be secret is not placed in the clear (RFC 3261 §26.2.2).
+        let named = parsed.transport().map(str::to_ascii_lowercase);
+        let transport = match named.as_deref() {
+            _ if parsed.scheme == Scheme::Sips => return Err(PhoneError::Secure(shown())),
+            None | Some("udp") => Transport::Udp,
+            Some("tcp") => Transport::Tcp,
+            Some("tls" | "wss") => return Err(PhoneError::Secure(shown())),
+            Some(_) => return Err(PhoneError::Transport(shown())),
         };
         let resolver = Resolver::from_system();
         let targets = resolver.resolve(&host, parsed.port, transport).await?;
@@ -149,5 +165,32 @@ impl Phone {
 impl Drop for Phone {
     fn drop(&mut self) {
         self.news.abort();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_call_that_is_to_be_secret_is_not_placed_in_the_clear() {
+        for secret in [
+            "sips:alice@127.0.0.1",
+            "SIPS:alice@127.0.0.1:5061",
+            "sip:alice@127.0.0.1;transport=tls",
+        ] {
+            let refused = Destination::resolve(secret).await;
+            assert!(matches!(refused, Err(PhoneError::Secure(_))), "{secret}");
+        }
+        let unknown = Destination::resolve("sip:alice@127.0.0.1;transport=sctp").await;
+        assert!(matches!(unknown, Err(PhoneError::Transport(_))));
+        for (open, transport) in [
+            ("sip:alice@127.0.0.1", Transport::Udp),
+            ("alice@127.0.0.1:5070", Transport::Udp),
+            ("sip:alice@127.0.0.1;transport=TCP", Transport::Tcp),
+        ] {
+            let destination = Destination::resolve(open).await.unwrap();
+            assert_eq!(destination.transport, transport, "{open}");
+        }
     }
 }

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use offhook::sim::{CallerPlan, Manner, Outcome, Plan, run};
+use offhook::sim::{CallerPlan, Cut, Manner, Outcome, Plan, run};
 use offhook::store::TurnRecord;
 
 /// What takes about 20 s in a development build on one core.
@@ -129,6 +129,54 @@ fn a_hold_pauses_the_sound_and_the_call_goes_on_afterwards() {
         let outcome = passes(with(seed, caller));
         let said = outcome.records[0].transcript();
         assert!(said.contains("Goodbye!"), "seed {seed}: {said}");
+    }
+}
+
+#[test]
+fn a_hold_of_ten_minutes_without_a_packet_ends_no_call_and_asks_nothing() {
+    for seed in 0..10 {
+        let caller = CallerPlan {
+            holds: vec![(4_000 + seed * 900, 600_000)],
+            silent_holds: true,
+            ..CallerPlan::plain()
+        };
+        let outcome = passes(with(seed, caller));
+        let said = outcome.records[0].transcript();
+        assert!(said.contains("Goodbye!"), "seed {seed}: {said}");
+        assert!(!said.contains("still there"), "seed {seed}: {said}");
+    }
+}
+
+#[test]
+fn a_caller_whose_packets_stop_is_hung_up_after_a_minute() {
+    let mut plan = with(
+        7,
+        CallerPlan {
+            manner: Manner::Endless,
+            ..CallerPlan::plain()
+        },
+    );
+    plan.weather.cuts = vec![Cut {
+        from_ms: 10_000,
+        for_ms: 600_000,
+        from_switch: false,
+    }];
+    let outcome = passes(plan);
+    let lasted = outcome.records[0].duration_s();
+    assert!((68..=72).contains(&lasted), "{lasted} s");
+}
+
+#[test]
+fn no_sound_is_sent_once_a_call_is_over_though_a_request_is_not() {
+    // The flow still tells the CRM, which does not answer, when the caller has hung up.
+    for seed in 0..40 {
+        let caller = CallerPlan {
+            hang_up_at_ms: Some(20_000 + seed * 700),
+            ..CallerPlan::plain()
+        };
+        let mut plan = with(seed, caller);
+        plan.models.stalls = 0.5;
+        passes(plan);
     }
 }
 

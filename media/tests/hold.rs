@@ -207,6 +207,42 @@ fn silence_from_the_peer_is_reported_while_it_lasts() {
 }
 
 #[test]
+fn silence_on_hold_is_no_timeout_and_counts_afresh_after_it() {
+    let mut party = Party::new(config(with_peer_at(A), 7));
+    party.run_until(at(40_000));
+    party.events.clear();
+    // Held without music: the peer sends nothing, and wants nothing.
+    party
+        .session
+        .renegotiate(at(40_000), hold(&with_peer_at(A), Direction::RecvOnly));
+    party.run_until(at(400_000));
+    party.session.renegotiate(at(400_000), with_peer_at(A));
+    party.run_until(at(445_000));
+    let timeouts: Vec<_> = party
+        .events
+        .iter()
+        .filter(|(_, event)| matches!(event, Event::MediaTimeout { .. }))
+        .map(|(when, _)| when.duration_since(at(0)).as_secs())
+        .collect();
+    assert_eq!(timeouts, [430], "30 s after the hold, and not in it");
+}
+
+#[test]
+fn a_peer_whose_reports_come_is_there_though_it_says_nothing() {
+    let mut party = Party::new(config(with_peer_at(A), 7));
+    // A receiver report without blocks, to the port that it shares with RTP.
+    let report = [0x80, 201, 0, 1, 0, 0, 0, 9];
+    for second in (0..95).step_by(5) {
+        party.receive(at(second * 1_000), A, &report);
+        party.run_until(at((second + 5) * 1_000));
+    }
+    let timed_out = |(_, event): &(_, Event)| matches!(event, Event::MediaTimeout { .. });
+    assert!(!party.events.iter().any(timed_out));
+    party.run_until(at(130_000));
+    assert!(party.events.iter().any(timed_out), "and then they stop");
+}
+
+#[test]
 fn an_offer_held_in_the_old_way_never_makes_us_send_to_nowhere() {
     let offer = SessionDescription::parse(
         b"v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 0.0.0.0\r\nt=0 0\r\n\

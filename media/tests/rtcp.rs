@@ -5,6 +5,7 @@ mod common;
 
 use common::{CLEAN, Call, Weather};
 use offhook_media::rtcp::{RtcpPacket, parse};
+use offhook_media::sdp::Direction;
 use offhook_media::{Event, Stats};
 
 fn stats(call: &Call) -> (Stats, Stats) {
@@ -95,6 +96,26 @@ fn sender_reports_count_what_was_sent() {
         seen += 1;
     }
     assert!(seen >= 4);
+}
+
+#[test]
+fn who_only_listens_reports_what_it_receives() {
+    let mut call = Call::new(6, CLEAN, |_| {});
+    let held = common::hold(call.b.session.negotiated(), Direction::RecvOnly);
+    call.b.session.renegotiate(call.now, held);
+    call.run(12_000);
+    assert_eq!(call.b.rtp().count(), 0);
+    let reports: Vec<_> = call.b.sent.iter().filter(|sent| !sent.is_rtp()).collect();
+    assert!(reports.len() >= 2);
+    for report in reports {
+        let mut packets = parse(&report.bytes).unwrap();
+        let Some(RtcpPacket::ReceiverReport { mut blocks, .. }) = packets.next() else {
+            panic!("no receiver report");
+        };
+        let block = blocks.next().unwrap();
+        assert_eq!(block.ssrc, 0xAAAA_0006);
+        assert_eq!((block.fraction_lost, block.cumulative_lost), (0, 0));
+    }
 }
 
 #[test]

@@ -9,6 +9,7 @@ use super::command::{
     RequestId, SpeculationId, TurnId,
 };
 use super::dialogue::{Completeness, Context, Dialogue, Event};
+use super::hold::Hold;
 use super::listening::{Listening, Speculation};
 use super::record::{CallOutcome, EndedBy, Latency, TurnRecord};
 use super::requests::Pending;
@@ -90,6 +91,7 @@ pub struct Agent {
     pub(super) cut: Option<Cut>,
     pub(super) ear: Option<Listening>,
     pub(super) barge: Option<BargeIn>,
+    pub(super) hold: Option<Hold>,
     pub(super) requests: Vec<Pending>,
     pub(super) retraction: Option<Retraction>,
     pub(super) exchange: Option<Exchange>,
@@ -128,6 +130,7 @@ impl Agent {
             cut: None,
             ear: None,
             barge: None,
+            hold: None,
             requests: Vec::new(),
             retraction: None,
             exchange: None,
@@ -190,6 +193,10 @@ impl Agent {
         if self.phase != Phase::Live || self.ear.as_ref().is_some_and(|e| e.voicing) {
             return;
         }
+        if let Some(hold) = &mut self.hold {
+            hold.voicing = true;
+            return;
+        }
         let at = at.min(now);
         let before = match self.ear.take() {
             None => {
@@ -209,6 +216,10 @@ impl Agent {
 
     /// Notes that voice stopped; `at` is when the last voiced audio was received.
     pub fn handle_speech_stop(&mut self, now: Instant, at: Instant) {
+        if let Some(hold) = &mut self.hold {
+            hold.voicing = false;
+            return;
+        }
         let Some(ear) = self.ear.as_mut().filter(|e| e.voicing) else {
             return;
         };

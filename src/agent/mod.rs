@@ -22,6 +22,7 @@ mod core;
 mod dialogue;
 mod endpoint;
 pub mod flow;
+mod hold;
 mod listening;
 mod record;
 mod requests;

@@ -189,7 +189,7 @@ impl Agent {
 
     /// Returns when the caller has waited long enough for a word of patience.
     pub(super) fn filler_due(&self) -> Option<Instant> {
-        let quiet = self.air.as_ref().is_none_or(|a| a.quiet());
+        let quiet = self.hold.is_none() && self.air.as_ref().is_none_or(|a| a.quiet());
         if !quiet || self.ear.is_some() || !self.unsaid.is_empty() || self.ending.is_some() {
             return None;
         }

@@ -52,6 +52,8 @@ pub(super) struct Rig {
     queue: VecDeque<Clause>,
     playing: Option<Playing>,
     pub(super) paused: bool,
+    /// The call is on hold: the playout stands.
+    pub(super) held: bool,
     /// The probability that the turn model gives.
     pub(super) p: f32,
     pub(super) stt_ms: u64,
@@ -112,6 +114,7 @@ impl Rig {
             queue: VecDeque::new(),
             playing: None,
             paused: false,
+            held: false,
             p: 0.9,
             stt_ms: STT_MS,
             transcript: None,
@@ -206,7 +209,7 @@ impl Rig {
     }
 
     fn hold(&mut self) {
-        if let Some(playing) = self.playing.as_mut().filter(|_| !self.paused) {
+        if let Some(playing) = self.playing.as_mut().filter(|_| !self.paused && !self.held) {
             playing.played_ms += self.now.duration_since(playing.since).as_millis() as u64;
         }
     }
@@ -228,7 +231,7 @@ impl Rig {
 
     /// Returns when the playout has something to report.
     fn playout_due(&self) -> Option<Instant> {
-        if self.paused || self.mute {
+        if self.paused || self.held || self.mute {
             return None;
         }
         match &self.playing {
@@ -372,7 +375,25 @@ impl Rig {
     }
 
     pub(super) fn sounding(&self) -> bool {
-        self.playing.is_some() && !self.paused
+        self.playing.is_some() && !self.paused && !self.held
+    }
+
+    /// The other side holds the call.
+    pub(super) fn put_on_hold(&mut self) {
+        self.hold();
+        self.held = true;
+        self.agent.handle_held(self.now);
+        self.drain();
+    }
+
+    /// The other side takes the call off hold.
+    pub(super) fn take_off_hold(&mut self) {
+        self.held = false;
+        if let Some(playing) = &mut self.playing {
+            playing.since = self.now;
+        }
+        self.agent.handle_resumed(self.now);
+        self.drain();
     }
 
     pub(super) fn voice_on(&mut self) {

@@ -147,7 +147,9 @@ impl Run {
                 self.rig.p = self.rng.random();
                 self.rig.stt_ms = *[30, 80, 700, 20_000].choose(&mut self.rng).unwrap();
             }
-            62..66 => {
+            62..63 if self.rig.held => self.rig.take_off_hold(),
+            62..63 => self.rig.put_on_hold(),
+            63..66 => {
                 let digit = "0123456789*#A"
                     .chars()
                     .nth(self.rng.random_range(0..13))

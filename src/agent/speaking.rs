@@ -50,6 +50,11 @@ impl Agent {
         }
     }
 
+    /// Says whether the playout still owes a report of what was sent of a turn.
+    pub fn awaits_playout(&self) -> bool {
+        self.cut.is_some()
+    }
+
     /// Speaks the next unsaid text, if the floor is free.
     pub(super) fn step_unsaid(&mut self, now: Instant) -> bool {
         match self.unsaid.front() {
@@ -88,7 +93,8 @@ impl Agent {
 
     /// Says whether the agent may hand a clause to the synthesiser now.
     fn has_floor(&self, interruptible: bool) -> bool {
-        if self.ending.is_some() || self.barge.is_some() || self.hushed_until.is_some() {
+        let nobody_listens = self.hold.is_some() || self.hushed_until.is_some();
+        if self.ending.is_some() || self.barge.is_some() || nobody_listens {
             return false;
         }
         let caller_has_it = self.ear.as_ref().is_some_and(|e| !e.dismissed);

@@ -154,7 +154,7 @@ impl Agent {
         let air = self
             .air
             .as_ref()
-            .filter(|a| !a.quiet() && self.barge.is_none())?;
+            .filter(|a| !a.quiet() && self.barge.is_none() && self.hold.is_none())?;
         Some(air.touched + self.settings.playout_stall + air.remaining())
     }
 
@@ -167,7 +167,8 @@ impl Agent {
     }
 
     fn reprompt_due(&self) -> Option<Instant> {
-        let idle = self.air.is_none()
+        let idle = self.hold.is_none()
+            && self.air.is_none()
             && self.ear.is_none()
             && self.unsaid.is_empty()
             && self.requests.is_empty()

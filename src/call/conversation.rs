@@ -126,6 +126,21 @@ impl Conversation {
         self.drain(now);
     }
 
+    /// Takes note whether the other side holds the call.
+    pub fn handle_hold(&mut self, now: Instant, held: bool) {
+        match held {
+            true => self.agent.handle_held(now),
+            false => self.agent.handle_resumed(now),
+        }
+        self.drain(now);
+    }
+
+    /// Whether the playout still owes a report of what was sent.
+    #[must_use]
+    pub fn awaits_playout(&self) -> bool {
+        self.agent.awaits_playout()
+    }
+
     /// Takes a digit that came by another way than the media, such as INFO.
     pub fn handle_digit(&mut self, now: Instant, digit: char) {
         self.agent.handle_digit(now, digit);

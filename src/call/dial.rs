@@ -1,7 +1,7 @@
 //! Placing a call: offer, INVITE, progress, answer. The agent's calls, the command line, the
 //! demonstration caller and the benches all dial through here.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use offhook_media::Codec;
@@ -12,6 +12,9 @@ use tokio::sync::mpsc;
 use super::line::{Half, Leg, Line, LineError};
 use crate::net::media::{LegId, RecordSink, SinkBuilder};
 use crate::net::sip::{PlacedCall, Signal, SipError};
+
+/// How long the end of a call that came to nothing is waited for.
+const ENDING: Duration = Duration::from_secs(2);
 
 /// What is dialled.
 #[derive(Clone, Debug)]
@@ -72,6 +75,9 @@ pub enum DialFailure {
     /// There is no address to send to.
     #[error("there is no address to send the call to")]
     NoTarget,
+    /// It was answered, but not with how.
+    #[error("it was answered without a session description, and hung up")]
+    NoDescription,
     /// The media could not be agreed upon.
     #[error(transparent)]
     Media(#[from] LineError),
@@ -134,16 +140,24 @@ pub async fn dial(
         match wait(line, dialling, &half, &mut placed, &mut progress, give_up).await {
             Ok(answer) => {
                 let attached = attached.take().unwrap_or_default();
-                let (call, remote) = (placed.call, *target);
-                return connect(line, leg, half, &answer, placed, remote, attached)
-                    .await
-                    .inspect_err(|_| {
-                        let sip = line.sip().clone();
-                        tokio::spawn(async move { sip.hang_up(call, None).await });
-                    });
+                let opened = open(line, leg, half, answer, target.ip(), attached);
+                let leg = match opened {
+                    Ok(leg) => leg,
+                    Err(failure) => {
+                        // It was answered, and the user agent has acknowledged that.
+                        end(line, &mut placed).await;
+                        return Err(failure);
+                    }
+                };
+                return Ok(Answered {
+                    call: placed.call,
+                    signals: placed.signals,
+                    leg,
+                    remote: *target,
+                });
             }
             Err(failure) => {
-                line.release(half);
+                drop(half);
                 let again = failure.worth_another_target();
                 last = failure;
                 if !again {
@@ -169,7 +183,7 @@ fn invite(dialling: &Dialling, flow: Flow, half: &Half) -> Invite {
     }
 }
 
-/// Waits for the SDP of the final answer.
+/// Waits for the final answer and its SDP, or that of an earlier one.
 async fn wait(
     line: &Line,
     dialling: &Dialling,
@@ -177,7 +191,7 @@ async fn wait(
     placed: &mut PlacedCall,
     progress: &mut impl FnMut(u16),
     give_up: &mut mpsc::Receiver<()>,
-) -> Result<Vec<u8>, DialFailure> {
+) -> Result<Option<Vec<u8>>, DialFailure> {
     let deadline = tokio::time::Instant::now() + dialling.ring_timeout;
     let mut early = None;
     let mut open = true;
@@ -189,11 +203,11 @@ async fn wait(
                     open = false;
                     continue;
                 }
-                line.sip().hang_up(placed.call, None).await?;
+                end(line, placed).await;
                 return Err(DialFailure::Cancelled);
             }
             () = tokio::time::sleep_until(deadline) => {
-                line.sip().hang_up(placed.call, None).await?;
+                end(line, placed).await;
                 return Err(DialFailure::NoAnswer(dialling.ring_timeout));
             }
         };
@@ -205,12 +219,7 @@ async fn wait(
                 early = body.or(early).filter(|sdp| half.read_answer(sdp).is_ok());
             }
             Signal::Answered { body } => {
-                return body
-                    .filter(|sdp| !sdp.is_empty())
-                    .or(early)
-                    .ok_or(DialFailure::Media(LineError::Refused(
-                        offhook_media::Refusal::NoAudio,
-                    )));
+                return Ok(body.filter(|sdp| !sdp.is_empty()).or(early));
             }
             Signal::Rejected {
                 status,
@@ -243,28 +252,32 @@ fn explain(headers: &[(String, String)]) -> String {
         .collect()
 }
 
-async fn connect(
+fn open(
     line: &Line,
     leg: LegId,
     half: Half,
-    answer: &[u8],
-    placed: PlacedCall,
-    remote: SocketAddr,
+    answer: Option<Vec<u8>>,
+    remote: IpAddr,
     attached: Attached,
-) -> Result<Answered, DialFailure> {
-    let negotiated = half.read_answer(answer)?;
-    let leg = line.open(
-        leg,
-        half,
-        negotiated,
-        remote.ip(),
-        attached.sink,
-        attached.recorder,
-    )?;
-    Ok(Answered {
-        call: placed.call,
-        signals: placed.signals,
-        leg,
-        remote,
-    })
+) -> Result<Leg, DialFailure> {
+    let answer = answer.ok_or(DialFailure::NoDescription)?;
+    let negotiated = half.read_answer(&answer)?;
+    let Attached { sink, recorder } = attached;
+    Ok(line.open(leg, half, negotiated, remote, sink, recorder)?)
+}
+
+/// Ends a call that comes to nothing, and waits a while until that is settled: who dialled may
+/// end right after, and the SIP task with it.
+async fn end(line: &Line, placed: &mut PlacedCall) {
+    if line.sip().hang_up(placed.call, None).await.is_err() {
+        return;
+    }
+    let settled = async {
+        while let Some(signal) = placed.signals.recv().await {
+            if matches!(signal, Signal::Ended { .. } | Signal::Rejected { .. }) {
+                return;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(ENDING, settled).await;
 }

@@ -146,7 +146,7 @@ async fn serve(services: Arc<Services>, incoming: Box<IncomingCall>, admitted: A
     };
     if let Err(error) = services.store.insert_call(record.clone()).await {
         tracing::error!(%error, call = %id, "a call's record was not kept: it is refused");
-        services.line.release(half);
+        drop(half);
         let retry = services.config.limits.retry_after_s.to_string();
         let _ = sip
             .reject(incoming.call, 503, vec![("Retry-After".to_owned(), retry)])
@@ -176,13 +176,13 @@ async fn serve(services: Arc<Services>, incoming: Box<IncomingCall>, admitted: A
     let call_state = Call::inbound(now);
     // The caller may have hung up while the CRM was asked.
     if let Ok(Signal::Ended { .. }) = signals.try_recv() {
-        services.line.release(half);
+        drop(half);
         talk.never_answered(call_state, EndReason::Cancelled).await;
         return;
     }
     // … or hung up since: a CANCEL that overtook the answer leaves the call unanswered.
     if !matches!(sip.answer(call, half.sdp()).await, Ok(true)) {
-        services.line.release(half);
+        drop(half);
         talk.never_answered(call_state, EndReason::Cancelled).await;
         return;
     }
@@ -192,7 +192,7 @@ async fn serve(services: Arc<Services>, incoming: Box<IncomingCall>, admitted: A
             Ok(negotiated) => (negotiated, half),
             Err(reason) => {
                 let _ = sip.hang_up(call, None).await;
-                services.line.release(half);
+                drop(half);
                 talk.never_answered(call_state, EndReason::Lost(reason))
                     .await;
                 return;

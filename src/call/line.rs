@@ -2,17 +2,16 @@
 //! which knows what is in them.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
-use offhook_media::sdp;
-use offhook_media::{
-    Codec, LocalMedia, MediaSession, Negotiated, Refusal, SessionConfig, SessionDescription,
-};
+use offhook_media::{Codec, LocalMedia, MediaSession, Negotiated, SessionConfig, Stats};
 use offhook_sip::{Advertise, Flow};
 use rand::Rng;
 use tokio::sync::mpsc;
 
+use super::session::{Change, Session, SessionError};
 use crate::clock;
 use crate::net::media::{
     Command, LegEvent, LegId, MediaError, MediaThread, OpenLeg, PortError, PortPair, PortPool,
@@ -28,7 +27,7 @@ pub struct Line {
     sip: Sip,
     first: MediaThread,
     others: Vec<MediaThread>,
-    ports: PortPool,
+    ports: Arc<PortPool>,
     advertise: Advertise,
     terms: LegTerms,
 }
@@ -40,7 +39,8 @@ pub struct LegTerms {
     pub jitter_min_ms: u32,
     /// The greatest, in ms.
     pub jitter_max_ms: u32,
-    /// How long a leg lives without any media from its peer; `None` is for ever.
+    /// How long a leg lives without a packet from its peer, unless the call is on hold; `None` is
+    /// for ever.
     pub silence_hangup: Option<Duration>,
 }
 
@@ -66,12 +66,9 @@ pub fn next_leg() -> LegId {
 /// Explains why a leg has no media.
 #[derive(Debug, thiserror::Error)]
 pub enum LineError {
-    /// The other side's SDP cannot be read: 400 or 488.
-    #[error("the session description cannot be read: {0}")]
-    Unreadable(#[from] sdp::SdpError),
-    /// It offers nothing that we can do: 488 (RFC 3261 §21.4.26).
-    #[error("{0}")]
-    Refused(#[from] Refusal),
+    /// The other side's SDP is of no use: 400 or 488.
+    #[error(transparent)]
+    Session(#[from] SessionError),
     /// No port is free: 503.
     #[error(transparent)]
     Ports(#[from] PortError),
@@ -85,26 +82,37 @@ impl LineError {
     #[must_use]
     pub fn status(&self) -> u16 {
         match self {
-            Self::Unreadable(_) => 400,
-            Self::Refused(_) => 488,
+            Self::Session(error) => error.status(),
             Self::Ports(_) | Self::Media(_) => 503,
         }
     }
 }
 
-/// Our half of a session that is being agreed upon.
+/// A port that rests for a while once it is given back.
+struct PortLease {
+    pool: Arc<PortPool>,
+    port: u16,
+}
+
+impl Drop for PortLease {
+    fn drop(&mut self) {
+        self.pool.closed(self.port, clock::now());
+    }
+}
+
+/// Our half of a session that is being agreed upon. Dropped, it gives its ports back.
 pub struct Half {
+    // The sockets close before their port begins to rest.
     ports: PortPair,
-    local: LocalMedia,
-    /// Our latest description.
-    description: SessionDescription,
+    lease: PortLease,
+    session: Session,
 }
 
 impl Half {
     /// The SDP to send.
     #[must_use]
     pub fn sdp(&self) -> Vec<u8> {
-        self.description.to_string().into_bytes()
+        self.session.sdp()
     }
 
     /// Reads the other side's answer to our offer.
@@ -112,25 +120,23 @@ impl Half {
     /// # Errors
     /// When it cannot be read, or takes nothing that we offered.
     pub fn read_answer(&self, answer: &[u8]) -> Result<Negotiated, LineError> {
-        let answer = SessionDescription::parse(answer)?;
-        Ok(Negotiated::from_answer(&self.description, &answer)?)
+        Ok(self.session.read_answer(answer)?)
     }
 }
 
-/// A leg whose media runs.
+/// A leg whose media runs. Dropped, it ends: no leg outlives its call's task, however that ends.
 pub struct Leg {
     /// Its name.
     pub id: LegId,
     /// The thread that it lives on.
     pub media: MediaThread,
-    /// What happens on it.
-    pub events: mpsc::Receiver<LegEvent>,
     /// The codec that was agreed upon.
     pub codec: Codec,
-    port: u16,
-    local: LocalMedia,
-    description: SessionDescription,
-    negotiated: Negotiated,
+    events: mpsc::Receiver<LegEvent>,
+    session: Session,
+    /// None once it is closed.
+    lease: Option<PortLease>,
+    stats: Option<Box<Stats>>,
 }
 
 impl Line {
@@ -147,7 +153,7 @@ impl Line {
             sip,
             first,
             others,
-            ports,
+            ports: Arc::new(ports),
             advertise,
             terms: LegTerms::default(),
         }
@@ -176,12 +182,11 @@ impl Line {
     /// # Errors
     /// When no port is free.
     pub fn offer(&self, flow: &Flow, codecs: &[Codec]) -> Result<Half, LineError> {
-        let (ports, local) = self.local_media(flow, codecs)?;
-        let description = sdp::offer(&local);
+        let (ports, lease, local) = self.local_media(flow, codecs)?;
         Ok(Half {
             ports,
-            local,
-            description,
+            lease,
+            session: Session::offering(local),
         })
     }
 
@@ -195,45 +200,34 @@ impl Line {
         codecs: &[Codec],
         offer: &[u8],
     ) -> Result<(Half, Negotiated), LineError> {
-        let offer = SessionDescription::parse(offer)?;
-        let (ports, local) = self.local_media(flow, codecs)?;
-        match sdp::answer(&offer, &local) {
-            Ok((description, negotiated)) => Ok((
-                Half {
-                    ports,
-                    local,
-                    description,
-                },
-                negotiated,
-            )),
-            Err(refusal) => {
-                self.ports.closed(ports.local.port(), clock::now());
-                Err(refusal.into())
-            }
-        }
+        let (ports, lease, local) = self.local_media(flow, codecs)?;
+        let (session, negotiated) = Session::answering(local, offer)?;
+        let half = Half {
+            ports,
+            lease,
+            session,
+        };
+        Ok((half, negotiated))
     }
 
     fn local_media(
         &self,
         flow: &Flow,
         codecs: &[Codec],
-    ) -> Result<(PortPair, LocalMedia), LineError> {
+    ) -> Result<(PortPair, PortLease, LocalMedia), LineError> {
         let ports = self.ports.open(flow.local.ip(), clock::now())?;
+        let lease = PortLease {
+            pool: Arc::clone(&self.ports),
+            port: ports.local.port(),
+        };
         let shown = self.advertise.address(flow).ip();
-        let address = SocketAddr::new(shown, ports.local.port());
+        let address = SocketAddr::new(shown, lease.port);
         let session_id = rand::rng().random_range(1..=u64::from(u32::MAX));
         let mut local = LocalMedia::new(address, session_id);
         if !codecs.is_empty() {
             local.codecs = codecs.to_vec();
         }
-        Ok((ports, local))
-    }
-
-    /// Gives up a half whose call did not come about.
-    pub fn release(&self, half: Half) {
-        let port = half.ports.local.port();
-        drop(half);
-        self.ports.closed(port, clock::now());
+        Ok((ports, lease, local))
     }
 
     /// Starts the leg's media.
@@ -261,19 +255,19 @@ impl Line {
         config.jitter_min_ms = self.terms.jitter_min_ms;
         config.jitter_max_ms = self.terms.jitter_max_ms;
         config.media_timeout = self.terms.silence_hangup.unwrap_or(Duration::MAX);
-        let session = Box::new(MediaSession::new(now, config));
+        let media_session = Box::new(MediaSession::new(now, config));
         let (tell, events) = mpsc::channel(LEG_EVENTS);
         let media = self.thread_of(id);
-        let port = half.ports.local.port();
         let codec = negotiated.codec;
         let Half {
             ports,
-            local,
-            description,
+            lease,
+            mut session,
         } = half;
+        session.agree(negotiated);
         let open = OpenLeg {
             leg: id,
-            session,
+            session: media_session,
             ports,
             sink,
             recorder,
@@ -283,12 +277,11 @@ impl Line {
         Ok(Leg {
             id,
             media,
-            events,
             codec,
-            port,
-            local,
-            description,
-            negotiated,
+            events,
+            session,
+            lease: Some(lease),
+            stats: None,
         })
     }
 
@@ -302,51 +295,79 @@ impl Line {
             .unwrap_or(&self.first)
             .clone()
     }
-
-    /// Ends the leg's media; its port rests for a while.
-    pub fn close(&self, leg: &Leg) {
-        let _ = leg.media.send(Command::Close(leg.id));
-        self.ports.closed(leg.port, clock::now());
-    }
 }
 
 impl Leg {
-    /// Answers a re-INVITE or UPDATE: with the session's own SDP when nothing is offered or
-    /// nothing changes, so that no session refresh ends a call (RFC 3264 §8, RFC 4028).
+    /// Waits for what happens next on the leg; nothing comes after its end.
+    pub async fn event(&mut self) -> Option<LegEvent> {
+        let event = self.events.recv().await;
+        if let Some(LegEvent::Closed { stats }) = &event {
+            self.stats = Some(stats.clone());
+        }
+        event
+    }
+
+    /// Ends the leg's media, once; its port rests for a while.
+    pub fn close(&mut self) {
+        let Some(lease) = self.lease.take() else {
+            return;
+        };
+        if self.media.send(Command::Close(self.id)).is_err() {
+            // A thread that is overloaded sees at the leg's next tick that nobody listens.
+            self.events.close();
+        }
+        drop(lease);
+    }
+
+    /// Ends the leg's media and waits for what was counted; none when the media thread is gone.
+    pub async fn closed(&mut self) -> Option<Box<Stats>> {
+        self.close();
+        while self.stats.is_none() {
+            self.event().await?;
+        }
+        self.stats.take()
+    }
+
+    /// Whether the other side holds the call: it wants to hear nothing.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        self.session.is_held()
+    }
+
+    /// Answers a re-INVITE or UPDATE, as [`Session::answer_reoffer`] says.
     ///
     /// # Errors
     /// When the offer cannot be used; the session goes on as it was (RFC 3261 §14.2).
     pub fn answer_reoffer(&mut self, offer: Option<&[u8]>) -> Result<Vec<u8>, LineError> {
-        let Some(offer) = offer else {
-            return Ok(self.description.to_string().into_bytes());
-        };
-        let offer = SessionDescription::parse(offer)?;
-        let (answer, negotiated) = sdp::answer(&offer, &self.local)?;
-        let answer = answer.succeeding(&self.description);
-        if negotiated != self.negotiated {
-            self.negotiated = negotiated.clone();
-            self.codec = negotiated.codec;
-            self.media
-                .send(Command::Renegotiate(self.id, Box::new(negotiated)))?;
-        }
-        let sdp = answer.to_string().into_bytes();
-        self.description = answer;
+        let change = self.session.answer_reoffer(offer)?;
+        let sdp = change.sdp();
+        self.adopt(change)?;
         Ok(sdp)
     }
 
     /// Takes the answer that an ACK brought to the offer of our own answer.
-    pub fn take_answer(&mut self, answer: &[u8]) {
-        let Ok(answer) = SessionDescription::parse(answer) else {
-            return;
-        };
-        if let Ok(negotiated) = Negotiated::from_answer(&self.description, &answer)
-            && negotiated != self.negotiated
-        {
-            self.negotiated = negotiated.clone();
-            let _ = self
-                .media
-                .send(Command::Renegotiate(self.id, Box::new(negotiated)));
+    ///
+    /// # Errors
+    /// When it cannot be used; the session goes on as it was.
+    pub fn take_answer(&mut self, answer: &[u8]) -> Result<(), LineError> {
+        let change = self.session.take_answer(answer)?;
+        self.adopt(change)
+    }
+
+    fn adopt(&mut self, change: Change) -> Result<(), LineError> {
+        if let Some(negotiated) = change.media() {
+            let taken = Box::new(negotiated.clone());
+            self.media.send(Command::Renegotiate(self.id, taken))?;
+            self.codec = negotiated.codec;
         }
+        self.session.adopt(change);
+        Ok(())
+    }
+}
+
+impl Drop for Leg {
+    fn drop(&mut self) {
+        self.close();
     }
 }
 
@@ -355,4 +376,59 @@ fn unix_time() -> Duration {
     SystemTime::from(jiff::Timestamp::now())
         .duration_since(SystemTime::UNIX_EPOCH)
         .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use offhook_sip::{Settings, Transport};
+
+    use super::*;
+    use crate::net::sip::Listen;
+
+    /// A line on loopback whose machine has this public address.
+    async fn line(public: &str, seed: u64) -> Line {
+        let listen = Listen {
+            transport: Transport::Udp,
+            address: "127.0.0.1:0".parse().unwrap(),
+        };
+        let (sip, _news) = Sip::start(&[listen], Settings::default()).await.unwrap();
+        let advertise = Advertise {
+            public: Some(public.parse().unwrap()),
+            local_networks: vec!["10.0.0.0/8".parse().unwrap()],
+        };
+        let media = MediaThread::start(None).unwrap();
+        let ports = PortPool::new(43_000..=43_999, seed);
+        Line::new(sip, media, Vec::new(), ports, advertise)
+    }
+
+    fn flow(remote: &str) -> Flow {
+        Flow {
+            transport: Transport::Udp,
+            local: "127.0.0.1:5060".parse().unwrap(),
+            remote: remote.parse().unwrap(),
+        }
+    }
+
+    #[tokio::test]
+    async fn behind_a_one_to_one_nat_the_description_names_the_public_address() {
+        let line = line("203.0.113.7", 1).await;
+        let offer = line.offer(&flow("198.51.100.9:5060"), &[]).unwrap();
+        let theirs = line.offer(&flow("198.51.100.9:5060"), &[]).unwrap().sdp();
+        let answer = line.answer(&flow("198.51.100.9:5060"), &[], &theirs);
+        for half in [offer, answer.unwrap().0] {
+            let sdp = String::from_utf8(half.sdp()).unwrap();
+            assert!(sdp.contains("c=IN IP4 203.0.113.7\r\n"), "{sdp}");
+            let origin = sdp.lines().find(|line| line.starts_with("o=")).unwrap();
+            assert!(origin.ends_with(" IN IP4 203.0.113.7"), "{sdp}");
+            assert!(!sdp.contains("127.0.0.1"), "{sdp}");
+            let port = format!("m=audio {} ", half.lease.port);
+            assert!(sdp.contains(&port), "{sdp}");
+            assert_eq!(half.ports.local.ip().to_string(), "127.0.0.1");
+        }
+        for near in ["127.0.0.1:5070", "10.1.2.3:5060"] {
+            let sdp = line.offer(&flow(near), &[]).unwrap().sdp();
+            let sdp = String::from_utf8(sdp).unwrap();
+            assert!(sdp.contains("c=IN IP4 127.0.0.1\r\n"), "{near}: {sdp}");
+        }
+    }
 }

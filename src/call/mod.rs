@@ -10,6 +10,7 @@ mod outbound;
 mod recording;
 mod requests;
 pub mod services;
+pub mod session;
 pub mod speech;
 mod talk;
 pub mod task;

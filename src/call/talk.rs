@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use offhook_media::{Negotiated, Stats};
+use offhook_media::Negotiated;
 use offhook_sip::CallHandle;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
@@ -23,7 +23,7 @@ use crate::ai::OnBox;
 use crate::ai::hearing::Edge;
 use crate::clock;
 use crate::meters;
-use crate::net::media::{LegEvent, LegId, SinkBuilder};
+use crate::net::media::{LegId, SinkBuilder};
 use crate::net::sip::Signal;
 use crate::store::{CallRecord, CallState as StoredState, MediaSummary};
 use crate::switch::{Call, CallState, EndReason, Outcome};
@@ -330,15 +330,8 @@ pub(crate) fn stored_state(state: &CallState) -> StoredState {
 /// Waits for the closed leg's figures.
 async fn summary(leg: &mut Leg) -> Option<MediaSummary> {
     let codec = leg.codec.name().to_owned();
-    let closed = async {
-        while let Some(event) = leg.events.recv().await {
-            if let LegEvent::Closed { stats } = event {
-                return Some(stats);
-            }
-        }
-        None
-    };
-    let stats: Box<Stats> = tokio::time::timeout(CLOSING, closed).await.ok().flatten()?;
+    let closed = tokio::time::timeout(CLOSING, leg.closed()).await;
+    let stats = closed.ok().flatten()?;
     meters::leg_closed(&stats);
     Some(MediaSummary {
         codec: Some(codec),

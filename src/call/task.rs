@@ -77,52 +77,33 @@ pub struct Over {
 impl Running {
     /// Talks until the call is over. The other side has been answered.
     pub async fn run(mut self) -> Over {
-        self.conversation.start(clock::now());
+        let now = clock::now();
+        self.conversation.handle_hold(now, self.leg.is_held());
+        self.conversation.start(now);
         let mut end: Option<EndReason> = None;
         let mut outcome = None;
         let mut closing = None;
-        let mut edges_open = true;
+        let (mut media_open, mut edges_open) = (true, true);
         loop {
-            for directive in self.conversation.take_directives() {
-                match directive {
-                    Directive::HangUp(why) if end.is_none() => {
-                        end = Some(match why {
-                            HangUpReason::Completed => EndReason::Agent,
-                            HangUpReason::CallLimit => EndReason::TooLong,
-                        });
-                        self.hang_up().await;
-                    }
-                    Directive::Finished(with) => outcome = Some(with),
-                    other => self.write_down(other),
-                }
-            }
+            self.carry_out_directives(&mut end, &mut outcome).await;
             if end.is_some() {
                 if outcome.is_some() {
                     break;
                 }
                 closing.get_or_insert_with(|| clock::now() + CLOSING_TIME);
+                // What was said is known: nobody hears what would be sent from now on.
+                if !self.conversation.awaits_playout() {
+                    self.leg.close();
+                }
             }
             tokio::select! {
                 signal = self.signals.recv(), if end.is_none() => {
                     end = self.handle_signal(signal).await;
                 }
-                event = self.leg.events.recv() => match event {
-                    Some(LegEvent::MediaTimeout { silent_for }) if end.is_none() => {
-                        let seconds = silent_for.as_secs();
-                        end = Some(EndReason::Lost(format!(
-                            "no media came from the other side for {seconds} s: \
-                             `media.silence_hangup_s` ends such calls"
-                        )));
-                        self.hang_up().await;
-                        self.conversation.handle_hung_up(clock::now());
-                    }
-                    Some(event) => self.conversation.handle_leg(clock::now(), &event),
-                    None if end.is_none() => {
-                        end = Some(EndReason::Failed("the media thread has ended".to_owned()));
-                        self.hang_up().await;
-                    }
-                    None => {}
-                },
+                event = self.leg.event(), if media_open => {
+                    media_open = event.is_some();
+                    end = self.handle_leg(event, end).await;
+                }
                 edge = self.edges.recv(), if edges_open => match edge {
                     Some(edge) => self.conversation.handle_edge(clock::now(), edge),
                     None => edges_open = false,
@@ -131,13 +112,10 @@ impl Running {
                     self.conversation.handle_work(clock::now(), work);
                 }
                 control = self.control.recv(), if end.is_none() => {
-                    let reason = match control {
+                    end = Some(self.give_up(match control {
                         Some(Control::HangUp) => EndReason::Api,
                         _ => EndReason::Shutdown,
-                    };
-                    self.hang_up().await;
-                    self.conversation.handle_hung_up(clock::now());
-                    end = Some(reason);
+                    }).await);
                 }
                 () = clock::sleep_until(clock::earliest(self.conversation.deadline(), closing)) => {
                     let now = clock::now();
@@ -148,7 +126,7 @@ impl Running {
                 }
             }
         }
-        self.line.close(&self.leg);
+        self.leg.close();
         let reason = end.unwrap_or(EndReason::Agent);
         Over {
             reason,
@@ -156,6 +134,54 @@ impl Running {
             journal: self.journal,
             leg: self.leg,
         }
+    }
+
+    /// Carries out what the conversation wants of the call.
+    async fn carry_out_directives(
+        &mut self,
+        end: &mut Option<EndReason>,
+        outcome: &mut Option<CallOutcome>,
+    ) {
+        for directive in self.conversation.take_directives() {
+            match directive {
+                Directive::HangUp(why) if end.is_none() => {
+                    *end = Some(match why {
+                        HangUpReason::Completed => EndReason::Agent,
+                        HangUpReason::CallLimit => EndReason::TooLong,
+                    });
+                    self.hang_up().await;
+                }
+                Directive::Finished(with) => *outcome = Some(with),
+                other => self.write_down(other),
+            }
+        }
+    }
+
+    /// Takes what happened on the leg, and says how the call has ended, if it has.
+    async fn handle_leg(
+        &mut self,
+        event: Option<LegEvent>,
+        end: Option<EndReason>,
+    ) -> Option<EndReason> {
+        let reason = match event {
+            Some(LegEvent::MediaTimeout { silent_for }) => media_timeout(silent_for),
+            Some(event) => {
+                self.conversation.handle_leg(clock::now(), &event);
+                return end;
+            }
+            None => EndReason::Failed("the media thread has ended".to_owned()),
+        };
+        if end.is_some() {
+            return end;
+        }
+        Some(self.give_up(reason).await)
+    }
+
+    /// Ends the call from here.
+    async fn give_up(&mut self, reason: EndReason) -> EndReason {
+        self.hang_up().await;
+        self.conversation.handle_hung_up(clock::now());
+        reason
     }
 
     async fn handle_signal(&mut self, signal: Option<Signal>) -> Option<EndReason> {
@@ -168,10 +194,14 @@ impl Running {
                     error.status()
                 });
                 let _ = self.line.sip().answer_reoffer(self.call, answer).await;
+                self.conversation.handle_hold(now, self.leg.is_held());
                 None
             }
             Some(Signal::Confirmed { body: Some(answer) }) => {
-                self.leg.take_answer(&answer);
+                if let Err(error) = self.leg.take_answer(&answer) {
+                    tracing::info!(%error, "an answer was of no use; the session goes on");
+                }
+                self.conversation.handle_hold(now, self.leg.is_held());
                 None
             }
             Some(Signal::Info { content_type, body }) => {
@@ -247,6 +277,15 @@ impl Running {
             let _ = results.send(Work::Booked(id, answer)).await;
         });
     }
+}
+
+/// Why a call ends from whose other side no media comes.
+pub(crate) fn media_timeout(silent_for: Duration) -> EndReason {
+    let seconds = silent_for.as_secs();
+    EndReason::Lost(format!(
+        "no media came from the other side for {seconds} s: `media.silence_hangup_s` ends such \
+         calls"
+    ))
 }
 
 pub(crate) fn end_reason(cause: EndCause) -> EndReason {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use offhook_media::dtmf::{InvalidDigit, check_keys};
 use offhook_media::{Codec, UtteranceId};
 use offhook_sip::Credentials;
 use offhook_sip::EndCause;
@@ -39,7 +40,7 @@ pub(super) struct CallArgs {
     #[arg(long, value_name = "WAV")]
     record: Option<PathBuf>,
     /// Digits to send after the answer: 0-9, *, #, A-D, and a comma for half a second's pause
-    #[arg(long, value_name = "DIGITS")]
+    #[arg(long, value_name = "DIGITS", value_parser = keys)]
     dtmf: Option<String>,
     /// Hang up this many seconds after the answer; without it the other side does, or Ctrl-C
     #[arg(long, value_name = "N")]
@@ -59,6 +60,10 @@ pub(super) struct CallArgs {
     /// Print the result as JSON
     #[arg(long)]
     json: bool,
+}
+
+fn keys(text: &str) -> Result<String, InvalidDigit> {
+    check_keys(text).map(|()| text.to_owned())
 }
 
 pub(super) fn run(args: &CallArgs) -> anyhow::Result<ExitCode> {
@@ -202,15 +207,20 @@ async fn talk(
                     let answer = answer.map(Some).map_err(|error| error.status());
                     let _ = phone.line.sip().answer_reoffer(answered.call, answer).await;
                 }
+                Some(Signal::Confirmed { body: Some(answer) }) => {
+                    if let Err(error) = answered.leg.take_answer(&answer) {
+                        tracing::info!(%error, "an answer was of no use; the session goes on");
+                    }
+                }
                 Some(Signal::Ended { cause: EndCause::RemoteBye { .. } }) => break ("remote", true),
                 Some(Signal::Ended { .. }) | None => break ("lost", false),
                 Some(_) => {}
             },
-            event = answered.leg.events.recv() => {
-                if let Some(LegEvent::Dtmf { digit }) = event {
-                    digits.push(digit);
-                }
-            }
+            event = answered.leg.event() => match event {
+                Some(LegEvent::Dtmf { digit }) => digits.push(digit),
+                Some(_) => {}
+                None => break ("lost", false),
+            },
             () = clock::sleep_until(until) => break ("local", true),
             _ = interrupted.recv() => break ("local", true),
         }
@@ -219,9 +229,9 @@ async fn talk(
     if cause == "local" {
         hang_up(phone, &mut answered).await;
     }
-    phone.line.close(&answered.leg);
     let codec = answered.leg.codec.name();
-    let stats = closing_stats(&mut answered.leg.events).await;
+    let closed = tokio::time::timeout(CLOSING, answered.leg.closed()).await;
+    let stats = closed.ok().flatten();
     Ended {
         cause,
         clean,
@@ -243,20 +253,6 @@ async fn hang_up(phone: &Phone, answered: &mut Answered) {
         }
     };
     let _ = tokio::time::timeout(CLOSING, ended).await;
-}
-
-async fn closing_stats(
-    events: &mut tokio::sync::mpsc::Receiver<LegEvent>,
-) -> Option<Box<offhook_media::Stats>> {
-    let closed = async {
-        while let Some(event) = events.recv().await {
-            if let LegEvent::Closed { stats } = event {
-                return Some(stats);
-            }
-        }
-        None
-    };
-    tokio::time::timeout(CLOSING, closed).await.ok().flatten()
 }
 
 fn report_failure(args: &CallArgs, failure: &DialFailure) -> ExitCode {
@@ -301,5 +297,28 @@ fn report_end(args: &CallArgs, ended: &Ended) -> ExitCode {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        call: CallArgs,
+    }
+
+    #[test]
+    fn what_is_no_key_is_refused_before_anyone_is_called() {
+        let parse =
+            |digits: &str| Line::try_parse_from(["call", "sip:a@127.0.0.1", "--dtmf", digits]);
+        let refused = parse("12x").unwrap_err().to_string();
+        assert!(refused.contains("'x' is no telephone key"), "{refused}");
+        assert!(parse(&"1".repeat(300)).is_err());
+        assert_eq!(parse("42#,A").unwrap().call.dtmf.as_deref(), Some("42#,A"));
     }
 }

@@ -7,10 +7,7 @@ use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use offhook_media::sdp;
-use offhook_media::{
-    LocalMedia, MediaSession, Negotiated, SessionConfig, SessionDescription, Stats,
-};
+use offhook_media::{LocalMedia, MediaSession, Negotiated, SessionConfig, Stats};
 use offhook_sip::{CallHandle, Incoming};
 
 use super::clock::{Channel, Input, Moment, SipCommand};
@@ -22,7 +19,9 @@ use super::set_up;
 use super::world::Cx;
 use crate::agent::CallOutcome;
 use crate::call::conversation::Directive;
-use crate::call::task::{end_reason, info_digit};
+use crate::call::line::LegTerms;
+use crate::call::session::{Change, Session};
+use crate::call::task::{end_reason, info_digit, media_timeout};
 use crate::call::{stored_state, stored_turn, stored_variables};
 use crate::net::media::LegEvent;
 use crate::net::sip::Signal;
@@ -68,16 +67,17 @@ pub(super) struct SwitchCall {
     begun: Instant,
     /// Media that is agreed upon but not open yet.
     half: bool,
-    local: LocalMedia,
+    address: SocketAddr,
     remote: IpAddr,
-    description: SessionDescription,
-    negotiated: Option<Negotiated>,
+    session: Session,
     mailbox: VecDeque<Signal>,
     end: Option<EndReason>,
     /// What came before the call ran: results of the voice, a wish to hang up.
     backlog: VecDeque<Input>,
     outcome: Option<CallOutcome>,
     closing: Option<Instant>,
+    /// The leg was told to end.
+    leg_closed: bool,
     stats: Option<Box<Stats>>,
     signals: Channel,
     events: Channel,
@@ -96,14 +96,11 @@ impl SwitchCall {
     ) -> Result<Self, u16> {
         let now = cx.clock.now();
         let local = LocalMedia::new(address, cx.draw(u64::from(u32::MAX)) + 1);
-        let (description, negotiated) = match invite.offer.as_deref() {
-            Some(offer) => {
-                let offer = SessionDescription::parse(offer).map_err(|_| 400_u16)?;
-                let (answer, negotiated) = sdp::answer(&offer, &local).map_err(|_| 488_u16)?;
-                (answer, Some(negotiated))
-            }
-            None => (sdp::offer(&local), None),
+        let session = match invite.offer.as_deref() {
+            Some(offer) => Session::answering(local, offer).map(|(session, _)| session),
+            None => Ok(Session::offering(local)),
         };
+        let session = session.map_err(|error| error.status())?;
         let record = set_up::record(cx, number, invite);
         let mut call = Self {
             handle,
@@ -115,15 +112,15 @@ impl SwitchCall {
             life: Call::inbound(now),
             begun: now,
             half: true,
-            local,
+            address,
             remote: invite.flow.remote.ip(),
-            description,
-            negotiated,
+            session,
             mailbox: VecDeque::new(),
             end: None,
             backlog: VecDeque::new(),
             outcome: None,
             closing: None,
+            leg_closed: false,
             stats: None,
             signals: Channel::default(),
             events: Channel::default(),
@@ -140,7 +137,7 @@ impl SwitchCall {
     }
 
     pub(super) fn port(&self) -> u16 {
-        self.local.address.port()
+        self.address.port()
     }
 
     pub(super) fn holds_port(&self) -> bool {
@@ -153,8 +150,7 @@ impl SwitchCall {
             ports.close(self.port());
             return self.never_answered(cx, ledger, EndReason::Cancelled);
         }
-        let body = self.description.to_string().into_bytes();
-        self.command(cx, SipCommand::Answer(body));
+        self.command(cx, SipCommand::Answer(self.session.sdp()));
         self.stage = Stage::Answering;
     }
 
@@ -164,7 +160,7 @@ impl SwitchCall {
             ports.close(self.port());
             return self.never_answered(cx, ledger, EndReason::Cancelled);
         }
-        match self.negotiated.clone() {
+        match self.session.negotiated().cloned() {
             Some(negotiated) => self.open(cx, negotiated),
             None => {
                 let until = cx.clock.now() + ACK_TIMEOUT;
@@ -192,17 +188,19 @@ impl SwitchCall {
         let now = cx.clock.now();
         let ssrc = cx.draw(u64::from(u32::MAX)) as u32;
         let mut config = SessionConfig::new(negotiated.clone(), ssrc, self.remote);
+        config.media_timeout = LegTerms::default().silence_hangup.unwrap_or(Duration::MAX);
         config.unix_time = Duration::from_secs(1_780_000_000) + cx.clock.elapsed();
         if let Some(wire) = cx.watch.wire(self.number) {
             wire.opened(negotiated.ptime_ms, negotiated.direction.sends());
         }
-        self.leg = Some(Leg::new(MediaSession::new(now, config), self.local.address));
+        self.leg = Some(Leg::new(MediaSession::new(now, config), self.address));
         self.half = false;
-        self.negotiated = Some(negotiated);
+        self.session.agree(negotiated);
         self.stage = Stage::Talking;
         self.life.handle_answer(now);
         self.record.state = StoredState::InProgress;
         self.record.answered_at = Some(cx.timestamp(now));
+        self.conversation.handle_hold(cx, self.session.is_held());
         self.conversation.start(cx);
         self.after(cx);
     }
@@ -244,17 +242,23 @@ impl SwitchCall {
     fn handle_talking(&mut self, cx: &mut Cx, input: Input) {
         match input {
             Input::Signal(signal) if self.end.is_none() => self.handle_signal(cx, signal),
+            Input::Leg(LegEvent::MediaTimeout { silent_for }) if self.end.is_none() => {
+                self.hang_up(cx, media_timeout(silent_for));
+            }
+            Input::Leg(LegEvent::Closed { stats }) => self.stats = Some(stats),
             Input::Leg(event) => self.conversation.handle_leg(cx, &event),
             Input::Edge(edge) => self.conversation.handle_edge(cx, edge),
             Input::Work(work) => self.conversation.handle_work(cx, work),
-            Input::HangUpByApi if self.end.is_none() => {
-                self.command(cx, SipCommand::HangUp);
-                self.conversation.handle_hung_up(cx);
-                self.end = Some(EndReason::Api);
-            }
+            Input::HangUpByApi if self.end.is_none() => self.hang_up(cx, EndReason::Api),
             Input::Signal(_) | Input::HangUpByApi | Input::Answered(_) => {}
         }
         self.after(cx);
+    }
+
+    fn hang_up(&mut self, cx: &mut Cx, reason: EndReason) {
+        self.command(cx, SipCommand::HangUp);
+        self.conversation.handle_hung_up(cx);
+        self.end = Some(reason);
     }
 
     fn handle_signal(&mut self, cx: &mut Cx, signal: Signal) {
@@ -279,32 +283,26 @@ impl SwitchCall {
 
     /// As `call::line` answers a re-INVITE or UPDATE.
     fn answer_reoffer(&mut self, cx: &mut Cx, offer: Option<&[u8]>) -> Result<Vec<u8>, u16> {
-        let Some(offer) = offer else {
-            return Ok(self.description.to_string().into_bytes());
-        };
-        let offer = SessionDescription::parse(offer).map_err(|_| 400_u16)?;
-        let (answer, negotiated) = sdp::answer(&offer, &self.local).map_err(|_| 488_u16)?;
-        let answer = answer.succeeding(&self.description);
-        self.renegotiate(cx, negotiated);
-        let sdp = answer.to_string().into_bytes();
-        self.description = answer;
+        let change = self.session.answer_reoffer(offer);
+        let change = change.map_err(|error| error.status())?;
+        let sdp = change.sdp();
+        self.adopt(cx, change);
         Ok(sdp)
     }
 
     fn take_answer(&mut self, cx: &mut Cx, answer: &[u8]) {
-        let answer = SessionDescription::parse(answer).ok();
-        let agreed = answer.map(|answer| Negotiated::from_answer(&self.description, &answer));
-        if let Some(Ok(negotiated)) = agreed {
-            self.renegotiate(cx, negotiated);
+        if let Ok(change) = self.session.take_answer(answer) {
+            self.adopt(cx, change);
         }
     }
 
-    fn renegotiate(&mut self, cx: &mut Cx, negotiated: Negotiated) {
-        if self.negotiated.as_ref() != Some(&negotiated) {
-            self.negotiated = Some(negotiated.clone());
-            let command = Command::Renegotiate(Box::new(negotiated));
+    fn adopt(&mut self, cx: &mut Cx, change: Change) {
+        if let Some(negotiated) = change.media() {
+            let command = Command::Renegotiate(Box::new(negotiated.clone()));
             self.conversation.tell(cx, command);
         }
+        self.session.adopt(change);
+        self.conversation.handle_hold(cx, self.session.is_held());
     }
 
     fn handle_while_waiting(
@@ -320,17 +318,12 @@ impl SwitchCall {
         };
         let reason = match signal {
             Signal::Confirmed { body: Some(answer) } => {
-                let answer = SessionDescription::parse(&answer).ok();
-                let agreed = answer
-                    .and_then(|answer| Negotiated::from_answer(&self.description, &answer).ok());
-                match agreed {
-                    Some(negotiated) => {
-                        self.open(cx, negotiated);
-                        self.write_down(cx, ledger);
-                        return self.catch_up(cx, ports, ledger);
-                    }
-                    None => "the answer cannot be used",
+                if let Ok(negotiated) = self.session.read_answer(&answer) {
+                    self.open(cx, negotiated);
+                    self.write_down(cx, ledger);
+                    return self.catch_up(cx, ports, ledger);
                 }
+                "the answer cannot be used"
             }
             Signal::Confirmed { body: None } => "the ACK brought no answer to our offer",
             Signal::Ended { .. } => "the caller hung up",
@@ -368,7 +361,7 @@ impl SwitchCall {
             Stage::Closing { until } if until <= now => self.write_end(cx, ledger),
             Stage::Talking => {
                 if self.closing.is_some_and(|at| at <= now) {
-                    self.close(cx);
+                    self.close(cx, ledger);
                 } else if self.conversation.deadline().is_some_and(|at| at <= now) {
                     self.conversation.handle_timeout(cx);
                     self.after(cx);
@@ -408,18 +401,38 @@ impl SwitchCall {
                 }
             }
         }
-        if self.end.is_some() && self.outcome.is_some() {
-            self.close(cx);
+        if self.end.is_none() {
+            return;
+        }
+        if self.outcome.is_some() {
+            self.close(cx, ledger);
+        } else if !self.conversation.awaits_playout() {
+            self.close_leg(cx);
         }
     }
 
-    fn close(&mut self, cx: &mut Cx) {
-        self.conversation.tell(cx, Command::Close);
+    fn close_leg(&mut self, cx: &mut Cx) {
+        if !std::mem::replace(&mut self.leg_closed, true) {
+            self.conversation.tell(cx, Command::Close);
+        }
+    }
+
+    fn close(&mut self, cx: &mut Cx, ledger: &mut Ledger) {
+        self.close_leg(cx);
         let reason = self.end.clone().unwrap_or(EndReason::Agent);
         self.life.handle_end(cx.clock.now(), reason);
         self.stage = Stage::Closing {
             until: cx.clock.now() + CLOSING,
         };
+        if self.stats.is_some() {
+            self.write_end(cx, ledger);
+        }
+    }
+
+    /// How long the call is over.
+    pub(super) fn over_for(&self, now: Instant) -> Duration {
+        let since = self.closing.and_then(|at| at.checked_sub(CLOSING_TIME));
+        since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
     }
 
     fn never_answered(&mut self, cx: &mut Cx, ledger: &mut Ledger, reason: EndReason) {
@@ -436,7 +449,7 @@ impl SwitchCall {
         let outcome = self.outcome.take().map(|outcome| outcome.outcome);
         self.record.outcome = Some(outcome.unwrap_or_else(|| state.as_str().to_owned()));
         self.record.media = self.stats.as_ref().map(|stats| MediaSummary {
-            codec: self.negotiated.as_ref().map(|n| n.codec.name().to_owned()),
+            codec: self.session.negotiated().map(|n| n.codec.name().to_owned()),
             packets: stats.received,
             lost: stats.lost,
             jitter_ms: stats.jitter_ms.into(),

@@ -130,7 +130,14 @@ impl Caller {
         }
     }
 
+    fn holds(&self) -> bool {
+        self.local.direction != Direction::SendRecv
+    }
+
     fn think(&mut self, cx: &mut Cx) {
+        if self.holds() {
+            return;
+        }
         let wire = cx.watch.wire(self.number);
         let now = cx.clock.now();
         let decided = wire.and_then(|wire| self.mind.decide(now, |code| wire.text(code)));
@@ -349,6 +356,7 @@ impl Caller {
         let Some(output) = self.leg.as_mut().map(Leg::drain) else {
             return;
         };
+        let mute = self.plan.silent_holds && self.holds();
         for packet in output.packets {
             if packet.kind == Kind::Rtp {
                 let wire = cx.watch.wire(self.number);
@@ -357,7 +365,9 @@ impl Caller {
                     cx.violate(rule, self.number, format!("caller: {what}"));
                 }
             }
-            cx.transmit(packet, false);
+            if !mute {
+                cx.transmit(packet, false);
+            }
         }
         for event in output.events {
             match event {

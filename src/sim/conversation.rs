@@ -66,6 +66,18 @@ impl Conversation {
         self.drain(cx);
     }
 
+    pub(super) fn handle_hold(&mut self, cx: &mut Cx, held: bool) {
+        match held {
+            true => self.agent.handle_held(cx.clock.now()),
+            false => self.agent.handle_resumed(cx.clock.now()),
+        }
+        self.drain(cx);
+    }
+
+    pub(super) fn awaits_playout(&self) -> bool {
+        self.agent.awaits_playout()
+    }
+
     pub(super) fn handle_digit(&mut self, cx: &mut Cx, digit: char) {
         self.agent.handle_digit(cx.clock.now(), digit);
         self.drain(cx);

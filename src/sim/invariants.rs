@@ -13,6 +13,8 @@ use crate::agent::TurnId;
 pub enum Rule {
     /// No dialog, and no transaction, outlives its call.
     DialogOutlivesCall,
+    /// No sound is sent once a call is over and what was said is known.
+    MediaOutlivesCall,
     /// No media port stays open without a call.
     PortLeak,
     /// Sequence numbers and timestamps of a source go on without overlap and never run back.

@@ -83,6 +83,7 @@ impl Leg {
                 return Some(LegEvent::Cancelled { played });
             }
             Command::Close => {
+                self.session.close(now);
                 let stats = Box::new(self.session.stats());
                 return Some(LegEvent::Closed { stats });
             }

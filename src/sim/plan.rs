@@ -78,6 +78,8 @@ pub struct CallerPlan {
     pub loses_acks: bool,
     /// When it holds, and for how long.
     pub holds: Vec<(u64, u64)>,
+    /// Whether nothing at all comes from it while it holds.
+    pub silent_holds: bool,
     /// When it refreshes the session, and whether by UPDATE, not by re-INVITE.
     pub refreshes: Vec<(u64, bool)>,
     /// When it presses which key, and whether by INFO, not by RTP.
@@ -104,6 +106,7 @@ impl CallerPlan {
             crosses_bye: false,
             loses_acks: false,
             holds: Vec::new(),
+            silent_holds: false,
             refreshes: Vec::new(),
             keys: Vec::new(),
             noises: Vec::new(),
@@ -142,6 +145,7 @@ impl CallerPlan {
             holds: several(rng, 0.2, |rng| {
                 (rng.random_range(0..60_000), rng.random_range(0..25_000))
             }),
+            silent_holds: index % 2 == 1,
             refreshes: Self::refreshes(rng, manner),
             keys: several(rng, 0.15, |rng| {
                 let key = *['1', '5', '9', '0', '#', '*'].choose(rng).unwrap_or(&'1');

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use offhook_sip::{
     Access, CallHandle, EndCause, Event, Flow, Incoming, Settings, Transport, TrunkPeer, UserAgent,
@@ -17,6 +17,10 @@ use super::ports::Ports;
 use super::world::Cx;
 use crate::net::media::LegEvent;
 use crate::net::sip::Signal;
+
+/// When a call is over, what was sent of the last turn is reported at once, or given up after
+/// 500 ms; then its media ends.
+const MUTE_AFTER: Duration = Duration::from_millis(700);
 
 pub(super) struct Switch {
     pub(super) ua: UserAgent,
@@ -264,6 +268,11 @@ impl Switch {
         for packet in output.packets {
             if packet.kind == Kind::Rtp {
                 cx.watch_sent(number, &packet.bytes);
+                let late = call.over_for(cx.clock.now());
+                if late > MUTE_AFTER + cx.standstill() {
+                    let what = format!("a packet is sent {late:?} later");
+                    cx.violate(Rule::MediaOutlivesCall, number, what);
+                }
             }
             cx.transmit(packet, true);
         }

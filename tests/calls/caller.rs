@@ -77,6 +77,13 @@ impl Caller {
         media.send(Command::Finish(leg, utterance)).unwrap();
     }
 
+    /// Presses keys.
+    pub(crate) fn press(&self, keys: &str) {
+        let leg = &self.answered.leg;
+        let press = Command::SendDtmf(leg.id, keys.to_owned());
+        leg.media.send(press).unwrap();
+    }
+
     /// Waits for the other side to hang up; returns what was heard.
     pub(crate) async fn until_over(mut self) -> Vec<i16> {
         while let Some(signal) = self.answered.signals.recv().await {
@@ -84,7 +91,7 @@ impl Caller {
                 break;
             }
         }
-        self.phone.line.close(&self.answered.leg);
+        self.answered.leg.close();
         std::mem::take(&mut self.heard.lock().unwrap())
     }
 

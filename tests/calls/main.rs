@@ -9,12 +9,14 @@
 )]
 
 mod caller;
+mod changes;
 mod crm;
 mod disk;
 mod doors;
 mod language_model;
 #[path = "../llm_support/mod.rs"]
 mod llm_support;
+mod peer;
 mod records;
 mod rig;
 mod voice;

@@ -137,10 +137,10 @@ agent = "lead-qualification"
         return wait_for("the call ended", last)
 
 
-def prompt(case, pad_s=0):
-    """A real voice at 8 kHz, after two seconds in which the greeting is spoken."""
+def prompt(case, pad_s=0, after_s=9):
+    """A real voice at 8 kHz, after some seconds in which the greeting is spoken."""
     wav = case.folder / "prompt.wav"
-    subprocess.run(["sox", SPEECH, "-r", "8000", "-c", "1", "-b", "16", wav, "pad", "9",
+    subprocess.run(["sox", SPEECH, "-r", "8000", "-c", "1", "-b", "16", wav, "pad", str(after_s),
                     str(pad_s)], check=True)
     return wav
 
@@ -156,12 +156,11 @@ def caller_words(call):
     return " ".join(turn["text"] for turn in call["turns"] if turn["who"] == "caller").lower()
 
 
-def baresip_calls_in(case):
-    switch = Switch(case)
-    wav = prompt(case, pad_s=60)
-    port = free_port()
+def baresip(case, switch, wav, seconds):
+    """A baresip that calls the agent; gives its process and the port that controls it."""
+    control = free_port(socket.SOCK_STREAM)
     (case.folder / "config").write_text(f"""
-sip_listen 127.0.0.1:{port}
+sip_listen 127.0.0.1:{free_port()}
 audio_source aufile,{wav}
 audio_player aubridge,xa
 ausrc_srate 8000
@@ -176,23 +175,68 @@ module sndfile.so
 module uuid.so
 module_app account.so
 module_app menu.so
+module_app ctrl_tcp.so
+ctrl_tcp_listen 127.0.0.1:{control}
 snd_path {case.folder}
 """)
     (case.folder / "accounts").write_text(
         f"<sip:alice@127.0.0.1:{switch.sip}>;regint=0;audio_codecs=PCMU/8000/1\n")
     (case.folder / "contacts").write_text("")
     phone = case.start(["baresip", "-f", case.folder, "-e",
-                        f"/dial sip:lead-qualification@127.0.0.1:{switch.sip}", "-t", "26"])
+                        f"/dial sip:lead-qualification@127.0.0.1:{switch.sip}", "-t", str(seconds)])
+    return phone, control
+
+
+def tell_baresip(control, command):
+    """Gives baresip a command as a netstring and returns its answer."""
+    text = json.dumps({"command": command, "token": "t"})
+    with socket.create_connection(("127.0.0.1", control), 5) as connection:
+        connection.sendall(f"{len(text)}:{text},".encode())
+        while True:
+            answer = connection.recv(65536).decode(errors="replace")
+            assert answer, "baresip has ended"
+            if '"response":true' in answer:
+                return answer
+
+
+def baresip_heard(case):
+    return max(map(loudness, case.folder.glob("dump-*-dec.wav")), default=0)
+
+
+def baresip_calls_in(case):
+    switch = Switch(case)
+    phone, _ = baresip(case, switch, prompt(case, pad_s=60), 26)
     phone.wait(60)
     call = switch.ended_call()
     assert call["state"] == "completed", call
     assert "country" in caller_words(call), caller_words(call)
-    heard = list(case.folder.glob("dump-*-dec.wav"))
-    assert heard and loudness(heard[0]) > 3000, "baresip heard nothing"
+    assert baresip_heard(case) > 3000, "baresip heard nothing"
     recording = case.folder / "recording.wav"
     recording.write_bytes(switch.get(f"/v1/calls/{call['id']}/recording.wav", raw=True))
     assert loudness(recording) > 3000, "the recording is silent"
     return f"heard {caller_words(call)[:60]!r}"
+
+
+def baresip_holds_and_resumes(case):
+    """Longer than a silent line is borne: a hold is no silence."""
+    switch = Switch(case, media="silence_hangup_s = 3")
+    phone, control = baresip(case, switch, prompt(case, pad_s=60, after_s=14), 34)
+    calls = lambda: switch.get("/v1/calls")["calls"]
+    wait_for("the call was answered", lambda: calls() and calls()[0]["state"] == "in-progress")
+    time.sleep(3)
+    tell_baresip(control, "hold")
+    time.sleep(7)
+    assert calls()[0]["state"] == "in-progress", calls()
+    tell_baresip(control, "resume")
+    phone.wait(60)
+    call = switch.ended_call()
+    assert call["state"] == "completed", call
+    assert "country" in caller_words(call), caller_words(call)
+    agent = [turn["text"] for turn in call["turns"] if turn["who"] == "agent"]
+    assert len(agent) > 1, call["turns"]
+    assert not any("still there" in text for text in agent), agent
+    assert baresip_heard(case) > 3000, "baresip heard nothing"
+    return f"held for 7 s, then heard {caller_words(call)[:60]!r}"
 
 
 USERS = '[[user]]\nname = "alice"\npassword = "s3cret-long-enough"\n'
@@ -347,6 +391,7 @@ def the_command_line_calls_and_hears(case):
 CASES = [
     the_command_line_calls_and_hears,
     baresip_calls_in,
+    baresip_holds_and_resumes,
     a_phone_registers_and_calls_in_with_digest,
     a_wrong_password_is_refused,
     the_api_calls_out_over_a_carrier_that_challenges,

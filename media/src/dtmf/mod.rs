@@ -7,8 +7,8 @@ mod tone;
 use std::fmt;
 
 pub(crate) use receive::{DtmfReceiver, Press};
-pub use send::InvalidDigit;
 pub(crate) use send::{DtmfSender, Outgoing};
+pub use send::{InvalidDigit, check_keys};
 pub(crate) use tone::Tone;
 
 /// Names a key of a telephone.

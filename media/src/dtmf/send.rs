@@ -70,6 +70,30 @@ enum State {
     },
 }
 
+/// Says whether keys can be dialled, by [`MediaSession::send_dtmf`](crate::MediaSession::send_dtmf)
+/// for one, before there is a session.
+///
+/// # Errors
+/// Returns [`InvalidDigit`] for what is no key, or when there are too many.
+pub fn check_keys(keys: &str) -> Result<(), InvalidDigit> {
+    steps(keys, MAX_QUEUED).map(|_| ())
+}
+
+fn steps(keys: &str, room: usize) -> Result<Vec<Step>, InvalidDigit> {
+    let mut steps = Vec::new();
+    for key in keys.chars().filter(|key| !matches!(key, ' ' | '-')) {
+        steps.push(match key {
+            'w' | ',' => Step::Wait { steps: 25 },
+            'W' => Step::Wait { steps: 50 },
+            key => Step::Key(Digit::from_char(key).ok_or(InvalidDigit::NoSuchKey(key))?),
+        });
+        if steps.len() > room {
+            return Err(InvalidDigit::TooMany);
+        }
+    }
+    Ok(steps)
+}
+
 /// Dials keys as telephone-events (RFC 4733 §2.5.1).
 #[derive(Debug)]
 pub(crate) struct DtmfSender {
@@ -87,18 +111,8 @@ impl DtmfSender {
 
     /// Queues keys; nothing of it when one of them is none.
     pub(crate) fn dial(&mut self, keys: &str) -> Result<(), InvalidDigit> {
-        let mut steps = Vec::new();
-        for key in keys.chars().filter(|key| !matches!(key, ' ' | '-')) {
-            steps.push(match key {
-                'w' | ',' => Step::Wait { steps: 25 },
-                'W' => Step::Wait { steps: 50 },
-                key => Step::Key(Digit::from_char(key).ok_or(InvalidDigit::NoSuchKey(key))?),
-            });
-            if self.queue.len() + steps.len() > MAX_QUEUED {
-                return Err(InvalidDigit::TooMany);
-            }
-        }
-        self.queue.extend(steps);
+        let room = MAX_QUEUED.saturating_sub(self.queue.len());
+        self.queue.extend(steps(keys, room)?);
         Ok(())
     }
 

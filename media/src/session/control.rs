@@ -94,9 +94,8 @@ impl MediaSession {
             self.guard.renegotiate(rule, remote);
             self.peer.rtcp_from = None;
         }
+        self.peer.is_there(now);
         if self.negotiated.direction.receives() && !before.direction.receives() {
-            self.peer.last_heard = now;
-            self.peer.timeouts = 0;
             self.jitter.restart();
         }
         if self.rate_hz() != before.codec.sample_rate_hz() {

@@ -66,6 +66,12 @@ impl Peer {
         ticks as f32 * 1_000.0 / clock_rate_hz as f32
     }
 
+    /// Takes note of a sign of life, after which the wait for the next begins.
+    pub(super) fn is_there(&mut self, now: Instant) {
+        self.last_heard = now;
+        self.timeouts = 0;
+    }
+
     fn begin(&mut self, sequence: u16, timestamp: u32) {
         self.before = self.losses();
         self.reception = Some(Reception::new(sequence, timestamp));
@@ -140,8 +146,7 @@ impl MediaSession {
     }
 
     fn receive(&mut self, now: Instant, content: Content, packet: &RtpPacket<'_>) {
-        self.peer.last_heard = now;
-        self.peer.timeouts = 0;
+        self.peer.is_there(now);
         self.stats.received += 1;
         let header = packet.header;
         let Some(reception) = self.peer.reception.as_mut() else {

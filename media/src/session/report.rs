@@ -7,6 +7,7 @@ use super::{MediaSession, Notice};
 use crate::rtcp::{
     MAX_COMPOUND_BYTES, Report, ReportBlock, RtcpPacket, SenderInfo, parse, write_compound,
 };
+use crate::sdp::Direction;
 use crate::source::SourceRule;
 
 impl MediaSession {
@@ -26,12 +27,14 @@ impl MediaSession {
         for packet in packets {
             match packet {
                 RtcpPacket::SenderReport { ssrc, info, blocks } => {
+                    self.peer.is_there(now);
                     if self.guard.ssrc() == Some(ssrc) {
                         self.schedule.heard_sender_report(now, info.ntp);
                     }
                     blocks.for_each(|block| self.heard_about_us(now, &block));
                 }
                 RtcpPacket::ReceiverReport { blocks, .. } => {
+                    self.peer.is_there(now);
                     blocks.for_each(|block| self.heard_about_us(now, &block));
                 }
                 RtcpPacket::Goodbye(mut sources) => {
@@ -70,8 +73,9 @@ impl MediaSession {
         if self.schedule.fires(now) {
             self.report(now, false);
         }
-        if !self.negotiated.direction.receives() {
-            self.peer.last_heard = now;
+        // Who holds us, or is held, may be silent as long as it likes (RFC 3264 §8.4).
+        if self.negotiated.direction != Direction::SendRecv {
+            self.peer.is_there(now);
             return;
         }
         let silent_for = now.saturating_duration_since(self.peer.last_heard);

@@ -7,6 +7,7 @@ use super::auth::Answerer;
 use super::clients::ClientId;
 use super::deadlines::Reason;
 use super::event::EndCause;
+use super::incoming::Heard;
 use super::settings::pace;
 use crate::dialog::Dialog;
 use crate::flow::Flow;
@@ -116,6 +117,8 @@ pub(super) struct PeerOffer {
     pub(super) offered: bool,
     /// The peer's new target, taken over when we agree (§12.2.2).
     pub(super) contact: Option<String>,
+    /// Where it came from.
+    pub(super) heard: Heard,
 }
 
 /// Our wish to change the session.
@@ -148,6 +151,22 @@ impl Call {
         };
         let accepted = self.unacknowledged.iter().map(Accepted::deadline);
         accepted.chain(phase).chain(retry).min_by_key(|&(at, _)| at)
+    }
+
+    /// Takes the target of a re-INVITE or UPDATE, or of its 2xx (RFC 3261 §12.2). A datagram goes
+    /// to where the peer is now, unless a route says where it goes; a connection stays.
+    pub(super) fn refresh_target(&mut self, contact: Option<String>, heard: Heard) {
+        let Some(dialog) = &mut self.dialog else {
+            return;
+        };
+        let moves = contact
+            .as_deref()
+            .is_some_and(|c| c != dialog.remote_target());
+        dialog.refresh_target(contact);
+        let direct = dialog.route_set().is_empty() && !self.flow.transport.is_reliable();
+        if moves && direct && heard.flow.transport == self.flow.transport {
+            self.flow = heard.next_flow(dialog);
+        }
     }
 
     /// Returns whether requests within the dialog still mean something.

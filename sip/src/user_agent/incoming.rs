@@ -68,7 +68,7 @@ impl UserAgent {
         let server = self.open_server(now, flow, message, (key.into(), Some(merge_key)));
         self.servers.assign(server, handle);
         self.reply_in(now, server, &Reply::new(100));
-        let flow = next_flow(flow, message, &dialog);
+        let flow = Heard::asking(flow, message).next_flow(&dialog);
         let call = Call {
             phase: Call::ringing(now, server),
             dialog: Some(dialog),
@@ -201,9 +201,39 @@ fn party(address: &NameAddr<'_>) -> Party {
     }
 }
 
-/// Returns where our requests within a dialog go: see [`Dialog::flow`].
-fn next_flow(flow: Flow, message: &Message<'_>, dialog: &Dialog) -> Flow {
-    let sent_by = message.top_via().ok().and_then(|via| via.host.address());
-    let behind_nat = sent_by.is_some_and(|ip| ip.to_canonical() != flow.remote.ip().to_canonical());
-    if behind_nat { flow } else { dialog.flow(flow) }
+/// Where the peer was heard, and whether through NAT: its Via names another address than its
+/// packet had.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Heard {
+    pub(super) flow: Flow,
+    behind_nat: bool,
+}
+
+impl Heard {
+    /// Where a request of the peer came from.
+    pub(super) fn asking(flow: Flow, message: &Message<'_>) -> Self {
+        let sent_by = message.top_via().ok().and_then(|via| via.host.address());
+        let seen = flow.remote.ip().to_canonical();
+        Self {
+            flow,
+            behind_nat: sent_by.is_some_and(|ip| ip.to_canonical() != seen),
+        }
+    }
+
+    /// Where the peer answers from.
+    pub(super) fn answering(flow: Flow) -> Self {
+        Self {
+            flow,
+            behind_nat: false,
+        }
+    }
+
+    /// Returns where our requests within a dialog go: see [`Dialog::flow`].
+    pub(super) fn next_flow(self, dialog: &Dialog) -> Flow {
+        if self.behind_nat {
+            self.flow
+        } else {
+            dialog.flow(self.flow)
+        }
+    }
 }

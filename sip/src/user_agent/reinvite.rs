@@ -8,6 +8,7 @@ use super::calls::{OwnOffer, Phase};
 use super::clients::{ClientId, Failure, Purpose};
 use super::compose::{self, Outgoing};
 use super::event::{EndCause, Event};
+use super::incoming::Heard;
 use super::{CallHandle, UserAgent};
 use crate::dialog::contact_uri;
 use crate::message::{Message, Method};
@@ -137,12 +138,12 @@ impl UserAgent {
         let Some(call) = self.calls.get_mut(&handle) else {
             return self.end_fork(now, id, message);
         };
+        let heard = Heard::answering(call.flow);
+        call.refresh_target(contact_uri(message).ok().flatten(), heard);
         let flow = call.flow;
-        let Some(dialog) = &mut call.dialog else {
+        let Some(dialog) = call.dialog.clone() else {
             return;
         };
-        dialog.refresh_target(contact_uri(message).ok().flatten());
-        let dialog = dialog.clone();
         let request = self.clients.get(&id).map(|client| client.request.clone());
         let ack = request.and_then(|request| {
             let request = Message::parse(&request).ok()?;

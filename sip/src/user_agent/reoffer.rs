@@ -9,7 +9,7 @@ use rand::Rng;
 
 use super::calls::{Accepted, Call, OwnOffer, PeerOffer, Phase};
 use super::event::Event;
-use super::incoming::SUPPORT;
+use super::incoming::{Heard, SUPPORT};
 use super::respond::Reply;
 use super::settings::pace;
 use super::{CallHandle, UserAgent, compose};
@@ -52,6 +52,7 @@ impl UserAgent {
         let by_invite = message.method() == Some(Method::Invite);
         let offer = compose::session_description(message);
         let contact = contact_uri(message).ok().flatten();
+        let heard = Heard::asking(flow, message);
         let reply = match verdict(call, by_invite, offer.is_some()) {
             Verdict::Ask => {
                 let cseq = message.cseq().map(|cseq| cseq.number).unwrap_or_default();
@@ -62,6 +63,7 @@ impl UserAgent {
                     by_invite,
                     offered,
                     contact,
+                    heard,
                 });
                 if by_invite {
                     self.servers.assign(server, handle);
@@ -74,9 +76,7 @@ impl UserAgent {
                 return;
             }
             Verdict::Agree => {
-                if let Some(dialog) = &mut call.dialog {
-                    dialog.refresh_target(contact);
-                }
+                call.refresh_target(contact, heard);
                 Reply::new(200).in_dialog(handle.tag(), &call.contact_user)
             }
             Verdict::Glare => Reply::new(491),
@@ -111,9 +111,7 @@ impl UserAgent {
                 return;
             }
         };
-        if let Some(dialog) = &mut call.dialog {
-            dialog.refresh_target(offer.contact);
-        }
+        call.refresh_target(offer.contact, offer.heard);
         let reply = Reply::new(200).in_dialog(handle.tag(), &call.contact_user);
         let sent = self.reply_in(
             now,

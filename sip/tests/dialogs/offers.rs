@@ -46,10 +46,69 @@ fn a_reinvite_moves_the_target_and_a_refused_one_does_not() {
     desk.sent();
     desk.receive(&request("ACK", 3, "z9hG4bK3", &tag, "", ""));
     desk.ua.hang_up(desk.now, call, None);
-    assert_eq!(
-        desk.sent().pop().unwrap().start(),
-        "BYE sip:them@127.0.0.1:5072 SIP/2.0"
-    );
+    let bye = desk.sent().pop().unwrap();
+    assert_eq!(bye.start(), "BYE sip:them@127.0.0.1:5072 SIP/2.0");
+    assert_eq!(bye.flow.remote, "127.0.0.1:5072".parse().unwrap());
+}
+
+#[test]
+fn an_update_without_an_offer_moves_the_target_too() {
+    let mut desk = Desk::new();
+    let (call, tag) = desk.pick_up();
+    let moved = "Contact: <sip:them@127.0.0.1:5073>\r\n";
+    desk.receive(&request("UPDATE", 2, "z9hG4bK1", &tag, moved, ""));
+    assert_eq!(desk.one().what(), "200");
+    desk.ua.hang_up(desk.now, call, None);
+    assert_eq!(desk.one().flow.remote, "127.0.0.1:5073".parse().unwrap());
+}
+
+#[test]
+fn the_answer_to_our_reinvite_moves_the_target_and_its_ack_goes_there() {
+    let mut desk = Desk::new();
+    let (call, _) = desk.talk();
+    desk.ua.reinvite(desk.now, call, OFFER.into());
+    let reinvite = desk.one();
+    let moved = "Contact: <sip:them@127.0.0.1:5074>\r\n";
+    desk.receive(&respond(&reinvite, 200, "", moved, ANSWER));
+    let ack = desk.one();
+    assert_eq!(ack.start(), "ACK sip:them@127.0.0.1:5074 SIP/2.0");
+    assert_eq!(ack.flow.remote, "127.0.0.1:5074".parse().unwrap());
+    desk.ua.hang_up(desk.now, call, None);
+    assert_eq!(desk.one().flow.remote, "127.0.0.1:5074".parse().unwrap());
+}
+
+#[test]
+fn a_moved_target_leaves_a_proxys_route_a_connection_and_a_nat_as_they_are() {
+    let moved = "Contact: <sip:them@127.0.0.1:5075>\r\n";
+    let bye_after = |mut desk: Desk, invite_fields: &str, via: &str| {
+        let to_us = |text: String| text.replace("127.0.0.1:5070;rport", via);
+        let fields = format!("{CONTACT}{invite_fields}");
+        let invite = request("INVITE", 1, "z9hG4bKi", "", &fields, OFFER);
+        desk.receive(&to_us(invite));
+        desk.sent();
+        let Some(Event::Incoming { call, .. }) = desk.events().pop() else {
+            panic!("no call")
+        };
+        desk.ua.answer(desk.now, call, ANSWER.into());
+        let tag = desk.one().tag(offhook_sip::message::HeaderName::To);
+        desk.receive(&to_us(request("ACK", 1, "z9hG4bKa", &tag, "", "")));
+        desk.receive(&to_us(request("INVITE", 2, "z9hG4bKr", &tag, moved, OFFER)));
+        desk.ua
+            .answer_reoffer(desk.now, call, Ok(Some(ANSWER.into())));
+        desk.receive(&to_us(request("ACK", 2, "z9hG4bKb", &tag, "", "")));
+        desk.sent();
+        desk.ua.hang_up(desk.now, call, None);
+        let bye = desk.one();
+        assert_eq!(bye.what(), "BYE");
+        bye.flow.remote.to_string()
+    };
+    let proxy = "Record-Route: <sip:127.0.0.1:5070;lr>\r\n";
+    let as_is = "127.0.0.1:5070;rport";
+    assert_eq!(bye_after(Desk::new(), proxy, as_is), "127.0.0.1:5070");
+    assert_eq!(bye_after(Desk::over_tcp(), "", as_is), "127.0.0.1:5070");
+    let natted = "10.0.0.9:5060;rport";
+    assert_eq!(bye_after(Desk::new(), "", natted), "127.0.0.1:5070");
+    assert_eq!(bye_after(Desk::new(), "", as_is), "127.0.0.1:5075");
 }
 
 #[test]

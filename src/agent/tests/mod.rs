@@ -1,6 +1,7 @@
 //! The traps of turn-taking, one test each.
 
 mod barge_in;
+mod hold;
 mod manners;
 mod patience;
 mod turns;

@@ -112,7 +112,7 @@ impl BenchCaller {
         mut pick: impl FnMut(&LegEvent) -> Option<Instant>,
     ) -> anyhow::Result<Instant> {
         let wait = async {
-            while let Some(event) = self.answered.leg.events.recv().await {
+            while let Some(event) = self.answered.leg.event().await {
                 if let Some(found) = pick(&event) {
                     return Ok(found);
                 }
@@ -209,16 +209,8 @@ impl BenchCaller {
             .sip()
             .hang_up(self.answered.call, None)
             .await;
-        self.phone.line.close(&self.answered.leg);
-        let closed = async {
-            while let Some(event) = self.answered.leg.events.recv().await {
-                if let LegEvent::Closed { stats } = event {
-                    return Some(stats);
-                }
-            }
-            None
-        };
-        tokio::time::timeout(PATIENCE, closed).await.ok().flatten()
+        let closed = tokio::time::timeout(PATIENCE, self.answered.leg.closed()).await;
+        closed.ok().flatten()
     }
 }
 

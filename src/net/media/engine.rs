@@ -107,9 +107,13 @@ impl Engine {
             }
             // One clock read serves the whole batch.
             let now = clock::now();
-            for slot in std::mem::take(&mut self.unread) {
-                self.receive(slot.0, slot.1, now, &mut buffer);
+            let waiting = self.unread.len();
+            for at in 0..waiting {
+                if let Some((slot, rtcp)) = self.unread.get(at).copied() {
+                    self.receive(slot, rtcp, now, &mut buffer);
+                }
             }
+            self.unread.drain(..waiting);
             for event in &events {
                 match event.token() {
                     WAKER => {}
@@ -120,7 +124,7 @@ impl Engine {
                     }
                 }
             }
-            if self.obey(now).is_err() {
+            if self.obey(now, &mut buffer).is_err() {
                 return;
             }
             self.serve_ticks(now);
@@ -160,7 +164,12 @@ impl Engine {
                 .fetch_max(late_us, Ordering::Relaxed);
             leg.tick(now, &self.counters);
             leg.scheduled = None;
-            self.schedule(slot, now);
+            if leg.is_abandoned() {
+                let id = leg.id;
+                self.close(id, now);
+            } else {
+                self.schedule(slot, now);
+            }
         }
     }
 
@@ -184,21 +193,21 @@ impl Engine {
     }
 
     /// Takes every waiting command; an error when all senders are gone.
-    fn obey(&mut self, now: Instant) -> Result<(), TryRecvError> {
+    fn obey(&mut self, now: Instant, buffer: &mut [u8]) -> Result<(), TryRecvError> {
         loop {
             match self.commands.try_recv() {
-                Ok(command) => self.carry_out(command, now),
+                Ok(command) => self.carry_out(command, now, buffer),
                 Err(TryRecvError::Empty) => return Ok(()),
                 Err(TryRecvError::Disconnected) => return Err(TryRecvError::Disconnected),
             }
         }
     }
 
-    fn carry_out(&mut self, command: Command, now: Instant) {
+    fn carry_out(&mut self, command: Command, now: Instant, buffer: &mut [u8]) {
         let counters = Arc::clone(&self.counters);
         let leg = match command {
-            Command::Open(open) => return self.open(*open, now),
-            Command::Close(leg) => return self.close(leg),
+            Command::Open(open) => return self.open(*open, now, buffer),
+            Command::Close(leg) => return self.close(leg, now),
             Command::Play {
                 leg,
                 utterance,
@@ -209,7 +218,9 @@ impl Engine {
             Command::Resume(leg) => self.with(leg, |leg| leg.session.resume(now)),
             Command::Cancel(leg) => self.with(leg, |leg| leg.cancel(&counters)),
             Command::SendDtmf(leg, digits) => self.with(leg, |leg| {
-                let _ = leg.session.send_dtmf(&digits);
+                if let Err(error) = leg.session.send_dtmf(&digits) {
+                    tracing::warn!(%error, leg = leg.id, "keys were not sent");
+                }
             }),
             Command::Renegotiate(leg, negotiated) => {
                 self.with(leg, |leg| leg.session.renegotiate(now, *negotiated))
@@ -229,12 +240,13 @@ impl Engine {
         Some(slot)
     }
 
-    fn open(&mut self, open: OpenLeg, now: Instant) {
+    fn open(&mut self, open: OpenLeg, now: Instant, buffer: &mut [u8]) {
         let slot = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);
             self.slots.len() - 1
         });
         let mut leg = Leg::new(open);
+        leg.discard_early(buffer, &self.counters);
         let registry = self.poll.registry();
         let token = FIRST_LEG + slot * 2;
         let registered = registry
@@ -245,7 +257,7 @@ impl Engine {
         self.counters.count(|c| &c.legs);
         if let Err(error) = registered {
             tracing::error!(%error, "a leg's sockets cannot be watched");
-            leg.close(&self.counters);
+            leg.close(now, &self.counters);
             self.free.push(slot);
             return;
         }
@@ -256,18 +268,17 @@ impl Engine {
         self.schedule(slot, now);
     }
 
-    fn close(&mut self, leg: LegId) {
+    fn close(&mut self, leg: LegId, now: Instant) {
         let Some(slot) = self.by_id.remove(&leg) else {
             return;
         };
         let Some(mut leg) = self.slots.get_mut(slot).and_then(Option::take) else {
             return;
         };
-        leg.drain(&self.counters);
         let registry = self.poll.registry();
         let _ = registry.deregister(&mut leg.ports.rtp);
         let _ = registry.deregister(&mut leg.ports.rtcp);
-        leg.close(&self.counters);
+        leg.close(now, &self.counters);
         self.free.push(slot);
     }
 }

@@ -14,6 +14,8 @@ use super::{Counters, FrameSink, LegEvent, LegId, OpenLeg, PortPair, RecordSink}
 
 /// Packets read from one socket before the thread looks at its other work.
 const RECEIVE_BATCH: usize = 32;
+/// Packets that are dropped of each socket when a leg opens: more than its buffer holds.
+const EARLY_MAX: usize = 4096;
 /// Chunks of sound that may wait beside the playout: several minutes of speech.
 const WAITING_MAX: usize = 1024;
 
@@ -47,6 +49,25 @@ impl Leg {
             events: open.events,
             waiting: VecDeque::new(),
             scheduled: None,
+        }
+    }
+
+    /// Whether nobody hears of the leg any more, so that nobody will close it either.
+    pub(super) fn is_abandoned(&self) -> bool {
+        self.events.is_closed()
+    }
+
+    /// Drops what came before the leg was open: its sockets are bound when the offer is made, and
+    /// an announcement before the answer is not what the party says.
+    pub(super) fn discard_early(&self, buffer: &mut [u8], counters: &Counters) {
+        for socket in [&self.ports.rtp, &self.ports.rtcp] {
+            for _ in 0..EARLY_MAX {
+                match socket.recv_from(buffer) {
+                    Ok(_) => counters.count(|c| &c.early_dropped),
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                    Err(_) => {}
+                }
+            }
         }
     }
 
@@ -190,7 +211,10 @@ impl Leg {
         }
     }
 
-    pub(super) fn close(self, counters: &Counters) {
+    /// Says goodbye to the peer (RFC 3550 §6.3.7) and tells what was counted.
+    pub(super) fn close(mut self, now: Instant, counters: &Counters) {
+        self.session.close(now);
+        self.drain(counters);
         let stats = Box::new(self.session.stats());
         self.tell(LegEvent::Closed { stats }, counters);
         counters.legs.fetch_sub(1, Ordering::Relaxed);

@@ -8,6 +8,8 @@
 mod engine;
 mod leg;
 mod ports;
+#[cfg(test)]
+mod tests;
 mod timer;
 
 use std::net::SocketAddr;
@@ -54,7 +56,7 @@ pub struct OpenLeg {
     pub sink: Option<SinkBuilder>,
     /// Who records it.
     pub recorder: Option<Box<dyn RecordSink>>,
-    /// Where its events go.
+    /// Where its events go; the leg ends when nobody listens any more.
     pub events: mpsc::Sender<LegEvent>,
 }
 
@@ -179,6 +181,8 @@ pub struct Counters {
     pub sent: AtomicU64,
     /// Packets that the kernel did not take.
     pub send_failed: AtomicU64,
+    /// Packets dropped because they came before their leg was open, such as early media.
+    pub early_dropped: AtomicU64,
     /// Events dropped because their reader did not keep up.
     pub events_dropped: AtomicU64,
     /// Legs on the thread.

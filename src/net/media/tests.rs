@@ -1,0 +1,166 @@
+//! A media thread with real sockets: what a leg hears, and how it ends.
+
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::sync::atomic::Ordering;
+use std::sync::mpsc as std_mpsc;
+
+use offhook_media::rtcp::{RtcpPacket, parse};
+use offhook_media::sdp::{self, LocalMedia, Negotiated};
+use offhook_media::{SessionConfig, SourceRule};
+
+use super::*;
+use crate::clock;
+
+const LEG: LegId = 1;
+/// µ-law of a loud sample and of a soft one.
+const LOUD: u8 = 0x80;
+const SOFT: u8 = 0xF0;
+
+struct Ear(std_mpsc::Sender<i16>);
+
+impl FrameSink for Ear {
+    fn frame(&mut self, frame: &Frame) {
+        let loudest = frame.samples().iter().map(|s| s.saturating_abs()).max();
+        let _ = self.0.send(loudest.unwrap_or_default());
+    }
+}
+
+#[allow(clippy::disallowed_methods)] // the other side of a test
+fn socket() -> UdpSocket {
+    UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap()
+}
+
+/// The other side of one leg.
+struct Peer {
+    rtp: UdpSocket,
+    rtcp: UdpSocket,
+    leg: SocketAddr,
+}
+
+impl Peer {
+    fn send(&self, sequence: u16, sample: u8) {
+        let mut packet = vec![0x80, 0];
+        packet.extend(sequence.to_be_bytes());
+        packet.extend((u32::from(sequence) * 160).to_be_bytes());
+        packet.extend(7_u32.to_be_bytes());
+        packet.extend([sample; 160]);
+        self.rtp.send_to(&packet, self.leg).unwrap();
+    }
+
+    /// Waits until the leg sends: it is open.
+    fn await_sound(&self) {
+        self.rtp.recv(&mut [0; 2048]).unwrap();
+    }
+
+    /// Waits until the leg's reports say goodbye.
+    fn await_goodbye(&self) {
+        let mut buffer = [0; 2048];
+        loop {
+            let length = self.rtcp.recv(&mut buffer).unwrap();
+            let mut packets = parse(&buffer[..length]).unwrap();
+            if packets.any(|packet| matches!(packet, RtcpPacket::Goodbye(_))) {
+                return;
+            }
+        }
+    }
+}
+
+/// A leg that is not on a thread yet, its other side, its events and what it hears.
+struct Rig {
+    open: Box<OpenLeg>,
+    peer: Peer,
+    events: mpsc::Receiver<LegEvent>,
+    heard: std_mpsc::Receiver<i16>,
+}
+
+fn rig(seed: u64) -> Rig {
+    let ports = PortPool::new(42_000..=42_999, seed);
+    let ports = ports
+        .open(Ipv4Addr::LOCALHOST.into(), clock::now())
+        .unwrap();
+    let (rtp, rtcp) = (socket(), socket());
+    let theirs = sdp::offer(&LocalMedia::new(rtp.local_addr().unwrap(), 1));
+    let (_, negotiated) = sdp::answer(&theirs, &LocalMedia::new(ports.local, 2)).unwrap();
+    let negotiated = Negotiated {
+        rtcp_mux: false,
+        remote_rtcp: rtcp.local_addr().unwrap(),
+        ..negotiated
+    };
+    let mut config = SessionConfig::new(negotiated, 9, Ipv4Addr::LOCALHOST.into());
+    config.source_rule = SourceRule::Negotiated;
+    let (tell, events) = mpsc::channel(64);
+    let (ear, heard) = std_mpsc::channel();
+    let peer = Peer {
+        rtp,
+        rtcp,
+        leg: ports.local,
+    };
+    let open = OpenLeg {
+        leg: LEG,
+        session: Box::new(MediaSession::new(clock::now(), config)),
+        ports,
+        sink: Some(Box::new(move || Box::new(Ear(ear)))),
+        recorder: None,
+        events: tell,
+    };
+    Rig {
+        open: Box::new(open),
+        peer,
+        events,
+        heard,
+    }
+}
+
+#[test]
+fn what_came_before_a_leg_was_open_is_not_heard() {
+    let Rig {
+        open,
+        peer,
+        heard,
+        events: _events,
+    } = rig(1);
+    // An announcement while it rang.
+    for sequence in 0..100 {
+        peer.send(sequence, LOUD);
+    }
+    let media = MediaThread::start(None).unwrap();
+    media.send(Command::Open(open)).unwrap();
+    peer.await_sound();
+    for sequence in 100..103 {
+        peer.send(sequence, SOFT);
+    }
+    let loudest = heard.recv().unwrap();
+    assert!(loudest > 0 && loudest < 1_000, "{loudest}");
+    assert_eq!(media.counters().early_dropped.load(Ordering::Relaxed), 100);
+}
+
+#[test]
+fn a_closed_leg_says_goodbye_and_then_what_it_counted() {
+    let Rig {
+        open,
+        peer,
+        mut events,
+        ..
+    } = rig(2);
+    let media = MediaThread::start(None).unwrap();
+    media.send(Command::Open(open)).unwrap();
+    peer.await_sound();
+    media.send(Command::Close(LEG)).unwrap();
+    peer.await_goodbye();
+    let told = std::iter::from_fn(|| events.blocking_recv());
+    let closed = told.last();
+    assert!(matches!(closed, Some(LegEvent::Closed { stats }) if stats.packets_sent > 0));
+    assert_eq!(media.counters().legs.load(Ordering::Relaxed), 0);
+}
+
+#[test]
+fn a_leg_of_which_nobody_hears_any_more_ends_by_itself() {
+    let Rig {
+        open, peer, events, ..
+    } = rig(3);
+    let media = MediaThread::start(None).unwrap();
+    media.send(Command::Open(open)).unwrap();
+    peer.await_sound();
+    drop(events);
+    peer.await_goodbye();
+}

@@ -1,0 +1,308 @@
+//! A telephone that the test plays message by message and packet by packet.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use offhook_media::codec::{Codec, Decoder, Encoder};
+use offhook_media::rtcp::{self, RtcpPacket};
+use offhook_media::rtp::{self, RtpPacket};
+use tokio::net::UdpSocket;
+
+/// A sample that only speech has.
+const AUDIBLE: u16 = 1_500;
+
+/// The value of a header field.
+pub(crate) fn field<'t>(message: &'t str, name: &str) -> &'t str {
+    let mut lines = message.lines().take_while(|line| !line.is_empty());
+    let line = lines.find_map(|line| line.split_once(':').filter(|(n, _)| *n == name));
+    line.unwrap_or_else(|| panic!("no {name} in {message}"))
+        .1
+        .trim()
+}
+
+pub(crate) fn body(message: &str) -> &str {
+    message.split_once("\r\n\r\n").unwrap().1
+}
+
+/// The version in an SDP's `o=` line.
+pub(crate) fn version(sdp: &str) -> u64 {
+    let origin = sdp.lines().find(|line| line.starts_with("o=")).unwrap();
+    origin.split(' ').nth(2).unwrap().parse().unwrap()
+}
+
+/// Where an SDP wants its RTP.
+fn media(sdp: &str) -> SocketAddr {
+    let after = |start: &str| {
+        let mut lines = sdp.lines().filter_map(|line| line.strip_prefix(start));
+        lines.next().unwrap().split(' ').next().unwrap().to_owned()
+    };
+    let (ip, port) = (after("c=IN IP4 "), after("m=audio "));
+    format!("{ip}:{port}").parse().unwrap()
+}
+
+/// Reads one message from a SIP socket.
+async fn message(sip: &UdpSocket) -> (String, SocketAddr) {
+    let mut buffer = [0; 8192];
+    let (length, from) = sip.recv_from(&mut buffer).await.unwrap();
+    (String::from_utf8(buffer[..length].to_vec()).unwrap(), from)
+}
+
+/// One RTP packet that was heard.
+pub(crate) struct Packet {
+    pub(crate) sequence: u16,
+    pub(crate) timestamp: u32,
+    pub(crate) audible: bool,
+}
+
+/// Somebody who has called the switch.
+pub(crate) struct Peer {
+    sip: UdpSocket,
+    rtp: UdpSocket,
+    uri: String,
+    switch: SocketAddr,
+    /// Where the switch wants our RTP.
+    media: SocketAddr,
+    to: String,
+    cseq: u32,
+    version: u32,
+    sequence: u16,
+    timestamp: u32,
+    /// The switch's first SDP.
+    pub(crate) answer: String,
+}
+
+impl Peer {
+    /// Calls the switch, and is answered.
+    pub(crate) async fn call(uri: &str) -> Self {
+        let rtp = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let switch: SocketAddr = uri.split('@').nth(1).unwrap().parse().unwrap();
+        let mut peer = Self {
+            sip: UdpSocket::bind("127.0.0.1:0").await.unwrap(),
+            media: rtp.local_addr().unwrap(),
+            rtp,
+            uri: uri.to_owned(),
+            switch,
+            to: format!("<{uri}>"),
+            cseq: 0,
+            version: 1,
+            sequence: 0,
+            timestamp: 0,
+            answer: String::new(),
+        };
+        let offer = peer.sdp("sendrecv", "127.0.0.1");
+        let ok = peer.ask("INVITE", &offer).await;
+        peer.to = field(&ok, "To").to_owned();
+        peer.acknowledge("").await;
+        peer.answer = body(&ok).to_owned();
+        peer.media = media(&peer.answer);
+        peer
+    }
+
+    /// What we describe: one codec, keys, and this direction and address.
+    pub(crate) fn sdp(&self, direction: &str, address: &str) -> String {
+        format!(
+            "v=0\r\no=- 1 {} IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 {address}\r\nt=0 0\r\n\
+             m=audio {} RTP/AVP 0 101\r\na=rtpmap:101 telephone-event/8000\r\na=rtcp-mux\r\n\
+             a={direction}\r\n",
+            self.version,
+            self.rtp.local_addr().unwrap().port()
+        )
+    }
+
+    fn request(&self, method: &str, sdp: &str) -> String {
+        let here = self.sip.local_addr().unwrap();
+        let (uri, to, cseq) = (&self.uri, &self.to, self.cseq);
+        let port = here.port();
+        format!(
+            "{method} {uri} SIP/2.0\r\n\
+             Via: SIP/2.0/UDP {here};branch=z9hG4bK{port}{method}{cseq};rport\r\n\
+             Max-Forwards: 70\r\nTo: {to}\r\nFrom: <sip:peer@127.0.0.1>;tag=p{port}\r\n\
+             Call-ID: peer{port}@127.0.0.1\r\nCSeq: {cseq} {method}\r\n\
+             Contact: <sip:peer@{here}>\r\n\
+             Content-Type: application/sdp\r\nContent-Length: {}\r\n\r\n{sdp}",
+            sdp.len()
+        )
+    }
+
+    /// Sends a request and waits for its 200.
+    async fn ask(&mut self, method: &str, sdp: &str) -> String {
+        self.cseq += 1;
+        let request = self.request(method, sdp);
+        let wanted = format!("{} {method}", self.cseq);
+        self.sip
+            .send_to(request.as_bytes(), self.switch)
+            .await
+            .unwrap();
+        loop {
+            let (answer, _) = message(&self.sip).await;
+            let ours = answer.starts_with("SIP/2.0 ") && field(&answer, "CSeq") == wanted;
+            if ours && !answer.starts_with("SIP/2.0 1") {
+                assert!(answer.starts_with("SIP/2.0 200"), "{answer}");
+                return answer;
+            }
+        }
+    }
+
+    async fn acknowledge(&mut self, sdp: &str) {
+        let ack = self.request("ACK", sdp);
+        self.sip.send_to(ack.as_bytes(), self.switch).await.unwrap();
+    }
+
+    /// Offers a change within the call, and returns the SDP that answers it.
+    pub(crate) async fn offer(&mut self, method: &str, direction: &str, address: &str) -> String {
+        self.version += 1;
+        let offer = self.sdp(direction, address);
+        self.send_offer(method, &offer).await
+    }
+
+    /// Says again what holds already.
+    pub(crate) async fn refresh(&mut self, method: &str) -> String {
+        let offer = self.sdp("sendrecv", "127.0.0.1");
+        self.send_offer(method, &offer).await
+    }
+
+    async fn send_offer(&mut self, method: &str, offer: &str) -> String {
+        let ok = self.ask(method, offer).await;
+        if method == "INVITE" {
+            self.acknowledge("").await;
+        }
+        body(&ok).to_owned()
+    }
+
+    /// Asks by a re-INVITE without SDP, and answers what the switch offers.
+    pub(crate) async fn resume_without_an_offer(&mut self) -> String {
+        let ok = self.ask("INVITE", "").await;
+        self.version += 1;
+        let answer = self.sdp("sendrecv", "127.0.0.1");
+        self.acknowledge(&answer).await;
+        body(&ok).to_owned()
+    }
+
+    /// Says something at 8 kHz, at the speed of speech.
+    pub(crate) async fn say(&mut self, samples: &[i16]) {
+        let mut clock = tokio::time::interval(Duration::from_millis(20));
+        for frame in samples.chunks_exact(160) {
+            clock.tick().await;
+            let mut packet = vec![0x80, 0];
+            packet.extend(self.sequence.to_be_bytes());
+            packet.extend(self.timestamp.to_be_bytes());
+            packet.extend(9_u32.to_be_bytes());
+            let mut payload = [0; 160];
+            Encoder.encode(Codec::Pcmu, frame, &mut payload);
+            packet.extend(payload);
+            self.rtp.send_to(&packet, self.media).await.unwrap();
+            self.sequence = self.sequence.wrapping_add(1);
+            self.timestamp = self.timestamp.wrapping_add(160);
+        }
+    }
+
+    /// Waits for the next RTP packet.
+    pub(crate) async fn hear(&self) -> Packet {
+        let mut buffer = [0; 2048];
+        loop {
+            let length = self.rtp.recv(&mut buffer).await.unwrap();
+            if let Some(packet) = read(&buffer[..length]) {
+                return packet;
+            }
+        }
+    }
+
+    /// Takes what has come already; gives the last of it.
+    pub(crate) fn heard(&self) -> Option<Packet> {
+        let mut buffer = [0; 2048];
+        let next = || {
+            self.rtp
+                .try_recv(&mut buffer)
+                .ok()
+                .map(|n| read(&buffer[..n]))
+        };
+        std::iter::from_fn(next).flatten().last()
+    }
+
+    /// Waits until the agent is heard to speak.
+    pub(crate) async fn hear_speech(&self) {
+        while !self.hear().await.audible {}
+    }
+
+    /// Hangs up.
+    pub(crate) async fn hang_up(&mut self) {
+        self.ask("BYE", "").await;
+    }
+
+    /// Waits until the switch's reports say goodbye.
+    pub(crate) async fn hear_goodbye(&self) {
+        let mut buffer = [0; 2048];
+        loop {
+            let length = self.rtp.recv(&mut buffer).await.unwrap();
+            let packet = &buffer[..length];
+            if rtp::classify(packet) == rtp::Kind::Rtcp
+                && let Ok(mut reports) = rtcp::parse(packet)
+                && reports.any(|report| matches!(report, RtcpPacket::Goodbye(_)))
+            {
+                return;
+            }
+        }
+    }
+}
+
+fn read(bytes: &[u8]) -> Option<Packet> {
+    // Reports share the port (RFC 5761 §4).
+    if rtp::classify(bytes) != rtp::Kind::Rtp {
+        return None;
+    }
+    let packet = RtpPacket::parse(bytes).ok()?;
+    let mut sound = [0; 1024];
+    let length = Decoder.decode(Codec::Pcmu, packet.payload, &mut sound);
+    let loudest = sound[..length].iter().map(|s| s.unsigned_abs()).max();
+    Some(Packet {
+        sequence: packet.header.sequence,
+        timestamp: packet.header.timestamp,
+        audible: loudest.unwrap_or_default() > AUDIBLE,
+    })
+}
+
+/// Somebody whom the switch calls.
+pub(crate) struct Callee {
+    sip: UdpSocket,
+}
+
+impl Callee {
+    pub(crate) async fn listen() -> Self {
+        let sip = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        Self { sip }
+    }
+
+    pub(crate) fn uri(&self) -> String {
+        format!("sip:callee@{}", self.sip.local_addr().unwrap())
+    }
+
+    /// Waits for a request.
+    pub(crate) async fn asked(&self, method: &str) -> (String, SocketAddr) {
+        loop {
+            let (request, from) = message(&self.sip).await;
+            if request.starts_with(method) {
+                return (request, from);
+            }
+        }
+    }
+
+    /// Answers a request with 200 and no body.
+    pub(crate) async fn agree(&self, request: &str, from: SocketAddr) {
+        let here = self.sip.local_addr().unwrap();
+        let to = field(request, "To");
+        let tag = if to.contains(";tag=") {
+            ""
+        } else {
+            ";tag=callee"
+        };
+        let ok = format!(
+            "SIP/2.0 200 OK\r\nVia: {}\r\nFrom: {}\r\nTo: {to}{tag}\r\nCall-ID: {}\r\n\
+             CSeq: {}\r\nContact: <sip:callee@{here}>\r\nContent-Length: 0\r\n\r\n",
+            field(request, "Via"),
+            field(request, "From"),
+            field(request, "Call-ID"),
+            field(request, "CSeq"),
+        );
+        self.sip.send_to(ok.as_bytes(), from).await.unwrap();
+    }
+}
