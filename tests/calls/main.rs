@@ -8,13 +8,17 @@
     reason = "in tests, also in what they share"
 )]
 
+mod api;
 mod caller;
+#[path = "../http_api/conforms.rs"]
+mod conforms;
 mod crm;
 mod disk;
 mod doors;
 mod language_model;
 #[path = "../llm_support/mod.rs"]
 mod llm_support;
+mod logs;
 mod records;
 mod rig;
 mod voice;
