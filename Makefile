@@ -47,6 +47,11 @@ interop: toolchain ## Call real phones and proxies (installs them from Debian an
 bench: build ## Print the figures that the README quotes
 	$(OFFHOOK_RELEASE) models pull
 	$(OFFHOOK_RELEASE) bench turn --calls 1
+	$(OFFHOOK_RELEASE) bench capacity --calls 100
+	$(CARGO) bench --locked --bench invite
+	$(CARGO) bench --locked --bench media_tick
+	$(CARGO) bench --locked --bench voice -- first_sound
+	$(CARGO) bench --locked --bench steps
 
 toolchain:
 	@command -v $(CARGO) >/dev/null || { \

@@ -146,7 +146,7 @@ fn piper_first_chunk(bencher: Bencher<'_, '_>) {
     let voice = Voice::load(&runtime(), &default_dir(), "en_US-joe-medium", options);
     let voice = voice.expect("the voice is in the model folder");
     bencher
-        .with_inputs(|| voice.begin("Thanks for calling,"))
+        .with_inputs(|| voice.begin(&voice.phonemes("Thanks for calling,").expect("phonemes")))
         .bench_local_values(|mut synthesis| {
             loop {
                 match synthesis.step().expect("the voice speaks") {

@@ -40,6 +40,10 @@ fn load_voice(phonemizer: Option<Phonemizer>) -> Voice {
     Voice::load(&runtime, &dir, "en_US-joe-medium", options).expect("the voice loads")
 }
 
+fn begin(voice: &Voice, text: &str) -> Synthesis {
+    voice.begin(&voice.phonemes(text).expect("phonemes"))
+}
+
 fn to_first_sound(synthesis: &mut Synthesis) -> Vec<i16> {
     loop {
         match synthesis.step().expect("the voice speaks") {
@@ -50,13 +54,13 @@ fn to_first_sound(synthesis: &mut Synthesis) -> Vec<i16> {
     }
 }
 
-/// From a clause's text to its first samples, its phonemes known from before; `fresh_phonemes`
-/// comes on top when they are not.
+/// From a clause's phonemes to its first samples; `normalisation` and, for phonemes that are not
+/// known from before, `fresh_phonemes` come on top.
 #[divan::bench(args = TEXTS, sample_count = 60)]
 fn first_sound(bencher: Bencher<'_, '_>, text: &str) {
     let voice = voice();
     bencher
-        .with_inputs(|| voice.begin(text))
+        .with_inputs(|| begin(voice, text))
         .bench_values(|mut synthesis| to_first_sound(&mut synthesis));
 }
 
@@ -93,12 +97,12 @@ fn fresh_phonemes(bencher: Bencher<'_, '_>) {
         .bench_values(|text| phonemizer.phonemes("en-us", &text).expect("phonemes"));
 }
 
-/// The first step: normalisation, known phonemes, encoder.
+/// The first step: the encoder.
 #[divan::bench(args = TEXTS, sample_count = 60)]
 fn encoder(bencher: Bencher<'_, '_>, text: &str) {
     let voice = voice();
     bencher
-        .with_inputs(|| voice.begin(text))
+        .with_inputs(|| begin(voice, text))
         .bench_values(|mut synthesis| synthesis.step().expect("the voice speaks"));
 }
 
@@ -118,7 +122,7 @@ fn largest_chunk(bencher: Bencher<'_, '_>) {
     let voice = voice();
     bencher
         .with_inputs(|| {
-            let mut synthesis = voice.begin(LONG);
+            let mut synthesis = begin(voice, LONG);
             for _ in 0..4 {
                 synthesis.step().expect("the voice speaks");
             }

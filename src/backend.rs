@@ -85,6 +85,13 @@ impl Backend {
         }
     }
 
+    fn store_error(&self, error: StoreError) -> ApiError {
+        match error {
+            StoreError::Unavailable(reason) => self.busy(&Busy::Store(reason)),
+            other => internal(other),
+        }
+    }
+
     async fn record(&self, id: &str) -> Result<CallRecord, ApiError> {
         let found = self
             .0
@@ -99,10 +106,28 @@ impl Backend {
     }
 }
 
+/// Who a call comes from, as its record shows it: a number stands for itself.
+fn shown_caller(from_uri: &str) -> String {
+    let user = offhook_sip::uri::Uri::parse(from_uri).map(|uri| uri.user_text().into_owned());
+    call::party(&user.unwrap_or_default(), from_uri)
+}
+
 fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<String> {
     known
         .max_by(|a, b| strsim::jaro_winkler(a, name).total_cmp(&strsim::jaro_winkler(b, name)))
         .map(str::to_owned)
+}
+
+/// The answer to a request whose `Idempotency-Key` came before; none when it made a new call.
+fn answered_before(created: Created) -> Option<Result<CallCreated, ApiError>> {
+    match created {
+        Created::New => None,
+        Created::Existing(call) => Some(Ok(CallCreated {
+            id: call.to_string(),
+            replayed: true,
+        })),
+        Created::Conflict => Some(Err(ApiError::IdempotencyMismatch)),
+    }
 }
 
 impl Api for Backend {
@@ -125,10 +150,10 @@ impl Api for Backend {
             _ => check("store", true, "records are kept".to_owned()),
         };
         let models = services.on_box.get().is_some();
-        let detail = if models {
-            "loaded"
-        } else {
-            "loading, or missing: offhook models pull"
+        let detail = match services.on_box_failed.get() {
+            Some(reason) => reason.as_str(),
+            None if models => "loaded",
+            None => "loading",
         };
         let stopping = services.places.is_closed();
         Readiness {
@@ -150,6 +175,14 @@ impl Api for Backend {
         key: Option<Idempotency>,
     ) -> Result<CallCreated, ApiError> {
         let services = &self.0;
+        let key = key.map(|key| IdempotencyKey::new(key.key, key.fingerprint.as_bytes()));
+        // Before all else: what was taken on stays so, also when the switch has become full since.
+        if let Some(key) = &key {
+            let before = services.store.created_before(key).await;
+            if let Some(answer) = before.map_err(internal)?.and_then(answered_before) {
+                return answer;
+            }
+        }
         let Some(agent) = services.agents.get(&call.agent) else {
             let nearest = nearest(&call.agent, services.agents.keys().map(String::as_str));
             return Err(ApiError::UnknownAgent {
@@ -170,7 +203,7 @@ impl Api for Backend {
         let mut record = CallRecord::new(
             Uuid::now_v7(),
             store::Direction::Outbound,
-            dialled.from_uri.clone(),
+            shown_caller(&dialled.from_uri),
             call.to.clone(),
             CallState::Queued,
             services.epoch.timestamp(clock::now()),
@@ -180,22 +213,12 @@ impl Api for Backend {
         let mut variables = call::outbound_facts(&call.to);
         variables.extend(call.variables);
         record.variables = variables.iter().cloned().collect();
-        let key = key.map(|key| IdempotencyKey::new(key.key, key.fingerprint.as_bytes()));
         let id = record.id;
         let at = record.started_at;
-        match services.store.create_call(record.clone(), key, at).await {
-            Ok(Created::New) => {}
-            Ok(Created::Existing(before)) => {
-                return Ok(CallCreated {
-                    id: before.to_string(),
-                    replayed: true,
-                });
-            }
-            Ok(Created::Conflict) => return Err(ApiError::IdempotencyMismatch),
-            Err(StoreError::Unavailable(reason)) => {
-                return Err(self.busy(&Busy::Store(reason)));
-            }
-            Err(error) => return Err(internal(error)),
+        let stored = services.store.create_call(record.clone(), key, at).await;
+        let stored = stored.map_err(|error| self.store_error(error))?;
+        if let Some(answer) = answered_before(stored) {
+            return answer;
         }
         let agent = Arc::clone(agent);
         let outbound = Outbound {
@@ -237,7 +260,14 @@ impl Api for Backend {
         };
         let cursor = query.page.cursor.as_deref();
         match self.0.store.calls(&filter, cursor, query.page.limit).await {
-            Ok(found) => Ok(page(found)),
+            Ok(found) => {
+                let mut found = page(found);
+                // A list has none: they are read call by call.
+                for call in found.items.iter_mut().filter_map(Value::as_object_mut) {
+                    call.remove("turns");
+                }
+                Ok(found)
+            }
             Err(error) => Err(cursor_error(error)),
         }
     }
@@ -328,17 +358,16 @@ impl Api for Backend {
             id: id.chars().take(64).collect(),
         };
         let number: i64 = id.parse().map_err(|_| not_found())?;
-        let now = self.0.epoch.timestamp(clock::now());
-        if self
-            .0
-            .store
-            .retry_dead(number, now)
-            .await
-            .map_err(internal)?
-        {
+        let (store, now) = (&self.0.store, self.0.epoch.timestamp(clock::now()));
+        let retried = store.retry_dead(number, now).await;
+        if retried.map_err(|error| self.store_error(error))? {
             return Ok(());
         }
-        Err(not_found())
+        let row = store.outbox_row(number).await.map_err(internal)?;
+        let state = row.ok_or_else(not_found)?.state;
+        Err(ApiError::Conflict(format!(
+            "delivery {number} is {state}: only one that was given up (dead) is tried again"
+        )))
     }
 
     async fn subscribe(

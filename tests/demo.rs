@@ -35,8 +35,9 @@ fn demonstration() -> Value {
     let printed = String::from_utf8(output.stdout).unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{printed}\n{errors}");
-    let last = printed.lines().last().unwrap();
-    serde_json::from_str(last).unwrap_or_else(|_| panic!("{printed}\n{errors}"))
+    assert!(errors.contains("agent   ▸"), "the transcript: {errors}");
+    // Standard output is the record and nothing else.
+    serde_json::from_str(&printed).unwrap_or_else(|_| panic!("{printed}\n{errors}"))
 }
 
 #[test]

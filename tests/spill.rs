@@ -144,6 +144,66 @@ async fn a_full_disk_loses_no_finished_call_even_if_the_switch_stops_meanwhile()
 }
 
 #[tokio::test]
+async fn a_restart_while_the_disk_is_full_leaves_a_finished_call_as_it_ended() {
+    let folder = tempdir().unwrap();
+    let store = open(folder.path()).await;
+    let begun = incoming("+12025550123", 0);
+    store.insert_call(begun.clone()).await.unwrap();
+    let cut = incoming("+12025550124", 1);
+    store.insert_call(cut.clone()).await.unwrap();
+    let other = lock(&store).await;
+    let ended = CallRecord {
+        id: begun.id,
+        ..finished("+12025550123", "Ada", "", 0)
+    };
+    let end = store.finish_call(ended.clone(), vec![item(&ended, "log")]);
+    end.await.unwrap();
+    store.close().await;
+
+    // Still full: the end lies in the spill file, and the database takes both calls for open.
+    let store = open(folder.path()).await;
+    assert!(matches!(store.health(), Health::Spilling { .. }));
+    let recovering = tokio::spawn({
+        let store = store.clone();
+        async move { store.recover(|call, _| vec![item(call, "log")]).await }
+    });
+    let last = store.append_event(event(None, "meanwhile")).await.unwrap();
+    other.close().await.unwrap();
+    store.drain().await.unwrap();
+    let closed = recovering.await.unwrap().unwrap();
+    assert_eq!(
+        closed.iter().map(|call| call.id).collect::<Vec<_>>(),
+        [cut.id]
+    );
+    assert_eq!(store.call(ended.id).await.unwrap().as_ref(), Some(&ended));
+    assert_eq!(keys(&store, &ended).await.len(), 1);
+    let told = EventFilter {
+        after: last,
+        call_id: None,
+    };
+    let told = store.events(&told, 10).await.unwrap();
+    let told: Vec<_> = told.iter().map(|e| (e.call_id, e.kind.as_str())).collect();
+    assert_eq!(told, [(Some(cut.id), "call.ended")]);
+}
+
+#[tokio::test]
+async fn a_call_has_one_end_and_a_later_one_takes_nothing_from_it() {
+    let folder = tempdir().unwrap();
+    let store = open(folder.path()).await;
+    let ended = finished("+12025550123", "Ada", "", 0);
+    let items = vec![item(&ended, "log")];
+    store.finish_call(ended.clone(), items).await.unwrap();
+    let mut again = ended.clone();
+    again.state = CallState::Failed;
+    again.outcome = Some("switch restarted".into());
+    again.turns.clear();
+    let items = vec![item(&again, "another")];
+    store.finish_call(again, items).await.unwrap();
+    assert_eq!(store.call(ended.id).await.unwrap().as_ref(), Some(&ended));
+    assert_eq!(keys(&store, &ended).await.len(), 1);
+}
+
+#[tokio::test]
 async fn the_spill_files_last_half_is_for_final_records_and_its_end_is_told() {
     let folder = tempdir().unwrap();
     let store = open_with(

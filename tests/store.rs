@@ -157,7 +157,11 @@ async fn a_repeated_request_makes_one_call() {
     let call = incoming("a", 0);
     let key = |body: &str| Some(IdempotencyKey::new("ops:order-7", body.as_bytes()));
     let create = |call: &CallRecord, body| store.create_call(call.clone(), key(body), at(0));
+    let before = async |body| store.created_before(&key(body).unwrap()).await.unwrap();
+    assert_eq!(before("{}").await, None);
     assert_eq!(create(&call, "{}").await.unwrap(), Created::New);
+    assert_eq!(before("{}").await, Some(Created::Existing(call.id)));
+    assert_eq!(before("{ }").await, Some(Created::Conflict));
     let second = incoming("a", 1);
     assert_eq!(
         create(&second, "{}").await.unwrap(),
@@ -214,6 +218,8 @@ async fn pages_hold_every_call_once_newest_first_also_while_new_ones_come() {
             break;
         }
     }
+    // A list is light: what was said is read call by call.
+    calls.iter_mut().for_each(|call| call.turns.clear());
     assert_eq!(seen, calls);
 
     let of = |filter: CallFilter| {
@@ -352,6 +358,14 @@ async fn calls_left_open_by_another_run_end_when_they_were_last_seen() {
         (Some(at(8)), 6, 1)
     );
     assert_eq!(keys(&store, &cut).await.len(), 1);
+    let told = EventFilter {
+        after: 0,
+        call_id: Some(cut.id),
+    };
+    let told = store.events(&told, 10).await.unwrap();
+    assert_eq!(told.len(), 1);
+    assert_eq!((told[0].kind.as_str(), told[0].at), ("call.ended", at(8)));
+    assert_eq!(told[0].data["outcome"], "switch restarted");
     assert_eq!(store.call(own.id).await.unwrap().unwrap(), own);
     assert_eq!(store.call(done.id).await.unwrap().unwrap(), done);
     assert_eq!(store.recover(plan).await.unwrap(), []);

@@ -112,6 +112,35 @@ impl Manifest {
         self.models.iter().find(|model| model.name == name)
     }
 
+    /// Returns the names of the voices, as a configuration spells them.
+    pub fn voices(&self) -> impl Iterator<Item = &str> {
+        self.models
+            .iter()
+            .filter_map(|model| model.name.strip_prefix("piper-"))
+    }
+
+    /// Says which command fetches a file that is missing from a model folder.
+    #[must_use]
+    pub fn mend(&self, missing: &Path) -> String {
+        let found = self.models.iter().find_map(|model| {
+            let file = model.files_here().find(|f| missing.ends_with(&f.path))?;
+            let depth = file.path.components().count();
+            Some((model, missing.ancestors().nth(depth)?))
+        });
+        let Some((model, dir)) = found else {
+            return "it cannot be fetched; `offhook models list` shows what can".to_owned();
+        };
+        let mut command = "offhook models pull".to_owned();
+        // Without a name those come that a switch needs by default.
+        if !model.default {
+            command = format!("{command} {}", model.name);
+        }
+        if dir != default_dir() {
+            command = format!("{command} --dir {}", dir.display());
+        }
+        format!("run `{command}`")
+    }
+
     /// Returns the path of ONNX Runtime's library in a model folder; `ORT_DYLIB_PATH` in the
     /// environment, if set, names another one.
     #[must_use]
@@ -165,4 +194,27 @@ pub fn default_dir() -> PathBuf {
     let cache = folder("XDG_CACHE_HOME").map(PathBuf::from);
     let cache = cache.or_else(|| folder("HOME").map(|home| Path::new(&home).join(".cache")));
     cache.unwrap_or_else(|| PathBuf::from(".")).join("offhook")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_file_names_the_command_that_fetches_it() {
+        let manifest = Manifest::embedded();
+        let mend = |dir: &Path, model| manifest.mend(&manifest.file(dir, model, ""));
+        let here = default_dir();
+        assert_eq!(mend(&here, "silero-vad"), "run `offhook models pull`");
+        assert_eq!(
+            mend(&here, "whisper-base"),
+            "run `offhook models pull whisper-base`"
+        );
+        assert_eq!(
+            mend(Path::new("/srv/models"), "whisper-base"),
+            "run `offhook models pull whisper-base --dir /srv/models`"
+        );
+        let unknown = manifest.mend(&here.join("piper-xx/xx.onnx"));
+        assert!(unknown.contains("offhook models list"), "{unknown}");
+    }
 }

@@ -16,7 +16,7 @@ use crate::manifest::Manifest;
 #[derive(Debug, Error)]
 pub enum ModelError {
     /// A file of the cache folder is not there.
-    #[error("{} is missing: run `offhook models pull`", .0.display())]
+    #[error("{} is missing: {}", .0.display(), Manifest::embedded().mend(.0))]
     Missing(PathBuf),
     /// ONNX Runtime's library is there but cannot be loaded.
     #[error("ONNX Runtime cannot be loaded from {}: {reason}", .path.display())]

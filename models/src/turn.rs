@@ -12,8 +12,14 @@ use crate::runtime::{Graph, ModelError, Runtime};
 
 /// What the model looks at: the last eight seconds.
 pub const SECONDS: usize = 8;
+/// Frames of that spectrogram.
+const FRAMES: usize = SECONDS * SAMPLE_RATE / HOP;
 /// Keeps the variance of silence from being divided by.
 const EPSILON: f32 = 1e-7;
+
+/// The spectrogram of the last [`SECONDS`] of a turn, ready to be judged.
+#[derive(Clone, Debug)]
+pub struct Spectrogram(Vec<f32>);
 
 /// A loaded turn model; cheap to clone, one serves all calls.
 #[derive(Clone, Debug)]
@@ -39,6 +45,44 @@ impl TurnDetector {
         })))
     }
 
+    /// Prepares a judgement of sound at 8 kHz: its spectrogram is taken here, and judged by
+    /// [`judge`](Self::judge). The two are steps of their own, so that neither holds an inference
+    /// thread for long.
+    #[must_use]
+    pub fn spectrogram(&self, samples: &[i16]) -> Spectrogram {
+        self.spectrogram_16k(&resample::upsample(samples))
+    }
+
+    /// The same for sound at 16 kHz, full scale ±1.
+    #[must_use]
+    pub fn spectrogram_16k(&self, samples: &[f32]) -> Spectrogram {
+        let window = SECONDS * SAMPLE_RATE;
+        let recent = samples
+            .get(samples.len().saturating_sub(window)..)
+            .unwrap_or_default();
+        let mut padded = vec![0.0; window - recent.len()];
+        padded.extend_from_slice(recent);
+        normalise(&mut padded);
+        Spectrogram(self.0.mel.compute(&padded, FRAMES))
+    }
+
+    /// Gives the probability that the turn is complete.
+    ///
+    /// # Errors
+    /// ONNX Runtime fails.
+    pub fn judge(&self, spectrogram: &Spectrogram) -> Result<f32, ModelError> {
+        let mel = spectrogram.0.as_slice();
+        let mel = TensorRef::from_array_view(([1, BANDS, FRAMES], mel))?;
+        let mut session = self.0.graph.session();
+        let outputs = session.run(ort::inputs!["input_features" => mel])?;
+        let missing = || ModelError::malformed("smart-turn", "no probability");
+        let (_, probability) = outputs
+            .get("logits")
+            .ok_or_else(missing)?
+            .try_extract_tensor::<f32>()?;
+        probability.first().copied().ok_or_else(missing)
+    }
+
     /// Gives the probability that a turn which ends with `samples` (8 kHz) is complete.
     ///
     /// Sound shorter than [`SECONDS`] is taken as preceded by silence; of longer sound the end
@@ -55,24 +99,7 @@ impl TurnDetector {
     /// # Errors
     /// ONNX Runtime fails.
     pub fn probability_16k(&self, samples: &[f32]) -> Result<f32, ModelError> {
-        let window = SECONDS * SAMPLE_RATE;
-        let recent = samples
-            .get(samples.len().saturating_sub(window)..)
-            .unwrap_or_default();
-        let mut padded = vec![0.0; window - recent.len()];
-        padded.extend_from_slice(recent);
-        normalise(&mut padded);
-        let frames = window / HOP;
-        let mel = self.0.mel.compute(&padded, frames);
-        let mel = TensorRef::from_array_view(([1, BANDS, frames], mel.as_slice()))?;
-        let mut session = self.0.graph.session();
-        let outputs = session.run(ort::inputs!["input_features" => mel])?;
-        let missing = || ModelError::malformed("smart-turn", "no probability");
-        let (_, probability) = outputs
-            .get("logits")
-            .ok_or_else(missing)?
-            .try_extract_tensor::<f32>()?;
-        probability.first().copied().ok_or_else(missing)
+        self.judge(&self.spectrogram_16k(samples))
     }
 }
 

@@ -7,7 +7,7 @@ use super::command::Command;
 use super::core::{Agent, Cut, Exchange, Phase, Retraction, Unsaid};
 use super::dialogue::{Act, Completeness, Context, Event};
 use super::listening::{Fork, Listening, Seal, Verdict};
-use super::record::{Latency, TurnRecord, Who};
+use super::record::{Begins, Latency, TurnRecord, Who};
 use super::requests::Owner;
 use super::{clauses, command::SpeculationId};
 
@@ -77,6 +77,10 @@ impl Agent {
             stt_ms: guess
                 .as_ref()
                 .and_then(|g| Some(millis(g.issued, g.transcript_at?))),
+            begins: Begins {
+                stt_ms: guess.as_ref().map(|g| millis(ear.last_voiced, g.issued)),
+                ..Begins::default()
+            },
             ..Latency::default()
         };
         let record = TurnRecord {
@@ -135,6 +139,7 @@ impl Agent {
         }
         if let Some(exchange) = &mut self.exchange {
             exchange.latency.llm_first_token_ms = fork.llm_first_token_ms;
+            exchange.latency.begins.llm_ms = fork.llm_begins_ms;
         }
         let acts = fork
             .acts
@@ -197,6 +202,7 @@ impl Agent {
                 dialogue,
                 acts,
                 llm_first_token_ms: None,
+                llm_begins_ms: None,
             });
         }
     }

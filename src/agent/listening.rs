@@ -12,6 +12,8 @@ pub(super) struct Fork {
     /// Acts to perform on commitment; LLM requests among them are already under way.
     pub(super) acts: Vec<Act>,
     pub(super) llm_first_token_ms: Option<u32>,
+    /// When its LLM was asked, in ms from the last voiced packet.
+    pub(super) llm_begins_ms: Option<u32>,
 }
 
 /// One look at the unfinished turn: transcript and turn probability, asked for in parallel.

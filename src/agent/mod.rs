@@ -47,7 +47,7 @@ pub use self::command::{
 };
 pub use self::core::Agent;
 pub use self::dialogue::{Act, Completeness, Context, Dialogue, DigitPlan, Event};
-pub use self::record::{CallOutcome, EndedBy, Latency, TurnRecord, Who};
+pub use self::record::{Begins, CallOutcome, EndedBy, Latency, TurnRecord, Who};
 pub use self::settings::{Settings, WallClock};
 pub use self::timers::Reason;
 pub use self::variables::Variables;

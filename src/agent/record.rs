@@ -28,6 +28,20 @@ pub struct Latency {
     pub tts_first_audio_ms: Option<u32>,
     /// From the caller's last voiced packet received to the first audible packet sent.
     pub voice_to_voice_ms: Option<u32>,
+    /// When each stage began.
+    pub begins: Begins,
+}
+
+/// Holds when stages of a [`Latency`] began, each in milliseconds from the caller's last voiced
+/// packet: speculation makes them overlap, so their lengths alone draw no picture.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Begins {
+    /// The recogniser.
+    pub stt_ms: Option<u32>,
+    /// The request to the LLM.
+    pub llm_ms: Option<u32>,
+    /// The first clause's hand-over to the synthesiser.
+    pub tts_ms: Option<u32>,
 }
 
 /// Records one turn of the transcript.

@@ -110,9 +110,9 @@ impl Agent {
         let first = matches!(event, LlmEvent::Token(_) | LlmEvent::ToolCall(_))
             && pending.first_token_ms.is_none();
         if first {
-            let ms = millis(pending.issued, now);
+            let (issued, ms) = (pending.issued, millis(pending.issued, now));
             pending.first_token_ms = Some(ms);
-            self.note_first_token(owner, ms);
+            self.note_first_token(owner, issued, ms);
         }
         if matches!(event, LlmEvent::Done | LlmEvent::Failed(_)) {
             self.end_request(id);
@@ -123,21 +123,22 @@ impl Agent {
         }
     }
 
-    fn note_first_token(&mut self, owner: Owner, ms: u32) {
-        let slot = match owner {
-            Owner::Dialogue => self
-                .exchange
-                .as_mut()
-                .map(|e| &mut e.latency.llm_first_token_ms),
-            Owner::Fork => {
-                let guess = self.ear.as_mut().and_then(|e| e.guess.as_mut());
-                guess
-                    .and_then(|g| g.fork.as_mut())
-                    .map(|f| &mut f.llm_first_token_ms)
-            }
+    fn note_first_token(&mut self, owner: Owner, issued: Instant, ms: u32) {
+        let slots = match owner {
+            Owner::Dialogue => self.exchange.as_mut().map(|e| {
+                let latency = &mut e.latency;
+                let begins = &mut latency.begins.llm_ms;
+                (e.last_voiced, &mut latency.llm_first_token_ms, begins)
+            }),
+            Owner::Fork => self.ear.as_mut().and_then(|ear| {
+                let fork = ear.guess.as_mut()?.fork.as_mut()?;
+                let begins = &mut fork.llm_begins_ms;
+                Some((ear.last_voiced, &mut fork.llm_first_token_ms, begins))
+            }),
         };
-        if let Some(slot) = slot {
-            slot.get_or_insert(ms);
+        if let Some((last_voiced, first_token, begins)) = slots {
+            first_token.get_or_insert(ms);
+            begins.get_or_insert(millis(last_voiced, issued));
         }
     }
 

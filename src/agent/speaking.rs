@@ -261,8 +261,12 @@ impl Agent {
                 .get_or_insert(millis(air.spoken_at, at));
             if let Some(exchange) = self.exchange.take() {
                 air.latency.voice_to_voice_ms = Some(millis(exchange.last_voiced, at));
-                let first_token = exchange.latency.llm_first_token_ms;
-                air.latency.llm_first_token_ms = air.latency.llm_first_token_ms.or(first_token);
+                let said = &mut air.latency;
+                let (first_token, begins) =
+                    (exchange.latency.llm_first_token_ms, exchange.latency.begins);
+                said.llm_first_token_ms = said.llm_first_token_ms.or(first_token);
+                said.begins.llm_ms = said.begins.llm_ms.or(begins.llm_ms);
+                said.begins.tts_ms = Some(millis(exchange.last_voiced, air.spoken_at));
             }
             self.close_retraction();
         }

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::agent::flow::SlotKind;
 
-pub use on_box::{OnBox, OnBoxError, Voicing, Words};
+pub use on_box::{OnBox, OnBoxError, Voicing, Words, needed_models};
 pub use speaking::PiperVoice;
 pub use stt::WhisperRecogniser;
 pub use turn::SmartTurn;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
+use offhook_models::manifest::{Manifest, Model};
 use offhook_models::turn::TurnDetector;
 use offhook_models::vad::Silero;
 use offhook_models::voice::{Voice, VoiceError, VoiceOptions};
@@ -18,7 +19,7 @@ use super::{
 };
 use crate::agent::flow::SlotKind;
 use crate::clock;
-use crate::config::ModelsConfig;
+use crate::config::{Config, ModelsConfig};
 
 /// Niceness of the inference threads: against a thread of the usual one they get a third.
 const INFERENCE_NICENESS: i32 = 5;
@@ -151,7 +152,7 @@ impl OnBox {
         let hearing = Hearing::start(silero, recogniser, turns)?;
         let mut voices: BTreeMap<String, Arc<dyn TextToSpeech>> = BTreeMap::new();
         for (name, voice) in loaded {
-            let voice = PiperVoice::new(voice, Arc::clone(&workers));
+            let voice = PiperVoice::start(voice, Arc::clone(&workers))?;
             voices.insert(name.to_owned(), Arc::new(voice));
         }
         let default_voice = voices.get(default).map(Arc::clone);
@@ -171,6 +172,27 @@ impl OnBox {
         let named = name.and_then(|name| self.voices.get(name));
         Arc::clone(named.unwrap_or(&self.default_voice))
     }
+}
+
+/// Names the models, as the manifest does, that a configuration's agents need; none without an
+/// agent. A voice of the operator's own is not among them.
+#[must_use]
+pub fn needed_models(config: &Config) -> Vec<&'static Model> {
+    if config.agents.is_empty() {
+        return Vec::new();
+    }
+    let whisper = config.models.whisper.trim_start_matches("whisper-");
+    let whisper = format!("whisper-{whisper}");
+    let voices: BTreeSet<String> = config
+        .voices()
+        .map(|(_, voice)| format!("piper-{voice}"))
+        .collect();
+    let chosen = |model: &&Model| match model.name.as_str() {
+        name if name.starts_with("whisper-") => name == whisper,
+        name if name.starts_with("piper-") => voices.contains(name),
+        _ => model.default,
+    };
+    Manifest::embedded().models.iter().filter(chosen).collect()
 }
 
 fn voice_options(voicing: Voicing) -> VoiceOptions {

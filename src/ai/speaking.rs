@@ -1,7 +1,11 @@
 //! Piper as the agents' voice: the first chunk before other work, the rest behind it, and phrases
 //! that were said before from memory.
+//!
+//! Phonemes come from another program, which may hang. They are asked for on a thread of the
+//! voice's own: an inference thread waits for nobody.
 
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use offhook_models::voice::{PhraseCache, Step, Synthesis, Voice};
 use offhook_models::workers::{Abandoned, Job, JobState, Priority, Workers};
@@ -11,22 +15,54 @@ use super::{Abandon, Sound, TextToSpeech};
 /// Memory for phrases: some nine minutes of sound at 8 kHz.
 const PHRASES_BYTES: usize = 8 * 1024 * 1024;
 
+/// Clauses that may wait for their phonemes; more are refused, and their owners told.
+const CLAUSES: usize = 256;
+
 /// An on-box Piper voice; one loaded model serves every call.
 pub struct PiperVoice {
     voice: Arc<Voice>,
     workers: Arc<Workers>,
     phrases: Arc<PhraseCache>,
+    clauses: SyncSender<Speaking>,
 }
 
 impl PiperVoice {
-    /// Speaks on `workers`.
-    #[must_use]
-    pub fn new(voice: Voice, workers: Arc<Workers>) -> Self {
+    /// Speaks on `workers`; a thread of its own asks for the phonemes.
+    ///
+    /// # Errors
+    /// The system refuses a thread.
+    pub fn start(voice: Voice, workers: Arc<Workers>) -> std::io::Result<Self> {
         let phrases = Arc::new(PhraseCache::new(PHRASES_BYTES));
-        Self {
+        let (clauses, queue) = sync_channel(CLAUSES);
+        std::thread::Builder::new()
+            .name("clauses".into())
+            .spawn(move || ask_for_phonemes(&queue))?;
+        Ok(Self {
             voice: Arc::new(voice),
             workers,
             phrases,
+            clauses,
+        })
+    }
+}
+
+/// Gives clauses their phonemes, and then to the inference threads, until the voice is dropped.
+fn ask_for_phonemes(queue: &Receiver<Speaking>) {
+    while let Ok(mut clause) = queue.recv() {
+        if clause.abandon.is_abandoned() {
+            continue;
+        }
+        match clause.voice.phonemes(&clause.text) {
+            Ok(phonemes) => {
+                clause.synthesis = Some(clause.voice.begin(&phonemes));
+                let workers = Arc::clone(&clause.workers);
+                if let Err(error) = workers.submit(Priority::FirstTts, Box::new(clause)) {
+                    tracing::warn!(%error, "a clause was not taken for synthesis");
+                }
+            }
+            Err(error) => {
+                clause.end(Sound::Failed(error.to_string()));
+            }
         }
     }
 }
@@ -41,7 +77,7 @@ impl TextToSpeech for PiperVoice {
             deliver(Sound::End);
             return;
         }
-        let job = Speaking {
+        let clause = Speaking {
             text: text.to_owned(),
             key,
             voice: Arc::clone(&self.voice),
@@ -53,8 +89,9 @@ impl TextToSpeech for PiperVoice {
             abandon,
             deliver: Some(deliver),
         };
-        if let Err(error) = self.workers.submit(Priority::FirstTts, Box::new(job)) {
-            tracing::warn!(%error, "a clause was not taken for synthesis");
+        // A clause that is dropped tells its owner that it failed.
+        if self.clauses.try_send(clause).is_err() {
+            tracing::warn!("too many clauses wait for their phonemes: one is not spoken");
         }
     }
 }
@@ -111,8 +148,7 @@ impl Job for Speaking {
             return JobState::Done;
         }
         let Some(synthesis) = &mut self.synthesis else {
-            self.synthesis = Some(self.voice.begin(&self.text));
-            return JobState::Again;
+            return self.end(Sound::Failed("the clause has no phonemes".to_owned()));
         };
         match synthesis.step() {
             Ok(Step::More) => JobState::Again,
@@ -151,8 +187,64 @@ impl Job for Speaking {
 impl Drop for Speaking {
     fn drop(&mut self) {
         if !self.abandon.is_abandoned() {
-            let reason = "the inference threads did not take the clause".to_owned();
+            let reason = "the clause was not taken for synthesis".to_owned();
             self.end(Sound::Failed(reason));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+    use std::sync::mpsc::channel;
+    use std::time::Duration;
+
+    use offhook_models::manifest::default_dir;
+    use offhook_models::voice::{Phonemizer, PhonemizerOptions, VoiceOptions};
+    use offhook_models::{Runtime, WorkerOptions};
+
+    use super::*;
+    use crate::clock;
+
+    fn signal(process: u32, signal: &str) {
+        let mut kill = Command::new("kill");
+        let status = kill.args([signal, &process.to_string()]).status();
+        assert!(status.unwrap().success());
+    }
+
+    #[test]
+    fn a_phonemes_program_that_hangs_holds_up_no_inference_thread() {
+        let dir = default_dir();
+        let patience = PhonemizerOptions {
+            timeout: Duration::from_secs(600),
+            ..PhonemizerOptions::default()
+        };
+        let phonemizer = Phonemizer::start(&patience.with_models(&dir)).unwrap();
+        let options = VoiceOptions {
+            phonemizer: Some(phonemizer.clone()),
+            ..VoiceOptions::default()
+        };
+        let runtime = Runtime::load(&dir).unwrap();
+        let voice = Voice::load(&runtime, &dir, "en_US-joe-medium", options).unwrap();
+        let workers = Arc::new(Workers::start(WorkerOptions::new(1, clock::now)).unwrap());
+        let voice = PiperVoice::start(voice, Arc::clone(&workers)).unwrap();
+        let program = phonemizer.process_id().unwrap();
+        signal(program, "-STOP");
+        let (tell, said) = channel();
+        let deliver = Box::new(move |sound| tell.send(sound).is_ok());
+        voice.speak("Never heard before.", Abandon::default(), deliver);
+        // The only thread goes on with other work, each time again.
+        for _ in 0..100 {
+            let (done, turn) = channel();
+            let job = move || {
+                done.send(()).unwrap();
+                JobState::Done
+            };
+            workers.submit(Priority::RestTts, Box::new(job)).unwrap();
+            turn.recv().unwrap();
+        }
+        assert!(said.try_recv().is_err(), "the program does not hang");
+        signal(program, "-CONT");
+        assert!(matches!(said.recv().unwrap(), Sound::Chunk(_)));
     }
 }

@@ -1,8 +1,9 @@
-//! Smart-turn as the judge of turns: one job of one step, before everything else.
+//! Smart-turn as the judge of turns, before everything else: a step for the spectrogram, a step for
+//! the model.
 
 use std::sync::Arc;
 
-use offhook_models::turn::TurnDetector;
+use offhook_models::turn::{Spectrogram, TurnDetector};
 use offhook_models::workers::{Abandoned, Job, JobState, Priority, Workers};
 
 use super::{Abandon, Deliver, TurnModel};
@@ -27,6 +28,7 @@ impl TurnModel for SmartTurn {
         let job = Judgement {
             detector,
             audio,
+            spectrogram: None,
             abandon,
             deliver: Some(deliver),
         };
@@ -39,17 +41,23 @@ impl TurnModel for SmartTurn {
 struct Judgement {
     detector: TurnDetector,
     audio: Vec<i16>,
+    spectrogram: Option<Spectrogram>,
     abandon: Abandon,
     deliver: Option<Deliver<Result<f32, String>>>,
 }
 
 impl Job for Judgement {
     fn step(&mut self) -> JobState {
-        let Some(deliver) = self.deliver.take() else {
+        if self.abandon.is_abandoned() {
+            self.deliver = None;
             return JobState::Done;
+        }
+        let Some(spectrogram) = &self.spectrogram else {
+            self.spectrogram = Some(self.detector.spectrogram(&self.audio));
+            return JobState::Again;
         };
-        if !self.abandon.is_abandoned() {
-            let judged = self.detector.probability(&self.audio);
+        let judged = self.detector.judge(spectrogram);
+        if let Some(deliver) = self.deliver.take() {
             deliver(judged.map_err(|error| error.to_string()));
         }
         JobState::Done

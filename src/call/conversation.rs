@@ -9,6 +9,7 @@ use offhook_media::UtteranceId;
 use tokio::sync::mpsc;
 
 use super::requests::Requests;
+use super::spans::Turns;
 use super::speech::{SpeechQueue, Step};
 use crate::agent::{
     Agent, BookRequest, CallOutcome, Command, LlmEvent, PlayoutEvent, RequestFailure, RequestId,
@@ -69,6 +70,7 @@ pub struct Conversation {
     synthesising: HashMap<UtteranceId, Abandon>,
     speculations: HashMap<SpeculationId, Abandon>,
     directives: Vec<Directive>,
+    turns: Turns,
 }
 
 /// What a conversation needs.
@@ -105,6 +107,7 @@ impl Conversation {
             synthesising: HashMap::new(),
             speculations: HashMap::new(),
             directives: Vec::new(),
+            turns: Turns::begin(),
         }
     }
 
@@ -116,12 +119,15 @@ impl Conversation {
 
     /// Begins: the call was answered.
     pub fn start(&mut self, now: Instant) {
+        self.turns = Turns::begin();
+        let _turn = self.turns.enter();
         self.agent.handle_answered(now);
         self.drain(now);
     }
 
     /// Takes the other side's hang-up.
     pub fn handle_hung_up(&mut self, now: Instant) {
+        let _turn = self.turns.enter();
         self.agent.handle_hang_up(now);
         self.drain(now);
     }
@@ -143,12 +149,14 @@ impl Conversation {
 
     /// Takes a digit that came by another way than the media, such as INFO.
     pub fn handle_digit(&mut self, now: Instant, digit: char) {
+        let _turn = self.turns.enter();
         self.agent.handle_digit(now, digit);
         self.drain(now);
     }
 
     /// Takes an edge of the caller's speech.
     pub fn handle_edge(&mut self, now: Instant, edge: Edge) {
+        let _turn = self.turns.enter();
         match edge {
             Edge::SpeechStart { at } => self.agent.handle_speech_start(now, at),
             Edge::SpeechStop { at } => self.agent.handle_speech_stop(now, at),
@@ -158,6 +166,7 @@ impl Conversation {
 
     /// Takes what happened on the leg.
     pub fn handle_leg(&mut self, now: Instant, event: &LegEvent) {
+        let _turn = self.turns.enter();
         if let LegEvent::Dtmf { digit } = event {
             return self.handle_digit(now, *digit);
         }
@@ -169,6 +178,7 @@ impl Conversation {
 
     /// Takes a result.
     pub fn handle_work(&mut self, now: Instant, work: Work) {
+        let _turn = self.turns.enter();
         match work {
             Work::Transcript(speculation, Ok(heard)) => {
                 self.speculations.remove(&speculation);
@@ -232,6 +242,7 @@ impl Conversation {
 
     /// Lets time pass.
     pub fn handle_timeout(&mut self, now: Instant) {
+        let _turn = self.turns.enter();
         self.agent.handle_timeout(now);
         self.drain(now);
     }
@@ -295,7 +306,10 @@ impl Conversation {
             Command::Llm(request) => self.requests.llm(request, self.work.clone()),
             Command::CancelRequest { request } => self.requests.cancel(request),
             Command::Book(request) => self.directives.push(Directive::Book(request)),
-            Command::Record(turn) => self.directives.push(Directive::Record(turn)),
+            Command::Record(turn) => {
+                self.directives.push(Directive::Record(turn));
+                self.turns.next();
+            }
             Command::SetVariables(all) => self.directives.push(Directive::Variables(all)),
             Command::HangUp { reason } => self.directives.push(Directive::HangUp(reason)),
             Command::Finished(outcome) => self.directives.push(Directive::Finished(outcome)),

@@ -8,11 +8,13 @@ use offhook_media::{Codec, Negotiated};
 use offhook_sip::{Incoming, Source};
 use serde_json::json;
 use tokio::sync::OwnedSemaphorePermit;
+use tracing::Instrument;
 use uuid::Uuid;
 
 use super::journal::Journal;
 use super::line::{Half, LineError};
 use super::services::{AgentSpec, Busy, Services};
+use super::spans;
 use super::talk::Answering;
 use crate::ai::OnBox;
 use crate::clock;
@@ -26,6 +28,11 @@ const ACK_TIMEOUT: Duration = Duration::from_secs(32);
 
 /// Takes a call: refuses it with the status that says why, or gives it to its agent.
 pub async fn take(services: Arc<Services>, incoming: Box<IncomingCall>) {
+    let span = spans::call("inbound");
+    admit_or_refuse(services, incoming).instrument(span).await;
+}
+
+async fn admit_or_refuse(services: Arc<Services>, incoming: Box<IncomingCall>) {
     let sip = services.line.sip().clone();
     let call = incoming.call;
     match admit(&services, &incoming.invite) {
@@ -58,7 +65,8 @@ struct Admitted {
 fn admit(services: &Services, invite: &Incoming) -> Result<Admitted, Refusal> {
     let called = called_party(invite);
     let Some(name) = services.routes.agent_for(&called, &invite.from.user) else {
-        let reason = format!("no route and no agent for {called:?}");
+        tracing::debug!(called, "nobody answers this");
+        let reason = "no route and no agent for whom it is to".to_owned();
         return Err(Refusal {
             status: 404,
             reason,
@@ -133,19 +141,20 @@ async fn serve(services: Arc<Services>, incoming: Box<IncomingCall>, admitted: A
     let started_at = services.epoch.timestamp(now);
     let record = new_record(invite, &admitted.agent, started_at);
     let id = record.id;
+    spans::name(id, &admitted.agent.config.name);
     let sip = services.line.sip().clone();
     let agreed = agree(&services, invite);
     let (half, negotiated) = match agreed {
         Ok(agreed) => agreed,
         Err(error) => {
             meters::call_refused(error.status());
-            tracing::info!(%error, call = %id, "a call was refused");
+            tracing::info!(%error, "a call was refused");
             let _ = sip.reject(incoming.call, error.status(), Vec::new()).await;
             return;
         }
     };
     if let Err(error) = services.store.insert_call(record.clone()).await {
-        tracing::error!(%error, call = %id, "a call's record was not kept: it is refused");
+        tracing::error!(%error, "a call's record was not kept: it is refused");
         drop(half);
         let retry = services.config.limits.retry_after_s.to_string();
         let _ = sip
@@ -265,7 +274,8 @@ fn new_record(invite: &Incoming, agent: &AgentSpec, started_at: Timestamp) -> Ca
 }
 
 /// A number stands for itself; a name needs its host.
-fn party(user: &str, uri: &str) -> String {
+#[must_use]
+pub fn party(user: &str, uri: &str) -> String {
     let digits = user.strip_prefix('+').unwrap_or(user);
     if !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) {
         user.to_owned()

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use tokio::sync::{mpsc, oneshot};
+use tracing::Instrument;
 use uuid::Uuid;
 
 use super::services::Services;
@@ -63,7 +64,7 @@ impl Journal {
             record,
             turns: 0,
         };
-        tokio::spawn(writer.run(queue));
+        tokio::spawn(writer.run(queue).in_current_span());
         Self { id, entries }
     }
 
@@ -131,7 +132,7 @@ impl Writer {
     async fn run(mut self, mut queue: mpsc::Receiver<Entry>) {
         while let Some(entry) = queue.recv().await {
             if let Err(error) = self.write(entry).await {
-                tracing::error!(%error, call = %self.record.id, "a call's record was not kept");
+                tracing::error!(%error, "a call's record was not kept");
             }
         }
     }
@@ -209,7 +210,7 @@ impl Writer {
     async fn write_end(&mut self, end: Final) -> Result<(), crate::store::StoreError> {
         self.record.state = end.state;
         self.record.ended_at = Some(end.ended_at);
-        self.record.outcome = Some(end.outcome.clone());
+        self.record.outcome = Some(end.outcome);
         self.record.media = end.media;
         let appointments = self
             .store()
@@ -217,12 +218,9 @@ impl Writer {
             .await
             .unwrap_or_default();
         let items = self.services.plan_end(&self.record, &appointments);
-        self.store().finish_call(self.record.clone(), items).await?;
-        let data = json!({
-            "state": self.record.state, "outcome": end.outcome, "reason": end.reason,
-            "duration_s": self.record.duration_s(),
-        });
-        self.publish("call.ended", end.ended_at, data).await
+        let event = self.record.ended_event(&end.reason);
+        let record = self.record.clone();
+        self.store().end_call(record, items, event).await
     }
 
     async fn publish(

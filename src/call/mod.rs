@@ -11,12 +11,13 @@ mod recording;
 mod requests;
 pub mod services;
 pub mod session;
+mod spans;
 pub mod speech;
 mod talk;
 pub mod task;
 
 pub use crate::net::sip::Sip;
-pub use inbound::take;
+pub use inbound::{party, take};
 pub(crate) use journal::{stored_turn, stored_variables};
 pub use line::{Half, Leg, Line, LineError};
 pub use outbound::{Outbound, place};

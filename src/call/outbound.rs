@@ -8,11 +8,13 @@ use offhook_sip::Credentials;
 use offhook_sip::Transport;
 use serde_json::{Value, json};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tracing::Instrument;
 
 use super::dial::{DialFailure, Dialling, dial};
 use super::inbound::media_codec;
 use super::journal::Journal;
 use super::services::{AgentSpec, Services};
+use super::spans;
 use super::talk::Answering;
 use crate::ai::OnBox;
 use crate::clock;
@@ -42,6 +44,11 @@ pub struct Outbound {
 
 /// Places a call and lets its agent talk.
 pub async fn place(services: Arc<Services>, outbound: Outbound) {
+    let span = spans::call("outbound");
+    dial_and_talk(services, outbound).instrument(span).await;
+}
+
+async fn dial_and_talk(services: Arc<Services>, outbound: Outbound) {
     let Outbound {
         record,
         agent,
@@ -50,6 +57,7 @@ pub async fn place(services: Arc<Services>, outbound: Outbound) {
         place,
         on_box,
     } = outbound;
+    spans::name(record.id, &agent.config.name);
     let journal = Journal::start(&services, record.clone());
     let at = record.started_at;
     journal.event(
@@ -91,7 +99,8 @@ pub async fn place(services: Arc<Services>, outbound: Outbound) {
             attached,
             progress,
             &mut given_up,
-        );
+        )
+        .instrument(spans::leg(leg));
         tokio::pin!(dialling);
         loop {
             tokio::select! {

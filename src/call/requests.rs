@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
+use tracing::Instrument;
 
 use super::conversation::Work;
 use crate::agent::{
@@ -95,8 +96,10 @@ impl Requests {
                 self.pending.remove(&oldest);
             }
         }
-        self.pending
-            .insert(id, AbortOnDropHandle::new(tokio::spawn(task)));
+        self.pending.insert(
+            id,
+            AbortOnDropHandle::new(tokio::spawn(task.in_current_span())),
+        );
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use serde_json::Value;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use super::line::Line;
@@ -43,6 +44,8 @@ pub struct Services {
     pub line: Arc<Line>,
     /// The on-box models, once they are loaded.
     pub on_box: OnceLock<Arc<OnBox>>,
+    /// Why they could not be loaded.
+    pub on_box_failed: OnceLock<String>,
     /// The agents by name.
     pub agents: BTreeMap<String, Arc<AgentSpec>>,
     /// Which agent answers what.
@@ -69,6 +72,8 @@ pub struct Services {
     pub registrations: Mutex<HashMap<String, String>>,
     /// Calls that may still be taken on.
     pub places: Arc<Semaphore>,
+    /// What must come to its end before the store is closed, such as deliveries in flight.
+    pub background: TaskTracker,
     live: Mutex<HashMap<Uuid, mpsc::Sender<Control>>>,
 }
 
@@ -141,6 +146,7 @@ impl Services {
             config: parts.config,
             line: parts.line,
             on_box: OnceLock::new(),
+            on_box_failed: OnceLock::new(),
             agents: parts.agents,
             routes,
             trunks: parts.trunks,
@@ -154,6 +160,7 @@ impl Services {
             watcher: parts.watcher,
             registrations: Mutex::default(),
             places,
+            background: TaskTracker::new(),
             live: Mutex::default(),
         }
     }

@@ -9,6 +9,7 @@ use offhook_media::Negotiated;
 use offhook_sip::CallHandle;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
+use tracing::Instrument;
 
 use super::conversation::{Conversation, Parts, WORK_QUEUE, Work};
 use super::dial::Attached;
@@ -16,6 +17,7 @@ use super::journal::{Final, Journal};
 use super::line::{Half, Leg, LineError};
 use super::requests::Requests;
 use super::services::{AgentSpec, Live, Services, variables};
+use super::spans;
 use super::task::{Control, Running};
 use crate::agent::flow::{FlowRun, RunOptions};
 use crate::agent::{self, Agent, Context, Dialogue, Settings, WallClock};
@@ -83,7 +85,7 @@ impl Answering {
         journal.variables(&known);
         if let Some(llm) = &services.llm {
             let llm = llm.clone();
-            tokio::spawn(async move { llm.warm().await });
+            tokio::spawn(async move { llm.warm().await }.in_current_span());
         }
         let leg = super::line::next_leg();
         let (ears, edges, sink) = on_box.hearing.listen(leg);
@@ -256,7 +258,7 @@ impl Talk {
             on_turn: Some(on_turn),
             results: self.results,
         };
-        let mut over = running.run().await;
+        let mut over = running.run().instrument(spans::leg(self.leg)).await;
         call.handle_end(clock::now(), over.reason.clone());
         let media = summary(&mut over.leg).await;
         let outcome = over.outcome.map(|outcome| outcome.outcome);
@@ -305,7 +307,7 @@ impl Ending {
             media: self.media,
         };
         meters::call_ended(self.call.direction().as_str(), state.as_str());
-        tracing::info!(call = %journal.id, state = state.as_str(), %reason, "a call ended");
+        tracing::info!(state = state.as_str(), %reason, "a call ended");
         if let Some(record) = journal.finish(end).await
             && let Some(watcher) = &services.watcher
         {

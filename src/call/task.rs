@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use offhook_sip::{CallHandle, EndCause};
 use tokio::sync::mpsc;
+use tracing::Instrument;
 use uuid::Uuid;
 
 use super::conversation::{Conversation, Directive, Work};
@@ -268,14 +269,15 @@ impl Running {
             created_at: self.epoch.timestamp(clock::now()),
         };
         let (id, journal) = (request.id, journal.clone());
-        tokio::spawn(async move {
+        let booking = async move {
             let booking = Booking {
                 id: Some(appointment.id.to_string()),
             };
             let booked = journal.book(appointment).await;
             let answer = booked.map(|()| booking).map_err(RequestFailure::Refused);
             let _ = results.send(Work::Booked(id, answer)).await;
-        });
+        };
+        tokio::spawn(booking.in_current_span());
     }
 }
 

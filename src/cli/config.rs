@@ -4,10 +4,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Subcommand;
+use offhook_models::manifest::Manifest;
 use serde_json::json;
 
 use crate::agent::flow;
-use crate::config::{Config, ConfigErrors, Env, FlowSource};
+use crate::config::{Config, ConfigErrors, Env, FlowSource, Origin};
 
 /// Checks configurations.
 #[derive(Debug, Subcommand)]
@@ -33,28 +34,38 @@ pub(super) fn run(command: &ConfigCommand) -> anyhow::Result<ExitCode> {
             let problems: Vec<_> = errors
                 .problems()
                 .iter()
-                .map(|problem| json!({ "key": problem.key, "message": problem.message }))
+                .map(|problem| {
+                    let (line, variable) = match &problem.origin {
+                        Origin::Line(line) => (Some(line), None),
+                        Origin::Env(name) => (None, Some(name)),
+                        Origin::Absent => (None, None),
+                    };
+                    json!({
+                        "line": line, "variable": variable, "key": problem.key,
+                        "message": problem.message,
+                    })
+                })
                 .collect();
             super::say(json!({ "ok": false, "file": errors.file(), "problems": problems }));
             Ok(ExitCode::from(ConfigErrors::EXIT_CODE))
         }
         Err(errors) => Ok(refuse(&errors)),
         Ok(config) => {
-            let problems = flow_problems(&config);
+            let wrong = unusable(&config);
             if *json {
+                let problems: Vec<_> = wrong.iter().map(Unusable::json).collect();
                 super::say(json!({
-                    "ok": problems.is_empty(), "file": config.file, "problems": problems,
+                    "ok": wrong.is_empty(), "file": config.file, "problems": problems,
                     "warnings": config.warnings, "summary": config.summary().to_string(),
                 }));
             } else {
                 super::say(config.summary());
-                problems.iter().for_each(super::say);
+                wrong.iter().for_each(super::say);
             }
-            let wrong = !problems.is_empty();
-            Ok(if wrong {
-                ExitCode::from(ConfigErrors::EXIT_CODE)
-            } else {
+            Ok(if wrong.is_empty() {
                 ExitCode::SUCCESS
+            } else {
+                ExitCode::from(ConfigErrors::EXIT_CODE)
             })
         }
     }
@@ -69,15 +80,66 @@ pub(super) fn load(file: Option<&PathBuf>) -> Result<Config, ConfigErrors> {
     }
 }
 
-/// What is wrong with the agents' flows.
-fn flow_problems(config: &Config) -> Vec<String> {
+/// Something that a configuration names and that cannot be used.
+#[derive(Debug)]
+pub(super) enum Unusable {
+    /// A flow with a mistake.
+    Flow(flow::Problem),
+    /// A voice that there is not, with the key that names it.
+    Voice(String, String),
+}
+
+impl std::fmt::Display for Unusable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Flow(problem) => problem.fmt(f),
+            Self::Voice(key, message) => write!(f, "{key}: {message}"),
+        }
+    }
+}
+
+impl Unusable {
+    fn json(&self) -> serde_json::Value {
+        match self {
+            Self::Flow(problem) => json!(problem),
+            Self::Voice(key, message) => json!({ "key": key, "message": message }),
+        }
+    }
+}
+
+/// Finds what a well-formed configuration names and what cannot be used: flows with mistakes,
+/// voices that there are not.
+pub(super) fn unusable(config: &Config) -> Vec<Unusable> {
     let files = config.agents.iter().filter_map(|agent| match &agent.flow {
         FlowSource::File(path) => Some(path),
         FlowSource::BuiltIn(_) => None,
     });
     let problems = files.flat_map(|path| flow::check(path));
     let wrong = problems.filter(|problem| problem.severity == flow::Severity::Error);
-    wrong.map(|problem| problem.to_string()).collect()
+    let unknown = config.voices().filter_map(|(key, voice)| {
+        let own = config.models.dir.join(format!("piper-{voice}"));
+        let manifest = Manifest::embedded();
+        if manifest.voices().any(|known| known == voice) || own.is_dir() {
+            return None;
+        }
+        let known: Vec<&str> = manifest.voices().collect();
+        let message = format!(
+            "there is no voice {voice:?}: write {:?}, or put a Piper voice of your own into {}",
+            known.join(" or "),
+            own.display()
+        );
+        Some(Unusable::Voice(key, message))
+    });
+    wrong.map(Unusable::Flow).chain(unknown).collect()
+}
+
+/// Prints what cannot be used and gives the exit code that says so.
+#[allow(clippy::print_stderr)]
+pub(super) fn refuse_unusable(wrong: &[Unusable]) -> ExitCode {
+    for problem in wrong {
+        eprintln!("{problem}");
+    }
+    ExitCode::from(ConfigErrors::EXIT_CODE)
 }
 
 /// Prints everything that is wrong and gives the exit code that says so.

@@ -24,6 +24,7 @@ pub(super) enum FlowCommand {
         json: bool,
     },
     /// Print the JSON Schema of flow files, for editors
+    #[command(after_help = "Example:\n  offhook flow schema > flow.schema.json")]
     Schema,
 }
 

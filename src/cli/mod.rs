@@ -3,6 +3,7 @@
 mod bench;
 mod call;
 mod config;
+mod demonstration;
 mod flow;
 mod health;
 mod models;
@@ -35,16 +36,22 @@ enum Command {
     /// Place a call from the command line
     Call(call::CallArgs),
     /// Fetch, list and verify the on-box models
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Example:\n  offhook models pull")]
     Models(models::ModelsCommand),
     /// Check a configuration
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Example:\n  offhook config check offhook.toml"
+    )]
     Config(config::ConfigCommand),
     /// Check a flow
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Example:\n  offhook flow check flow.toml")]
     Flow(flow::FlowCommand),
     /// Measure the switch on the wire
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Example:\n  offhook bench turn --calls 1 --json"
+    )]
     Bench(bench::BenchCommand),
     /// Ask a running switch whether it is ready, for health checks
     Health(health::HealthArgs),

@@ -1,6 +1,6 @@
 //! `offhook models`: the on-box models' files.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
@@ -9,12 +9,16 @@ use offhook_models::manifest::{self, Manifest, Model};
 use offhook_models::pull::{self, FileState, Progress, Sources};
 use serde_json::{Value, json};
 
+use crate::ai::needed_models;
+use crate::config::Config;
+
 /// Fetches, lists and verifies models.
 #[derive(Debug, Subcommand)]
 pub(super) enum ModelsCommand {
     /// Fetch what is missing, with checksums; an interrupted pull goes on where it was
     #[command(
         after_help = "Examples:\n  offhook models pull\n  offhook models pull whisper-base\n  \
+        offhook models pull --config /etc/offhook/offhook.toml\n  \
         OFFHOOK_MODEL_MIRROR=/mnt/models offhook models pull"
     )]
     Pull(Selection),
@@ -31,40 +35,61 @@ pub(super) enum ModelsCommand {
 pub(super) struct Selection {
     /// Models by name; without any, those that a switch needs
     names: Vec<String>,
-    /// The folder; without it the cache that every checkout shares
+    /// The folder; without it the configuration's, or the cache that every checkout shares
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
+    /// Take the folder, and without names the models, from what this configuration needs
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
     /// Print the result as JSON
     #[arg(long)]
     json: bool,
 }
 
 pub(super) fn run(command: &ModelsCommand) -> anyhow::Result<ExitCode> {
+    let (ModelsCommand::Pull(selection)
+    | ModelsCommand::List(selection)
+    | ModelsCommand::Verify(selection)) = command;
+    let config = match &selection.config {
+        None => None,
+        Some(file) => match super::config::load(Some(file)) {
+            Ok(config) => Some(config),
+            Err(errors) => return Ok(super::config::refuse(&errors)),
+        },
+    };
+    let dir = folder(selection, config.as_ref());
+    let manifest = Manifest::embedded();
+    let models = match (command, &config) {
+        _ if !selection.names.is_empty() => pull::select(manifest, &selection.names)?,
+        (ModelsCommand::List(_), _) => manifest.models.iter().collect(),
+        (_, Some(config)) => needed_models(config),
+        (_, None) => pull::select(manifest, &[])?,
+    };
     match command {
-        ModelsCommand::Pull(selection) => fetch(selection),
-        ModelsCommand::List(selection) => list(selection),
-        ModelsCommand::Verify(selection) => verify(selection),
+        ModelsCommand::Pull(_) => fetch(selection, &dir, &models),
+        ModelsCommand::List(_) => list(selection, &dir, &models),
+        ModelsCommand::Verify(_) => verify(selection, &dir, &models),
     }
 }
 
-fn folder(selection: &Selection) -> PathBuf {
-    let configured = || std::env::var_os("OFFHOOK__MODELS__DIR").map(PathBuf::from);
-    selection
-        .dir
-        .clone()
-        .or_else(configured)
+fn folder(selection: &Selection, config: Option<&Config>) -> PathBuf {
+    let environment = || std::env::var_os("OFFHOOK__MODELS__DIR").map(PathBuf::from);
+    let named = selection.dir.clone();
+    named
+        .or_else(|| config.map(|config| config.models.dir.clone()))
+        .or_else(environment)
         .unwrap_or_else(manifest::default_dir)
 }
 
-fn fetch(selection: &Selection) -> anyhow::Result<ExitCode> {
-    let models = pull::select(Manifest::embedded(), &selection.names)?;
-    let dir = folder(selection);
+fn fetch(selection: &Selection, dir: &Path, models: &[&Model]) -> anyhow::Result<ExitCode> {
     let mut bar = Bar::new(selection.json);
-    let report = pull::pull(&dir, &models, &Sources::from_env(), &mut bar)?;
+    let report = pull::pull(dir, models, &Sources::from_env(), &mut bar)?;
     if selection.json {
         super::say(json!({
             "dir": dir, "fetched": report.fetched, "present": report.present,
         }));
+    } else if models.is_empty() {
+        super::say("the configuration has no agent: it needs no model");
     } else if report.fetched.is_empty() {
         super::say(format_args!(
             "all {} files are in {}",
@@ -82,21 +107,12 @@ fn fetch(selection: &Selection) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn all_or(names: &[String]) -> anyhow::Result<Vec<&'static Model>> {
-    let manifest = Manifest::embedded();
-    if names.is_empty() {
-        return Ok(manifest.models.iter().collect());
-    }
-    Ok(pull::select(manifest, names)?)
-}
-
-fn list(selection: &Selection) -> anyhow::Result<ExitCode> {
-    let dir = folder(selection);
+fn list(selection: &Selection, dir: &Path, models: &[&Model]) -> anyhow::Result<ExitCode> {
     let mut rows = Vec::new();
-    for model in all_or(&selection.names)? {
+    for model in models {
         let missing = model
             .files_here()
-            .filter(|f| pull::state(&dir, f) != FileState::Present);
+            .filter(|f| pull::state(dir, f) != FileState::Present);
         let present = missing.count() == 0;
         let mib = model.size() as f64 / f64::from(1 << 20);
         if selection.json {
@@ -125,13 +141,12 @@ fn list(selection: &Selection) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn verify(selection: &Selection) -> anyhow::Result<ExitCode> {
-    let dir = folder(selection);
+fn verify(selection: &Selection, dir: &Path, models: &[&Model]) -> anyhow::Result<ExitCode> {
     let mut wrong = Vec::new();
     let mut right = 0;
-    for model in pull::select(Manifest::embedded(), &selection.names)? {
+    for model in models {
         for file in model.files_here() {
-            match pull::verify(&dir, file) {
+            match pull::verify(dir, file) {
                 FileState::Present => right += 1,
                 state => wrong.push((file.path.display().to_string(), state)),
             }

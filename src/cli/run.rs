@@ -7,12 +7,12 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
 use clap::Args;
 use offhook_sip::{Access, Advertise, Settings, Timers, TrunkPeer, UserSecret};
 use rand::Rng;
 use tokio_util::sync::CancellationToken;
 
+use super::demonstration::{demonstrate, invite};
 use crate::agent::flow::{self, Flow, Problem};
 use crate::ai::llm::LlmClient;
 use crate::ai::{OnBox, Voicing, Words};
@@ -22,15 +22,14 @@ use crate::call::{AgentSpec, Recorder, ServiceParts, Services, Watcher};
 use crate::clock;
 use crate::config::{self, Config, Env, FlowSource};
 use crate::crm::ploink::PloinkConfig;
-use crate::crm::stand_in::StandIn;
-use crate::crm::{Delivery, DeliveryOptions, Sinks};
-use crate::demo::{self, DemoCaller, Terminal};
+use crate::crm::{Delivery, DeliveryOptions, STOP_GRACE, Sinks};
+use crate::demo::{self, Terminal};
 use crate::http;
 use crate::net::media::{MediaThread, PortPool};
 use crate::net::resolver::Resolver;
 use crate::net::sip::{Listen, News, Sip};
 use crate::observe;
-use crate::store::{self, Store};
+use crate::store::{self, Appointment, CallRecord, Health, Store, StoreError};
 use crate::switch::{Trunk, TrunkKind, TrunkTable};
 use crate::{meters, switchboard};
 
@@ -72,6 +71,10 @@ pub(super) fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
         Ok(config) => config,
         Err(errors) => return Ok(super::config::refuse(&errors)),
     };
+    let wrong = super::config::unusable(&config);
+    if !wrong.is_empty() {
+        return Ok(super::config::refuse_unusable(&wrong));
+    }
     observe::init(&config.log)?;
     for warning in &config.warnings {
         tracing::warn!("{warning}");
@@ -82,7 +85,12 @@ pub(super) fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
 async fn serve(mut config: Config, args: &RunArgs) -> anyhow::Result<ExitCode> {
     let (demo, json) = (args.demo, args.json);
     let metrics = observe::metrics::Metrics::install()?;
-    let terminal = Arc::new(Terminal::default());
+    // With --json standard output is for machines: the transcript goes beside it.
+    let terminal = Arc::new(if json {
+        Terminal::on_stderr()
+    } else {
+        Terminal::default()
+    });
     let crm = if demo {
         Some(demo::start_crm(&terminal).await?)
     } else {
@@ -117,9 +125,11 @@ async fn serve(mut config: Config, args: &RunArgs) -> anyhow::Result<ExitCode> {
         }
         invite(&services, &terminal, api);
     } else {
+        let services = Arc::clone(&services);
         tokio::spawn(async move {
             if let Err(error) = loading.await {
                 tracing::error!("agents cannot take calls: {error:#}");
+                let _ = services.on_box_failed.set(format!("{error:#}"));
             }
         });
     }
@@ -143,15 +153,6 @@ pub async fn assemble(
     let config = Arc::new(config);
     let store = Store::open(config.store.url.expose(), options).await?;
     let sinks = Sinks::new(config.crm.ploink.clone())?;
-    let recovered = store
-        .recover(|record, booked| sinks.plan_finished(record, booked))
-        .await?;
-    if !recovered.is_empty() {
-        tracing::warn!(
-            calls = recovered.len(),
-            "calls cut off by the last stop were closed"
-        );
-    }
     let agents = agents(&config)?;
     let (sip, news) = Sip::start(&listeners(&config), sip_settings(&config).await).await?;
     let first = MediaThread::start(Some(0))?;
@@ -167,7 +168,6 @@ pub async fn assemble(
         .transpose()?;
     let delivery = Delivery::new(store.clone(), sinks.clone(), DeliveryOptions::default());
     let epoch = clock::Epoch::take();
-    tokio::spawn(delivery.run(move || epoch.timestamp(clock::now()), stop.clone()));
     tokio::spawn(prune(store.clone(), epoch));
     let first_event = store.first_event().cast_unsigned();
     let parts = ServiceParts {
@@ -183,7 +183,32 @@ pub async fn assemble(
         watcher,
         config,
     };
-    Ok((Arc::new(Services::new(parts)), news))
+    let services = Arc::new(Services::new(parts));
+    let delivering = delivery.run(move || epoch.timestamp(clock::now()), stop.clone());
+    services.background.spawn(delivering);
+    let closing = close_cut_off(Arc::clone(&services));
+    if services.store.health() == Health::Ready {
+        closing.await?;
+    } else {
+        tokio::spawn(async move {
+            if let Err(error) = closing.await {
+                tracing::error!(%error, "calls cut off by the last stop were not closed");
+            }
+        });
+    }
+    Ok((services, news))
+}
+
+/// Closes the calls that the last stop cut off, once the database says which those are. It comes
+/// after the bus has been joined to the store: who resumes a stream of events hears of their end.
+async fn close_cut_off(services: Arc<Services>) -> Result<(), StoreError> {
+    let plan = |record: &CallRecord, booked: &[Appointment]| services.plan_end(record, booked);
+    let closed = services.store.recover(plan).await?;
+    if !closed.is_empty() {
+        let calls = closed.len();
+        tracing::warn!(calls, "calls cut off by the last stop were closed");
+    }
+    Ok(())
 }
 
 /// Forgets old events and deliveries, hourly; calls are kept.
@@ -369,80 +394,6 @@ fn greet(services: &Services, api: SocketAddr) {
     }
 }
 
-async fn demonstrate(
-    services: &Arc<Services>,
-    terminal: &Terminal,
-    crm: &StandIn,
-    json: bool,
-) -> anyhow::Result<ExitCode> {
-    let (_, address) = services
-        .line
-        .sip()
-        .listeners()
-        .first()
-        .context("no SIP listener")?;
-    let agent = services
-        .agents
-        .keys()
-        .next()
-        .context("no agent is configured")?;
-    let uri = format!("sip:{agent}@{address}");
-    terminal.say(format_args!(
-        "A scripted caller dials {uri} over SIP and RTP:"
-    ));
-    let on_box = Arc::clone(services.on_box.get().context("the models are not loaded")?);
-    let reason = DemoCaller::new(&uri).await?.call(&on_box).await?;
-    tracing::debug!(reason = %reason.describe(), "the demonstration call ended");
-    // The record is kept first, then the CRM hears of it.
-    let record = last_record(services)
-        .await
-        .context("the call left no record")?;
-    let told = async {
-        while crm.requests_to("POST", "/api/voice/call-log").is_empty() {
-            crm.arrived(crm.requests().len() as u64 + 1).await;
-        }
-    };
-    let delivered = tokio::time::timeout(Duration::from_secs(10), told)
-        .await
-        .is_ok();
-    if json {
-        let calls = crm.requests();
-        super::say(serde_json::json!({ "call": record, "crm": calls, "delivered": delivered }));
-    }
-    anyhow::ensure!(delivered, "the CRM was not told of the call");
-    Ok(ExitCode::SUCCESS)
-}
-
-async fn last_record(services: &Services) -> Option<store::CallRecord> {
-    let filter = store::CallFilter::default();
-    for _ in 0..100 {
-        let page = services.store.calls(&filter, None, 1).await.ok()?;
-        let latest = page.items.into_iter().next()?;
-        if latest.state.is_final() {
-            return services.store.call(latest.id).await.ok()?;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    None
-}
-
-fn invite(services: &Services, terminal: &Terminal, api: SocketAddr) {
-    let sip = services
-        .line
-        .sip()
-        .listeners()
-        .first()
-        .map(|(_, address)| *address);
-    let Some(sip) = sip else { return };
-    let agent = services.agents.keys().next().cloned().unwrap_or_default();
-    terminal.say(format_args!(
-        "\nNow call in yourself, from this machine:\n  \
-         a softphone      dial sip:{agent}@{sip} (no account needed on this machine)\n  \
-         the command line offhook call sip:{agent}@{sip} --play hello.wav --record heard.wav\n  \
-         the API          curl http://{api}/v1/calls\nCtrl-C ends it."
-    ));
-}
-
 async fn stop_signal() -> anyhow::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate())?;
@@ -477,6 +428,12 @@ pub async fn finish(services: &Arc<Services>, stop: &CancellationToken) {
     };
     let _ = tokio::time::timeout(LAST_DELIVERIES, delivered).await;
     stop.cancel();
+    // What is in flight settles in the store first: it is cut off after its own grace.
+    services.background.close();
+    let settled = services.background.wait();
+    if tokio::time::timeout(STOP_GRACE * 2, settled).await.is_err() {
+        tracing::warn!("deliveries did not settle in time: they are made again at the next start");
+    }
     services.store.close().await;
 }
 

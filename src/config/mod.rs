@@ -177,6 +177,16 @@ impl Config {
         self.routes.iter().find(|route| route.matches(to, from))
     }
 
+    /// Returns the voices in use, each with the key that names it.
+    pub fn voices(&self) -> impl Iterator<Item = (String, &str)> {
+        let default = ("models.voice".to_owned(), self.models.voice.as_str());
+        let own = self.agents.iter().filter_map(|agent| {
+            let key = format!("agent {:?}: voice", agent.name);
+            Some((key, agent.voice.as_deref()?))
+        });
+        std::iter::once(default).chain(own)
+    }
+
     /// Returns an agent by name.
     pub fn agent(&self, name: &str) -> Option<&AgentConfig> {
         self.agents.iter().find(|agent| agent.name == name)

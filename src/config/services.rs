@@ -148,6 +148,9 @@ fn refuse_url(text: &str) -> &'static str {
     }
 }
 
+/// The sizes of Whisper that there are.
+const WHISPER_SIZES: [&str; 2] = ["tiny.en", "base"];
+
 /// `[models]`: what runs on the box.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModelsConfig {
@@ -164,7 +167,13 @@ pub struct ModelsConfig {
 impl ModelsConfig {
     pub(super) fn read(r: &mut Reader<'_>, mut s: Section) -> Self {
         let dir = s.path(r, "dir").unwrap_or_else(|| r.env.cache());
+        let origin = s.origin_of("whisper");
         let whisper = s.or(r, "whisper", "tiny.en".to_owned());
+        if !WHISPER_SIZES.contains(&whisper.trim_start_matches("whisper-")) {
+            let sizes = WHISPER_SIZES.map(|size| format!("{size:?}")).join(" or ");
+            let message = format!("{whisper:?} is not known: write {sizes}");
+            s.wrong(r, "whisper", &origin, message);
+        }
         let voice = s.or(r, "voice", "en_US-joe-medium".to_owned());
         let workers = s.number(r, "workers", 0..=256, 0);
         s.finish(r);

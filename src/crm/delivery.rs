@@ -26,7 +26,7 @@ const LEAST_RETRY_AFTER: Duration = Duration::from_secs(1);
 /// The time between two counts of the outbox.
 const DEPTH_EVERY: Duration = Duration::from_secs(1);
 /// How long what is in flight may take to end when the switch stops.
-const STOP_GRACE: Duration = Duration::from_secs(5);
+pub const STOP_GRACE: Duration = Duration::from_secs(5);
 
 /// How the outbox is delivered.
 #[derive(Debug, Clone)]

@@ -16,7 +16,7 @@ pub mod stand_in;
 pub mod template;
 
 pub use crate::config::Secret;
-pub use delivery::{Delivery, DeliveryOptions};
+pub use delivery::{Delivery, DeliveryOptions, STOP_GRACE};
 pub use error::{Retry, SinkError};
 pub use plan::Kind;
 pub use sinks::Sinks;

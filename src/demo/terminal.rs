@@ -8,27 +8,41 @@ use std::sync::{Mutex, PoisonError};
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::agent::{TurnRecord, Who};
+use crate::agent::{self, TurnRecord, Who};
 use crate::call::Watcher;
 use crate::crm::stand_in::Recorded;
-use crate::observe::{Latency, Waterfall};
+use crate::observe::{Latency, Stage, Waterfall};
 use crate::store::CallRecord;
 
 /// The longest text of a CRM request that is shown.
 const BODY_MAX: usize = 600;
 
-/// Prints conversations to standard output as they happen.
+/// Prints conversations to standard output, or to standard error, as they happen.
 #[derive(Default)]
 pub struct Terminal {
+    on_stderr: bool,
     turns: AtomicU64,
     names: Mutex<HashMap<Uuid, String>>,
 }
 
 impl Terminal {
+    /// Makes a terminal that leaves standard output free.
+    #[must_use]
+    pub fn on_stderr() -> Self {
+        Self {
+            on_stderr: true,
+            ..Self::default()
+        }
+    }
+
     /// Prints a line.
-    #[allow(clippy::print_stdout)]
+    #[allow(clippy::print_stdout, clippy::print_stderr)]
     pub fn say(&self, line: impl std::fmt::Display) {
-        println!("{line}");
+        if self.on_stderr {
+            eprintln!("{line}");
+        } else {
+            println!("{line}");
+        }
     }
 
     /// Shows a request that reached the stand-in Ploink.
@@ -74,14 +88,7 @@ impl Watcher for Terminal {
                 self.say(paint("32", &format!("  agent   ▸ {said}{cut}")));
                 if turn.latency.voice_to_voice_ms.is_some() {
                     let number = self.turns.fetch_add(1, Ordering::Relaxed) + 1;
-                    let latency = Latency {
-                        endpoint_ms: turn.latency.endpoint_ms.map(f64::from),
-                        stt_ms: turn.latency.stt_ms.map(f64::from),
-                        llm_first_token_ms: turn.latency.llm_first_token_ms.map(f64::from),
-                        tts_first_audio_ms: turn.latency.tts_first_audio_ms.map(f64::from),
-                        voice_to_voice_ms: turn.latency.voice_to_voice_ms.map(f64::from),
-                    };
-                    self.say(Waterfall::for_stdout(number, latency));
+                    self.say(Waterfall::for_stdout(number, shown(&turn.latency)));
                 }
             }
         }
@@ -100,6 +107,22 @@ impl Watcher for Terminal {
             record.duration_s(),
             record.turns.len()
         ));
+    }
+}
+
+/// A turn's latency as the waterfall draws it.
+fn shown(latency: &agent::Latency) -> Latency {
+    let stage = |begins: Option<u32>, took: Option<u32>| {
+        let (begins_ms, took_ms) = (f64::from(begins?), f64::from(took?));
+        Some(Stage { begins_ms, took_ms })
+    };
+    let begins = &latency.begins;
+    Latency {
+        endpoint_ms: latency.endpoint_ms.map(f64::from),
+        stt: stage(begins.stt_ms, latency.stt_ms),
+        llm: stage(begins.llm_ms, latency.llm_first_token_ms),
+        tts: stage(begins.tts_ms, latency.tts_first_audio_ms),
+        voice_to_voice_ms: latency.voice_to_voice_ms.map(f64::from),
     }
 }
 

@@ -20,6 +20,16 @@ use crate::observe::metrics::{EVENT_SUBSCRIBERS, EVENT_SUBSCRIBERS_DROPPED};
 /// The kind of the event that is a call's last.
 pub const CALL_ENDED: &str = "call.ended";
 
+/// Every kind of event that there is, in the order of a call's life.
+pub const KINDS: [&str; 6] = [
+    "call.created",
+    "call.ringing",
+    "call.answered",
+    "call.turn",
+    "appointment.booked",
+    CALL_ENDED,
+];
+
 /// The most event streams at one time.
 const MAX_SUBSCRIBERS: usize = 256;
 
@@ -28,7 +38,7 @@ const MAX_SUBSCRIBERS: usize = 256;
 pub struct Event {
     /// Its number, higher than every earlier one's.
     pub id: u64,
-    /// What happened: `call.created`, `call.answered`, `turn.final`, `call.ended`, …
+    /// What happened: one of [`KINDS`].
     #[serde(rename = "type")]
     pub kind: String,
     /// The call that it happened to.

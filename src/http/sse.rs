@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Shared;
 use super::api::{Api, ApiError};
-use super::events::{Event, EventFilter, EventStream, StreamItem};
+use super::events::{Event, EventFilter, EventStream, KINDS, StreamItem};
 use super::extract::{Id, Params};
 use super::problem::Problem;
 
@@ -23,8 +23,6 @@ use super::problem::Problem;
 const HEARTBEAT: Duration = Duration::from_secs(15);
 /// How long a client waits before it reconnects, in ms.
 const RETRY_MS: u32 = 2_000;
-/// The most kinds of one filter.
-const MAX_KINDS: usize = 32;
 
 /// `GET /v1/events`
 pub(super) async fn all<A: Api>(
@@ -76,8 +74,12 @@ fn kinds(mut params: Params) -> Result<Vec<String>, Problem> {
         .map(|kind| kind.trim().to_owned())
         .filter(|kind| !kind.is_empty())
         .collect();
-    if kinds.len() > MAX_KINDS {
-        let detail = format!("types names at most {MAX_KINDS} kinds");
+    // A kind that there is not would be waited for in vain.
+    if let Some(unknown) = kinds.iter().find(|kind| !KINDS.contains(&kind.as_str())) {
+        let detail = format!(
+            "{unknown:.64} is no kind of event: they are {}",
+            KINDS.join(", ")
+        );
         return Err(Problem::bad_query("types", detail));
     }
     Ok(kinds)

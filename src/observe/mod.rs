@@ -6,11 +6,12 @@ mod waterfall;
 use std::io::IsTerminal;
 
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::FmtSpan;
 
 use crate::config::{LogConfig, LogFormat};
 
-pub use waterfall::{Latency, Waterfall};
+pub use waterfall::{Latency, Stage, Waterfall};
 
 /// Why nothing can be observed.
 #[derive(Debug, thiserror::Error)]
@@ -34,26 +35,40 @@ pub enum ObserveError {
 /// # Errors
 /// Fails when the filter is no filter, or when logging is set up already.
 pub fn init(config: &LogConfig) -> Result<(), ObserveError> {
-    let filter = EnvFilter::try_new(&config.level).map_err(|error| ObserveError::Filter {
-        level: config.level.clone(),
-        reason: error.to_string(),
-    })?;
     let terminal = std::io::stderr().is_terminal();
+    let colour = terminal && std::env::var_os("NO_COLOR").is_none();
     let default = if terminal {
         LogFormat::Pretty
     } else {
         LogFormat::Json
     };
+    let format = config.format.unwrap_or(default);
+    let config = LogConfig {
+        format: Some(format),
+        ..config.clone()
+    };
+    init_to(&config, std::io::stderr, colour)
+}
+
+/// Sets up logging for the whole process to another writer; without a format in JSON.
+///
+/// # Errors
+/// As [`init`].
+pub fn init_to<W>(config: &LogConfig, writer: W, colour: bool) -> Result<(), ObserveError>
+where
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
+    let filter = EnvFilter::try_new(&config.level).map_err(|error| ObserveError::Filter {
+        level: config.level.clone(),
+        reason: error.to_string(),
+    })?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(writer)
         .with_span_events(FmtSpan::NONE);
-    let set = match config.format.unwrap_or(default) {
-        LogFormat::Pretty => {
-            let colour = terminal && std::env::var_os("NO_COLOR").is_none();
-            builder.with_ansi(colour).compact().try_init()
-        }
-        LogFormat::Json => builder
+    let set = match config.format {
+        Some(LogFormat::Pretty) => builder.with_ansi(colour).compact().try_init(),
+        Some(LogFormat::Json) | None => builder
             .json()
             .flatten_event(true)
             .with_current_span(true)

@@ -1,32 +1,51 @@
 //! One turn's latency as bars: what the time between the caller's last word and the agent's first
-//! went into.
+//! went into. Stages run side by side, so each bar begins where its stage did.
 
 use std::fmt::{self, Write as _};
 use std::io::IsTerminal;
+
+/// A stage of a turn, in ms.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Stage {
+    /// When it began, from the last voiced packet received.
+    pub begins_ms: f64,
+    /// How long it took.
+    pub took_ms: f64,
+}
 
 /// Where one turn's time went, in ms; a stage that the turn did not have is `None`.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Latency {
     /// Last voiced packet received to the decision that the turn is over.
     pub endpoint_ms: Option<f64>,
-    /// End of turn to final text.
-    pub stt_ms: Option<f64>,
-    /// Text to the answer's first token.
-    pub llm_first_token_ms: Option<f64>,
-    /// First clause to its first sound.
-    pub tts_first_audio_ms: Option<f64>,
+    /// The recogniser, up to its final text.
+    pub stt: Option<Stage>,
+    /// The LLM, from the request to its first token.
+    pub llm: Option<Stage>,
+    /// The voice, from the first clause to its first sound.
+    pub tts: Option<Stage>,
     /// Last voiced packet received to the first audible packet sent.
     pub voice_to_voice_ms: Option<f64>,
 }
 
 impl Latency {
-    fn stages(&self) -> [(&'static str, Option<f64>, &'static str); 4] {
-        [
-            ("endpoint", self.endpoint_ms, "\x1b[36m"),
-            ("stt", self.stt_ms, "\x1b[34m"),
-            ("llm", self.llm_first_token_ms, "\x1b[35m"),
-            ("tts", self.tts_first_audio_ms, "\x1b[32m"),
-        ]
+    /// The stages that took place, with their names and colours.
+    fn stages(&self) -> impl Iterator<Item = (&'static str, Stage, &'static str)> {
+        let endpoint = self.endpoint_ms.map(|took_ms| Stage {
+            begins_ms: 0.0,
+            took_ms,
+        });
+        let stages = [
+            ("endpoint", endpoint, "\x1b[36m"),
+            ("stt", self.stt, "\x1b[34m"),
+            ("llm", self.llm, "\x1b[35m"),
+            ("tts", self.tts, "\x1b[32m"),
+        ];
+        let known = |ms: f64| ms.is_finite() && ms >= 0.0;
+        stages.into_iter().filter_map(move |(name, stage, colour)| {
+            let stage = stage.filter(|stage| known(stage.begins_ms) && known(stage.took_ms))?;
+            Some((name, stage, colour))
+        })
     }
 }
 
@@ -84,16 +103,16 @@ impl Waterfall {
         &self,
         f: &mut fmt::Formatter<'_>,
         name: &str,
-        bar: (f64, f64),
+        stage: Stage,
         scale_ms: f64,
         code: &str,
     ) -> fmt::Result {
-        let (start_ms, length_ms) = bar;
+        let length_ms = stage.took_ms;
         let start = self
-            .columns(start_ms, scale_ms)
+            .columns(stage.begins_ms, scale_ms)
             .min(self.width.saturating_sub(1));
         let end = self
-            .columns(start_ms + length_ms, scale_ms)
+            .columns(stage.begins_ms + length_ms, scale_ms)
             .clamp(start, self.width);
         // What took any time at all is seen.
         let length = (end - start).max(1);
@@ -118,18 +137,18 @@ impl Waterfall {
 
 impl fmt::Display for Waterfall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let stages = self.latency.stages();
-        let known = |ms: Option<f64>| ms.filter(|ms| ms.is_finite() && *ms >= 0.0);
-        let sum: f64 = stages.iter().filter_map(|(_, ms, _)| known(*ms)).sum();
-        let total = known(self.latency.voice_to_voice_ms);
-        let scale_ms = total.unwrap_or(0.0).max(sum).max(SCALE_MS);
+        let ends = self
+            .latency
+            .stages()
+            .map(|(_, s, _)| s.begins_ms + s.took_ms);
+        let last = ends.fold(0.0, f64::max);
+        let total = self.latency.voice_to_voice_ms;
+        let total = total.filter(|ms| ms.is_finite() && *ms >= 0.0);
+        let scale_ms = total.unwrap_or(0.0).max(last).max(SCALE_MS);
         let turn = format!("turn {}", self.turn);
         writeln!(f, "  {}", self.paint(DIM, &turn))?;
-        let mut start_ms = 0.0;
-        for (name, ms, code) in stages {
-            let Some(ms) = known(ms) else { continue };
-            self.row(f, name, (start_ms, ms), scale_ms, code)?;
-            start_ms += ms;
+        for (name, stage, code) in self.latency.stages() {
+            self.row(f, name, stage, scale_ms, code)?;
         }
         match total {
             Some(total) => {
@@ -150,28 +169,30 @@ mod tests {
 
     fn turn() -> Latency {
         Latency {
-            endpoint_ms: Some(200.0),
-            stt_ms: Some(100.0),
-            llm_first_token_ms: None,
-            tts_first_audio_ms: Some(50.0),
+            endpoint_ms: Some(300.0),
+            stt: stage(180.0, 100.0),
+            llm: None,
+            tts: stage(300.0, 50.0),
             voice_to_voice_ms: Some(360.0),
         }
     }
 
+    #[allow(clippy::unnecessary_wraps)]
+    fn stage(begins_ms: f64, took_ms: f64) -> Option<Stage> {
+        Some(Stage { begins_ms, took_ms })
+    }
+
     #[test]
-    fn stages_follow_each_other_and_every_line_has_the_same_width() {
+    fn each_bar_begins_where_its_stage_did_and_every_line_has_the_same_width() {
         let text = Waterfall::new(3, turn()).to_string();
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines.len(), 5, "{text}");
         assert!(lines[0].contains("turn 3"));
-        assert!(
-            lines[1].starts_with("  endpoint       ##########"),
-            "{text}"
-        );
-        assert!(
-            lines[2].starts_with("  stt                      #### "),
-            "{text}"
-        );
+        // A column is some 21 ms: the recogniser ran while the end of the turn was awaited.
+        let bar = |line: &str| line.find('#').zip(line.rfind('#')).unwrap();
+        assert_eq!(bar(lines[1]), (17, 30), "{text}");
+        assert_eq!(bar(lines[2]), (26, 29), "{text}");
+        assert_eq!(bar(lines[3]), (31, 33), "{text}");
         assert!(lines[4].ends_with("   360 ms"), "{text}");
         let widths: Vec<usize> = lines[1..].iter().map(|line| line.chars().count()).collect();
         assert!(
@@ -195,7 +216,7 @@ mod tests {
     fn absurd_times_do_not_break_the_picture() {
         for ms in [0.0, -5.0, f64::NAN, f64::INFINITY, 1e300] {
             let latency = Latency {
-                stt_ms: Some(ms),
+                stt: stage(ms, ms),
                 voice_to_voice_ms: Some(ms),
                 ..turn()
             };

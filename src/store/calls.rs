@@ -10,7 +10,7 @@ use super::write::{Ask, Reply, Write};
 use super::writer::Work;
 use super::{
     Appointment, CachedContact, CallFilter, CallRecord, CallState, CallUpdate, Created,
-    EventFilter, EventRecord, IdempotencyKey, Page, Store, StoreError, TurnRecord, sqlite,
+    EventFilter, EventRecord, Health, IdempotencyKey, Page, Store, StoreError, TurnRecord, sqlite,
 };
 
 /// The longest page that a list gives.
@@ -40,6 +40,20 @@ impl Store {
             Reply::Created(created) => Ok(created),
             _ => Ok(Created::New),
         }
+    }
+
+    /// Returns what [`create_call`](Self::create_call) would answer to a request whose key came
+    /// before; none for a new key. It only reads, so that it can be asked of a switch that takes no
+    /// new calls.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`] when the database cannot be read.
+    pub async fn created_before(
+        &self,
+        key: &IdempotencyKey,
+    ) -> Result<Option<Created>, StoreError> {
+        let mut reader = self.reads.acquire().await?;
+        Ok(sqlite::created_before(&mut reader, key).await?)
     }
 
     /// Keeps the record of a call that has begun; one with a known id changes nothing.
@@ -114,7 +128,8 @@ impl Store {
         self.keep(Write::SetRecording { call_id, path }).await
     }
 
-    /// Keeps a call's final record and what is to be told of it, in one transaction.
+    /// Keeps a call's final record and what is to be told of it, in one transaction; a call that
+    /// has ended already stays as its first final record says.
     ///
     /// # Errors
     /// [`StoreError::Invalid`] for a record that has no end or no final state, [`StoreError::Lost`]
@@ -124,7 +139,21 @@ impl Store {
         record: CallRecord,
         items: Vec<OutboxItem>,
     ) -> Result<(), StoreError> {
-        self.finish(self.run_id, record, items).await
+        self.finish(self.run_id, record, items, None).await
+    }
+
+    /// As [`finish_call`](Self::finish_call), with the event that tells of the end in the same
+    /// transaction: whoever hears of it finds the record, and whoever finds it was told.
+    ///
+    /// # Errors
+    /// As [`finish_call`](Self::finish_call).
+    pub async fn end_call(
+        &self,
+        record: CallRecord,
+        items: Vec<OutboxItem>,
+        event: EventRecord,
+    ) -> Result<(), StoreError> {
+        self.finish(self.run_id, record, items, Some(event)).await
     }
 
     async fn finish(
@@ -132,6 +161,7 @@ impl Store {
         run_id: Uuid,
         record: CallRecord,
         items: Vec<OutboxItem>,
+        event: Option<EventRecord>,
     ) -> Result<(), StoreError> {
         if record.ended_at.is_none() || !record.state.is_final() {
             return Err(StoreError::Invalid(
@@ -142,6 +172,7 @@ impl Store {
             run_id,
             record: Box::new(record),
             items,
+            event,
         })
         .await
     }
@@ -174,17 +205,22 @@ impl Store {
 
     /// Ends every call that an earlier run of the switch left open: it failed with `switch
     /// restarted`, at the last moment anything was written about it, and `plan` says what is to be
-    /// told of it. Returns their final records.
+    /// told of it. Whoever watches is told with the event that ends every call. Returns the calls'
+    /// final records.
     ///
-    /// To be called once, before new calls are taken.
+    /// Waits until the spill file has been drained, since a call's end may lie in it: before, the
+    /// database cannot say which calls are open. Calls of this run are left alone.
     ///
     /// # Errors
-    /// [`StoreError::Database`] when the database cannot be read, [`StoreError::Lost`] when a
-    /// record can be kept nowhere.
+    /// [`StoreError::Closed`] when the store is closed meanwhile, [`StoreError::Database`] when the
+    /// database cannot be read, [`StoreError::Lost`] when a record can be kept nowhere.
     pub async fn recover(
         &self,
         plan: impl Fn(&CallRecord, &[Appointment]) -> Vec<OutboxItem>,
     ) -> Result<Vec<CallRecord>, StoreError> {
+        let mut health = self.watch_health();
+        let drained = health.wait_for(|health| *health == Health::Ready).await;
+        drained.map_err(|_| StoreError::Closed)?;
         let mut ended = Vec::new();
         let mut after = None;
         loop {
@@ -200,13 +236,16 @@ impl Store {
                 record.ended_at = Some(call.last_seen_at);
                 let appointments = self.call_appointments(record.id).await?;
                 let items = plan(&record, &appointments);
-                self.finish(call.run_id, record.clone(), items).await?;
+                let event = record.ended_event("the switch stopped while the call went on");
+                let end = self.finish(call.run_id, record.clone(), items, Some(event));
+                end.await?;
                 ended.push(record);
             }
         }
     }
 
-    /// Lists calls, newest first, with their turns. What is in the spill file is not there yet.
+    /// Lists calls, newest first, without their turns, which a call's own record has. What is in
+    /// the spill file is not there yet.
     ///
     /// # Errors
     /// [`StoreError::Invalid`] for a cursor that no page gave, [`StoreError::Database`] when the

@@ -77,6 +77,16 @@ impl Store {
         Ok(page(items, limit, |row| row.id.to_string()))
     }
 
+    /// Reads one row of the outbox.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`] when the database cannot be read.
+    pub async fn outbox_row(&self, id: i64) -> Result<Option<OutboxRow>, StoreError> {
+        let after = id.saturating_sub(1);
+        let mut found = sqlite::outbox_rows(&self.reads, None, None, after, 1).await?;
+        Ok(found.pop().filter(|row| row.id == id))
+    }
+
     /// Gives a dead row a fresh set of attempts, from now; returns whether it was dead.
     ///
     /// # Errors

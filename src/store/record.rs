@@ -92,6 +92,20 @@ impl CallRecord {
         }
     }
 
+    /// Makes the event that tells of the call's end; `reason` says in words why it ended.
+    pub fn ended_event(&self, reason: &str) -> EventRecord {
+        EventRecord {
+            id: 0,
+            call_id: Some(self.id),
+            kind: "call.ended".to_owned(),
+            at: self.ended_at.unwrap_or(self.started_at),
+            data: serde_json::json!({
+                "state": self.state, "outcome": self.outcome, "reason": reason,
+                "duration_s": self.duration_s(),
+            }),
+        }
+    }
+
     /// Returns the conversation as text, a line for each turn; what an interrupted agent had not
     /// yet been heard to say is left out.
     pub fn transcript(&self) -> String {
@@ -241,16 +255,18 @@ pub struct TurnRecord {
     pub interrupted: bool,
 }
 
-/// Where the time of one turn went, each in milliseconds; none where the stage did not run.
+/// Where the time of one turn went, each in milliseconds; none where the stage did not run. Stages
+/// run side by side: their sum is not `voice_to_voice_ms`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TurnLatency {
     /// From the last voiced packet to the decision that the caller has finished.
     pub endpoint_ms: Option<u32>,
-    /// From that decision to the final transcript.
+    /// From the recogniser's start, at the first silence, to its final transcript; it overlaps
+    /// `endpoint_ms`.
     pub stt_ms: Option<u32>,
-    /// From the final transcript to the LLM's first token.
+    /// From the request to the LLM to its first token; a speculative one overlaps `endpoint_ms`.
     pub llm_first_token_ms: Option<u32>,
-    /// From the first clause to its first audio.
+    /// From the first clause's hand-over to the voice, after that decision, to its first audio.
     pub tts_first_audio_ms: Option<u32>,
     /// From the last voiced packet received to the first audible packet sent.
     pub voice_to_voice_ms: Option<u32>,

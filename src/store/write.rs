@@ -44,6 +44,9 @@ pub(super) enum Write {
         run_id: Uuid,
         record: Box<CallRecord>,
         items: Vec<OutboxItem>,
+        /// The event that tells of it; none when nobody is told.
+        #[serde(default)]
+        event: Option<EventRecord>,
     },
     BookAppointment {
         appointment: Appointment,
@@ -72,6 +75,24 @@ impl Write {
                 | Self::UpdateCall { .. }
                 | Self::RememberContact { .. }
         )
+    }
+
+    /// Returns the event that is kept with it, to be numbered or told of.
+    pub(super) fn event(&self) -> Option<&EventRecord> {
+        match self {
+            Self::AppendEvent { event } => Some(event),
+            Self::FinishCall { event, .. } => event.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// As [`event`](Self::event), to give it its number.
+    pub(super) fn event_mut(&mut self) -> Option<&mut EventRecord> {
+        match self {
+            Self::AppendEvent { event } => Some(event),
+            Self::FinishCall { event, .. } => event.as_mut(),
+            _ => None,
+        }
     }
 
     /// Returns whether the outbox may have something new to deliver.

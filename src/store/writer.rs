@@ -58,7 +58,8 @@ impl Hook {
     }
 
     fn tell(&self, work: &Work) {
-        if let (Work::Keep(Write::AppendEvent { event }), Some(tell)) = (work, self.0.get()) {
+        let Work::Keep(write) = work else { return };
+        if let (Some(event), Some(tell)) = (write.event(), self.0.get()) {
             tell(event);
         }
     }
@@ -103,7 +104,8 @@ impl Writer {
             source,
         })?;
         for record in &spilled {
-            if let Ok(Write::AppendEvent { event }) = serde_json::from_slice(&record.body) {
+            let write = serde_json::from_slice::<Write>(&record.body).ok();
+            if let Some(event) = write.as_ref().and_then(Write::event) {
                 next_event_id = next_event_id.max(event.id + 1);
             }
         }
@@ -195,12 +197,14 @@ impl Writer {
                     };
                     job.reply.send(drained.map(|()| Reply::Done)).ok();
                 }
-                Work::Keep(Write::AppendEvent { event }) => {
-                    event.id = self.next_event_id;
-                    self.next_event_id += 1;
+                Work::Keep(write) => {
+                    if let Some(event) = write.event_mut() {
+                        event.id = self.next_event_id;
+                        self.next_event_id += 1;
+                    }
                     jobs.push(job);
                 }
-                Work::Keep(_) | Work::Answer(_) => jobs.push(job),
+                Work::Answer(_) => jobs.push(job),
             }
         }
         if !jobs.is_empty() {

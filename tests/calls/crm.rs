@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use offhook::crm::stand_in::StandIn;
+use offhook::crm::stand_in::{Fault, Gate, StandIn};
 use offhook::store::outbox::OutboxState;
 use offhook::store::{Options, Store};
 use tokio::net::TcpListener;
@@ -120,4 +120,40 @@ async fn a_dead_crm_holds_no_call_up_and_hears_of_it_once_when_it_is_back() {
     let rows = store.outbox(None, Some(id), None, 100).await.unwrap().items;
     let done = |row: &offhook::store::outbox::OutboxRow| row.state == OutboxState::Delivered;
     assert!(rows.iter().all(done), "{rows:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_delivery_in_flight_when_the_switch_stops_is_settled_before_the_store_closes() {
+    let crm = StandIn::start(([127, 0, 0, 1], 0).into()).await.unwrap();
+    let gate = Gate::closed();
+    crm.fail_next("/api/voice/call-log", [Fault::Hold(gate.clone())]);
+    let config = format!("[crm.ploink]\nbase_url = \"{}\"\n", crm.base_url());
+    let switch = Switch::start(FLOW, &config).await;
+    let mut events = switch.events();
+    let caller = Caller::dial(&switch.uri).await.unwrap();
+    caller.hang_up().await;
+    let record = switch.record(&mut events).await;
+    // The CRM answers only once the switch has told the outbox to stop.
+    let stop = switch.stop.clone();
+    let opener = tokio::spawn(async move {
+        stop.cancelled().await;
+        gate.open();
+    });
+    let folder = switch.stop().await;
+    opener.await.unwrap();
+    let url = format!(
+        "sqlite://{}",
+        folder.path().join("data/offhook.db").display()
+    );
+    let database = sqlx::sqlite::SqliteConnectOptions::new().filename(&url["sqlite://".len()..]);
+    let mut database = sqlx::ConnectOptions::connect(&database).await.unwrap();
+    // Read as it lies: another `Store` would take up again what it finds in flight.
+    let states: Vec<(String, String)> =
+        sqlx::query_as("SELECT kind, state FROM outbox WHERE call_id = ?1")
+            .bind(record["id"].as_str().unwrap())
+            .fetch_all(&mut database)
+            .await
+            .unwrap();
+    let settled = ("call-log".to_owned(), "delivered".to_owned());
+    assert!(states.contains(&settled), "{states:?}");
 }

@@ -82,6 +82,10 @@ async fn assert_refuses_new_calls(switch: &Switch) {
     let refused = switch.post_call("sip:someone@127.0.0.1").await;
     assert_eq!(refused.status(), 503);
     assert!(refused.headers().contains_key("retry-after"));
+    let body = serde_json::Value::Null;
+    let refused = switch.post("/v1/outbox/1/retry", &body, None).await;
+    assert_eq!(refused.status(), 503);
+    assert!(refused.headers().contains_key("retry-after"));
     let readiness = switch.get("/readyz").await;
     assert_eq!(readiness.status(), 503);
     let said = readiness.text().await.unwrap();

@@ -8,14 +8,18 @@
     reason = "in tests, also in what they share"
 )]
 
+mod api;
 mod caller;
 mod changes;
+#[path = "../http_api/conforms.rs"]
+mod conforms;
 mod crm;
 mod disk;
 mod doors;
 mod language_model;
 #[path = "../llm_support/mod.rs"]
 mod llm_support;
+mod logs;
 mod peer;
 mod records;
 mod rig;

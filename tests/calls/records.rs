@@ -36,7 +36,7 @@ const AFTER_A_CALL: [&str; 24] = [
 ];
 
 /// What is there after a call, be it zero.
-const THERE: [&str; 15] = [
+const THERE: [&str; 16] = [
     "offhook_calls_active",
     "offhook_rtp_lost_total",
     "offhook_rtp_late_total",
@@ -46,6 +46,7 @@ const THERE: [&str; 15] = [
     "offhook_hearing_dropped_total",
     "offhook_model_jobs_waiting{priority=\"final stt\"}",
     "offhook_model_jobs_total{priority=\"final stt\",outcome=\"refused\"}",
+    "offhook_model_slow_steps_total{priority=\"first tts\"}",
     "offhook_outbox_rows{state=\"pending\"}",
     "offhook_outbox_rows{state=\"dead\"}",
     "offhook_store_spilling",
@@ -69,7 +70,7 @@ fn ids(text: &str) -> Vec<u64> {
 }
 
 /// Calls once and says something.
-async fn call(switch: &Switch) -> String {
+pub(crate) async fn call(switch: &Switch) -> String {
     let mut events = switch.events();
     let mut caller = Caller::dial(&switch.uri).await.unwrap();
     events.agent_said("what can I do for you").await;

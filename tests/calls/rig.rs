@@ -14,6 +14,7 @@ use offhook::store::Options;
 use offhook::{meters, switchboard};
 use offhook_models::whisper::{Size, Step, Whisper};
 use offhook_models::{Runtime, voice::convert_rate};
+use reqwest::Response;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
@@ -33,7 +34,7 @@ pub(crate) struct Switch {
     /// The agent's URI.
     pub(crate) uri: String,
     api: String,
-    stop: CancellationToken,
+    pub(crate) stop: CancellationToken,
     pub(crate) folder: tempfile::TempDir,
 }
 
@@ -82,13 +83,13 @@ impl Switch {
     }
 
     /// Sends a request to the API.
-    pub(crate) async fn get(&self, path: &str) -> reqwest::Response {
+    pub(crate) async fn get(&self, path: &str) -> Response {
         let url = format!("{}{path}", self.api);
         reqwest::get(url).await.unwrap()
     }
 
     /// Opens a stream of events after one that was seen.
-    pub(crate) async fn resume(&self, path: &str, seen: u64) -> reqwest::Response {
+    pub(crate) async fn resume(&self, path: &str, seen: u64) -> Response {
         let url = format!("{}{path}", self.api);
         let request = reqwest::Client::new().get(url);
         let request = request.header("last-event-id", seen.to_string());
@@ -96,10 +97,19 @@ impl Switch {
     }
 
     /// Asks the API for a call by the test's agent.
-    pub(crate) async fn post_call(&self, to: &str) -> reqwest::Response {
+    pub(crate) async fn post_call(&self, to: &str) -> Response {
         let body = serde_json::json!({ "to": to, "agent": "test" });
-        let url = format!("{}/v1/calls", self.api);
-        let request = reqwest::Client::new().post(url).json(&body);
+        self.post("/v1/calls", &body, None).await
+    }
+
+    /// Sends a request with a body, and with an `Idempotency-Key` when one is given.
+    pub(crate) async fn post(&self, path: &str, body: &Value, key: Option<&str>) -> Response {
+        let url = format!("{}{path}", self.api);
+        let request = reqwest::Client::new().post(url).json(body);
+        let request = match key {
+            Some(key) => request.header("idempotency-key", key),
+            None => request,
+        };
         request.send().await.unwrap()
     }
 

@@ -192,6 +192,19 @@ fn the_design_s_least_configuration_is_accepted() {
 }
 
 #[test]
+fn a_recogniser_that_there_is_not_is_refused_with_those_that_there_are() {
+    for good in ["tiny.en", "base", "whisper-base"] {
+        parse(&format!("[models]\nwhisper = \"{good}\"\n")).unwrap();
+    }
+    let text = complaint("[models]\nwhisper = \"large\"\n");
+    assert!(
+        text.starts_with("conf/offhook.toml:2: models.whisper: "),
+        "{text}"
+    );
+    assert!(text.contains("\"tiny.en\" or \"base\""), "{text}");
+}
+
+#[test]
 fn an_unknown_key_names_file_line_key_and_the_nearest_known_one() {
     let text = complaint("[sip]\nlisen = [\"udp://127.0.0.1:5060\"]\n");
     assert_eq!(

@@ -24,7 +24,7 @@ async fn a_call_s_events_are_streamed_from_its_first_to_its_last() {
 async fn a_stream_resumes_after_the_last_event_that_was_seen() {
     let api = start().await;
     for _ in 0..3 {
-        api.memory.say("turn.final", "c1");
+        api.memory.say("call.turn", "c1");
     }
     let resume = |path: &str, last: &'static str| {
         let request = api.client.get(api.url(path)).header("Last-Event-ID", last);
@@ -50,10 +50,13 @@ async fn a_stream_resumes_after_the_last_event_that_was_seen() {
 async fn only_the_kinds_that_were_asked_for_are_streamed() {
     let api = start().await;
     let mut frames = Frames::new(api.get("/v1/events?types=call.ended,call.answered").await);
-    api.memory.say("turn.final", "c1");
+    api.memory.say("call.turn", "c1");
     api.memory.say("call.answered", "c1");
     assert!(frames.next().await.unwrap().starts_with("id: 2\n"));
     problem(api.get("/v1/events?kinds=x").await, 400).await;
+    let mistaken = problem(api.get("/v1/events?types=turn.final").await, 400).await;
+    let detail = mistaken["detail"].as_str().unwrap();
+    assert!(detail.contains("call.turn"), "{detail}");
 }
 
 #[tokio::test]
@@ -62,7 +65,7 @@ async fn a_reader_that_falls_behind_is_told_and_dropped_and_loses_nothing() {
     let slow = Frames::new(api.get("/v1/events").await);
     // No other task runs between these, so the stream's buffer of four must overflow.
     for _ in 0..9 {
-        api.memory.say("turn.final", "c1");
+        api.memory.say("call.turn", "c1");
     }
     let frames = slow.rest().await;
     assert!(

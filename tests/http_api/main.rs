@@ -10,6 +10,7 @@
 
 mod access;
 mod calls;
+mod conforms;
 mod description;
 mod events;
 mod probes;

@@ -3,7 +3,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use reqwest::StatusCode;
 use reqwest::blocking::{Client, Response};
@@ -21,16 +21,85 @@ const TEXT_MAX: u64 = 32 << 20;
 /// Bytes read at once.
 const BLOCK: usize = 256 * 1024;
 
+/// When a server is given up that does answer.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    /// How long it may send nothing.
+    pub(super) silence: Duration,
+    /// How long it may be too slow.
+    pub(super) window: Duration,
+    /// The bytes that must come in such a window.
+    pub(super) least: u64,
+}
+
+impl Default for Patience {
+    /// Half a minute; two kilobytes a second are less than any line that models come over.
+    fn default() -> Self {
+        Self {
+            silence: Duration::from_secs(30),
+            window: Duration::from_secs(30),
+            least: 64 * 1024,
+        }
+    }
+}
+
+/// Watches how fast an answer comes: one that trickles would never be silent, nor ever end.
+#[derive(Debug)]
+struct Pace {
+    patience: Patience,
+    since: Instant,
+    came: u64,
+}
+
+impl Pace {
+    fn new(patience: Patience, now: Instant) -> Self {
+        Self {
+            patience,
+            since: now,
+            came: 0,
+        }
+    }
+
+    /// Takes bytes that came at `now`.
+    ///
+    /// # Errors
+    /// [`SourceError::Slow`] when fewer came in the window that ends here than must.
+    fn take(&mut self, now: Instant, bytes: usize) -> Result<(), SourceError> {
+        self.came = self.came.saturating_add(bytes as u64);
+        let Patience { window, least, .. } = self.patience;
+        let took = now.saturating_duration_since(self.since);
+        if took < window {
+            return Ok(());
+        }
+        // A read that waited long is judged by all of its time.
+        let wanted = least as f64 * took.as_secs_f64() / window.as_secs_f64().max(1e-3);
+        if (self.came as f64) < wanted {
+            return Err(SourceError::Slow {
+                bytes: self.came,
+                took,
+            });
+        }
+        *self = Self::new(self.patience, now);
+        Ok(())
+    }
+}
+
+#[allow(clippy::disallowed_methods)] // downloads block on real servers: a shell
+fn now() -> Instant {
+    Instant::now()
+}
+
 /// Downloads files, one at a time.
 #[derive(Debug)]
 pub(super) struct Downloader {
     client: Client,
-    silence: Duration,
+    patience: Patience,
 }
 
 impl Downloader {
-    /// Makes a downloader that gives a server up which sends nothing for as long as `silence`.
-    pub(super) fn new(silence: Duration) -> Result<Self, SourceError> {
+    /// Makes a downloader that gives a server up which has used its `patience` up.
+    pub(super) fn new(patience: Patience) -> Result<Self, SourceError> {
+        let silence = patience.silence;
         // An error only says that a provider was installed before.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = Client::builder()
@@ -40,18 +109,26 @@ impl Downloader {
             .user_agent(concat!("offhook/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|error| failure(error, silence))?;
-        Ok(Self { client, silence })
+        Ok(Self { client, patience })
     }
 
     /// Reads a small answer, of the media type `accept`.
     pub(super) fn text(&self, url: &str, accept: &str) -> Result<String, SourceError> {
         let request = self.client.get(url).header(ACCEPT, accept);
         let answer = request.send().map_err(|error| self.failure(error))?;
-        let mut text = String::new();
-        let answer = expect_success(answer)?;
-        let read = answer.take(TEXT_MAX).read_to_string(&mut text);
-        read.map_err(|error| self.read_failure(error))?;
-        Ok(text)
+        let mut answer = expect_success(answer)?.take(TEXT_MAX);
+        let mut pace = Pace::new(self.patience, now());
+        let (mut text, mut block) = (Vec::new(), vec![0; BLOCK]);
+        loop {
+            let read = answer.read(&mut block);
+            let length = read.map_err(|error| self.read_failure(error))?;
+            let Some(bytes) = block.get(..length).filter(|bytes| !bytes.is_empty()) else {
+                break;
+            };
+            text.extend_from_slice(bytes);
+            pace.take(now(), length)?;
+        }
+        String::from_utf8(text).map_err(|error| SourceError::Connection(error.to_string()))
     }
 
     /// Downloads at most `most` bytes into `path`, from where an earlier attempt ended.
@@ -106,6 +183,7 @@ impl Downloader {
         };
         let whole = answer.content_length().map(|rest| reached + rest);
         let mut block = vec![0; BLOCK];
+        let mut pace = Pace::new(self.patience, now());
         loop {
             let read = answer.read(&mut block);
             let length = read.map_err(|error| self.read_failure(error))?;
@@ -118,6 +196,7 @@ impl Downloader {
             }
             file.write_all(bytes)?;
             progress.reach(reached);
+            pace.take(now(), length)?;
         }
         match whole {
             Some(whole) if reached < whole => Err(SourceError::Connection(format!(
@@ -128,7 +207,7 @@ impl Downloader {
     }
 
     fn failure(&self, error: reqwest::Error) -> SourceError {
-        failure(error, self.silence)
+        failure(error, self.patience.silence)
     }
 
     /// What a failed read of an answer's body means.
@@ -176,4 +255,33 @@ fn failure(error: reqwest::Error, silence: Duration) -> SourceError {
 
 fn length(path: &Path) -> u64 {
     std::fs::metadata(path).map_or(0, |found| found.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trickle_is_too_slow_and_a_pause_in_a_stream_is_not() {
+        let patience = Patience {
+            window: Duration::from_secs(10),
+            least: 1_000,
+            ..Patience::default()
+        };
+        let start = now();
+        let at = |second| start + Duration::from_secs(second);
+        let mut trickle = Pace::new(patience, start);
+        assert!((1..10).all(|second| trickle.take(at(second), 10).is_ok()));
+        let given_up = trickle.take(at(10), 10);
+        assert!(
+            matches!(given_up, Err(SourceError::Slow { bytes: 100, .. })),
+            "{given_up:?}"
+        );
+        let mut stream = Pace::new(patience, start);
+        stream.take(at(1), 5_000).unwrap();
+        stream.take(at(19), 10).unwrap();
+        // The next window begins there.
+        stream.take(at(28), 0).unwrap();
+        assert!(stream.take(at(30), 900).is_err());
+    }
 }

@@ -72,6 +72,14 @@ pub enum SourceError {
     /// The server was connected but sent nothing for so long; what came before is kept.
     #[error("the server sent nothing for {} s", .0.as_secs_f32())]
     Silent(Duration),
+    /// The server sends, but so little that it would not end; what came before is kept.
+    #[error("the server is too slow: {bytes} bytes in {} s", .took.as_secs_f32())]
+    Slow {
+        /// What came.
+        bytes: u64,
+        /// In which time.
+        took: Duration,
+    },
     /// More came than the file has, in bytes.
     #[error("more than {0} bytes came")]
     TooLong(u64),

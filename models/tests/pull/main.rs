@@ -259,6 +259,21 @@ fn a_server_that_never_answers_is_given_up_for_the_next_source() {
     bench.assert_fetched(&report);
 }
 
+#[test]
+fn a_server_that_trickles_is_given_up_for_the_next_source() {
+    let bench = Bench::new();
+    bench.server.serve(SERVED, &bench.body, &[Answer::Trickle]);
+    let original = "/authors/model/resolve/main/weights.bin";
+    bench.server.serve(original, &bench.body, &[Answer::Well]);
+    let sources = bench
+        .mirror()
+        .with_repositories(bench.server.url("/"))
+        .with_least_pace(2_000, Duration::from_millis(100));
+    let report = bench.pull(&sources).unwrap();
+    bench.assert_fetched(&report);
+    assert_eq!(bench.server.ranges(SERVED).len(), 1, "it is asked once");
+}
+
 fn wheel(member: &str, body: &[u8]) -> Vec<u8> {
     let mut archive = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
     let options = zip::write::SimpleFileOptions::default();

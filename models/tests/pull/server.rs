@@ -17,6 +17,8 @@ pub(crate) enum Answer {
     CutAt(usize),
     /// With what is asked for up to this byte of the whole; then nothing comes any more.
     StallAt(usize),
+    /// With what is asked for, a byte now and then, for as long as the client stays.
+    Trickle,
     /// Not at all, though the connection stays.
     Mute,
     /// With a status alone.
@@ -141,6 +143,12 @@ fn serve(mut stream: TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
             stream.write_all(&head(200, body.len(), None))?;
             return stream.write_all(body);
         }
+        Answer::Trickle => {
+            stream.write_all(&head(200, body.len(), None))?;
+            let body = body.clone();
+            std::thread::Builder::new().spawn(move || trickle(stream, &body))?;
+            return Ok(());
+        }
         Answer::Well => body.len(),
         Answer::CutAt(end) | Answer::StallAt(end) => end,
     };
@@ -158,6 +166,19 @@ fn serve(mut stream: TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
         state.stalled.push(stream);
     }
     Ok(())
+}
+
+/// Sends a byte each 5 ms, until the client goes away.
+fn trickle(mut stream: TcpStream, body: &[u8]) {
+    let pause = std::time::Duration::from_millis(5);
+    stream.set_read_timeout(Some(pause)).unwrap();
+    for byte in body {
+        // The client says nothing more: to listen is to wait.
+        let gone = matches!(std::io::Read::read(&mut stream, &mut [0]), Ok(0));
+        if gone || stream.write_all(&[*byte]).is_err() {
+            return;
+        }
+    }
 }
 
 fn read_request(stream: &TcpStream) -> std::io::Result<Option<Request>> {

@@ -168,12 +168,13 @@ fn a_program_that_is_missing_or_mute_is_an_error() {
 #[test]
 fn a_clause_becomes_telephone_sound_in_steps() {
     let voice = voice();
-    let mut synthesis = voice.begin("Thanks for calling, how can I help you today?");
+    let clause = "Thanks for calling, how can I help you today?";
+    let mut synthesis = voice.begin(&voice.phonemes(clause).unwrap());
     let mut chunks = Vec::new();
     assert_eq!(
         synthesis.step().unwrap(),
         Step::More,
-        "phonemes and encoder come first"
+        "the encoder comes first"
     );
     loop {
         match synthesis.step().unwrap() {

@@ -208,6 +208,10 @@ fn the_waterfall_is_measured_from_the_last_voiced_packet() {
     let agent = turns[2].latency;
     assert_eq!(agent.endpoint_ms, Some(200));
     assert_eq!(agent.tts_first_audio_ms, Some(40));
+    // The recogniser ran while the end of the turn was awaited, the voice came after it.
+    let stt_began = agent.begins.stt_ms.unwrap();
+    assert!(stt_began + agent.stt_ms.unwrap() <= 200, "{agent:?}");
+    assert_eq!(agent.begins.tts_ms, Some(200));
     assert_eq!(agent.voice_to_voice_ms, Some(240));
     let greeting = turns[0].latency;
     assert_eq!(

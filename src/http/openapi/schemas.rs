@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::super::calls::STATES;
+use super::super::events::KINDS;
 
 /// Returns the document's `components.schemas`.
 pub(super) fn schemas() -> Value {
@@ -80,7 +81,7 @@ fn basics() -> Value {
             "required": ["id", "type", "at", "data"],
             "properties": {
                 "id": { "type": "integer" },
-                "type": text("call.created, call.answered, turn.final, call.ended, …"),
+                "type": { "enum": KINDS, "description": "What happened" },
                 "call_id": text("The call that it happened to"),
                 "at": time("When"),
                 "data": { "description": "More about it" },
@@ -155,9 +156,15 @@ fn turns() -> Value {
             "allOf": [{ "$ref": "#/components/schemas/TranscriptTurn" }, object(json!({
                 "latency": object(json!({
                     "endpoint_ms": ms("Last voiced packet to end of turn"),
-                    "stt_ms": ms("End of turn to final text"),
-                    "llm_first_token_ms": ms("Text to first token"),
-                    "tts_first_audio_ms": ms("First clause to first sound"),
+                    "stt_ms":
+                        ms("The recogniser's start, at the first silence, to its final text; it \
+                            overlaps endpoint_ms"),
+                    "llm_first_token_ms":
+                        ms("The request to the LLM to its first token; one that was sent before \
+                            the turn's end overlaps endpoint_ms"),
+                    "tts_first_audio_ms":
+                        ms("The first clause's hand-over, after the turn's end, to its first \
+                            sound"),
                     "voice_to_voice_ms":
                         ms("Last voiced packet received to first audible packet sent"),
                 })),
@@ -169,27 +176,30 @@ fn turns() -> Value {
 }
 
 fn switch() -> Value {
-    let named = |what: &str| {
-        json!({
-            "type": "object",
-            "required": ["name"],
-            "properties": { "name": text(what) },
-        })
-    };
     json!({
-        "Trunk": {
-            "type": "object",
-            "required": ["name", "kind", "state"],
-            "properties": {
-                "name": text("Its name"),
-                "kind": { "enum": ["peer", "register", "inbound"] },
-                "state": text("How it is"),
-            },
-        },
+        "Trunk": object(json!({
+            "name": text("Its name"),
+            "kind": { "enum": ["peer", "register", "inbound"] },
+            "host": text("Its host; empty for one that only calls in"),
+            "caller_id": maybe("string", "The number that calls show unless they say another"),
+            "registration": maybe(
+                "string",
+                "How the registration stands, in words; null while none was tried",
+            ),
+        })),
         "Trunks": object(json!({ "trunks": list("Trunk") })),
-        "Agent": named("Its name"),
+        "Agent": object(json!({
+            "name": text("Its name"),
+            "flow": text("Where its flow was read from"),
+            "voice": text("Its voice"),
+        })),
         "Agents": object(json!({ "agents": list("Agent") })),
-        "Flow": named("Its name"),
+        "Flow": object(json!({
+            "name": text("Its name"),
+            "description": text("What it is for, in the flow's own words"),
+            "source": text("Where it was read from"),
+            "agent": text("The agent that follows it"),
+        })),
         "Flows": object(json!({ "flows": list("Flow") })),
     })
 }

@@ -41,12 +41,7 @@ pub(in crate::store) async fn calls(
     .bind(limit)
     .fetch_all(pool)
     .await?;
-    let mut calls = found
-        .iter()
-        .map(rows::call)
-        .collect::<sqlx::Result<Vec<_>>>()?;
-    add_turns(pool, &mut calls).await?;
-    Ok(calls)
+    found.iter().map(rows::call).collect()
 }
 
 /// Reads one call with its turns.

@@ -27,7 +27,7 @@ pub(super) use calls::{
     recording, turns, unfinished,
 };
 pub(super) use outbox::{depth, list as outbox_rows};
-pub(super) use perform::{answer, keep, reject};
+pub(super) use perform::{answer, created_before, keep, reject};
 
 use super::{Durability, Options, StoreError};
 

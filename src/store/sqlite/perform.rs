@@ -48,8 +48,12 @@ pub(in crate::store) async fn keep(
             run_id,
             record,
             items,
+            event,
         } => {
             finish_call(conn, *run_id, record, items).await?;
+            if let Some(event) = event {
+                insert_event(conn, event).await?;
+            }
         }
         Write::BookAppointment { appointment, items } => {
             insert_appointment(conn, appointment).await?;
@@ -128,17 +132,8 @@ async fn create_call(
         insert_call(conn, run_id, record).await?;
         return Ok(Created::New);
     };
-    let known = sqlx::query("SELECT call_id, body_digest FROM idempotency_keys WHERE key = ?1")
-        .bind(key.key())
-        .fetch_optional(&mut *conn)
-        .await?;
-    if let Some(row) = known {
-        let digest: &[u8] = row.try_get("body_digest")?;
-        return Ok(if digest == key.body_digest() {
-            Created::Existing(rows::id(&row, "call_id")?)
-        } else {
-            Created::Conflict
-        });
+    if let Some(before) = created_before(conn, key).await? {
+        return Ok(before);
     }
     insert_call(conn, run_id, record).await?;
     sqlx::query("INSERT INTO idempotency_keys VALUES (?1, ?2, ?3, ?4)")
@@ -149,6 +144,24 @@ async fn create_call(
         .execute(conn)
         .await?;
     Ok(Created::New)
+}
+
+/// Looks up what an earlier request with the same key made.
+pub(in crate::store) async fn created_before(
+    conn: &mut SqliteConnection,
+    key: &IdempotencyKey,
+) -> sqlx::Result<Option<Created>> {
+    let known = sqlx::query("SELECT call_id, body_digest FROM idempotency_keys WHERE key = ?1")
+        .bind(key.key())
+        .fetch_optional(conn)
+        .await?;
+    let Some(row) = known else { return Ok(None) };
+    let digest: &[u8] = row.try_get("body_digest")?;
+    Ok(Some(if digest == key.body_digest() {
+        Created::Existing(rows::id(&row, "call_id")?)
+    } else {
+        Created::Conflict
+    }))
 }
 
 async fn insert_call(
@@ -170,13 +183,14 @@ async fn insert_call(
 }
 
 /// Writes a call's final record with what it leaves to be told: one transaction, both or neither.
+/// A call has one end: a later one changes nothing.
 async fn finish_call(
     conn: &mut SqliteConnection,
     run_id: Uuid,
     record: &CallRecord,
     items: &[OutboxItem],
 ) -> sqlx::Result<()> {
-    bind_call(
+    let written = bind_call(
         "INSERT INTO calls (id, run_id, direction, from_number, to_number, trunk, agent, state,
              started_ms, answered_ms, ended_ms, outcome, variables, media, updated_ms)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14,
@@ -187,12 +201,16 @@ async fn finish_call(
              state = excluded.state, started_ms = excluded.started_ms,
              answered_ms = excluded.answered_ms, ended_ms = excluded.ended_ms,
              outcome = excluded.outcome, variables = excluded.variables,
-             media = excluded.media, updated_ms = excluded.updated_ms",
+             media = excluded.media, updated_ms = excluded.updated_ms
+         WHERE calls.ended_ms IS NULL",
         run_id,
         record,
     )
     .execute(&mut *conn)
     .await?;
+    if written.rows_affected() == 0 {
+        return Ok(());
+    }
     sqlx::query("DELETE FROM turns WHERE call_id = ?1 AND seq >= ?2")
         .bind(record.id.to_string())
         .bind(i64::try_from(record.turns.len()).unwrap_or(i64::MAX))

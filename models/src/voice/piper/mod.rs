@@ -61,6 +61,11 @@ pub struct VoiceOptions {
     pub phonemizer: Option<Phonemizer>,
 }
 
+/// A clause in phonemes (IPA, with the clause's marks), ready to be spoken by the voice that gave
+/// them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Phonemes(String);
+
 /// A loaded voice; cheap to clone, and clones share everything.
 #[derive(Clone)]
 pub struct Voice {
@@ -167,19 +172,28 @@ impl Voice {
         }
     }
 
-    /// Begins to speak a clause as people write it; nothing is computed before the first
-    /// [`Synthesis::step`].
+    /// Gives the phonemes of a clause as people write it. They come from another program, so this
+    /// waits: a few milliseconds, or up to the phonemizer's time limit when that program hangs. It
+    /// is no work for an inference thread.
+    ///
+    /// # Errors
+    /// The phonemes' program cannot answer.
+    pub fn phonemes(&self, clause: &str) -> Result<Phonemes, VoiceError> {
+        self.inner.phonemes(clause).map(Phonemes)
+    }
+
+    /// Begins to speak a clause; nothing is computed before the first [`Synthesis::step`].
     #[must_use]
-    pub fn begin(&self, clause: &str) -> Synthesis {
-        Synthesis::new(self.clone(), clause)
+    pub fn begin(&self, clause: &Phonemes) -> Synthesis {
+        Synthesis::new(self.clone(), clause.clone())
     }
 
     /// Speaks a whole text at once: for tests, and for phrases that are kept.
     ///
     /// # Errors
-    /// As [`Synthesis::step`].
+    /// As [`phonemes`](Self::phonemes) and [`Synthesis::step`].
     pub fn say(&self, text: &str) -> Result<Vec<i16>, VoiceError> {
-        let mut synthesis = self.begin(text);
+        let mut synthesis = self.begin(&self.phonemes(text)?);
         let mut samples = Vec::new();
         loop {
             match synthesis.step()? {

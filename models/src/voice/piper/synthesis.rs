@@ -1,10 +1,10 @@
-//! One clause on its way from text to sound, in steps.
+//! One clause on its way from phonemes to sound, in steps.
 
 use std::collections::VecDeque;
 
 use ort::value::{Tensor, TensorRef};
 
-use super::{Graphs, Inner, Voice, VoiceError};
+use super::{Graphs, Inner, Phonemes, Voice, VoiceError};
 use crate::voice::shape::Shaper;
 
 /// How many frames on either side the flow needs to see: four layers of two frames, four times.
@@ -36,14 +36,15 @@ pub enum Step {
 /// A clause that is being spoken.
 ///
 /// Each [`step`](Self::step) is a piece of work of less than 60 ms on a free core, so that more
-/// urgent work can go first in between. Dropping it is all that cancelling takes.
+/// urgent work can go first in between; none waits for anything but the core. Dropping it is all
+/// that cancelling takes.
 pub struct Synthesis {
     voice: Voice,
     stage: Stage,
 }
 
 enum Stage {
-    Text(String),
+    Phonemes(Phonemes),
     Speech(Box<Speech>),
     Done,
 }
@@ -65,36 +66,35 @@ impl std::fmt::Debug for Synthesis {
 }
 
 impl Synthesis {
-    pub(super) fn new(voice: Voice, clause: &str) -> Self {
+    pub(super) fn new(voice: Voice, clause: Phonemes) -> Self {
         Self {
             voice,
-            stage: Stage::Text(clause.to_owned()),
+            stage: Stage::Phonemes(clause),
         }
     }
 
-    /// Does the next piece of work: phonemes and encoder first, then a chunk of sound at a time.
+    /// Does the next piece of work: the encoder first, then a chunk of sound at a time.
     ///
     /// # Errors
-    /// The phonemes' program or ONNX Runtime fails; the clause is over then.
+    /// ONNX Runtime fails; the clause is over then.
     pub fn step(&mut self) -> Result<Step, VoiceError> {
         // An error ends the clause, whatever is asked of it afterwards.
         match std::mem::replace(&mut self.stage, Stage::Done) {
-            Stage::Text(clause) => self.begin(&clause),
+            Stage::Phonemes(clause) => self.begin(&clause.0),
             Stage::Speech(speech) => self.go_on(speech),
             Stage::Done => Ok(Step::Done),
         }
     }
 
-    fn begin(&mut self, clause: &str) -> Result<Step, VoiceError> {
+    fn begin(&mut self, phonemes: &str) -> Result<Step, VoiceError> {
         let inner = &self.voice.inner;
-        let phonemes = inner.phonemes(clause)?;
         let pause_s = match phonemes.ends_with(['.', '!', '?']) {
             true => SENTENCE_PAUSE_S,
             false => CLAUSE_PAUSE_S,
         };
         let rate_hz = inner.config.sample_rate_hz();
         let mut speech = Box::new(Speech {
-            pieces: pieces(&phonemes),
+            pieces: pieces(phonemes),
             frames: None,
             shaper: Shaper::new(rate_hz, self.voice.rate_hz, inner.gain, pause_s),
             chunk: 0,
