@@ -119,6 +119,17 @@ impl Gate {
         }
     }
 
+    /// Sets where a trunk calls from; one of another name is added.
+    pub(crate) fn set_trunk_networks(&mut self, name: &str, networks: Vec<Network>) {
+        match self.trunks.iter_mut().find(|trunk| trunk.name == name) {
+            Some(trunk) => trunk.networks = networks,
+            None => self.trunks.push(TrunkPeer {
+                name: name.to_owned(),
+                networks,
+            }),
+        }
+    }
+
     /// Returns whether anyone could prove to be a user.
     pub(crate) fn has_users(&self) -> bool {
         !self.passwords.is_empty()

@@ -41,6 +41,15 @@ impl Network {
     }
 }
 
+impl From<IpAddr> for Network {
+    /// Makes the network of a single address.
+    fn from(address: IpAddr) -> Self {
+        let address = address.to_canonical();
+        let prefix = if address.is_ipv4() { 32 } else { 128 };
+        Self { address, prefix }
+    }
+}
+
 impl FromStr for Network {
     type Err = NetworkError;
 

@@ -46,7 +46,9 @@ pub enum StreamError {
 #[derive(Default, Debug)]
 pub struct Framer {
     buffer: Vec<u8>,
-    /// How far the search for the header's end has come.
+    /// Where the next frame begins: what lies before has been handed out.
+    start: usize,
+    /// How far behind `start` the search for the header's end has come.
     searched: usize,
     /// The whole message's length, once its header has been read.
     expected: Option<usize>,
@@ -55,7 +57,21 @@ pub struct Framer {
 impl Framer {
     /// Takes bytes as they were read.
     pub fn push(&mut self, bytes: &[u8]) {
+        // What was handed out is let go of once a read and not once a frame: a read that holds a
+        // thousand small frames must not move its bytes a thousand times.
+        self.buffer.drain(..self.start);
+        self.start = 0;
         self.buffer.extend_from_slice(bytes);
+    }
+
+    /// Returns whether a message has begun to come and is not whole yet.
+    pub fn is_mid_message(&self) -> bool {
+        !END_OF_HEADER.starts_with(self.rest())
+    }
+
+    /// Returns how many bytes are kept, at most [`MAX_MESSAGE_BYTES`] and one push.
+    pub fn buffered_bytes(&self) -> usize {
+        self.buffer.len()
     }
 
     /// Returns the next whole frame, or `None` until more bytes have come.
@@ -73,30 +89,35 @@ impl Framer {
                 None => return Ok(None),
             },
         };
-        if self.buffer.len() < expected {
+        let Some(message) = self.rest().get(..expected) else {
             return Ok(None);
-        }
-        let rest = self.buffer.split_off(expected);
-        let message = std::mem::replace(&mut self.buffer, rest);
+        };
+        let message = message.to_vec();
+        self.start += expected;
         self.searched = 0;
         self.expected = None;
         Ok(Some(Frame::Message(message)))
     }
 
+    fn rest(&self) -> &[u8] {
+        self.buffer.get(self.start..).unwrap_or_default()
+    }
+
     /// Reads CRLFs between messages: `Some(None)` waits for the other half of a pair.
     fn keep_alive(&mut self) -> Option<Option<Frame>> {
-        if self.buffer.first() != Some(&b'\r') {
+        let rest = self.rest();
+        if rest.first() != Some(&b'\r') {
             return None;
         }
-        if self.buffer.starts_with(END_OF_HEADER) {
-            self.buffer.drain(..END_OF_HEADER.len());
+        if rest.starts_with(END_OF_HEADER) {
+            self.start += END_OF_HEADER.len();
             return Some(Some(Frame::Ping));
         }
-        if END_OF_HEADER.starts_with(&self.buffer) {
+        if END_OF_HEADER.starts_with(rest) {
             return Some(None);
         }
-        if self.buffer.starts_with(b"\r\n") {
-            self.buffer.drain(..2);
+        if rest.starts_with(b"\r\n") {
+            self.start += 2;
             return Some(Some(Frame::Pong));
         }
         None
@@ -104,14 +125,15 @@ impl Framer {
 
     /// Returns the length of the message at the buffer's start once its header is complete.
     fn message_length(&mut self) -> Result<Option<usize>, StreamError> {
+        let rest = self.buffer.get(self.start..).unwrap_or_default();
         let from = self.searched.saturating_sub(END_OF_HEADER.len() - 1);
-        let unsearched = self.buffer.get(from..).unwrap_or_default();
+        let unsearched = rest.get(from..).unwrap_or_default();
         let found = unsearched
             .windows(END_OF_HEADER.len())
             .position(|w| w == END_OF_HEADER);
-        self.searched = self.buffer.len();
+        self.searched = rest.len();
         let Some(header_bytes) = found.map(|at| from + at + END_OF_HEADER.len()) else {
-            return if self.buffer.len() > MAX_HEADER_BYTES {
+            return if rest.len() > MAX_HEADER_BYTES {
                 Err(StreamError::HeaderTooLong)
             } else {
                 Ok(None)
@@ -120,7 +142,7 @@ impl Framer {
         if header_bytes > MAX_HEADER_BYTES {
             return Err(StreamError::HeaderTooLong);
         }
-        let header = self.buffer.get(..header_bytes).unwrap_or_default();
+        let header = rest.get(..header_bytes).unwrap_or_default();
         let total = header_bytes.saturating_add(content_length(header)?);
         if total > MAX_MESSAGE_BYTES {
             Err(StreamError::MessageTooLong)
@@ -229,6 +251,24 @@ mod tests {
             frames(&mut framer),
             [Frame::Pong, Frame::Message(message("x"))]
         );
+    }
+
+    #[test]
+    fn a_message_has_begun_with_its_first_byte_and_a_keep_alive_is_none() {
+        let mut framer = Framer::default();
+        for keep_alive in [&b""[..], b"\r", b"\n", b"\r\n"] {
+            framer.push(keep_alive);
+            let _ = framer.next_frame();
+            assert!(!framer.is_mid_message(), "{keep_alive:?}");
+        }
+        let message = message("hello");
+        let (begun, rest) = message.split_at(message.len() - 1);
+        framer.push(begun);
+        assert_eq!(frames(&mut framer), []);
+        assert!(framer.is_mid_message());
+        framer.push(rest);
+        assert_eq!(frames(&mut framer).len(), 1);
+        assert!(!framer.is_mid_message());
     }
 
     #[test]

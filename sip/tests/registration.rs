@@ -277,6 +277,42 @@ fn a_binding_over_a_connection_that_is_gone_is_made_anew() {
 }
 
 #[test]
+fn a_registrar_that_moved_is_registered_with_where_it_is_now() {
+    let mut desk = Desk::new();
+    let (handle, first) = begin(&mut desk);
+    let moved = flow(offhook_sip::Transport::Udp, "127.0.0.1:5090");
+    desk.receive(&granted(&first, 100));
+    assert!(matches!(desk.event(), Event::Registered { .. }));
+    desk.ua.reroute_registration(desk.now, handle, desk.flow);
+    desk.nothing_sent();
+    desk.ua.reroute_registration(desk.now, handle, moved);
+    let again = desk.one();
+    assert_eq!((again.what().as_str(), again.flow), ("REGISTER", moved));
+    assert_eq!(again.header("Call-ID"), first.header("Call-ID"));
+    desk.receive(&granted(&again, 100));
+    assert!(matches!(desk.event(), Event::Registered { .. }));
+    // The keep-alives go there too.
+    desk.pass(ms(30_000));
+    assert_eq!(desk.one().flow, moved);
+}
+
+#[test]
+fn after_a_dead_target_the_next_attempt_goes_elsewhere_once_its_wait_is_over() {
+    let mut desk = Desk::new();
+    let (handle, _) = begin(&mut desk);
+    desk.ua.transport_failed(desk.now, desk.flow);
+    assert!(matches!(
+        desk.event(),
+        Event::RegistrationFailed { status: 503, .. }
+    ));
+    let other = flow(offhook_sip::Transport::Udp, "127.0.0.1:5090");
+    desk.ua.reroute_registration(desk.now, handle, other);
+    desk.nothing_sent();
+    desk.pass(ms(2_000));
+    assert_eq!(desk.one().flow, other);
+}
+
+#[test]
 fn the_service_route_is_kept() {
     let mut desk = Desk::new();
     let (handle, first) = begin(&mut desk);

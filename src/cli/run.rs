@@ -311,7 +311,9 @@ async fn sip_settings(config: &Config) -> Settings {
     Settings {
         product: concat!("Offhook/", env!("CARGO_PKG_VERSION")).to_owned(),
         timers: Timers::default(),
+        // Calls that have ended for us wait for their BYE's answer, and take no place.
         max_calls: config.limits.max_calls.saturating_mul(2).max(64),
+        busy_calls: config.limits.max_calls,
         max_transactions: config.limits.max_calls.saturating_mul(16).max(4096),
         seed: rand::rng().random(),
         advertise: advertise(config),

@@ -54,6 +54,7 @@ pub use stats::Stats;
 
 use crate::access::Gate;
 use crate::flow::Flow;
+use crate::network::Network;
 use crate::registration::Registration;
 use calls::Call;
 use clients::Client;
@@ -144,6 +145,12 @@ impl UserAgent {
             stats: Stats::default(),
             scratch: Vec::new(),
         }
+    }
+
+    /// Sets the networks that a trunk calls from, in place of those that it had: a carrier's
+    /// addresses change while calls run.
+    pub fn set_trunk_networks(&mut self, trunk: &str, networks: Vec<Network>) {
+        self.gate.set_trunk_networks(trunk, networks);
     }
 
     /// Acts on every timer that is due at `now`.

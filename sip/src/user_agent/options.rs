@@ -61,7 +61,7 @@ impl UserAgent {
     /// Answers OPTIONS as an INVITE would be answered (§11.2): whoever watches us by it learns
     /// when we are full. Nothing is kept of it.
     pub(super) fn answer_options(&mut self, flow: Flow, message: &Message<'_>) {
-        if self.calls.len() >= self.settings.max_calls {
+        if self.is_busy() {
             return self.reply_overloaded(flow, message);
         }
         let reply = Reply::new(200)
@@ -69,5 +69,10 @@ impl UserAgent {
             .with("Accept-Encoding", "identity")
             .with("Accept-Language", "en");
         self.reply(flow, message, &reply);
+    }
+
+    fn is_busy(&self) -> bool {
+        let alive = self.calls.values().filter(|call| call.is_alive());
+        self.calls.len() >= self.settings.max_calls || alive.count() >= self.settings.busy_calls
     }
 }

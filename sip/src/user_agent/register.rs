@@ -71,6 +71,23 @@ impl UserAgent {
         }
     }
 
+    /// Sends the next REGISTERs, and the keep-alives, over another flow: the registrar has moved,
+    /// or answers no longer where it was (RFC 3263 §4.3). A binding that stands is made anew at
+    /// once; after a failure the wait goes on.
+    pub fn reroute_registration(&mut self, now: Instant, handle: RegistrationHandle, flow: Flow) {
+        let Some(registration) = self.registrations.get_mut(&handle) else {
+            return;
+        };
+        if registration.register.flow == flow || registration.leaving {
+            return;
+        }
+        registration.register.flow = flow;
+        if let RegistrationState::Bound { .. } = registration.state {
+            registration.keep_alive_at = None;
+            self.send_register(now, handle);
+        }
+    }
+
     /// Returns the route that the registrar wants requests to take (RFC 3608): empty before it
     /// has said so.
     pub fn service_route(&self, handle: RegistrationHandle) -> &[String] {

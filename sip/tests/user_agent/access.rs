@@ -35,6 +35,31 @@ fn a_trunk_is_known_by_its_network() {
 }
 
 #[test]
+fn a_trunk_whose_addresses_change_is_known_by_the_new_ones_only() {
+    let mut desk = Desk::with(guarded());
+    let status_from = |desk: &mut Desk, remote: &str, n: u32| {
+        desk.flow.remote = remote.parse().unwrap();
+        let branch = format!("z9hG4bK{n}");
+        let invite = request("INVITE", 1, &branch, "", CONTACT, OFFER);
+        desk.receive(&invite.replace("call-1", &format!("call-{n}")));
+        desk.one().what()
+    };
+    assert_eq!(status_from(&mut desk, "198.51.100.7:5060", 1), "401");
+    let networks = vec!["198.51.100.7".parse().unwrap()];
+    desk.ua.set_trunk_networks("twilio", networks);
+    assert_eq!(status_from(&mut desk, "198.51.100.7:5060", 2), "100");
+    let Event::Incoming { invite, .. } = desk.event() else {
+        panic!("no call")
+    };
+    assert_eq!(invite.source, Source::Trunk("twilio".into()));
+    assert_eq!(status_from(&mut desk, "54.172.60.2:5060", 3), "401");
+    // A trunk that had no address yet.
+    let networks = vec!["203.0.113.0/24".parse().unwrap()];
+    desk.ua.set_trunk_networks("telnyx", networks);
+    assert_eq!(status_from(&mut desk, "203.0.113.4:5060", 4), "100");
+}
+
+#[test]
 fn strangers_are_refused_where_nobody_could_prove_anything() {
     let mut settings = settings();
     settings.access = Access::default();

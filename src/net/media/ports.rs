@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
@@ -12,10 +12,6 @@ use rand::{Rng, SeedableRng};
 
 /// How long a port rests after a call, so that a late packet of that call meets a closed port.
 const QUARANTINE: Duration = Duration::from_secs(5);
-/// Ports remembered as resting; the oldest is forgotten first.
-const QUARANTINE_MAX: usize = 4096;
-/// Pairs tried at random before the range is walked through in order.
-const RANDOM_TRIES: usize = 32;
 /// What the kernel may hold for one leg before the media thread reads it.
 const RECEIVE_BUFFER_BYTES: usize = 256 * 1024;
 
@@ -56,7 +52,8 @@ pub struct PortPair {
     pub local: SocketAddr,
 }
 
-/// Hands out pairs of media ports.
+/// Hands out pairs of media ports: each at random among those that are free, which costs the same
+/// however wide the range is and however much of it is in use.
 #[derive(Debug)]
 pub struct PortPool {
     first: u16,
@@ -64,85 +61,108 @@ pub struct PortPool {
     state: Mutex<State>,
 }
 
+/// Where each pair of the range is: free, in a call, or resting. A pair is named by its place in
+/// the range.
 #[derive(Debug)]
 struct State {
     random: StdRng,
+    /// In no order.
+    free: Vec<u16>,
+    /// In the order in which they were closed.
     resting: VecDeque<(u16, Instant)>,
+    in_call: Vec<bool>,
+}
+
+impl State {
+    /// Takes a free pair at random.
+    fn take(&mut self, now: Instant) -> Option<u16> {
+        while let Some(&(pair, closed)) = self.resting.front()
+            && now.saturating_duration_since(closed) > QUARANTINE
+        {
+            self.resting.pop_front();
+            self.free.push(pair);
+        }
+        if self.free.is_empty() {
+            return None;
+        }
+        let at = self.random.random_range(0..self.free.len());
+        let pair = self.free.swap_remove(at);
+        if let Some(in_call) = self.in_call.get_mut(usize::from(pair)) {
+            *in_call = true;
+        }
+        Some(pair)
+    }
+
+    /// Takes a pair back; one that is in no call is back already.
+    fn give_back(&mut self, pair: u16) -> bool {
+        let in_call = self.in_call.get_mut(usize::from(pair));
+        in_call.is_some_and(|in_call| std::mem::take(in_call))
+    }
 }
 
 impl PortPool {
     /// Makes a pool over `range`; an odd first port is rounded up.
     #[must_use]
     pub fn new(range: RangeInclusive<u16>, seed: u64) -> Self {
-        let first = range.start().saturating_add(range.start() % 2);
+        let (first, last) = (u32::from(*range.start()), u32::from(*range.end()));
+        let first = first + first % 2;
+        let pairs = (last + 1).saturating_sub(first) / 2;
+        let free: Vec<u16> = (0..pairs).filter_map(|pair| pair.try_into().ok()).collect();
         let state = State {
             random: StdRng::seed_from_u64(seed),
-            resting: VecDeque::new(),
+            in_call: vec![false; free.len()],
+            resting: VecDeque::with_capacity(free.len()),
+            free,
         };
         Self {
-            first,
+            first: u16::try_from(first).unwrap_or(u16::MAX),
             last: *range.end(),
             state: Mutex::new(state),
         }
     }
 
-    /// Opens a free pair on `address`.
+    /// Opens a free pair on `address`. Whoever closes it says so by [`closed`](Self::closed).
     ///
     /// # Errors
     /// When the range is exhausted, or the operating system refuses the address.
     pub fn open(&self, address: IpAddr, now: Instant) -> Result<PortPair, PortError> {
-        for port in self.candidates(now) {
+        loop {
+            let Some(pair) = self.state().take(now) else {
+                return Err(PortError::Exhausted {
+                    address,
+                    first: self.first,
+                    last: self.last,
+                });
+            };
+            let port = self.first + pair * 2;
             match bind_pair(address, port) {
                 Ok(pair) => return Ok(pair),
-                Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
-                Err(source) => return Err(PortError::Os { address, source }),
+                // Another program has it: it rests, so that the next calls need not find that out.
+                Err(error) if error.kind() == io::ErrorKind::AddrInUse => self.closed(port, now),
+                Err(source) => {
+                    let mut state = self.state();
+                    if state.give_back(pair) {
+                        state.free.push(pair);
+                    }
+                    return Err(PortError::Os { address, source });
+                }
             }
         }
-        Err(PortError::Exhausted {
-            address,
-            first: self.first,
-            last: self.last,
-        })
     }
 
     /// Takes note that the pair at `port` was closed at `now`.
     pub fn closed(&self, port: u16, now: Instant) {
-        let Ok(mut state) = self.state.lock() else {
+        let Some(pair) = port.checked_sub(self.first).map(|offset| offset / 2) else {
             return;
         };
-        if state.resting.len() == QUARANTINE_MAX {
-            state.resting.pop_front();
+        let mut state = self.state();
+        if state.give_back(pair) {
+            state.resting.push_back((pair, now));
         }
-        state.resting.push_back((port, now));
     }
 
-    fn candidates(&self, now: Instant) -> Vec<u16> {
-        let pairs = (self.last.saturating_sub(self.first).saturating_add(1)) / 2;
-        if pairs == 0 {
-            return Vec::new();
-        }
-        let Ok(mut state) = self.state.lock() else {
-            return Vec::new();
-        };
-        while state
-            .resting
-            .front()
-            .is_some_and(|(_, at)| now.duration_since(*at) > QUARANTINE)
-        {
-            state.resting.pop_front();
-        }
-        let start = state.random.random_range(0..pairs);
-        let random: Vec<u16> = (0..RANDOM_TRIES)
-            .map(|_| state.random.random_range(0..pairs))
-            .collect();
-        let walk = (0..pairs).map(|step| (start + step) % pairs);
-        let resting: Vec<u16> = state.resting.iter().map(|(port, _)| *port).collect();
-        random
-            .into_iter()
-            .chain(walk)
-            .map(|pair| self.first + pair * 2)
-            .filter(|port| !resting.contains(port))
-            .collect()
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -199,5 +219,60 @@ mod tests {
         );
         let later = now + QUARANTINE + Duration::from_millis(1);
         assert_eq!(pool.open(LOOPBACK, later).unwrap().local.port(), port);
+    }
+
+    #[test]
+    fn no_pair_is_handed_out_twice_and_the_whole_range_serves() {
+        let pool = PortPool::new(41_301..=41_401, 3);
+        let now = crate::clock::now();
+        let mut pairs = Vec::new();
+        while let Ok(pair) = pool.open(LOOPBACK, now) {
+            pairs.push(pair);
+        }
+        let mut ports: Vec<u16> = pairs.iter().map(|pair| pair.local.port()).collect();
+        assert_ne!(
+            ports[..3],
+            [41_302, 41_304, 41_306],
+            "they are not foreseeable"
+        );
+        ports.sort_unstable();
+        let all: Vec<u16> = (41_302..=41_400).step_by(2).collect();
+        assert_eq!(ports, all);
+    }
+
+    #[test]
+    fn a_pair_given_back_twice_is_there_once() {
+        let pool = PortPool::new(41_410..=41_411, 4);
+        let now = crate::clock::now();
+        let pair = pool.open(LOOPBACK, now).unwrap();
+        let port = pair.local.port();
+        drop(pair);
+        for odd in [port, port, port + 2, 1, u16::MAX] {
+            pool.closed(odd, now);
+        }
+        let later = now + QUARANTINE + Duration::from_millis(1);
+        let _pair = pool.open(LOOPBACK, later).unwrap();
+        assert!(pool.open(LOOPBACK, later).is_err());
+    }
+
+    #[test]
+    fn what_another_program_holds_is_passed_over_and_tried_again_later() {
+        let pool = PortPool::new(41_420..=41_423, 5);
+        let now = crate::clock::now();
+        let held = bind_pair(LOOPBACK, 41_420).unwrap();
+        let ours = pool.open(LOOPBACK, now).unwrap();
+        assert_eq!(ours.local.port(), 41_422);
+        assert!(pool.open(LOOPBACK, now).is_err());
+        drop(held);
+        let later = now + QUARANTINE + Duration::from_millis(1);
+        assert_eq!(pool.open(LOOPBACK, later).unwrap().local.port(), 41_420);
+    }
+
+    #[test]
+    fn a_range_to_the_very_last_port_has_pairs_and_a_single_port_has_none() {
+        for (range, pairs) in [(65_534..=65_535, 1), (65_535..=65_535, 0), (7..=8, 0)] {
+            let pool = PortPool::new(range.clone(), 6);
+            assert_eq!(pool.state().free.len(), pairs, "{range:?}");
+        }
     }
 }
