@@ -167,6 +167,7 @@ impl FlowRun {
                     }
                 }
             }
+            LlmEvent::Working => {}
             LlmEvent::ToolCall(call) if turn.calls.len() < MAX_CALLS => turn.calls.push(call),
             LlmEvent::ToolCall(_) => {}
             LlmEvent::Done => self.llm_done(cx),

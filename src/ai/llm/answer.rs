@@ -61,6 +61,8 @@ pub(super) struct Answer {
     /// Whether anything of the answer came: from then on it cannot be asked for again.
     begun: bool,
 }
+    /// Whether a tool call grew since that was last asked.
+    grew: bool,
 
 #[derive(Debug)]
 struct PartialCall {
@@ -147,7 +149,7 @@ impl Answer {
         };
         let index = piece.get("index").and_then(Value::as_u64);
         self.grow(arguments.len() + name.len() + id.len())?;
-        self.begun = true;
+        (self.begun, self.grew) = (true, true);
         let Some(at) = self.position(index, id, name) else {
             if self.calls.len() >= MAX_CALLS {
                 return Err(LlmError::Malformed(format!(
@@ -219,6 +221,11 @@ impl Answer {
     }
 
     /// Ends the answer where its stream ended: without `[DONE]` it is whole only if the model said
+    /// Reports whether a tool call grew since the last time.
+    pub(super) fn take_growth(&mut self) -> bool {
+        std::mem::take(&mut self.grew)
+    }
+
     /// why it stopped.
     pub(super) fn end(self) -> Result<Vec<LlmEvent>, LlmError> {
         if !self.done && self.finish_reason.is_none() {

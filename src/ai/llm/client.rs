@@ -303,6 +303,9 @@ impl Asking {
             }
             if progress && answer.has_begun() {
                 until = Instant::now() + between;
+            if answer.take_growth() {
+                self.send(LlmEvent::Working).await?;
+            }
             }
         }
     }
