@@ -137,7 +137,7 @@ impl FlowRun {
             known.join("\n")
         );
         let mut messages = vec![LlmMessage::new(LlmRole::System, system)];
-        messages.extend(self.memory.iter().cloned());
+        messages.extend(self.memory.messages());
         messages.extend(nudge.map(|text| LlmMessage::new(LlmRole::System, text)));
         turn.splitter = ClauseSplitter::default();
         turn.calls.clear();
