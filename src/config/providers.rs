@@ -115,6 +115,12 @@ impl LlmConfig {
         }
     }
 
+    /// Takes the key and the headers' values out of a text that came from outside.
+    pub fn redact(&self, text: &str) -> String {
+        let secrets = self.headers.values().chain(&self.api_key);
+        secrets.fold(text.to_owned(), |text, secret| secret.redact(&text))
+    }
+
     pub(super) fn read(r: &mut Reader<'_>, mut s: Section) -> Option<Self> {
         let present = s.present;
         let base_url = s.opt::<BaseUrl>(r, "base_url");
