@@ -211,6 +211,12 @@ impl CrmConfig {
         let headers = read_headers(r, &mut p);
         let default = PloinkConfig::default();
         let timeout_ms = p.number(r, "timeout_ms", 100..=60_000, default.timeout_ms);
+        let look_up_timeout_ms = p.number(
+            r,
+            "look_up_timeout_ms",
+            50..=10_000,
+            default.look_up_timeout_ms,
+        );
         let segment = p.opt(r, "segment");
         let templates = read_templates(r, &mut p);
         p.finish(r);
@@ -219,9 +225,9 @@ impl CrmConfig {
             api_key,
             headers,
             timeout_ms,
+            look_up_timeout_ms,
             segment,
             templates,
-            ..PloinkConfig::default()
         });
         Self { ploink }
     }
