@@ -183,6 +183,8 @@ impl Api for Backend {
         let key = key.map(|key| IdempotencyKey::new(key.key, key.fingerprint.as_bytes()));
         let id = record.id;
         let at = record.started_at;
+        // Before anybody can know of it: who ends it at once is heard.
+        let live = services.go_live(id);
         match services.store.create_call(record.clone(), key, at).await {
             Ok(Created::New) => {}
             Ok(Created::Existing(before)) => {
@@ -205,6 +207,7 @@ impl Api for Backend {
             variables,
             place,
             on_box,
+            live,
         };
         tokio::spawn(call::place(Arc::clone(services), outbound));
         Ok(CallCreated {

@@ -166,9 +166,9 @@ pub async fn assemble(
         .map(Recorder::start)
         .transpose()?;
     let delivery = Delivery::new(store.clone(), sinks.clone(), DeliveryOptions::default());
-    let epoch = clock::Epoch::take();
-    tokio::spawn(delivery.run(move || epoch.timestamp(clock::now()), stop.clone()));
-    tokio::spawn(prune(store.clone(), epoch));
+    let now = || clock::FreshEpoch.timestamp(clock::now());
+    tokio::spawn(delivery.run(now, stop.clone()));
+    tokio::spawn(prune(store.clone()));
     let first_event = store.first_event().cast_unsigned();
     let parts = ServiceParts {
         agents,
@@ -187,11 +187,11 @@ pub async fn assemble(
 }
 
 /// Forgets old events and deliveries, hourly; calls are kept.
-async fn prune(store: Store, epoch: clock::Epoch) {
+async fn prune(store: Store) {
     let mut hours = tokio::time::interval(Duration::from_secs(3600));
     loop {
         hours.tick().await;
-        let now = epoch.timestamp(clock::now());
+        let now = clock::FreshEpoch.timestamp(clock::now());
         if let Err(error) = store.prune(now, &store::Retention::default()).await {
             tracing::warn!(%error, "old events were not removed");
         }

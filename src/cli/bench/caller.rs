@@ -147,7 +147,9 @@ impl BenchCaller {
         let mut since = None;
         loop {
             while let Ok((at, audible)) = self.frames.try_recv() {
-                since = since.filter(|_| audible).or((audible && at > after).then_some(at));
+                since = since
+                    .filter(|_| audible)
+                    .or((audible && at > after).then_some(at));
                 if since.is_some_and(|since| at.duration_since(since) >= run) {
                     return Ok(());
                 }

@@ -120,7 +120,9 @@ async fn converse(
         // Every other line is said while the agent speaks, the rest once it has finished.
         let interrupts = number % 2 == 0;
         if interrupts {
-            caller.amid_speech(agent_spoke + INTERRUPT_AFTER, AMID).await?;
+            caller
+                .amid_speech(agent_spoke + INTERRUPT_AFTER, AMID)
+                .await?;
         } else {
             caller.silent_for(PAUSE).await?;
         }
