@@ -215,6 +215,8 @@ impl Api for Backend {
         record.variables = variables.iter().cloned().collect();
         let id = record.id;
         let at = record.started_at;
+        // Before anybody can know of it: who ends it at once is heard.
+        let live = services.go_live(id);
         let stored = services.store.create_call(record.clone(), key, at).await;
         let stored = stored.map_err(|error| self.store_error(error))?;
         if let Some(answer) = answered_before(stored) {
@@ -228,6 +230,7 @@ impl Api for Backend {
             variables,
             place,
             on_box,
+            live,
         };
         tokio::spawn(call::place(Arc::clone(services), outbound));
         Ok(CallCreated {

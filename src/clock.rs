@@ -15,7 +15,16 @@ pub fn wall() -> jiff::Zoned {
     jiff::Zoned::now()
 }
 
-/// Ties the monotonic clock to the wall clock once, so that records of one call never run back.
+/// Tells what the calendar says at a moment in a zone of an IANA name; without one, or for a name
+/// that no zone has, in the system's.
+#[must_use]
+pub fn zoned(at: jiff::Timestamp, zone: Option<&str>) -> jiff::Zoned {
+    let zone = zone.and_then(|name| jiff::tz::TimeZone::get(name).ok());
+    at.to_zoned(zone.unwrap_or_else(jiff::tz::TimeZone::system))
+}
+
+/// Ties the monotonic clock to the wall clock once, so that records of one call never run back:
+/// each call takes its own, since the wall clock may be set while the switch runs.
 #[derive(Clone, Copy, Debug)]
 pub struct Epoch {
     instant: Instant,
@@ -44,6 +53,19 @@ impl Epoch {
             .ok()
             .and_then(|offset| self.wall.checked_add(offset).ok())
             .unwrap_or(self.wall)
+    }
+}
+
+/// Tells the wall-clock time of instants by what both clocks read when it is asked, for what
+/// belongs to no call: it follows the wall clock when that is set.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct FreshEpoch;
+
+impl FreshEpoch {
+    /// Tells the wall-clock time of `instant`, as the wall clock is set now.
+    #[must_use]
+    pub fn timestamp(&self, instant: Instant) -> jiff::Timestamp {
+        Epoch::take().timestamp(instant)
     }
 }
 

@@ -33,6 +33,13 @@ async fn ask(client: &LlmClient) -> Vec<LlmEvent> {
     client.stream(question()).collect().await
 }
 
+/// The events of an answer but for those that only say that it grows.
+async fn told(client: &LlmClient) -> Vec<LlmEvent> {
+    let mut events = ask(client).await;
+    events.retain(|event| *event != LlmEvent::Working);
+    events
+}
+
 fn text(events: &[LlmEvent]) -> String {
     let token = |event: &LlmEvent| match event {
         LlmEvent::Token(text) => Some(text.clone()),
@@ -160,7 +167,7 @@ async fn tool_calls_split_over_chunks_are_put_together() {
         tool("call_b", "note", "{}"),
         finished(FinishReason::ToolCalls),
     ];
-    assert_eq!(ask(&server.client()).await, expected);
+    assert_eq!(told(&server.client()).await, expected);
 }
 
 #[tokio::test]
@@ -168,7 +175,7 @@ async fn a_whole_tool_call_in_one_chunk_without_an_index_is_understood() {
     let piece = json!({ "function": { "name": "book", "arguments": "{\"n\":1}" } });
     let chunks = vec![call(&piece), finish("stop"), done()];
     let server = Server::start(vec![Script::Stream(chunks)]).await;
-    let events = ask(&server.client()).await;
+    let events = told(&server.client()).await;
     let expected = ToolCall {
         id: "call_0".into(),
         name: "book".into(),
@@ -301,6 +308,47 @@ async fn a_refused_key_and_an_unknown_model_say_so_without_the_key() {
         error.to_string().contains("no model \"test-model\""),
         "{error}"
     );
+}
+
+#[tokio::test]
+async fn no_secret_is_in_an_error_even_in_the_middle_of_a_stream_or_where_its_words_are_cut() {
+    let padding = "x".repeat(290);
+    let words = format!("sk-secret and team-4711 were sent {padding} sk-secret");
+    let echo = json!({ "error": { "message": words } });
+    let server = Server::start(vec![
+        Script::Stream(vec![token("Hel"), event(&echo)]),
+        Script::Answer(400, vec![], echo.to_string()),
+    ])
+    .await;
+    let mut config = server.config();
+    config.api_key = Some("sk-secret".into());
+    config
+        .headers
+        .insert("X-Team".to_owned(), "Token team-4711".into());
+    let client = LlmClient::new(config).unwrap();
+    for _ in 0..2 {
+        let error = failure(&ask(&client).await).to_string();
+        assert!(error.contains("*** and *** were sent"), "{error}");
+        assert!(
+            !error.contains("sk-s") && !error.contains("4711"),
+            "{error}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_tool_call_that_grows_is_progress_without_words() {
+    let pieces = vec![
+        call(&json!({ "index": 0, "id": "a", "function": { "name": "book", "arguments": "" } })),
+        call(&json!({ "index": 0, "function": { "arguments": "{}" } })),
+        finish("tool_calls"),
+        done(),
+    ];
+    let server = Server::start(vec![Script::Stream(pieces)]).await;
+    let events = ask(&server.client()).await;
+    assert_eq!(events.first(), Some(&LlmEvent::Working), "{events:?}");
+    let whole = events.iter().filter(|e| matches!(e, LlmEvent::ToolCall(_)));
+    assert_eq!(whole.count(), 1, "{events:?}");
 }
 
 #[tokio::test]

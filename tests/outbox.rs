@@ -65,7 +65,7 @@ async fn a_call_leaves_a_contact_an_appointment_and_a_log_in_this_order() {
         [
             (
                 CONTACTS.to_owned(),
-                json!({"firstname": "Ada Lovelace", "email": "ada@example.com",
+                json!({"firstname": "Ada", "lastname": "Lovelace", "email": "ada@example.com",
                     "phone": "+12025550123", "notes": transcript}),
                 key("contact"),
             ),
@@ -207,8 +207,8 @@ async fn a_refused_row_is_a_dead_letter_that_can_be_seen_and_retried() {
     assert_eq!(delivery.deliver_due(at(50)).await.unwrap(), None);
     let expected = [
         ("contact", OutboxState::Dead),
-        // It needs the contact's id and waits for it; the log does without.
-        ("appointment", OutboxState::Pending),
+        // It needs the contact's id and is given up with it; the log does without.
+        ("appointment", OutboxState::Dead),
         ("call-log", OutboxState::Delivered),
     ];
     assert_eq!(
@@ -225,10 +225,32 @@ async fn a_refused_row_is_a_dead_letter_that_can_be_seen_and_retried() {
         dead[0].last_error.as_ref().unwrap().contains("401"),
         "{dead:?}"
     );
-    assert_eq!(store.outbox_depth().await.unwrap().dead, 1);
+    assert_eq!(
+        (dead.len(), store.outbox_depth().await.unwrap().dead),
+        (2, 2)
+    );
+    let why = dead[1].last_error.as_ref().unwrap();
+    assert!(
+        why.contains("given up") && dead[1].attempts == 0,
+        "{dead:?}"
+    );
 
-    assert!(store.retry_dead(dead[0].id, at(60)).await.unwrap());
+    // Another booking of the same call finds the contact dead already.
+    let late = sinks.plan_finished(&call, &[appointment(&call)]);
+    let late: Vec<_> = late
+        .into_iter()
+        .filter(|item| item.kind == "appointment")
+        .collect();
+    store
+        .book_appointment(appointment(&call), late)
+        .await
+        .unwrap();
+    assert_eq!(store.outbox_depth().await.unwrap().dead, 3);
+
+    // Whichever of them is tried again takes along what it needs.
+    assert!(store.retry_dead(dead[1].id, at(60)).await.unwrap());
     assert!(!store.retry_dead(dead[0].id, at(60)).await.unwrap());
+    assert_eq!(store.outbox_depth().await.unwrap().dead, 0);
     assert_eq!(delivery.deliver_due(at(60)).await.unwrap(), None);
     assert!(
         states(&store, call.id)

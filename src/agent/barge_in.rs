@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::backchannel::{Heard, grade};
 use super::command::{ClausePlayed, Command};
 use super::core::{Agent, Cut, Phase, Unsaid};
-use super::dialogue::Event;
+use super::dialogue::{CutText, Event, SayId};
 use super::listening::Listening;
 use super::record::{TurnRecord, Who};
 
@@ -201,32 +201,56 @@ impl Agent {
         self.idle_since = now;
         match self.air.take() {
             Some(utterance) => {
-                self.unsaid.retain(|u| *u == Unsaid::End);
+                let dropped = self.drop_unsaid();
                 self.commands.push_back(Command::CancelTurn {
                     turn: utterance.turn,
                 });
                 self.cut = Some(Cut {
                     utterance,
                     since: now,
+                    dropped,
                 });
             }
             // Speech that was not begun is kept: it is said when the caller is done.
-            None if self.unsaid.is_empty() => self.deliver(now, Event::Interrupted { heard: "" }),
+            None if self.unsaid.is_empty() => self.deliver(now, Event::Interrupted { cut: &[] }),
             None => {}
         }
     }
 
     /// Records a cut turn with what was heard of it, and tells the dialogue.
     pub(super) fn finish_cut(&mut self, now: Instant, played: Option<&[ClausePlayed]>) {
-        let Some(Cut { utterance, .. }) = self.cut.take() else {
+        let Some(Cut {
+            utterance,
+            mut dropped,
+            ..
+        }) = self.cut.take()
+        else {
             return;
         };
-        let heard = utterance.heard(played);
-        self.record_utterance(&utterance, Some(heard.clone()));
+        self.record_utterance(&utterance, Some(utterance.heard(played)));
         if self.phase == Phase::Live {
-            self.unsaid.retain(|u| *u == Unsaid::End);
-            self.deliver(now, Event::Interrupted { heard: &heard });
+            // What the dialogue wanted to say before it knew.
+            dropped.extend(self.drop_unsaid());
+            let mut cut = utterance.heard_texts(played);
+            let unheard = |say| CutText {
+                say,
+                heard: String::new(),
+            };
+            cut.extend(dropped.into_iter().map(unheard));
+            self.deliver(now, Event::Interrupted { cut: &cut });
         }
+    }
+
+    /// Forgets the speech that waits, but for the end of the call; returns its texts.
+    fn drop_unsaid(&mut self) -> Vec<SayId> {
+        let mut dropped = Vec::new();
+        self.unsaid.retain(|unsaid| {
+            if let Unsaid::Say { say, .. } = unsaid {
+                dropped.push(*say);
+            }
+            *unsaid == Unsaid::End
+        });
+        dropped
     }
 
     /// Takes back an answer of which nothing was heard: the caller had not finished.

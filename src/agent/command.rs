@@ -262,6 +262,8 @@ pub struct LlmRequest {
 pub enum LlmEvent {
     /// More text.
     Token(String),
+    /// More of what is not spoken, such as a tool call that is not whole yet.
+    Working,
     /// One whole tool call.
     ToolCall(ToolCall),
     /// The answer is complete.

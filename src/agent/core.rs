@@ -8,7 +8,7 @@ use super::command::{
     Booking, Command, HangUpReason, HttpResponse, LlmEvent, PlayoutEvent, RequestFailure,
     RequestId, SpeculationId, TurnId,
 };
-use super::dialogue::{Completeness, Context, Dialogue, Event};
+use super::dialogue::{Completeness, Context, Dialogue, Event, SayId};
 use super::hold::Hold;
 use super::listening::{Listening, Speculation};
 use super::record::{CallOutcome, EndedBy, Latency, TurnRecord};
@@ -39,7 +39,11 @@ pub(super) enum Phase {
 /// Speech that waits for the floor.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Unsaid {
-    Say { text: String, interruptible: bool },
+    Say {
+        say: SayId,
+        text: String,
+        interruptible: bool,
+    },
     Wait,
     End,
 }
@@ -62,6 +66,8 @@ pub(super) struct Retraction {
 pub(super) struct Cut {
     pub(super) utterance: Utterance,
     pub(super) since: Instant,
+    /// Texts that waited behind it and will not be said.
+    pub(super) dropped: Vec<SayId>,
 }
 
 #[derive(Debug, Default)]

@@ -33,10 +33,10 @@ pub enum Event<'a> {
     Silence(u32),
     /// A request has been pending for a while and nothing is being said.
     StillWaiting,
-    /// The caller cut the agent off after hearing this much of its turn.
+    /// The caller cut the agent off, or stopped it before it spoke.
     Interrupted {
-        /// What was really heard.
-        heard: &'a str,
+        /// The texts of the turn that was cut, and those that will not be said any more.
+        cut: &'a [CutText],
     },
     /// An HTTP request was answered.
     Http(RequestId, Result<HttpResponse, RequestFailure>),
@@ -50,11 +50,26 @@ pub enum Event<'a> {
     HungUp,
 }
 
+/// Names one text of a dialogue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SayId(pub u64);
+
+/// Tells what was really heard of one text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CutText {
+    /// The text.
+    pub say: SayId,
+    /// As much of it as was heard, in whole words; may be empty.
+    pub heard: String,
+}
+
 /// States what a dialogue wants done.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Act {
     /// Say a text; it is split into clauses.
     Say {
+        /// Its name.
+        say: SayId,
         /// The text.
         text: String,
         /// Whether the caller may cut it off.
@@ -105,7 +120,7 @@ pub struct Context<'a> {
 }
 
 impl<'a> Context<'a> {
-    /// Makes a context at wall-clock time `wall`; `next_request` numbers requests.
+    /// Makes a context at wall-clock time `wall`; `next_request` numbers requests and texts.
     pub fn new(wall: Zoned, next_request: &'a mut u64) -> Self {
         Self {
             wall,
@@ -120,22 +135,25 @@ impl<'a> Context<'a> {
     }
 
     /// Says a text that the caller may cut off.
-    pub fn say(&mut self, text: impl Into<String>) {
-        self.push_say(text.into(), true);
+    pub fn say(&mut self, text: impl Into<String>) -> SayId {
+        self.push_say(text.into(), true)
     }
 
     /// Says a text to its end whatever the caller does.
-    pub fn say_firmly(&mut self, text: impl Into<String>) {
-        self.push_say(text.into(), false);
+    pub fn say_firmly(&mut self, text: impl Into<String>) -> SayId {
+        self.push_say(text.into(), false)
     }
 
-    fn push_say(&mut self, text: String, interruptible: bool) {
+    fn push_say(&mut self, text: String, interruptible: bool) -> SayId {
+        let say = SayId(self.number());
         if !text.trim().is_empty() {
             self.acts.push(Act::Say {
+                say,
                 text,
                 interruptible,
             });
         }
+        say
     }
 
     /// Gives the floor to the caller.
@@ -150,7 +168,7 @@ impl<'a> Context<'a> {
 
     /// Numbers and performs an HTTP request.
     pub fn http(&mut self, mut request: HttpRequest) -> RequestId {
-        request.id = self.number();
+        request.id = RequestId(self.number());
         let id = request.id;
         self.acts.push(Act::Http(request));
         id
@@ -158,7 +176,7 @@ impl<'a> Context<'a> {
 
     /// Numbers and performs an LLM request.
     pub fn llm(&mut self, mut request: LlmRequest) -> RequestId {
-        request.id = self.number();
+        request.id = RequestId(self.number());
         let id = request.id;
         self.acts.push(Act::Llm(request));
         id
@@ -166,7 +184,7 @@ impl<'a> Context<'a> {
 
     /// Numbers and performs a booking.
     pub fn book(&mut self, mut request: BookRequest) -> RequestId {
-        request.id = self.number();
+        request.id = RequestId(self.number());
         let id = request.id;
         self.acts.push(Act::Book(request));
         id
@@ -182,9 +200,9 @@ impl<'a> Context<'a> {
         self.acts
     }
 
-    fn number(&mut self) -> RequestId {
+    fn number(&mut self) -> u64 {
         *self.next_request += 1;
-        RequestId(*self.next_request)
+        *self.next_request
     }
 }
 

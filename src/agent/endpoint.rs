@@ -275,6 +275,7 @@ impl Agent {
             self.cut = Some(Cut {
                 utterance,
                 since: now,
+                dropped: Vec::new(),
             });
         }
         if let Some(text) = self.last_words() {

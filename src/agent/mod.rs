@@ -46,7 +46,7 @@ pub use self::command::{
     SpeculationId, ToolCall, ToolSpec, TurnId,
 };
 pub use self::core::Agent;
-pub use self::dialogue::{Act, Completeness, Context, Dialogue, DigitPlan, Event};
+pub use self::dialogue::{Act, Completeness, Context, CutText, Dialogue, DigitPlan, Event, SayId};
 pub use self::record::{Begins, CallOutcome, EndedBy, Latency, TurnRecord, Who};
 pub use self::settings::{Settings, WallClock};
 pub use self::timers::Reason;

@@ -8,7 +8,7 @@ use super::dialogue::{Act, Context, Event};
 use super::endpoint::millis;
 
 /// Grace beyond a request's own time-out, within which the shell reports by itself.
-const GRACE: Duration = Duration::from_millis(500);
+pub(super) const GRACE: Duration = Duration::from_millis(500);
 const BOOK_TIMEOUT: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,7 +51,7 @@ impl Agent {
     fn begin_owned(&mut self, now: Instant, id: RequestId, kind: PendingKind, owner: Owner) {
         let allowed = match kind {
             PendingKind::Http(timeout) => timeout + GRACE,
-            PendingKind::Llm(delay) => delay + self.settings.llm_stall,
+            PendingKind::Llm(delay) => delay + self.settings.llm_first,
             PendingKind::Book => BOOK_TIMEOUT,
         };
         self.requests.push(Pending {
@@ -107,14 +107,14 @@ impl Agent {
         };
         let owner = pending.owner;
         pending.deadline = now + stall;
-        let first = matches!(event, LlmEvent::Token(_) | LlmEvent::ToolCall(_))
-            && pending.first_token_ms.is_none();
+        let ends = matches!(event, LlmEvent::Done | LlmEvent::Failed(_));
+        let first = pending.first_token_ms.is_none() && !ends;
         if first {
             let (issued, ms) = (pending.issued, millis(pending.issued, now));
             pending.first_token_ms = Some(ms);
             self.note_first_token(owner, issued, ms);
         }
-        if matches!(event, LlmEvent::Done | LlmEvent::Failed(_)) {
+        if ends {
             self.end_request(id);
         }
         match owner {

@@ -4,6 +4,8 @@ use std::time::{Duration, Instant};
 
 use jiff::{Timestamp, Zoned};
 
+use super::requests::GRACE;
+
 /// Ties the monotonic clock to the calendar, so that "tomorrow at three" has a meaning.
 #[derive(Debug, Clone)]
 pub struct WallClock {
@@ -54,7 +56,8 @@ pub struct Settings {
     pub barge_in_decision: Duration,
     /// Voiced time that makes a barge-in.
     pub barge_in_voiced: Duration,
-    /// Voiced time up to which a sound may still be an "mm-hm": the agent stays silent but can resume.
+    /// Voiced time up to which a sound may still be an "mm-hm": the agent stays silent but can
+    /// resume.
     pub backchannel_max: Duration,
     /// Time the recogniser has for a transcript.
     pub recognise_timeout: Duration,
@@ -66,7 +69,9 @@ pub struct Settings {
     pub digit_timeout: Duration,
     /// Silence while a request is pending after which the dialogue is asked for a filler.
     pub filler_after: Duration,
-    /// Time without an LLM event after which a request counts as stalled.
+    /// Time that an LLM has for its first event, beyond the delay it was asked to keep.
+    pub llm_first: Duration,
+    /// Time that it has for each event after the first.
     pub llm_stall: Duration,
     /// Time without a playout report, beyond the clause's own length, that makes it failed.
     pub playout_stall: Duration,
@@ -78,6 +83,16 @@ pub struct Settings {
     pub allow_interrupt: bool,
     /// Whether dialogue and synthesis start on a transcript that is not yet committed.
     pub speculate: bool,
+}
+
+impl Settings {
+    /// Waits for an LLM's first event and for each further one as long as its client does, and
+    /// half a second more: the client's own word on what went wrong comes first.
+    #[must_use]
+    pub fn with_llm_limits(mut self, first: Duration, further: Duration) -> Self {
+        (self.llm_first, self.llm_stall) = (first + GRACE, further + GRACE);
+        self
+    }
 }
 
 impl Default for Settings {
@@ -99,7 +114,8 @@ impl Default for Settings {
             max_turn: ms(60_000),
             digit_timeout: ms(3_000),
             filler_after: ms(2_500),
-            llm_stall: ms(4_000),
+            llm_first: ms(5_500),
+            llm_stall: ms(3_500),
             playout_stall: ms(8_000),
             call_limit: ms(30 * 60 * 1_000),
             greeting_delay: Duration::ZERO,

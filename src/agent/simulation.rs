@@ -239,7 +239,8 @@ impl Run {
                     [self.rng.random_range(0..5)]
                 .into(),
             ),
-            10..16 => LlmEvent::Done,
+            10 => LlmEvent::Working,
+            11..16 => LlmEvent::Done,
             16 => LlmEvent::Failed(LlmFailure::Cut),
             17 => LlmEvent::Failed(LlmFailure::RateLimited { retry_after: None }),
             18 => call("set_variable", r#"{"name":"x","value":"y"}"#),

@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::clauses;
 use super::command::{Command, HangUpReason, PlayoutEvent, TurnId};
 use super::core::{Agent, MAX_UNSAID, Phase, Unsaid};
-use super::dialogue::Act;
+use super::dialogue::{Act, SayId};
 use super::endpoint::millis;
 use super::record::EndedBy;
 use super::requests::{Owner, PendingKind};
@@ -17,10 +17,12 @@ impl Agent {
         for act in acts {
             match act {
                 Act::Say {
+                    say,
                     text,
                     interruptible,
                 } => {
                     self.leave_unsaid(Unsaid::Say {
+                        say,
                         text,
                         interruptible: interruptible && self.settings.allow_interrupt,
                     });
@@ -73,8 +75,8 @@ impl Agent {
                 if !self.has_floor(interruptible) {
                     return false;
                 }
-                if let Some(Unsaid::Say { text, .. }) = self.unsaid.pop_front() {
-                    self.speak(now, &text, interruptible);
+                if let Some(Unsaid::Say { say, text, .. }) = self.unsaid.pop_front() {
+                    self.speak(now, say, &text, interruptible);
                 }
                 true
             }
@@ -104,7 +106,7 @@ impl Agent {
         }
     }
 
-    fn speak(&mut self, now: Instant, text: &str, interruptible: bool) {
+    fn speak(&mut self, now: Instant, say: SayId, text: &str, interruptible: bool) {
         let mut air = match self.air.take() {
             Some(air) => air,
             None => {
@@ -122,6 +124,7 @@ impl Agent {
                 text: text.clone(),
             });
             air.clauses.push(Clause {
+                say,
                 text,
                 state: ClauseState::Pending,
             });

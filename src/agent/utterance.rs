@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::command::{ClausePlayed, TurnId};
+use super::dialogue::{CutText, SayId};
 use super::record::Latency;
 
 /// Speech takes about this long per character: used only where no playout figure is known.
@@ -22,6 +23,8 @@ pub(super) enum ClauseState {
 
 #[derive(Debug, Clone)]
 pub(super) struct Clause {
+    /// The text that it is a part of.
+    pub(super) say: SayId,
     pub(super) text: String,
     pub(super) state: ClauseState,
 }
@@ -87,15 +90,39 @@ impl Utterance {
     /// reported whole: the clock does not tell what was sent, since there may have been a pause or
     /// a hold.
     pub(super) fn heard(&self, played: Option<&[ClausePlayed]>) -> String {
-        let parts = self.clauses.iter().enumerate().map(|(index, clause)| {
-            let report = played.map(|all| all.iter().find(|p| p.clause as usize == index));
-            match (clause.state, report) {
-                (ClauseState::Done, _) => clause.text.as_str(),
-                (_, Some(Some(report))) => cut(&clause.text, report.played_ms, report.total_ms),
-                _ => "",
+        join(self.heard_clauses(played).map(|(_, heard)| heard))
+    }
+
+    /// Returns what was heard of each text, as [`Utterance::heard`] tells it of the whole turn.
+    pub(super) fn heard_texts(&self, played: Option<&[ClausePlayed]>) -> Vec<CutText> {
+        let mut texts: Vec<CutText> = Vec::new();
+        for (say, heard) in self.heard_clauses(played) {
+            match texts.last_mut() {
+                Some(text) if text.say == say => {
+                    text.heard = join([text.heard.as_str(), heard].into_iter());
+                }
+                _ => texts.push(CutText {
+                    say,
+                    heard: heard.to_owned(),
+                }),
             }
-        });
-        join(parts)
+        }
+        texts
+    }
+
+    fn heard_clauses<'u>(
+        &'u self,
+        played: Option<&'u [ClausePlayed]>,
+    ) -> impl Iterator<Item = (SayId, &'u str)> {
+        self.clauses.iter().enumerate().map(move |(index, clause)| {
+            let report = played.and_then(|all| all.iter().find(|p| p.clause as usize == index));
+            let heard = match (clause.state, report) {
+                (ClauseState::Done, _) => clause.text.as_str(),
+                (_, Some(report)) => cut(&clause.text, report.played_ms, report.total_ms),
+                _ => "",
+            };
+            (clause.say, heard)
+        })
     }
 }
 

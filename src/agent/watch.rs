@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Command, SpeculationId, TurnId};
+use super::{Command, LlmMessage, LlmRole, SpeculationId, TurnId};
 
 /// Watches the order of commands.
 #[derive(Default)]
@@ -44,6 +44,7 @@ impl Watch {
                 }
                 self.clauses = clause + 1;
             }
+            Command::Llm(request) => answers_follow_their_calls(&request.messages),
             Command::FinishSpeaking { turn } => {
                 assert_eq!(self.turn, Some(*turn), "finishing another turn");
                 assert!(!self.closed, "finished twice");
@@ -92,4 +93,24 @@ impl Watch {
             _ => {}
         }
     }
+}
+
+/// Servers refuse a conversation in which a tool's result does not follow its call at once.
+fn answers_follow_their_calls(messages: &[LlmMessage]) {
+    let mut awaited: Vec<&str> = Vec::new();
+    for message in messages {
+        if let Some(id) = &message.tool_call_id {
+            let at = awaited.iter().position(|awaited| awaited == id);
+            awaited.remove(at.unwrap_or_else(|| panic!("a result without a call: {messages:?}")));
+            continue;
+        }
+        assert_ne!(message.role, LlmRole::Tool, "a result of nothing");
+        assert!(awaited.is_empty(), "a call without a result: {messages:?}");
+        awaited = message
+            .tool_calls
+            .iter()
+            .map(|call| call.id.as_str())
+            .collect();
+    }
+    assert!(awaited.is_empty(), "a call without a result: {messages:?}");
 }

@@ -301,7 +301,11 @@ impl Conversation {
                 crate::meters::resumed();
                 self.tell(media::Command::Resume(self.leg));
             }
-            Command::CancelTurn { turn } => self.speech.cancel(turn),
+            Command::CancelTurn { turn } => {
+                if let Some(unheard) = self.speech.cancel(turn) {
+                    self.agent.handle_playout(now, unheard);
+                }
+            }
             Command::Http(request) => self.requests.http(request, self.work.clone()),
             Command::Llm(request) => self.requests.llm(request, self.work.clone()),
             Command::CancelRequest { request } => self.requests.cancel(request),

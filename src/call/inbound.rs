@@ -15,9 +15,10 @@ use super::journal::Journal;
 use super::line::{Half, LineError};
 use super::services::{AgentSpec, Busy, Services};
 use super::spans;
-use super::talk::Answering;
+use super::talk::{Answering, Talk, end_reason_of};
 use crate::ai::OnBox;
-use crate::clock;
+use crate::clock::{self, Epoch};
+use crate::crm::identity::is_withheld;
 use crate::meters;
 use crate::net::sip::{IncomingCall, Signal};
 use crate::store::{CallRecord, CallState, Direction};
@@ -65,8 +66,9 @@ struct Admitted {
 fn admit(services: &Services, invite: &Incoming) -> Result<Admitted, Refusal> {
     let called = called_party(invite);
     let Some(name) = services.routes.agent_for(&called, &invite.from.user) else {
-        tracing::debug!(called, "nobody answers this");
-        let reason = "no route and no agent for whom it is to".to_owned();
+        // Numbers are not logged above DEBUG.
+        tracing::debug!(%called, "no route and no agent");
+        let reason = "no route and no agent for who is called".to_owned();
         return Err(Refusal {
             status: 404,
             reason,
@@ -138,7 +140,8 @@ pub(super) fn media_codec(codec: crate::config::Codec) -> Codec {
 async fn serve(services: Arc<Services>, incoming: Box<IncomingCall>, admitted: Admitted) {
     let now = clock::now();
     let invite = &incoming.invite;
-    let started_at = services.epoch.timestamp(now);
+    let epoch = Epoch::take();
+    let started_at = epoch.timestamp(now);
     let record = new_record(invite, &admitted.agent, started_at);
     let id = record.id;
     spans::name(id, &admitted.agent.config.name);
@@ -162,6 +165,7 @@ async fn serve(services: Arc<Services>, incoming: Box<IncomingCall>, admitted: A
             .await;
         return;
     }
+    let live = services.go_live(id);
     let journal = Journal::start(&services, record.clone());
     journal.event(
         "call.ringing",
@@ -175,6 +179,8 @@ async fn serve(services: Arc<Services>, incoming: Box<IncomingCall>, admitted: A
         on_box: admitted.on_box,
         record,
         journal,
+        epoch,
+        live,
     };
     let mut talk = answering.prepare(caller_variables(invite)).await;
     let IncomingCall {
@@ -189,6 +195,13 @@ async fn serve(services: Arc<Services>, incoming: Box<IncomingCall>, admitted: A
         talk.never_answered(call_state, EndReason::Cancelled).await;
         return;
     }
+    // … or somebody has ended the call, or the switch.
+    if let Some(reason) = talk.called_off() {
+        drop(half);
+        let _ = sip.hang_up(call, None).await;
+        talk.never_answered(call_state, reason).await;
+        return;
+    }
     // … or hung up since: a CANCEL that overtook the answer leaves the call unanswered.
     if !matches!(sip.answer(call, half.sdp()).await, Ok(true)) {
         drop(half);
@@ -197,13 +210,12 @@ async fn serve(services: Arc<Services>, incoming: Box<IncomingCall>, admitted: A
     }
     let (negotiated, half) = match negotiated {
         Some(negotiated) => (negotiated, half),
-        None => match wait_for_answer(&half, &mut signals).await {
+        None => match late_answer(&half, &mut signals, &mut talk).await {
             Ok(negotiated) => (negotiated, half),
             Err(reason) => {
                 let _ = sip.hang_up(call, None).await;
                 drop(half);
-                talk.never_answered(call_state, EndReason::Lost(reason))
-                    .await;
+                talk.never_answered(call_state, reason).await;
                 return;
             }
         },
@@ -232,7 +244,18 @@ fn agree(services: &Services, invite: &Incoming) -> Result<(Half, Option<Negotia
     }
 }
 
-/// Waits for the ACK that answers our offer.
+/// Waits for the ACK that answers our offer, unless somebody asks for the call's end.
+async fn late_answer(
+    half: &Half,
+    signals: &mut tokio::sync::mpsc::Receiver<Signal>,
+    talk: &mut Talk,
+) -> Result<Negotiated, EndReason> {
+    tokio::select! {
+        agreed = wait_for_answer(half, signals) => agreed.map_err(EndReason::Lost),
+        control = talk.controls().recv() => Err(end_reason_of(control)),
+    }
+}
+
 async fn wait_for_answer(
     half: &Half,
     signals: &mut tokio::sync::mpsc::Receiver<Signal>,
@@ -286,15 +309,14 @@ pub fn party(user: &str, uri: &str) -> String {
 
 /// What the INVITE itself says of the caller.
 fn caller_variables(invite: &Incoming) -> Vec<(String, serde_json::Value)> {
-    let mut variables = vec![
-        (
-            "caller_phone".to_owned(),
-            json!(party(&invite.from.user, &invite.from.uri)),
-        ),
-        ("called".to_owned(), json!(called_party(invite))),
-    ];
+    let mut variables = vec![("called".to_owned(), json!(called_party(invite)))];
+    let caller = party(&invite.from.user, &invite.from.uri);
+    let withheld = is_withheld(&caller);
+    if !withheld {
+        variables.push(("caller_phone".to_owned(), json!(caller)));
+    }
     let display = invite.from.display.trim();
-    if !display.is_empty() {
+    if !display.is_empty() && !withheld {
         variables.push(("caller_display".to_owned(), json!(display)));
     }
     for (name, value) in &invite.headers {

@@ -57,6 +57,7 @@ fn message(message: &agent::LlmMessage) -> Message {
 fn translate(event: LlmEvent) -> agent::LlmEvent {
     match event {
         LlmEvent::Token(text) => agent::LlmEvent::Token(text),
+        LlmEvent::Working => agent::LlmEvent::Working,
         LlmEvent::ToolCall(call) => agent::LlmEvent::ToolCall(agent::ToolCall {
             id: call.id,
             name: call.name,

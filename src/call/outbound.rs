@@ -10,14 +10,15 @@ use serde_json::{Value, json};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tracing::Instrument;
 
-use super::dial::{DialFailure, Dialling, dial};
+use super::dial::{Answered, DialFailure, Dialling, dial};
 use super::inbound::media_codec;
 use super::journal::Journal;
-use super::services::{AgentSpec, Services};
+use super::services::{AgentSpec, Live, Services};
 use super::spans;
-use super::talk::Answering;
+use super::talk::{Answering, Talk, end_reason_of};
+use super::task::Control;
 use crate::ai::OnBox;
-use crate::clock;
+use crate::clock::{self, Epoch};
 use crate::config;
 use crate::net::resolver::Resolver;
 use crate::store::CallRecord;
@@ -40,6 +41,8 @@ pub struct Outbound {
     pub place: OwnedSemaphorePermit,
     /// The models.
     pub on_box: Arc<OnBox>,
+    /// That it can be reached, and by what it hears of it.
+    pub live: (Live, mpsc::Receiver<Control>),
 }
 
 /// Places a call and lets its agent talk.
@@ -56,6 +59,7 @@ async fn dial_and_talk(services: Arc<Services>, outbound: Outbound) {
         variables,
         place,
         on_box,
+        live,
     } = outbound;
     spans::name(record.id, &agent.config.name);
     let journal = Journal::start(&services, record.clone());
@@ -66,21 +70,29 @@ async fn dial_and_talk(services: Arc<Services>, outbound: Outbound) {
         json!({ "from": record.from, "to": record.to }),
     );
     let mut call = Call::outbound(clock::now());
+    let (id, epoch) = (record.id, Epoch::take());
     let answering = Answering {
         services: Arc::clone(&services),
         agent,
         on_box,
         record,
         journal: journal.clone(),
+        epoch,
+        live,
     };
     let mut talk = answering.prepare(variables).await;
-    let dialling = match dialling(&services, &dialled).await {
+    if let Some(reason) = talk.called_off() {
+        return talk.never_answered(call, reason).await;
+    }
+    let dialling = tokio::select! {
+        dialling = dialling(&services, &dialled) => dialling.map_err(EndReason::Failed),
+        control = talk.controls().recv() => Err(end_reason_of(control)),
+    };
+    let dialling = match dialling {
         Ok(dialling) => dialling,
-        Err(reason) => return talk.never_answered(call, EndReason::Failed(reason)).await,
+        Err(reason) => return talk.never_answered(call, reason).await,
     };
     call.handle_progress();
-    let (leg, attached) = (talk.leg(), talk.attached());
-    let epoch = services.epoch;
     let mut rang = false;
     let progress = |status: u16| {
         if !rang && status > 100 {
@@ -89,46 +101,63 @@ async fn dial_and_talk(services: Arc<Services>, outbound: Outbound) {
             journal.event("call.ringing", epoch.timestamp(clock::now()), data);
         }
     };
-    let (give_up, mut given_up) = mpsc::channel(1);
-    let dialled = {
-        let controls = talk.controls();
-        let dialling = dial(
-            &services.line,
-            leg,
-            &dialling,
-            attached,
-            progress,
-            &mut given_up,
-        )
-        .instrument(spans::leg(leg));
-        tokio::pin!(dialling);
-        loop {
-            tokio::select! {
-                answered = &mut dialling => break answered,
-                Some(_) = controls.recv() => {
-                    let _ = give_up.try_send(());
-                }
-            }
-        }
-    };
+    let (dialled, called_off) = ring(&services, &mut talk, &dialling, progress).await;
     match dialled {
         Ok(answered) => {
+            if called_off.is_some() {
+                // The answer was faster: it is asked once more, of the call that runs.
+                let _ = services.hang_up(id);
+            }
             talk.run(call, answered.call, answered.signals, answered.leg)
                 .await
         }
         Err(failure) => {
             tracing::info!(%failure, "an outbound call was not answered");
-            talk.never_answered(call, end_reason(&failure)).await;
+            let reason = end_reason(&failure, called_off);
+            talk.never_answered(call, reason).await;
         }
     }
     drop(place);
 }
 
-fn end_reason(failure: &DialFailure) -> EndReason {
+/// Dials until the other side answers or fails, or somebody asks for the call's end: that is told too,
+/// since the answer may have been faster.
+async fn ring(
+    services: &Services,
+    talk: &mut Talk,
+    dialling: &Dialling,
+    progress: impl FnMut(u16),
+) -> (Result<Answered, DialFailure>, Option<EndReason>) {
+    let (leg, attached) = (talk.leg(), talk.attached());
+    let controls = talk.controls();
+    let (give_up, mut given_up) = mpsc::channel(1);
+    let mut called_off = None;
+    let dialling = dial(
+        &services.line,
+        leg,
+        dialling,
+        attached,
+        progress,
+        &mut given_up,
+    )
+    .instrument(spans::leg(leg));
+    tokio::pin!(dialling);
+    loop {
+        tokio::select! {
+            answered = &mut dialling => return (answered, called_off),
+            Some(control) = controls.recv() => {
+                called_off.get_or_insert(end_reason_of(Some(control)));
+                let _ = give_up.try_send(());
+            }
+        }
+    }
+}
+
+fn end_reason(failure: &DialFailure, called_off: Option<EndReason>) -> EndReason {
     match failure {
         DialFailure::Refused { status, .. } => EndReason::Refused(*status),
         DialFailure::NoAnswer(_) => EndReason::Refused(408),
-        DialFailure::Cancelled => EndReason::Api,
+        DialFailure::Cancelled => called_off.unwrap_or(EndReason::Cancelled),
         other => EndReason::Failed(other.to_string()),
     }
 }

@@ -15,7 +15,7 @@ use super::task::Control;
 use crate::agent::flow::Flow;
 use crate::ai::OnBox;
 use crate::ai::llm::LlmClient;
-use crate::clock::Epoch;
+use crate::clock::FreshEpoch;
 use crate::config::{AgentConfig, Config};
 use crate::crm::Sinks;
 use crate::http::events::{Event, EventBus};
@@ -64,8 +64,8 @@ pub struct Services {
     pub http: reqwest::Client,
     /// Writes recordings, when they are wanted.
     pub recorder: Option<Recorder>,
-    /// Ties records to the wall clock.
-    pub epoch: Epoch,
+    /// Tells the wall clock's time; a call has an [`Epoch`](crate::clock::Epoch) of its own.
+    pub epoch: FreshEpoch,
     /// Hears of each turn, such as the demonstration's terminal.
     pub watcher: Option<Arc<dyn Watcher>>,
     /// How the registrations stand, by trunk.
@@ -156,7 +156,7 @@ impl Services {
             llm: parts.llm,
             http: parts.http,
             recorder: parts.recorder,
-            epoch: Epoch::take(),
+            epoch: FreshEpoch,
             watcher: parts.watcher,
             registrations: Mutex::default(),
             places,
@@ -183,11 +183,16 @@ impl Services {
         Ok((place, Arc::clone(on_box)))
     }
 
-    /// Makes a call reachable for hang-ups until its [`Live`] is dropped.
+    /// Makes a call reachable for hang-ups until its [`Live`] is dropped. While the switch stops it
+    /// is asked to end at once.
     #[must_use]
     pub fn go_live(self: &Arc<Self>, id: Uuid) -> (Live, mpsc::Receiver<Control>) {
         let (control, controls) = mpsc::channel(CONTROLS);
-        self.live_calls().insert(id, control);
+        self.live_calls().insert(id, control.clone());
+        // After the insertion: whoever comes too late for `end_all` sees here that it has begun.
+        if self.places.is_closed() {
+            let _ = control.try_send(Control::Shutdown);
+        }
         (
             Live {
                 services: Arc::clone(self),

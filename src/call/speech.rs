@@ -230,15 +230,28 @@ impl SpeechQueue {
         (!broken).then_some(PlayoutEvent::Finished { turn, clause })
     }
 
-    /// Drops a turn: what is not sent yet will not be.
-    pub fn cancel(&mut self, turn: TurnId) {
-        for clause in &self.clauses {
-            if clause.place.is_some_and(|(t, _)| t == turn) && !clause.complete {
-                self.steps.push_back(Step::Abandon(clause.utterance));
+    /// Drops a turn: what is not sent yet will not be. What was sent of it is told when the playout
+    /// has reported. While a report on an earlier turn is awaited nothing of a later one has been
+    /// handed over: that one is dropped here and now, so that no more than one report is ever
+    /// awaited.
+    pub fn cancel(&mut self, turn: TurnId) -> Option<PlayoutEvent> {
+        let of_turn = |clause: &Clause| clause.place.is_some_and(|(t, _)| t == turn);
+        for clause in self.clauses.iter().filter(|c| of_turn(c) && !c.complete) {
+            self.steps.push_back(Step::Abandon(clause.utterance));
+        }
+        match self.cancelling {
+            Some(awaited) if awaited == turn => None,
+            Some(_) => {
+                self.clauses.retain(|clause| !of_turn(clause));
+                let played = Vec::new();
+                Some(PlayoutEvent::Cancelled { turn, played })
+            }
+            None => {
+                self.cancelling = Some(turn);
+                self.steps.push_back(Step::CancelPlayout);
+                None
             }
         }
-        self.cancelling = Some(turn);
-        self.steps.push_back(Step::CancelPlayout);
     }
 
     /// Takes note of what the playout had sent when it was dropped.
@@ -372,6 +385,36 @@ mod tests {
         queue.speak(TurnId(2), 0, "Sorry?".into());
         queue.sound(UtteranceId(3), sound(10));
         assert_eq!(steps(&mut queue).len(), 2, "the next turn speaks");
+    }
+
+    #[test]
+    fn a_turn_cancelled_before_the_last_ones_report_takes_nothing_from_it() {
+        let mut queue = two_clauses();
+        queue.sound(FIRST, sound(8000));
+        assert_eq!(queue.cancel(TURN), None);
+        let (second, third) = (TurnId(2), TurnId(3));
+        queue.speak(second, 0, "Sorry?".into());
+        queue.sound(UtteranceId(3), sound(10));
+        let unheard = PlayoutEvent::Cancelled {
+            turn: second,
+            played: Vec::new(),
+        };
+        assert_eq!(queue.cancel(second), Some(unheard));
+        queue.speak(third, 0, "Go on.".into());
+        queue.sound(UtteranceId(4), sound(20));
+        queue.complete(UtteranceId(4));
+        let so_far = steps(&mut queue);
+        let asked = so_far.iter().filter(|s| **s == Step::CancelPlayout);
+        assert_eq!(asked.count(), 1, "one report is awaited: {so_far:?}");
+        assert!(!so_far.contains(&Step::Play(UtteranceId(3), sound(10))));
+        let Some(PlayoutEvent::Cancelled { turn, played }) = queue.cancelled(Some((FIRST, 4000)))
+        else {
+            panic!("the report is the first turn's")
+        };
+        assert_eq!((turn, played[0].played_ms, played.len()), (TURN, 500, 1));
+        let id = UtteranceId(4);
+        let next = [Step::Play(id, sound(20)), Step::Finish(id)];
+        assert_eq!(steps(&mut queue), next, "the turn after both speaks");
     }
 
     #[test]

@@ -5,9 +5,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Zoned;
 use offhook_media::Negotiated;
 use offhook_sip::CallHandle;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
 use tracing::Instrument;
 
@@ -20,18 +21,18 @@ use super::services::{AgentSpec, Live, Services, variables};
 use super::spans;
 use super::task::{Control, Running};
 use crate::agent::flow::{FlowRun, RunOptions};
-use crate::agent::{self, Agent, Context, Dialogue, Settings, WallClock};
+use crate::agent::{self, Agent, Context, Dialogue, Settings, Variables, WallClock};
 use crate::ai::OnBox;
 use crate::ai::hearing::Edge;
-use crate::clock;
+use crate::clock::{self, Epoch};
+use crate::config::LlmConfig;
+use crate::crm::{CRM_CONTACT, given_names};
 use crate::meters;
 use crate::net::media::{LegId, SinkBuilder};
 use crate::net::sip::Signal;
 use crate::store::{CallRecord, CallState as StoredState, MediaSummary};
 use crate::switch::{Call, CallState, EndReason, Outcome};
 
-/// What the CRM has to say who calls; the caller does not wait longer.
-const LOOK_UP: Duration = Duration::from_millis(800);
 /// How long a closed leg may take to tell its figures.
 const CLOSING: Duration = Duration::from_secs(2);
 
@@ -42,6 +43,10 @@ pub(super) struct Answering {
     pub(super) on_box: Arc<OnBox>,
     pub(super) record: CallRecord,
     pub(super) journal: Journal,
+    /// Ties the call's records to the wall clock.
+    pub(super) epoch: Epoch,
+    /// That it can be reached, and by what it hears of it.
+    pub(super) live: (Live, mpsc::Receiver<Control>),
 }
 
 /// An agent that is ready to talk.
@@ -55,57 +60,47 @@ pub(super) struct Talk {
     sink: Option<SinkBuilder>,
     work: mpsc::Receiver<Work>,
     results: mpsc::Sender<Work>,
+    epoch: Epoch,
     live: Live,
     controls: mpsc::Receiver<Control>,
+    called_off: Option<EndReason>,
 }
 
 impl Answering {
     /// Looks the other side up in the CRM, makes the agent, and has its first words synthesised.
-    pub(super) async fn prepare(self, given: Vec<(String, Value)>) -> Talk {
+    /// Who asks for the end meanwhile is told of by [`Talk::called_off`].
+    pub(super) async fn prepare(mut self, given: Vec<(String, Value)>) -> Talk {
+        let (known, called_off) = self.who_is_it(given).await;
         let Self {
             services,
             agent: spec,
             on_box,
             mut record,
             journal,
+            epoch,
+            live: (live, controls),
         } = self;
-        let mut known = variables(given);
-        let now = services.epoch.timestamp(clock::now());
-        let look_up = services
-            .sinks
-            .look_up(&services.store, record.remote(), now);
-        match tokio::time::timeout(LOOK_UP, look_up).await {
-            Ok(contact) => known.extend(&variables(contact)),
-            Err(_) => tracing::warn!("the CRM did not say in time who calls"),
-        }
         record.variables = known
             .iter()
             .map(|(k, v)| (k.to_owned(), v.clone()))
             .collect();
         journal.variables(&known);
-        if let Some(llm) = &services.llm {
-            let llm = llm.clone();
+        if let Some(llm) = services.llm.clone().filter(|_| called_off.is_none()) {
             tokio::spawn(async move { llm.warm().await }.in_current_span());
         }
         let leg = super::line::next_leg();
         let (ears, edges, sink) = on_box.hearing.listen(leg);
         let (results, work) = mpsc::channel(WORK_QUEUE);
-        let dialogue = {
-            let options = manners(&spec, services.llm.is_some());
-            Box::new(FlowRun::new(Arc::clone(&spec.flow), &known, options))
-        };
-        let greeting = first_words(dialogue.as_ref());
-        let settings = settings(&spec, &on_box);
+        let options = manners(&spec, services.llm.is_some());
+        let dialogue = Box::new(FlowRun::new(Arc::clone(&spec.flow), &known, options));
         let begun = clock::now();
-        let wall = WallClock::new(begun, clock::wall());
-        let base_url = services
-            .config
-            .crm
-            .ploink
-            .as_ref()
-            .map(|p| p.base_url.clone());
+        let wall = clock::zoned(epoch.timestamp(begun), spec.flow.time_zone.as_deref());
+        let greeting = first_words(dialogue.as_ref(), wall.clone());
+        let settings = settings(&spec, &on_box, services.config.llm.as_ref());
+        let ploink = services.config.crm.ploink.as_ref();
+        let base_url = ploink.map(|ploink| ploink.base_url.clone());
         let mut conversation = Conversation::new(Parts {
-            agent: Agent::new(settings, dialogue, wall, begun),
+            agent: Agent::new(settings, dialogue, WallClock::new(begun, wall), begun),
             leg,
             media: services.line.thread_of(leg),
             ears,
@@ -113,11 +108,9 @@ impl Answering {
             requests: Requests::new(services.http.clone(), services.llm.clone(), base_url),
             work: results.clone(),
         });
-        if let Some(words) = greeting {
+        if let Some(words) = greeting.filter(|_| called_off.is_none()) {
             conversation.prepare(words);
         }
-        let (live, controls) = services.go_live(record.id);
-        let sink = Some(sink);
         Talk {
             services,
             record,
@@ -125,23 +118,68 @@ impl Answering {
             leg,
             conversation,
             edges,
-            sink,
+            sink: Some(sink),
             work,
             results,
+            epoch,
             live,
             controls,
+            called_off,
+        }
+    }
+
+    /// Returns what the flow is told of the other side, unless the call is to end meanwhile.
+    async fn who_is_it(&mut self, given: Vec<(String, Value)>) -> (Variables, Option<EndReason>) {
+        let (services, (_, controls)) = (&self.services, &mut self.live);
+        let now = self.epoch.timestamp(clock::now());
+        let look_up = services
+            .sinks
+            .look_up(&services.store, self.record.remote(), now);
+        tokio::select! {
+            contact = look_up => (known(contact, given), None),
+            control = controls.recv() => (variables(given), Some(end_reason_of(control))),
         }
     }
 }
 
-fn settings(spec: &AgentSpec, on_box: &OnBox) -> Settings {
-    Settings {
+/// Why a call ends of which somebody outside wants it.
+pub(super) fn end_reason_of(control: Option<Control>) -> EndReason {
+    match control {
+        Some(Control::HangUp) => EndReason::Api,
+        Some(Control::Shutdown) | None => EndReason::Shutdown,
+    }
+}
+
+/// Puts together what the CRM knows of the other side and what this call was given, which wins. A
+/// name is one thing: a given one leaves nothing of the CRM's, and is what was known before the
+/// call.
+fn known(mut contact: Map<String, Value>, given: Vec<(String, Value)>) -> Variables {
+    let given: Map<String, Value> = given.into_iter().collect();
+    if let Some(names) = given_names(&given) {
+        for name in ["first_name", "last_name", "caller_name"] {
+            contact.remove(name);
+        }
+        if let Some(told) = contact.get_mut(CRM_CONTACT) {
+            *told = names;
+        }
+    }
+    contact.extend(given);
+    variables(contact)
+}
+
+fn settings(spec: &AgentSpec, on_box: &OnBox, llm: Option<&LlmConfig>) -> Settings {
+    let settings = Settings {
         turn_model: on_box.judges_turns,
         call_limit: Duration::from_secs(u64::from(spec.config.max_duration_s)),
         greeting_delay: Duration::from_millis(u64::from(spec.config.greeting_delay_ms)),
         allow_interrupt: spec.config.allow_interrupt,
         ..Settings::default()
-    }
+    };
+    let Some(llm) = llm else { return settings };
+    settings.with_llm_limits(
+        Duration::from_millis(llm.first_token_timeout_ms.into()),
+        Duration::from_millis(llm.token_timeout_ms.into()),
+    )
 }
 
 /// What the agent's configuration says of the conversation itself.
@@ -156,10 +194,10 @@ fn manners(spec: &AgentSpec, llm: bool) -> RunOptions {
 }
 
 /// What the dialogue would say first, so that it can be synthesised while the phone rings.
-fn first_words(dialogue: &dyn Dialogue) -> Option<String> {
+fn first_words(dialogue: &dyn Dialogue, wall: Zoned) -> Option<String> {
     let mut trial = dialogue.fork();
     let mut requests = 0;
-    let mut context = Context::new(clock::wall(), &mut requests);
+    let mut context = Context::new(wall, &mut requests);
     trial.handle(&mut context, agent::Event::Start);
     let first = context.into_acts().into_iter().find_map(|act| match act {
         agent::Act::Say { text, .. } => Some(text),
@@ -177,6 +215,14 @@ impl Talk {
     /// Requests from outside, while it still rings.
     pub(super) fn controls(&mut self) -> &mut mpsc::Receiver<Control> {
         &mut self.controls
+    }
+
+    /// Why the call must not come about any more, if somebody asked for its end while it was
+    /// prepared.
+    pub(super) fn called_off(&mut self) -> Option<EndReason> {
+        let asked = self.controls.try_recv().ok();
+        let asked = asked.map(|control| end_reason_of(Some(control)));
+        self.called_off.take().or(asked)
     }
 
     /// What is attached to the leg's media.
@@ -229,7 +275,7 @@ impl Talk {
             call.direction().as_str(),
             now.saturating_duration_since(call.started()),
         );
-        let epoch = self.services.epoch;
+        let epoch = self.epoch;
         self.record.state = StoredState::InProgress;
         self.record.answered_at = Some(epoch.timestamp(now));
         self.journal.answered(epoch.timestamp(now));
@@ -266,6 +312,7 @@ impl Talk {
             call,
             media,
             outcome,
+            epoch,
         };
         end.write(&self.services, self.journal).await;
         drop(self.live);
@@ -278,6 +325,7 @@ impl Talk {
             call,
             media: None,
             outcome: None,
+            epoch: self.epoch,
         };
         end.write(&self.services, self.journal).await;
         drop(self.live);
@@ -288,6 +336,7 @@ struct Ending {
     call: Call,
     media: Option<MediaSummary>,
     outcome: Option<String>,
+    epoch: Epoch,
 }
 
 impl Ending {
@@ -301,7 +350,7 @@ impl Ending {
         let ended = self.call.ended().unwrap_or_else(clock::now);
         let end = Final {
             state: stored_state(&state),
-            ended_at: services.epoch.timestamp(ended),
+            ended_at: self.epoch.timestamp(ended),
             outcome: self.outcome.unwrap_or_else(|| state.as_str().to_owned()),
             reason: reason.clone(),
             media: self.media,
@@ -351,4 +400,34 @@ pub fn outbound_facts(to: &str) -> Vec<(String, Value)> {
         ("caller_phone".to_owned(), json!(to)),
         ("direction".to_owned(), json!("outbound")),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(contact: Value, given: Value) -> Value {
+        let map = |value: Value| value.as_object().cloned().unwrap_or_default();
+        let known = known(map(contact), map(given).into_iter().collect());
+        serde_json::to_value(known).unwrap()
+    }
+
+    #[test]
+    fn what_a_call_was_given_goes_before_what_the_crm_knows() {
+        let crm = json!({"contact_id": 7, "caller_email": "ada@example.com",
+            "first_name": "Ada", "last_name": "Lovelace", "caller_name": "Ada Lovelace",
+            CRM_CONTACT: {"first_name": "Ada", "last_name": "Lovelace"}});
+        let given = json!({"caller_email": "ada@work.example", "need": "a roof"});
+        let known = told(crm.clone(), given);
+        assert_eq!(known["caller_email"], "ada@work.example");
+        assert_eq!(
+            (&known["need"], &known["first_name"]),
+            (&json!("a roof"), &json!("Ada"))
+        );
+        let renamed = told(crm, json!({"caller_name": "Bob Jones"}));
+        let expected = json!({"contact_id": 7, "caller_email": "ada@example.com",
+            "caller_name": "Bob Jones",
+            CRM_CONTACT: {"first_name": "Bob", "last_name": "Jones"}});
+        assert_eq!(renamed, expected);
+    }
 }

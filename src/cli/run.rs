@@ -167,8 +167,7 @@ pub async fn assemble(
         .map(Recorder::start)
         .transpose()?;
     let delivery = Delivery::new(store.clone(), sinks.clone(), DeliveryOptions::default());
-    let epoch = clock::Epoch::take();
-    tokio::spawn(prune(store.clone(), epoch));
+    tokio::spawn(prune(store.clone()));
     let first_event = store.first_event().cast_unsigned();
     let parts = ServiceParts {
         agents,
@@ -184,7 +183,8 @@ pub async fn assemble(
         config,
     };
     let services = Arc::new(Services::new(parts));
-    let delivering = delivery.run(move || epoch.timestamp(clock::now()), stop.clone());
+    let now = || clock::FreshEpoch.timestamp(clock::now());
+    let delivering = delivery.run(now, stop.clone());
     services.background.spawn(delivering);
     let closing = close_cut_off(Arc::clone(&services));
     if services.store.health() == Health::Ready {
@@ -212,11 +212,11 @@ async fn close_cut_off(services: Arc<Services>) -> Result<(), StoreError> {
 }
 
 /// Forgets old events and deliveries, hourly; calls are kept.
-async fn prune(store: Store, epoch: clock::Epoch) {
+async fn prune(store: Store) {
     let mut hours = tokio::time::interval(Duration::from_secs(3600));
     loop {
         hours.tick().await;
-        let now = epoch.timestamp(clock::now());
+        let now = clock::FreshEpoch.timestamp(clock::now());
         if let Err(error) = store.prune(now, &store::Retention::default()).await {
             tracing::warn!(%error, "old events were not removed");
         }

@@ -115,6 +115,12 @@ impl LlmConfig {
         }
     }
 
+    /// Takes the key and the headers' values out of a text that came from outside.
+    pub fn redact(&self, text: &str) -> String {
+        let secrets = self.headers.values().chain(&self.api_key);
+        secrets.fold(text.to_owned(), |text, secret| secret.redact(&text))
+    }
+
     pub(super) fn read(r: &mut Reader<'_>, mut s: Section) -> Option<Self> {
         let present = s.present;
         let base_url = s.opt::<BaseUrl>(r, "base_url");
@@ -205,6 +211,12 @@ impl CrmConfig {
         let headers = read_headers(r, &mut p);
         let default = PloinkConfig::default();
         let timeout_ms = p.number(r, "timeout_ms", 100..=60_000, default.timeout_ms);
+        let look_up_timeout_ms = p.number(
+            r,
+            "look_up_timeout_ms",
+            50..=10_000,
+            default.look_up_timeout_ms,
+        );
         let segment = p.opt(r, "segment");
         let templates = read_templates(r, &mut p);
         p.finish(r);
@@ -213,9 +225,9 @@ impl CrmConfig {
             api_key,
             headers,
             timeout_ms,
+            look_up_timeout_ms,
             segment,
             templates,
-            ..PloinkConfig::default()
         });
         Self { ploink }
     }

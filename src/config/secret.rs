@@ -24,14 +24,17 @@ impl Secret {
         &self.0
     }
 
-    /// Removes the secret from a text that came from outside.
+    /// Removes the secret from a text that came from outside; also the long words of one that has
+    /// several, such as the key of a header "Bearer …".
     pub fn redact(&self, text: &str) -> String {
         // Shorter ones would redact half of any text.
         if self.0.len() < 4 {
-            text.to_owned()
-        } else {
-            text.replace(&self.0, REDACTED)
+            return text.to_owned();
         }
+        let words = self.0.split_whitespace().filter(|word| word.len() >= 8);
+        words.fold(text.replace(&self.0, REDACTED), |text, word| {
+            text.replace(word, REDACTED)
+        })
     }
 
     /// Reports whether the secret is empty.
@@ -98,6 +101,10 @@ mod tests {
         assert_eq!(
             Secret::new("hunter2").redact("bad key hunter2!"),
             "bad key ***!"
+        );
+        assert_eq!(
+            Secret::new("Bearer sk-123456").redact("the key sk-123456 is no Bearer"),
+            "the key *** is no Bearer"
         );
         assert_eq!(Secret::new("").redact("untouched"), "untouched");
     }

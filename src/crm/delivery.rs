@@ -180,42 +180,46 @@ impl Delivery {
         };
         let row = &claim.row;
         let attempts = row.attempts.saturating_add(1);
-        let count = |outcome: &'static str| {
-            let (sink, kind) = (row.sink.clone(), row.kind.clone());
-            counter!(OUTBOX_DELIVERIES, "sink" => sink, "kind" => kind, "outcome" => outcome)
-                .increment(1);
-        };
-        let outcome = match result {
+        let (word, outcome) = match result {
             Ok(result) => {
-                count("delivered");
                 if let Some(contact) = learned(row, &result, now) {
                     self.store.remember_contact(contact);
                 }
-                Delivered::Done { result }
+                ("delivered", Delivered::Done { result })
             }
-            Err(error) => match self.next_attempt(&claim, attempts, &error, now) {
-                Some(at) => {
-                    count("retry");
-                    tracing::info!(call = %row.call_id, kind = row.kind, attempts, %at, %error,
-                        "to be delivered again");
-                    Delivered::Retry {
-                        at,
-                        error: error.to_string(),
-                    }
-                }
-                None => {
-                    count("dead");
-                    tracing::error!(call = %row.call_id, kind = row.kind, attempts, %error,
-                        "given up: a dead letter");
-                    Delivered::Dead {
-                        error: error.to_string(),
-                    }
-                }
-            },
+            Err(error) => self.failed(&claim, attempts, &error, now),
         };
+        let (sink, kind) = (row.sink.clone(), row.kind.clone());
+        counter!(OUTBOX_DELIVERIES, "sink" => sink, "kind" => kind, "outcome" => word).increment(1);
         self.store
             .settle_outbox(row.id, attempts, outcome, now)
             .await
+    }
+
+    /// Decides what becomes of a row that failed; the word is the metric's.
+    fn failed(
+        &mut self,
+        claim: &Claim,
+        attempts: u32,
+        error: &SinkError,
+        now: Timestamp,
+    ) -> (&'static str, Delivered) {
+        let row = &claim.row;
+        // The other side's words may name the caller: they are not logged above DEBUG.
+        tracing::debug!(call = %row.call_id, kind = row.kind, error = error.full(), "refused");
+        let words = error.full();
+        match self.next_attempt(claim, attempts, error, now) {
+            Some(at) => {
+                tracing::info!(call = %row.call_id, kind = row.kind, attempts, %at, %error,
+                    "to be delivered again");
+                ("retry", Delivered::Retry { at, error: words })
+            }
+            None => {
+                tracing::error!(call = %row.call_id, kind = row.kind, attempts, %error,
+                    "given up: a dead letter");
+                ("dead", Delivered::Dead { error: words })
+            }
+        }
     }
 
     /// Returns when a failed row is tried again; none when it is dead.

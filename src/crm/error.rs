@@ -10,13 +10,16 @@ const RETRY_AFTER_LIMIT: Duration = Duration::from_secs(24 * 60 * 60);
 /// The longest error text that is kept, in bytes.
 const MESSAGE_BYTES: usize = 500;
 
-/// A delivery that failed.
+/// A delivery that failed. What the other side says of it may name the caller: it is not part of
+/// the error's text, which is logged, but of [`SinkError::full`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct SinkError {
     /// Whether and when to try again.
     pub retry: Retry,
     message: String,
+    /// The other side's words, on one line.
+    answer: String,
 }
 
 /// Whether and when a failed delivery is tried again.
@@ -64,12 +67,27 @@ impl RetryAfter {
 impl SinkError {
     /// Makes an error; the text is cut to 500 bytes.
     pub fn new(retry: Retry, message: impl Into<String>) -> Self {
-        let mut message = message.into();
-        if message.len() > MESSAGE_BYTES {
-            message.truncate(message.floor_char_boundary(MESSAGE_BYTES));
-            message.push('…');
+        Self {
+            retry,
+            message: bounded(message.into()),
+            answer: String::new(),
         }
-        Self { retry, message }
+    }
+
+    /// Adds what the other side answered, cut to 500 bytes; nothing secret may be in it.
+    #[must_use]
+    pub fn with_answer(mut self, answer: impl Into<String>) -> Self {
+        self.answer = bounded(answer.into());
+        self
+    }
+
+    /// Returns the text with what the other side answered: for the outbox, which only who holds a
+    /// key may read, and for DEBUG.
+    pub fn full(&self) -> String {
+        match self.answer.as_str() {
+            "" => self.message.clone(),
+            answer => format!("{}: {answer}", self.message),
+        }
     }
 
     /// Makes an error that no repetition mends.
@@ -81,6 +99,14 @@ impl SinkError {
     pub fn transient(message: impl Into<String>) -> Self {
         Self::new(Retry::Backoff, message)
     }
+}
+
+fn bounded(mut text: String) -> String {
+    if text.len() > MESSAGE_BYTES {
+        text.truncate(text.floor_char_boundary(MESSAGE_BYTES));
+        text.push('…');
+    }
+    text
 }
 
 #[cfg(test)]
@@ -108,5 +134,14 @@ mod tests {
     fn a_long_error_is_cut_between_characters() {
         let error = SinkError::transient("ä".repeat(400));
         assert_eq!(error.to_string().chars().count(), 251);
+        let error = SinkError::permanent("HTTP 422").with_answer("ä".repeat(400));
+        assert_eq!(error.full().chars().count(), "HTTP 422: ".len() + 251);
+    }
+
+    #[test]
+    fn what_is_logged_of_an_error_is_not_what_the_other_side_said() {
+        let error = SinkError::permanent("HTTP 422").with_answer("ada@example.com is no address");
+        assert_eq!(error.to_string(), "HTTP 422");
+        assert_eq!(error.full(), "HTTP 422: ada@example.com is no address");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use reqwest::{Client, RequestBuilder, Response, StatusCode, header, redirect};
+use reqwest::{Client, RequestBuilder, Response, header, redirect};
 use serde_json::Value;
 
 use super::error::{Retry, RetryAfter, SinkError};
@@ -29,12 +29,16 @@ pub(super) fn client() -> Result<Client, SinkError> {
         .map_err(|error| SinkError::permanent(format!("HTTP client: {error}")))
 }
 
-/// Sends a request and reads the JSON that comes back; an empty or foreign body is null.
+/// Sends a request and reads the JSON that comes back; an empty or foreign body is null. `redact`
+/// takes what is secret out of a refusal's words.
 ///
 /// # Errors
 /// A transient error when nothing whole came back and for 5xx, 408, 409, 425 and 429, with the
 /// other side's `Retry-After` where it gives one; a permanent one for anything else but 2xx.
-pub(super) async fn exchange(request: RequestBuilder) -> Result<Value, SinkError> {
+pub(super) async fn exchange(
+    request: RequestBuilder,
+    redact: impl Fn(&str) -> String,
+) -> Result<Value, SinkError> {
     // The URL holds the caller's number and stays out of every error.
     let failed = |error: reqwest::Error| SinkError::transient(describe(&error.without_url()));
     let mut response = request.send().await.map_err(failed)?;
@@ -54,7 +58,9 @@ pub(super) async fn exchange(request: RequestBuilder) -> Result<Value, SinkError
         408 | 409 | 425 | 429 | 500..=599 => retry_after.map_or(Retry::Backoff, Retry::After),
         _ => Retry::Never,
     };
-    Err(SinkError::new(retry, complaint(status, &body)))
+    // Before the words are cut, which might leave half a secret.
+    let answer = redact(&one_line(&body));
+    Err(SinkError::new(retry, format!("HTTP {status}")).with_answer(answer))
 }
 
 fn retry_after(response: &Response) -> Option<RetryAfter> {
@@ -62,15 +68,9 @@ fn retry_after(response: &Response) -> Option<RetryAfter> {
     RetryAfter::parse(value.to_str().ok()?)
 }
 
-/// Says what the other side complains of, on one line.
-fn complaint(status: StatusCode, body: &[u8]) -> String {
+fn one_line(body: &[u8]) -> String {
     let text = String::from_utf8_lossy(body);
-    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    if text.is_empty() {
-        format!("HTTP {status}")
-    } else {
-        format!("HTTP {status}: {text}")
-    }
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// Says what went wrong with its causes, which is where the reason is.

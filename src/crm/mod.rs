@@ -19,4 +19,6 @@ pub use crate::config::Secret;
 pub use delivery::{Delivery, DeliveryOptions, STOP_GRACE};
 pub use error::{Retry, SinkError};
 pub use plan::Kind;
+pub(crate) use plan::given_names;
+pub(crate) use ploink::CRM_CONTACT;
 pub use sinks::Sinks;

@@ -6,11 +6,16 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use super::error::SinkError;
-use super::identity::phone_key;
+use super::identity::{phone_key, phone_number, same_phone};
 use super::plan::{Kind, Plan};
-use super::ploink::{self, Contact, Ploink, PloinkConfig};
+use super::ploink::{self, CRM_CONTACT, Contact, Ploink, PloinkConfig};
 use crate::store::outbox::{Claim, OutboxItem, OutboxRow};
 use crate::store::{Appointment, CachedContact, CallRecord, Store};
+
+/// How long the cache of contacts may take.
+const CACHE_TIMEOUT: Duration = Duration::from_millis(500);
+/// The cached variable that says whose number it is, in full: the key is only its end.
+const CACHED_PHONE: &str = "contact_phone";
 
 /// Every sink of this switch; without any, calls leave nothing in the outbox.
 #[derive(Debug, Clone, Default)]
@@ -70,7 +75,7 @@ impl Sinks {
         match tokio::time::timeout(deadline, ploink.look_up(party)).await {
             Ok(Ok(Some(contact))) => {
                 let variables = contact.variables();
-                store.remember_contact(cached(key, &contact, now));
+                store.remember_contact(cached(key, party, &contact, now));
                 return variables;
             }
             Ok(Ok(None)) => return Map::new(),
@@ -78,13 +83,18 @@ impl Sinks {
             Err(_) => tracing::warn!(?deadline, "contact look-up took too long"),
         }
         metrics::counter!(crate::observe::metrics::CRM_LOOK_UP_FAILURES).increment(1);
-        match store.contact(&key).await {
-            Ok(contact) => contact.map(|contact| contact.variables).unwrap_or_default(),
-            Err(error) => {
+        match tokio::time::timeout(CACHE_TIMEOUT, store.contact(&key)).await {
+            Ok(Ok(contact)) => contact.and_then(|contact| of(contact, party)),
+            Ok(Err(error)) => {
                 tracing::warn!(%error, "contact cache");
-                Map::new()
+                None
+            }
+            Err(_) => {
+                tracing::warn!("contact cache took too long");
+                None
             }
         }
+        .unwrap_or_default()
     }
 
     /// Carries out a row of the outbox and returns what its dependants need.
@@ -111,13 +121,28 @@ impl Sinks {
     }
 }
 
-fn cached(phone_key: String, contact: &Contact, fetched_at: Timestamp) -> CachedContact {
+fn cached(
+    phone_key: String,
+    party: &str,
+    contact: &Contact,
+    fetched_at: Timestamp,
+) -> CachedContact {
+    let mut variables = contact.variables();
+    variables.insert(CACHED_PHONE.into(), phone_number(party).into());
     CachedContact {
         phone_key,
         contact_id: spelled(&contact.id),
-        variables: contact.variables(),
+        variables,
         fetched_at,
     }
+}
+
+/// Returns what a cached contact tells, if it is this party and not somebody whose number ends
+/// alike.
+fn of(contact: CachedContact, party: &str) -> Option<Map<String, Value>> {
+    let mut variables = contact.variables;
+    let phone = variables.remove(CACHED_PHONE)?;
+    same_phone(phone.as_str()?, party).then_some(variables)
 }
 
 /// Returns what a delivered row tells of a contact, for the next look-up.
@@ -126,20 +151,22 @@ pub(super) fn learned(row: &OutboxRow, result: &Value, now: Timestamp) -> Option
         return None;
     }
     let id = result.get("contact_id").filter(|id| !id.is_null())?;
-    let mut variables = Map::new();
-    variables.insert("contact_id".into(), id.clone());
-    for name in ["first_name", "last_name", "caller_name", "caller_email"] {
-        if let Some(value) = row.payload.get(name).filter(|value| **value != "") {
-            variables.insert(name.into(), value.clone());
-        }
-    }
     let phone_key = row.phone_key.clone()?;
-    Some(CachedContact {
-        phone_key,
-        contact_id: spelled(id),
-        variables,
-        fetched_at: now,
-    })
+    let text = |of: &Value, name: &str| of.get(name).and_then(Value::as_str).map(str::to_owned);
+    // A name that the call learnt goes before the one that the CRM had told.
+    let name = |name: &str| {
+        let told = row.payload.get(CRM_CONTACT);
+        text(&row.payload, name).or_else(|| text(told?, name))
+    };
+    let contact = Contact {
+        id: id.clone(),
+        first_name: name("first_name"),
+        last_name: name("last_name"),
+        email: text(&row.payload, "caller_email").filter(|email| !email.is_empty()),
+        phone: None,
+    };
+    let phone = text(&row.payload, "caller_phone")?;
+    Some(cached(phone_key, &phone, &contact, now))
 }
 
 fn spelled(id: &Value) -> String {

@@ -146,12 +146,28 @@ impl SwitchCall {
 
     /// The look-up is done: answer, unless the caller is gone.
     pub(super) fn prepared(&mut self, cx: &mut Cx, ports: &mut Ports, ledger: &mut Ledger) {
+        if self.stage != Stage::Preparing {
+            return;
+        }
         if let Some(Signal::Ended { .. }) = self.mailbox.pop_front() {
             ports.close(self.port());
             return self.never_answered(cx, ledger, EndReason::Cancelled);
         }
         self.command(cx, SipCommand::Answer(self.session.sdp()));
         self.stage = Stage::Answering;
+    }
+
+    /// Somebody ends the call before it is answered.
+    fn called_off(&mut self, cx: &mut Cx, ports: &mut Ports, ledger: &mut Ledger) {
+        let gone = matches!(self.mailbox.pop_front(), Some(Signal::Ended { .. }));
+        let reason = if gone {
+            EndReason::Cancelled
+        } else {
+            self.command(cx, SipCommand::HangUp);
+            EndReason::Api
+        };
+        ports.close(self.port());
+        self.never_answered(cx, ledger, reason);
     }
 
     /// The answer was sent, or came too late.
@@ -217,6 +233,9 @@ impl SwitchCall {
         match self.stage {
             Stage::Preparing | Stage::Answering => {
                 match input {
+                    Input::HangUpByApi if self.stage == Stage::Preparing => {
+                        self.called_off(cx, ports, ledger);
+                    }
                     Input::Answered(sent) => self.answered(cx, ports, ledger, sent),
                     Input::Signal(signal) => self.mailbox.push_back(signal),
                     other => self.backlog.push_back(other),
@@ -314,6 +333,7 @@ impl SwitchCall {
     ) {
         let signal = match input {
             Input::Signal(signal) => signal,
+            Input::HangUpByApi => return self.give_up(cx, ports, ledger, EndReason::Api),
             other => return self.backlog.push_back(other),
         };
         let reason = match signal {
@@ -329,13 +349,13 @@ impl SwitchCall {
             Signal::Ended { .. } => "the caller hung up",
             _ => return,
         };
-        self.give_up(cx, ports, ledger, reason);
+        self.give_up(cx, ports, ledger, EndReason::Lost(reason.to_owned()));
     }
 
-    fn give_up(&mut self, cx: &mut Cx, ports: &mut Ports, ledger: &mut Ledger, reason: &str) {
+    fn give_up(&mut self, cx: &mut Cx, ports: &mut Ports, ledger: &mut Ledger, reason: EndReason) {
         self.command(cx, SipCommand::HangUp);
         ports.close(self.port());
-        self.never_answered(cx, ledger, EndReason::Lost(reason.to_owned()));
+        self.never_answered(cx, ledger, reason);
     }
 
     /// When the task wants to be woken.
@@ -356,7 +376,8 @@ impl SwitchCall {
         }
         match self.stage {
             Stage::AwaitingAck { until } if until <= now => {
-                self.give_up(cx, ports, ledger, "the answer was never acknowledged");
+                let reason = "the answer was never acknowledged".to_owned();
+                self.give_up(cx, ports, ledger, EndReason::Lost(reason));
             }
             Stage::Closing { until } if until <= now => self.write_end(cx, ledger),
             Stage::Talking => {

@@ -205,10 +205,10 @@ impl Conversation {
             Command::FinishSpeaking { .. } => {}
             Command::PausePlayout => self.tell(cx, ToLeg::Pause),
             Command::ResumePlayout => self.tell(cx, ToLeg::Resume),
-            Command::CancelTurn { turn } => {
-                cx.watch.cancelling(self.call, turn);
-                self.speech.cancel(turn);
-            }
+            Command::CancelTurn { turn } => match self.speech.cancel(turn) {
+                None => cx.watch.cancelling(self.call, turn),
+                Some(unheard) => self.agent.handle_playout(cx.clock.now(), unheard),
+            },
             Command::Http(request) => {
                 let answer = self.models.http();
                 self.answer(cx, request.id, answer, Work::Http);

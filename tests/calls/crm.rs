@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use offhook::crm::stand_in::{Fault, Gate, StandIn};
 use offhook::store::outbox::OutboxState;
 use offhook::store::{Options, Store};
-use tokio::net::TcpListener;
+use serde_json::json;
+use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -156,4 +157,122 @@ async fn a_delivery_in_flight_when_the_switch_stops_is_settled_before_the_store_
             .unwrap();
     let settled = ("call-log".to_owned(), "delivered".to_owned());
     assert!(states.contains(&settled), "{states:?}");
+}
+
+const CONTACTS: &str = "/api/mautic/contacts";
+
+/// Greets who is known, and notes what its clock says.
+const GREETER: &str = r#"
+name = "greeter"
+start = "clock"
+time_zone = "Asia/Kathmandu"
+
+[nodes.clock]
+type = "say"
+say = ""
+set = { here = "{{current_time}}", there = "{{current_time_Asia/Kathmandu}}" }
+next = "greet"
+
+[nodes.greet]
+type = "end"
+say = "Hello {{first_name | stranger}}, nice to hear from you."
+outcome = "greeted"
+"#;
+
+/// A CRM that knows the caller.
+async fn crm_that_knows_the_caller() -> StandIn {
+    offhook::tls::install();
+    let crm = StandIn::start(([127, 0, 0, 1], 0).into()).await.unwrap();
+    let ada = json!({ "firstname": "Ada", "lastname": "Lovelace", "phone": "+12025550143" });
+    let url = format!("{}{CONTACTS}", crm.base_url());
+    let made = reqwest::Client::new().post(url).json(&ada).send().await;
+    assert_eq!(made.unwrap().status(), 201);
+    crm
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_caller_is_looked_up_before_the_answer_and_greeted_by_the_crms_name() {
+    let crm = crm_that_knows_the_caller().await;
+    let config = format!(
+        "[crm.ploink]\nbase_url = \"{}\"\nlook_up_timeout_ms = 2000\n",
+        crm.base_url()
+    );
+    let switch = Switch::start(GREETER, &config).await;
+    let mut events = switch.events();
+    let gate = Gate::closed();
+    crm.fail_next(CONTACTS, [Fault::Hold(gate.clone())]);
+    let uri = switch.uri.clone();
+    let dialling = tokio::spawn(async move { Caller::dial(&uri).await });
+    let ringing = events.until("call.ringing", |_| true).await;
+    crm.arrived(2).await;
+    let id = ringing.call_id.clone().unwrap();
+    let record = switch.json(&format!("/v1/calls/{id}")).await;
+    assert_eq!(record["state"], "ringing", "the answer waits for the CRM");
+    gate.open();
+    let caller = dialling.await.unwrap().unwrap();
+    let heard = heard_words(&caller.until_over().await);
+    assert!(heard.contains("nice to hear from you"), "{heard}");
+    let record = switch.record(&mut events).await;
+    assert_eq!(
+        record["turns"][0]["text"],
+        "Hello Ada, nice to hear from you."
+    );
+    let variables = &record["variables"];
+    assert_eq!(variables["contact_id"], 1, "{variables:#}");
+    assert_eq!(
+        variables["here"], variables["there"],
+        "the flow's own time zone"
+    );
+
+    // A CRM that has become slow: what it said the last time counts.
+    let mut answered = crm.subscribe();
+    while crm.requests_to("POST", "/api/voice/call-log").is_empty() {
+        answered.recv().await.unwrap();
+    }
+    crm.fail_next(CONTACTS, [Fault::Stall]);
+    let caller = Caller::dial(&switch.uri).await.unwrap();
+    caller.until_over().await;
+    let record = switch.record(&mut events).await;
+    assert_eq!(
+        record["turns"][0]["text"],
+        "Hello Ada, nice to hear from you."
+    );
+    switch.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_that_is_ended_while_the_crm_is_asked_never_rings() {
+    let crm = StandIn::start(([127, 0, 0, 1], 0).into()).await.unwrap();
+    let config = format!(
+        "[crm.ploink]\nbase_url = \"{}\"\nlook_up_timeout_ms = 10000\n",
+        crm.base_url()
+    );
+    let switch = Switch::start(GREETER, &config).await;
+    let mut events = switch.events();
+    let phone = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let to = format!("sip:+12025550177@{}", phone.local_addr().unwrap());
+    let post = async || {
+        crm.fail_next(CONTACTS, [Fault::Stall]);
+        let created: serde_json::Value = switch.post_call(&to).await.json().await.unwrap();
+        created["id"].as_str().unwrap().to_owned()
+    };
+    let id = post().await;
+    assert_eq!(switch.delete_call(&id).await, 202);
+    let record = switch.record(&mut events).await;
+    assert_eq!(
+        (record["id"].as_str(), &record["state"]),
+        (Some(&*id), &json!("canceled"))
+    );
+
+    let id = post().await;
+    let folder = switch.stop().await;
+    let url = format!(
+        "sqlite://{}",
+        folder.path().join("data/offhook.db").display()
+    );
+    let store = Store::open(&url, Options::default()).await.unwrap();
+    let call = store.call(id.parse().unwrap()).await.unwrap().unwrap();
+    assert!(call.ended_at.is_some(), "{call:?}");
+    let mut packet = [0; 2048];
+    assert!(phone.try_recv(&mut packet).is_err(), "it rang");
 }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::caller::Caller;
-use crate::llm_support::{Script, Server, done, finish, token};
+use crate::llm_support::{Script, Server, call, done, finish, token};
 use crate::rig::{Switch, heard_words, voice};
 
 const FLOW: &str = r#"
@@ -139,4 +139,89 @@ async fn a_model_that_is_cut_off_in_its_sentence_goes_on_after_it() {
     let heard = heard_words(&caller.hang_up().await);
     assert!(heard.contains("we are open every day"), "{heard}");
     assert!(!heard.contains("sorry"), "{heard}");
+}
+
+/// Asks its stock at an address.
+fn shop(address: std::net::SocketAddr) -> String {
+    format!(
+        r#"
+name = "shop"
+start = "talk"
+
+[nodes.talk]
+type = "llm"
+prompt = "You sell roses."
+say = "Hello, how can I help you?"
+
+[[nodes.talk.http_tools]]
+name = "stock"
+description = "How many there are"
+url = "http://{address}/stock"
+timeout_s = 30
+"#
+    )
+}
+
+/// Who wrote each message after the system's, and which tools it called.
+fn shape(messages: &[Value]) -> Vec<(&str, usize)> {
+    let calls = |message: &Value| message["tool_calls"].as_array().map_or(0, Vec::len);
+    let messages = messages.iter().skip(1);
+    messages
+        .map(|message| (message["role"].as_str().unwrap(), calls(message)))
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_model_asks_a_tool_and_a_caller_who_speaks_meanwhile_is_answered_all_the_same() {
+    let stock = |id: &str| {
+        let function = json!({ "name": "stock", "arguments": "{}" });
+        let piece = json!({ "index": 0, "id": id, "type": "function", "function": function });
+        vec![call(&piece), finish("tool_calls"), done()]
+    };
+    let mut first = vec![token("Let me look. ")];
+    first.extend(stock("call_a"));
+    let server = Server::start(vec![
+        Script::Stream(first),
+        // The stock does not answer, and the caller asks again.
+        Script::Stall(Vec::new(), None),
+        Script::Stream(stock("call_b")),
+        Script::Answer(200, Vec::new(), "12".into()),
+        Script::Stream(vec![
+            token("We have plenty of them."),
+            finish("stop"),
+            done(),
+        ]),
+    ])
+    .await;
+    let base_url = format!("http://{}/v1", server.address);
+    let switch = Switch::start(&shop(server.address), &llm(&base_url)).await;
+    let mut events = switch.events();
+    let mut caller = Caller::dial(&switch.uri).await.unwrap();
+    events.agent_said("how can I help you").await;
+    caller.say(&voice("weather_question.wav"));
+    server.asked("/stock", 1).await;
+    caller.say(&voice("weather_question.wav"));
+    events.agent_said("plenty of them").await;
+    let heard = heard_words(&caller.hang_up().await);
+    assert!(heard.contains("we have plenty of them"), "{heard}");
+
+    let asked = server.conversations();
+    let [_, again, last] = asked.as_slice() else {
+        panic!("{asked:#?}")
+    };
+    let begin = [("assistant", 0), ("user", 0), ("assistant", 1), ("tool", 0)];
+    // What was said before the tool was asked may have been cut off, but the order stands.
+    assert_eq!(
+        shape(again),
+        [&begin[..], &[("user", 0)]].concat(),
+        "{again:#?}"
+    );
+    assert_eq!(again[4]["tool_call_id"], "call_a");
+    assert_eq!(again[4]["content"], "abandoned");
+    let end = [("user", 0), ("assistant", 1), ("tool", 0)];
+    assert_eq!(shape(last), [&begin[..], &end[..]].concat(), "{last:#?}");
+    assert_eq!(
+        (&last[7]["tool_call_id"], &last[7]["content"]),
+        (&json!("call_b"), &json!("HTTP 200: 12"))
+    );
 }

@@ -113,6 +113,13 @@ impl Switch {
         request.send().await.unwrap()
     }
 
+    /// Asks the API for a call's end.
+    pub(crate) async fn delete_call(&self, id: &str) -> reqwest::StatusCode {
+        let url = format!("{}/v1/calls/{id}", self.api);
+        let request = reqwest::Client::new().delete(url);
+        request.send().await.unwrap().status()
+    }
+
     pub(crate) async fn json(&self, path: &str) -> Value {
         self.get(path).await.json().await.unwrap()
     }

@@ -1,6 +1,6 @@
 //! Flows that an LLM leads for a while.
 
-use offhook::agent::{LlmEvent, LlmFailure, LlmRole, ToolCall};
+use offhook::agent::{LlmEvent, LlmFailure, LlmMessage, LlmRole, ToolCall};
 
 use crate::talk::Talk;
 
@@ -120,4 +120,101 @@ fn what_the_caller_did_not_hear_is_not_in_the_models_memory() {
         .collect();
     assert!(texts.contains(&"We will refund".to_owned()), "{texts:?}");
     assert!(!texts.iter().any(|t| t.contains("today")), "{texts:?}");
+}
+
+const SHOP: &str = r#"
+name = "shop"
+start = "talk"
+[nodes.talk]
+type = "llm"
+prompt = "You sell roses."
+say = "Hello, what can I do for you?"
+[[nodes.talk.http_tools]]
+name = "stock"
+description = "How many there are"
+url = "/stock"
+"#;
+
+/// A shop that has said "Let me look." and asks its stock.
+fn asking_the_stock() -> Talk {
+    let mut talk = Talk::of_model(SHOP);
+    talk.heard_out().hear("Do you have roses?");
+    talk.llm(LlmEvent::Token("Let me look. ".into()));
+    talk.llm(tool("stock", "{}")).llm(LlmEvent::Done);
+    talk
+}
+
+/// Who wrote each message after the system's, and what.
+fn shape(messages: &[LlmMessage]) -> Vec<(LlmRole, &str)> {
+    let messages = messages.iter().skip(1);
+    messages.map(|m| (m.role, m.content.as_str())).collect()
+}
+
+#[test]
+fn a_word_of_patience_does_not_come_between_a_tools_call_and_its_result() {
+    let mut talk = asking_the_stock();
+    talk.still_waiting();
+    assert!(!talk.said().is_empty());
+    talk.http(200, "12");
+    let expected = [
+        (LlmRole::Assistant, "Hello, what can I do for you?"),
+        (LlmRole::User, "Do you have roses?"),
+        (LlmRole::Assistant, "Let me look."),
+        (LlmRole::Tool, "HTTP 200: 12"),
+    ];
+    let request = talk.request();
+    assert_eq!(shape(&request.messages), expected);
+    assert_eq!(request.messages[3].tool_calls.len(), 1);
+}
+
+#[test]
+fn a_caller_who_speaks_while_a_tool_is_asked_comes_after_its_result() {
+    let mut talk = asking_the_stock();
+    talk.hear("And lilies?");
+    let expected = [
+        (LlmRole::Assistant, "Hello, what can I do for you?"),
+        (LlmRole::User, "Do you have roses?"),
+        (LlmRole::Assistant, "Let me look."),
+        (LlmRole::Tool, "abandoned"),
+        (LlmRole::User, "And lilies?"),
+    ];
+    assert_eq!(shape(&talk.request().messages), expected);
+    // Its answer comes too late.
+    let asked = talk.request().id;
+    talk.http(200, "12");
+    assert_eq!(talk.request().id, asked);
+}
+
+#[test]
+fn a_caller_who_cuts_in_on_a_tools_result_did_not_hear_what_was_said_before_it() {
+    let mut talk = asking_the_stock();
+    talk.http(200, "12");
+    talk.llm(LlmEvent::Token("We have twelve of them. ".into()));
+    talk.interrupted("Let me");
+    talk.hear("Never mind.");
+    let expected = [
+        (LlmRole::Assistant, "Hello, what can I do for you?"),
+        (LlmRole::User, "Do you have roses?"),
+        (LlmRole::Assistant, "Let me"),
+        (LlmRole::Tool, "HTTP 200: 12"),
+        (LlmRole::User, "Never mind."),
+    ];
+    assert_eq!(shape(&talk.request().messages), expected);
+}
+
+#[test]
+fn an_interruption_cuts_its_own_turn_and_leaves_what_was_heard_before() {
+    let mut talk = Talk::of_model(SHOP);
+    talk.heard_out().silence(1).heard_out().silence(2);
+    talk.interrupted("");
+    talk.hear("Roses, please.");
+    let before = talk.request().messages[1].content.clone();
+    assert!(
+        before.starts_with("Hello, what can I do for you? "),
+        "{before}"
+    );
+    // The caller makes a sound while the model thinks: nothing that was heard is forgotten.
+    talk.interrupted("");
+    talk.hear("Red ones.");
+    assert_eq!(talk.request().messages[1].content, before);
 }

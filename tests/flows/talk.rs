@@ -5,8 +5,8 @@ use std::sync::Arc;
 use jiff::Zoned;
 use offhook::agent::flow::{FlowRun, RunOptions, load, parse};
 use offhook::agent::{
-    Act, BookRequest, Booking, Context, Dialogue, Event, HttpRequest, HttpResponse, LlmEvent,
-    LlmRequest, RequestFailure, Variables,
+    Act, BookRequest, Booking, Context, CutText, Dialogue, Event, HttpRequest, HttpResponse,
+    LlmEvent, LlmRequest, RequestFailure, SayId, Variables,
 };
 use serde_json::Value;
 
@@ -17,6 +17,8 @@ pub(crate) struct Talk {
     /// What was said since the caller last did something.
     said: String,
     everything: String,
+    /// The texts of the agent's turn.
+    turn: Vec<(SayId, String)>,
     ended: bool,
     http: Vec<HttpRequest>,
     llm: Vec<LlmRequest>,
@@ -58,12 +60,23 @@ impl Talk {
         ))
     }
 
+    /// Talks to a flow that a model leads.
+    pub(crate) fn of_model(text: &str) -> Self {
+        let flow = parse("test.toml", text).unwrap();
+        let options = RunOptions {
+            llm: true,
+            ..RunOptions::default()
+        };
+        Self::run(FlowRun::new(Arc::new(flow), &Variables::new(), options))
+    }
+
     fn run(run: FlowRun) -> Self {
         let mut talk = Self {
             run,
             ids: 0,
             said: String::new(),
             everything: String::new(),
+            turn: Vec::new(),
             ended: false,
             http: Vec::new(),
             llm: Vec::new(),
@@ -87,9 +100,10 @@ impl Talk {
         self.said.clear();
         for act in cx.into_acts() {
             match act {
-                Act::Say { text, .. } => {
+                Act::Say { say, text, .. } => {
                     self.said.push_str(&text);
                     self.said.push(' ');
+                    self.turn.push((say, text));
                 }
                 Act::Http(request) => self.http.push(request),
                 Act::Llm(request) => self.llm.push(request),
@@ -104,6 +118,7 @@ impl Talk {
 
     pub(crate) fn hear(&mut self, text: &str) -> &mut Self {
         self.note(text);
+        self.turn.clear();
         self.happen(Event::Heard { text, aside: false })
     }
 
@@ -120,8 +135,33 @@ impl Talk {
         self.happen(Event::Silence(nth))
     }
 
+    /// The caller cuts the agent off, who had said so much since the caller last spoke.
     pub(crate) fn interrupted(&mut self, heard: &str) -> &mut Self {
-        self.happen(Event::Interrupted { heard })
+        let mut left = heard;
+        let cut = |(say, text): (SayId, String)| {
+            let heard = left.strip_prefix(&text).map_or(left, |_| text.as_str());
+            left = left.strip_prefix(heard).unwrap_or_default().trim_start();
+            CutText {
+                say,
+                heard: heard.to_owned(),
+            }
+        };
+        let cut: Vec<CutText> = std::mem::take(&mut self.turn)
+            .into_iter()
+            .map(cut)
+            .collect();
+        self.happen(Event::Interrupted { cut: &cut })
+    }
+
+    /// The caller hears out what is being said.
+    pub(crate) fn heard_out(&mut self) -> &mut Self {
+        self.turn.clear();
+        self
+    }
+
+    /// A request takes its time, in silence.
+    pub(crate) fn still_waiting(&mut self) -> &mut Self {
+        self.happen(Event::StillWaiting)
     }
 
     pub(crate) fn book(&mut self, result: Result<(), RequestFailure>) -> &mut Self {

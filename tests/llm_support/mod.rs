@@ -18,7 +18,7 @@ use axum::response::{IntoResponse, Response};
 use futures_util::{StreamExt, stream};
 use offhook::ai::llm::{LlmClient, LlmConfig};
 use serde_json::{Value, json};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 /// What the server does with one request.
 pub enum Script {
@@ -36,6 +36,7 @@ pub enum Script {
 pub struct Seen {
     scripts: Mutex<VecDeque<Script>>,
     pub requests: Mutex<Vec<(String, HeaderMap, Value, SocketAddr)>>,
+    lines: watch::Sender<Vec<String>>,
 }
 
 pub struct Server {
@@ -70,6 +71,22 @@ impl Server {
         LlmClient::new(self.config()).unwrap()
     }
 
+    /// Waits for so many requests whose line holds these words.
+    pub async fn asked(&self, words: &str, times: usize) {
+        let mut lines = self.seen.lines.subscribe();
+        let of = |lines: &Vec<String>| lines.iter().filter(|line| line.contains(words)).count();
+        lines.wait_for(|lines| of(lines) >= times).await.unwrap();
+    }
+
+    /// The messages of each question so far.
+    pub fn conversations(&self) -> Vec<Vec<Value>> {
+        let requests = self.seen.requests.lock().unwrap();
+        let messages = requests
+            .iter()
+            .filter_map(|(_, _, body, _)| body["messages"].as_array().cloned());
+        messages.collect()
+    }
+
     pub fn requests(&self) -> usize {
         self.seen.requests.lock().unwrap().len()
     }
@@ -84,10 +101,12 @@ async fn serve(
     let body = axum::body::to_bytes(body, 1 << 20).await.unwrap();
     let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
     let line = format!("{} {}", parts.method, parts.uri);
+    let told = line.clone();
     seen.requests
         .lock()
         .unwrap()
         .push((line, parts.headers, body, peer));
+    seen.lines.send_modify(|lines| lines.push(told));
     if parts.method == "HEAD" {
         return StatusCode::METHOD_NOT_ALLOWED.into_response();
     }

@@ -137,7 +137,7 @@ impl FlowRun {
             known.join("\n")
         );
         let mut messages = vec![LlmMessage::new(LlmRole::System, system)];
-        messages.extend(self.memory.iter().cloned());
+        messages.extend(self.memory.messages());
         messages.extend(nudge.map(|text| LlmMessage::new(LlmRole::System, text)));
         turn.splitter = ClauseSplitter::default();
         turn.calls.clear();
@@ -167,6 +167,7 @@ impl FlowRun {
                     }
                 }
             }
+            LlmEvent::Working => {}
             LlmEvent::ToolCall(call) if turn.calls.len() < MAX_CALLS => turn.calls.push(call),
             LlmEvent::ToolCall(_) => {}
             LlmEvent::Done => self.llm_done(cx),

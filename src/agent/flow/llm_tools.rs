@@ -10,9 +10,7 @@ use super::effects::Recipe;
 use super::llm::LlmTurn;
 use super::run::{At, FlowRun};
 use super::slots::{Reading, SlotContext, SlotKind, read};
-use crate::agent::{
-    BookRequest, Context, LlmMessage, LlmRole, RequestId, ToolCall, ToolSpec, Variables,
-};
+use crate::agent::{BookRequest, Context, RequestId, ToolCall, ToolSpec, Variables};
 
 /// A tool whose answer is awaited.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -125,28 +123,17 @@ impl FlowRun {
         let Some(n) = turn.node(&flow) else {
             return self.broken(cx);
         };
-        let calls: Vec<ToolCall> = calls
-            .into_iter()
-            .enumerate()
-            .map(|(at, call)| match call.id.is_empty() {
-                true => ToolCall {
-                    id: format!("call_{}_{at}", self.memory.len()),
-                    ..call
-                },
-                false => call,
-            })
-            .collect();
-        self.remember_calls(calls.clone());
+        let calls = self.memory.called(calls);
         let mut leave = None;
         for call in calls {
             match self.call_tool(cx, n, &call) {
-                Called::Result(text) => self.remember_result(&call.id, text),
+                Called::Result(text) => self.memory.answered(&call.id, text),
                 Called::Waiting(request) => turn.pending.push(Pending {
                     request,
                     call_id: call.id,
                 }),
                 Called::Leave(target) => {
-                    self.remember_result(&call.id, "ok".to_owned());
+                    self.memory.answered(&call.id, "ok".to_owned());
                     leave = Some(target);
                 }
                 Called::End => {
@@ -167,25 +154,6 @@ impl FlowRun {
             self.request(cx, &mut turn, n, Duration::ZERO, None);
         }
         self.at = At::Llm(Box::new(turn));
-    }
-
-    fn remember_calls(&mut self, calls: Vec<ToolCall>) {
-        match self.memory.last_mut() {
-            Some(last) if last.role == LlmRole::Assistant && last.tool_calls.is_empty() => {
-                last.tool_calls = calls;
-            }
-            _ => {
-                let mut message = LlmMessage::new(LlmRole::Assistant, "");
-                message.tool_calls = calls;
-                self.remember(message);
-            }
-        }
-    }
-
-    fn remember_result(&mut self, call_id: &str, text: String) {
-        let mut message = LlmMessage::new(LlmRole::Tool, text);
-        message.tool_call_id = Some(call_id.to_owned());
-        self.remember(message);
     }
 
     fn call_tool(&mut self, cx: &mut Context<'_>, n: &Llm, call: &ToolCall) -> Called {
@@ -312,7 +280,7 @@ impl FlowRun {
             return;
         };
         let pending = turn.pending.remove(at);
-        self.remember_result(&pending.call_id, text.to_owned());
+        self.memory.answered(&pending.call_id, text.to_owned());
         let Some(n) = turn.node(&flow) else {
             return self.broken(cx);
         };
@@ -326,7 +294,8 @@ impl FlowRun {
     pub(super) fn drop_pending(&mut self, cx: &mut Context<'_>, turn: &mut LlmTurn) {
         for pending in std::mem::take(&mut turn.pending) {
             cx.cancel(pending.request);
-            self.remember_result(&pending.call_id, "abandoned".to_owned());
+            let abandoned = "abandoned".to_owned();
+            self.memory.answered(&pending.call_id, abandoned);
         }
     }
 }

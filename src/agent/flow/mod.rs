@@ -16,6 +16,7 @@ mod intents;
 mod llm;
 mod llm_tools;
 mod load;
+mod memory;
 mod nearest;
 mod person;
 mod phrases;

@@ -10,16 +10,15 @@ use super::condition::Condition;
 use super::definition::{End, Flow, Node, Say, Text};
 use super::effects::fill;
 use super::llm::LlmTurn;
+use super::memory::Memory;
 use super::slots::SlotKind;
 use super::template::{Mode, Scope, render};
 use crate::agent::{
-    Completeness, Context, Dialogue, DigitPlan, Event, LlmMessage, LlmRole, RequestId, Variables,
+    Completeness, Context, CutText, Dialogue, DigitPlan, Event, RequestId, Variables,
 };
 
 /// Most nodes entered between two answers: more is a loop.
 const MAX_STEPS: usize = 64;
-/// Most messages remembered for an LLM.
-const MAX_MEMORY: usize = 60;
 /// Patience with a caller who asked for a moment.
 const HOLD: Duration = Duration::from_secs(30);
 
@@ -64,7 +63,7 @@ pub struct FlowRun {
     pub(super) options: RunOptions,
     pub(super) variables: Variables,
     pub(super) at: At,
-    pub(super) memory: Vec<LlmMessage>,
+    pub(super) memory: Memory,
     outcome: Option<String>,
     /// The caller asked for a moment.
     pub(super) holding: bool,
@@ -89,7 +88,7 @@ impl FlowRun {
             options,
             variables: all,
             at: At::Start,
-            memory: Vec::new(),
+            memory: Memory::default(),
             outcome: None,
             holding: false,
             hung_up: false,
@@ -117,40 +116,18 @@ impl FlowRun {
         if self.hung_up || text.trim().is_empty() {
             return;
         }
-        self.remember_said(text);
-        if interruptible {
+        let say = if interruptible {
             cx.say(text)
         } else {
             cx.say_firmly(text)
-        }
+        };
+        self.memory.said(say, text);
     }
 
     /// Says one of a node's texts.
     pub(super) fn say_nth(&mut self, cx: &mut Context<'_>, text: &Text, nth: usize) {
         let said = self.render(cx.wall(), text.nth(nth), &[]);
         self.say(cx, &said);
-    }
-
-    pub(super) fn remember_said(&mut self, text: &str) {
-        match self.memory.last_mut() {
-            Some(last) if last.role == LlmRole::Assistant && last.tool_calls.is_empty() => {
-                last.content.push(' ');
-                last.content.push_str(text);
-            }
-            _ => self.remember(LlmMessage::new(LlmRole::Assistant, text)),
-        }
-    }
-
-    pub(super) fn remember(&mut self, message: LlmMessage) {
-        self.memory.push(message);
-        if self.memory.len() > MAX_MEMORY {
-            let surplus = self.memory.len() - MAX_MEMORY;
-            self.memory.drain(..surplus);
-            // A tool's result without its call is refused by servers.
-            while self.memory.first().is_some_and(|m| m.role == LlmRole::Tool) {
-                self.memory.remove(0);
-            }
-        }
     }
 
     /// Enters nodes until one has to wait for something.
@@ -246,7 +223,7 @@ impl FlowRun {
     }
 
     fn heard(&mut self, cx: &mut Context<'_>, text: &str, aside: bool) {
-        self.remember(LlmMessage::new(LlmRole::User, text));
+        self.memory.heard(text);
         self.holding = false;
         match std::mem::replace(&mut self.at, At::Over) {
             At::Ask(asking) => self.answered(cx, asking, text, aside),
@@ -307,19 +284,9 @@ impl FlowRun {
         }
     }
 
-    fn interrupted(&mut self, cx: &mut Context<'_>, heard: &str) {
+    fn interrupted(&mut self, cx: &mut Context<'_>, cut: &[CutText]) {
         self.cancel_pending(cx);
-        let last = self
-            .memory
-            .last_mut()
-            .filter(|m| m.role == LlmRole::Assistant);
-        match last {
-            Some(last) if heard.is_empty() && last.tool_calls.is_empty() => {
-                self.memory.pop();
-            }
-            Some(last) => heard.clone_into(&mut last.content),
-            None => {}
-        }
+        self.memory.cut(cut);
     }
 
     fn call_limit(&mut self, cx: &mut Context<'_>) {
@@ -342,10 +309,11 @@ impl Dialogue for FlowRun {
             Event::Silence(nth) => self.silence(cx, nth),
             Event::StillWaiting => {
                 let phrase = self.flow.phrases.still_waiting.clone();
+                // It fills a silence, and is no part of the conversation that a model sees.
                 let said = self.render(cx.wall(), &phrase, &[]);
-                self.say(cx, &said);
+                cx.say(said);
             }
-            Event::Interrupted { heard } => self.interrupted(cx, heard),
+            Event::Interrupted { cut } => self.interrupted(cx, cut),
             Event::Http(id, result) => self.http_answered(cx, id, result),
             Event::Llm(id, event) => self.llm_event(cx, id, event),
             Event::Booked(id, result) => self.booked(cx, id, result),

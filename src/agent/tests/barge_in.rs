@@ -265,3 +265,31 @@ fn words_right_after_an_answer_still_interrupt() {
     rig.advance(500);
     assert_eq!(rig.count(cancelled), 1);
 }
+
+const MODEL: &str = r#"
+name = "model"
+start = "talk"
+on_silence = { say = ["Are you there?", "This second question is a long one, is it not?"], max = 3 }
+[nodes.talk]
+type = "llm"
+prompt = "Be kind."
+say = "Hello, how can I help you?"
+"#;
+
+#[test]
+fn a_model_is_told_of_a_cut_turn_what_was_heard_and_of_those_before_everything() {
+    let mut rig = Rig::new(flow_of(MODEL));
+    rig.answer();
+    rig.hear_out();
+    rig.advance(8_100);
+    rig.hear_out();
+    rig.advance(8_000 + 40 + 1_000);
+    assert!(rig.sounding(), "the second question");
+    rig.say("I would like some roses");
+    rig.advance(3_000);
+    let messages = &rig.llms.last().unwrap().messages;
+    let said = messages[1].content.as_str();
+    let heard = "Hello, how can I help you? Are you there? This second";
+    assert!(said.starts_with(heard) && !said.contains("long"), "{said}");
+    assert_eq!(messages[2].content, "I would like some roses");
+}

@@ -135,3 +135,36 @@ fn the_longest_call_ends_with_a_goodbye() {
             .contains("I have to end the call here")
     );
 }
+
+const MODEL: &str = r#"
+name = "model"
+start = "talk"
+[nodes.talk]
+type = "llm"
+prompt = "Be kind."
+say = "Hello!"
+"#;
+
+#[test]
+fn a_model_has_as_long_as_its_client_gives_it() {
+    let seconds = Duration::from_secs;
+    let settings = Settings::default().with_llm_limits(seconds(20), seconds(10));
+    let mut rig = Rig::with(settings, flow_of(MODEL));
+    rig.answer();
+    rig.hear_out();
+    rig.say("Do you have roses?");
+    rig.advance(19_000);
+    let asked = rig.llms.len();
+    let (id, event) = (rig.llms[asked - 1].id, LlmEvent::Working);
+    rig.agent.handle_llm(rig.now, id, event);
+    rig.drain();
+    rig.advance(9_000);
+    let (late, event) = (rig.ms(), LlmEvent::Token("We have many of them. ".into()));
+    rig.agent.handle_llm(rig.now, id, event);
+    rig.drain();
+    assert_eq!(rig.said_since(late), "We have many of them.");
+    assert_eq!(rig.llms.len(), asked, "it was not asked again");
+    // And no longer: a client that says nothing of it does not hold the call up.
+    rig.advance(10_600);
+    assert_eq!(rig.llms.len(), asked + 1);
+}

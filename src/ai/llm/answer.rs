@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::LlmEvent;
 use super::error::{LlmError, clean, error_words};
 use super::request::ToolCall;
+use crate::config::LlmConfig;
 
 /// The most tool calls of one answer.
 const MAX_CALLS: usize = 32;
@@ -60,6 +61,8 @@ pub(super) struct Answer {
     done: bool,
     /// Whether anything of the answer came: from then on it cannot be asked for again.
     begun: bool,
+    /// Whether a tool call grew since that was last asked.
+    grew: bool,
 }
 
 #[derive(Debug)]
@@ -71,8 +74,13 @@ struct PartialCall {
 }
 
 impl Answer {
-    /// Takes one event's data and returns the text that it adds, if any.
-    pub(super) fn take(&mut self, data: &str) -> Result<Option<String>, LlmError> {
+    /// Takes one event's data and returns the text that it adds, if any. An error's words hold none
+    /// of the configuration's secrets.
+    pub(super) fn take(
+        &mut self,
+        data: &str,
+        config: &LlmConfig,
+    ) -> Result<Option<String>, LlmError> {
         let data = data.trim();
         if data == "[DONE]" {
             self.done = true;
@@ -91,7 +99,7 @@ impl Answer {
             .map_err(|error| LlmError::Malformed(format!("an event is not JSON ({error})")))?;
         if chunk.get("error").is_some_and(|error| !error.is_null()) {
             let words = error_words(&chunk).unwrap_or_default();
-            return Err(LlmError::Refused(clean(&words, None)));
+            return Err(LlmError::Refused(clean(&words, config)));
         }
         self.take_usage(&chunk);
         let Some(choice) = chunk.get("choices").and_then(|choices| choices.get(0)) else {
@@ -147,7 +155,7 @@ impl Answer {
         };
         let index = piece.get("index").and_then(Value::as_u64);
         self.grow(arguments.len() + name.len() + id.len())?;
-        self.begun = true;
+        (self.begun, self.grew) = (true, true);
         let Some(at) = self.position(index, id, name) else {
             if self.calls.len() >= MAX_CALLS {
                 return Err(LlmError::Malformed(format!(
@@ -213,6 +221,11 @@ impl Answer {
         self.begun
     }
 
+    /// Reports whether a tool call grew since the last time.
+    pub(super) fn take_growth(&mut self) -> bool {
+        std::mem::take(&mut self.grew)
+    }
+
     /// Reports whether the server said that this was all.
     pub(super) fn is_done(&self) -> bool {
         self.done
@@ -264,13 +277,18 @@ mod tests {
     use super::*;
     use serde_json::json;
 
+    fn take(answer: &mut Answer, data: &str) -> Result<Option<String>, LlmError> {
+        let config = LlmConfig::new("http://127.0.0.1/v1".parse().unwrap(), "m");
+        answer.take(data, &config)
+    }
+
     fn calls(pieces: &[Value]) -> Vec<(String, String, String)> {
         let mut answer = Answer::default();
         for piece in pieces {
             let chunk = json!({ "choices": [{ "delta": { "tool_calls": [piece] } }] });
-            answer.take(&chunk.to_string()).unwrap();
+            take(&mut answer, &chunk.to_string()).unwrap();
         }
-        answer.take("[DONE]").unwrap();
+        take(&mut answer, "[DONE]").unwrap();
         let call = |event| match event {
             LlmEvent::ToolCall(call) => Some((call.id, call.name, call.arguments)),
             _ => None,
@@ -331,13 +349,11 @@ mod tests {
     #[test]
     fn an_answer_without_an_end_is_cut_and_one_with_a_reason_is_whole() {
         let mut answer = Answer::default();
-        answer
-            .take(r#"{"choices":[{"delta":{"content":"Hi"}}]}"#)
-            .unwrap();
+        take(&mut answer, r#"{"choices":[{"delta":{"content":"Hi"}}]}"#).unwrap();
         assert_eq!(answer.end(), Err(LlmError::Cut));
         let mut answer = Answer::default();
         let last = r#"{"choices":[{"delta":{},"finish_reason":"length"}],"usage":null}"#;
-        answer.take(last).unwrap();
+        take(&mut answer, last).unwrap();
         let done = LlmEvent::Done {
             finish_reason: Some(FinishReason::Length),
             usage: None,
@@ -348,9 +364,12 @@ mod tests {
     #[test]
     fn nonsense_is_an_error_and_odd_shapes_are_not() {
         let mut answer = Answer::default();
-        assert!(matches!(answer.take("{"), Err(LlmError::Malformed(_))));
         assert!(matches!(
-            answer.take(r#"{"error":"overloaded"}"#),
+            take(&mut answer, "{"),
+            Err(LlmError::Malformed(_))
+        ));
+        assert!(matches!(
+            take(&mut answer, r#"{"error":"overloaded"}"#),
             Err(LlmError::Refused(_))
         ));
         for odd in [
@@ -360,10 +379,10 @@ mod tests {
             r#"{"choices":[]}"#,
             r#"{"choices":[{"delta":{"content":null}}]}"#,
         ] {
-            assert_eq!(answer.take(odd), Ok(None), "{odd}");
+            assert_eq!(take(&mut answer, odd), Ok(None), "{odd}");
         }
         let long =
             json!({ "choices": [{ "delta": { "content": "x".repeat(9_000) } }] }).to_string();
-        assert!((0..99).any(|_| answer.take(&long).is_err()));
+        assert!((0..99).any(|_| take(&mut answer, &long).is_err()));
     }
 }

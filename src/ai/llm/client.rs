@@ -237,8 +237,7 @@ impl Asking {
             let body = timeout_at(deadline, read_all(response))
                 .await
                 .unwrap_or_default();
-            let key = config.api_key.as_ref();
-            let error = LlmError::of_status(status, &headers, &body, &config.model, key);
+            let error = LlmError::of_status(status, &headers, &body, config);
             return Err(Trouble::Before(error));
         }
         let kind = response
@@ -256,7 +255,7 @@ impl Asking {
                 self.read_whole(&body).await
             }
             kind => {
-                let kind: String = kind.chars().take(60).collect();
+                let kind: String = config.redact(kind).chars().take(60).collect();
                 let words = format!("its content type is {kind}; is llm.base_url right?");
                 Err(Trouble::Before(LlmError::Malformed(words)))
             }
@@ -292,7 +291,7 @@ impl Asking {
             // Comments keep a connection alive, and a server that sends only those is stalled.
             let progress = !data.is_empty();
             while let Some(event) = data.pop_front() {
-                match answer.take(&event) {
+                match answer.take(&event, &self.client.config) {
                     Ok(Some(text)) => self.send(LlmEvent::Token(text)).await?,
                     Ok(None) => {}
                     Err(error) => return Err(trouble(&answer, error)),
@@ -303,6 +302,9 @@ impl Asking {
             }
             if progress && answer.has_begun() {
                 until = Instant::now() + between;
+            }
+            if answer.take_growth() {
+                self.send(LlmEvent::Working).await?;
             }
         }
     }
@@ -316,7 +318,7 @@ impl Asking {
             let words = "its JSON holds no choices".to_owned();
             return Err(Trouble::Before(LlmError::Malformed(words)));
         }
-        match answer.take(&text) {
+        match answer.take(&text, &self.client.config) {
             Ok(Some(token)) => self.send(LlmEvent::Token(token)).await?,
             Ok(None) => {}
             Err(error) => return Err(Trouble::Before(error)),

@@ -6,7 +6,7 @@ use reqwest::StatusCode;
 use reqwest::header::HeaderMap;
 use serde_json::Value;
 
-use crate::config::Secret;
+use crate::config::LlmConfig;
 
 /// How much of a server's own words an error carries, in characters.
 const MAX_DETAIL: usize = 300;
@@ -116,14 +116,13 @@ impl LlmError {
         status: StatusCode,
         headers: &HeaderMap,
         body: &[u8],
-        model: &str,
-        key: Option<&Secret>,
+        config: &LlmConfig,
     ) -> Self {
-        let detail = detail(body, key);
+        let detail = detail(body, config);
         match status.as_u16() {
             status @ (401 | 403) => Self::Unauthorized { status, detail },
             404 => Self::NotFound {
-                model: model.to_owned(),
+                model: config.model.clone(),
                 detail,
             },
             429 => Self::RateLimited {
@@ -139,14 +138,14 @@ impl LlmError {
 }
 
 /// Finds the server's own words: `{"error": {"message": …}}`, `{"error": …}` or plain text.
-fn detail(body: &[u8], key: Option<&Secret>) -> String {
+fn detail(body: &[u8], config: &LlmConfig) -> String {
     let text = String::from_utf8_lossy(body);
     let json: Option<Value> = serde_json::from_str(&text).ok();
     let words = json
         .as_ref()
         .and_then(error_words)
         .unwrap_or_else(|| text.trim().to_owned());
-    clean(&words, key)
+    clean(&words, config)
 }
 
 /// Returns what an error object says, in whichever of the usual shapes it has.
@@ -162,13 +161,11 @@ pub(super) fn error_words(json: &Value) -> Option<String> {
     Some(words.to_owned())
 }
 
-/// Bounds a server's words, takes control characters out, and any echo of the key.
-pub(super) fn clean(words: &str, key: Option<&Secret>) -> String {
-    let words = match key.map(Secret::expose).filter(|key| !key.is_empty()) {
-        Some(key) => words.replace(key, "***"),
-        None => words.to_owned(),
-    };
-    let words: String = words
+/// Bounds a server's words, takes control characters out, and any echo of the key or of a header.
+pub(super) fn clean(words: &str, config: &LlmConfig) -> String {
+    // Before the cut, which might leave half of one.
+    let words: String = config
+        .redact(words)
         .chars()
         .map(|c| if c.is_control() { ' ' } else { c })
         .take(MAX_DETAIL)
@@ -211,6 +208,10 @@ mod tests {
     use super::*;
     use reqwest::header::{HeaderName, HeaderValue};
 
+    fn config() -> LlmConfig {
+        LlmConfig::new("http://127.0.0.1/v1".parse().unwrap(), "m")
+    }
+
     fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
         let pair = |(name, value): &(&'static str, &'static str)| {
             (
@@ -240,9 +241,12 @@ mod tests {
     #[test]
     fn a_server_that_echoes_the_key_does_not_get_it_into_a_log() {
         let body = br#"{"error":{"message":"Incorrect API key provided: sk-abc"}}"#;
-        let key = Secret::new("sk-abc");
+        let config = LlmConfig {
+            api_key: Some("sk-abc".into()),
+            ..config()
+        };
         let status = StatusCode::UNAUTHORIZED;
-        let error = LlmError::of_status(status, &HeaderMap::new(), body, "m", Some(&key));
+        let error = LlmError::of_status(status, &HeaderMap::new(), body, &config);
         assert!(
             error
                 .to_string()
@@ -259,9 +263,9 @@ mod tests {
             r#"{"detail":"no"}"#,
             "no",
         ] {
-            assert_eq!(detail(body.as_bytes(), None), "no", "{body}");
+            assert_eq!(detail(body.as_bytes(), &config()), "no", "{body}");
         }
-        assert_eq!(detail(b"", None), "it does not say why");
-        assert!(detail(&[b'x'; 9_000], None).len() <= MAX_DETAIL);
+        assert_eq!(detail(b"", &config()), "it does not say why");
+        assert!(detail(&[b'x'; 9_000], &config()).len() <= MAX_DETAIL);
     }
 }

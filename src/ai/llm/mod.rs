@@ -32,6 +32,8 @@ pub use request::{ChatRequest, Message, Role, Tool, ToolCall};
 pub enum LlmEvent {
     /// More text, never empty.
     Token(String),
+    /// More of the answer, but no text: a tool call grows.
+    Working,
     /// One whole tool call; they come when the answer is complete, in the model's order.
     ToolCall(ToolCall),
     /// The answer is complete.

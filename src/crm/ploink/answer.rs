@@ -1,9 +1,11 @@
 //! Contacts in whatever wrapping an answer has them.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
-use crate::crm::identity::{email_key, phone_key};
+use crate::crm::identity::{email_key, phone_number, same_phone};
 
+/// The variable that keeps what the CRM told of the caller before the answer.
+pub(crate) const CRM_CONTACT: &str = "crm_contact";
 /// Members under which contacts are found.
 const WRAPPERS: [&str; 6] = ["contact", "contacts", "data", "results", "items", "result"];
 /// Names of a contact's id.
@@ -28,7 +30,8 @@ pub struct Contact {
 
 impl Contact {
     /// Returns what a flow may name: `contact_id`, `first_name`, `last_name`, `caller_name`,
-    /// `caller_email`; what is not known is not there.
+    /// `caller_email`; what is not known is not there. `crm_contact` keeps the names as they were
+    /// told, so that at the end of the call it is known which of them the call itself learnt.
     pub fn variables(&self) -> Map<String, Value> {
         let mut variables = Map::new();
         variables.insert("contact_id".into(), self.id.clone());
@@ -46,15 +49,17 @@ impl Contact {
                 variables.insert(key.into(), value.clone().into());
             }
         }
+        let told = json!({ "first_name": self.first_name, "last_name": self.last_name });
+        variables.insert(CRM_CONTACT.into(), told);
         variables
     }
 
     /// Returns whether it is the one that was asked for; one that tells neither number nor address
     /// is taken at Ploink's word.
     fn answers(&self, wanted: &str) -> bool {
-        let asked = (phone_key(wanted), email_key(wanted));
+        let asked = (phone_number(wanted), email_key(wanted));
         match (asked, &self.phone, &self.email) {
-            ((Some(wanted), _), Some(phone), _) => phone_key(phone) == Some(wanted),
+            ((Some(wanted), _), Some(phone), _) => same_phone(phone, &wanted),
             ((_, Some(wanted)), _, Some(email)) => email_key(email) == Some(wanted),
             _ => true,
         }
@@ -140,8 +145,6 @@ fn is_id(value: &Value) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]
@@ -195,7 +198,8 @@ mod tests {
         assert_eq!(
             Value::from(variables),
             json!({"contact_id": "7", "first_name": "Ada", "caller_name": "Ada",
-                "caller_email": "a@b.co"})
+                "caller_email": "a@b.co",
+                "crm_contact": {"first_name": "Ada", "last_name": null}})
         );
     }
 

@@ -61,7 +61,9 @@ impl Default for PloinkTemplates {
         let template = |value| Template::new(value).unwrap_or_else(|_| Template::empty());
         Self {
             contact: template(json!({
-                "firstname": "{{caller_name}}",
+                "id": "{{contact_id}}",
+                "firstname": "{{first_name}}",
+                "lastname": "{{last_name}}",
                 "email": "{{caller_email}}",
                 "phone": "{{caller_phone}}",
                 "notes": "{{call_transcript}}",

@@ -15,6 +15,7 @@ use super::identity::phone_number;
 use super::plan::Kind;
 use super::template::Template;
 
+pub(crate) use answer::CRM_CONTACT;
 pub use answer::Contact;
 pub use config::{PloinkConfig, PloinkTemplates};
 
@@ -97,8 +98,9 @@ impl Ploink {
 
     /// Makes or updates the contact that the variables tell of and returns its id.
     ///
-    /// Who is known already is found first: the request is then about a contact whose id is kept
-    /// whatever Ploink answers, and a repetition cannot make a second one.
+    /// Who is known already is found first: the request then names that contact by its `id`, which
+    /// is kept whatever Ploink answers, so that neither a repetition nor a caller without an e-mail
+    /// address (Mautic merges by nothing else) makes a second one.
     ///
     /// # Errors
     /// What Ploink says.
@@ -116,7 +118,8 @@ impl Ploink {
         let answer = self
             .post(CONTACTS, template, &variables, idempotency_key)
             .await?;
-        if let Some(id) = answer::contact_id(&answer).or(known) {
+        // An answer about somebody else does not change who called.
+        if let Some(id) = known.or_else(|| answer::contact_id(&answer)) {
             return Ok(id);
         }
         // Accepted without an id: what was just made can be found.
@@ -252,16 +255,13 @@ impl Ploink {
         let request = request
             .headers(self.headers.clone())
             .timeout(Duration::from_millis(self.config.timeout_ms));
-        http::exchange(request)
-            .await
-            .map_err(|error| self.redact(error))
+        http::exchange(request, |answer| self.redact(answer)).await
     }
 
     /// Removes keys that an answer may repeat.
-    fn redact(&self, error: SinkError) -> SinkError {
+    fn redact(&self, answer: &str) -> String {
         let secrets = self.config.headers.values().chain(&self.config.api_key);
-        let text = secrets.fold(error.to_string(), |text, secret| secret.redact(&text));
-        SinkError::new(error.retry, text)
+        secrets.fold(answer.to_owned(), |text, secret| secret.redact(&text))
     }
 
     fn url(&self, path: &str) -> Result<Url, SinkError> {

@@ -11,10 +11,10 @@ use axum::routing::get;
 use axum::{Json, Router};
 use jiff::Timestamp;
 use reqwest::Url;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::{CONTACTS, Fault, Recorded, Shared};
-use crate::crm::identity::{email_key, phone_key};
+use crate::crm::identity::{email_key, same_phone};
 
 type Answer = (u16, Value);
 
@@ -160,15 +160,21 @@ fn checked(shared: &Shared, body: &Value, members: &[&str]) -> Answer {
     }
 }
 
-/// Returns where the contact with this body's e-mail or number is.
+/// Returns where the contact with this body's id, e-mail or number is.
 fn existing(shared: &Shared, body: &Value) -> Option<usize> {
-    let key = |contact: &Value, name: &str, key: fn(&str) -> Option<String>| {
-        contact[name].as_str().and_then(key)
+    let state = shared.state();
+    let email = |contact: &Value| contact["email"].as_str().and_then(email_key);
+    let wanted = email(body);
+    let same_number = |contact: &Value| {
+        let phones = (contact["phone"].as_str(), body["phone"].as_str());
+        !state.merges_by_email_only && matches!(phones, (Some(a), Some(b)) if same_phone(a, b))
     };
-    let (email, phone) = (key(body, "email", email_key), key(body, "phone", phone_key));
-    shared.state().contacts.iter().position(|contact| {
-        (email.is_some() && key(contact, "email", email_key) == email)
-            || (phone.is_some() && key(contact, "phone", phone_key) == phone)
+    let id = &body["id"];
+    let by_id = |contact: &Value| !id.is_null() && contact["id"] == *id;
+    state.contacts.iter().position(by_id).or_else(|| {
+        state.contacts.iter().position(|contact| {
+            (wanted.is_some() && email(contact) == wanted) || same_number(contact)
+        })
     })
 }
 
@@ -185,13 +191,14 @@ fn put_contact(shared: &Shared, body: &Value, known: Option<usize>) -> Answer {
     }
     if let Some(contact) = known.and_then(|at| state.contacts.get_mut(at)) {
         if let Value::Object(contact) = contact {
+            let own = contact.get("id").cloned();
             contact.extend(fields.clone());
+            contact.extend(own.map(|id| ("id".to_owned(), id)));
         }
         return (200, json!({ "contact": contact }));
     }
-    let mut contact = Map::new();
+    let mut contact = fields.clone();
     contact.insert("id".into(), state.next_id().into());
-    contact.extend(fields.clone());
     state.contacts.push(contact.clone().into());
     (201, json!({ "contact": contact }))
 }
@@ -202,11 +209,11 @@ fn search(shared: &Shared, uri: &Uri) -> Vec<Value> {
     };
     let found = |contact: &&Value| {
         url.query_pairs().all(|(name, wanted)| {
-            let phone = contact["phone"].as_str().and_then(phone_key);
-            let same_phone = phone.is_some() && phone == phone_key(&wanted);
+            let phone = contact["phone"].as_str();
+            let same_number = phone.is_some_and(|phone| same_phone(phone, &wanted));
             match name.as_ref() {
-                "phone" => same_phone,
-                "search" => same_phone || contact.to_string().contains(&*wanted),
+                "phone" => same_number,
+                "search" => same_number || contact.to_string().contains(&*wanted),
                 _ => true,
             }
         })

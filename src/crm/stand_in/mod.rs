@@ -155,6 +155,12 @@ impl StandIn {
             .extend(faults);
     }
 
+    /// Merges contacts as Mautic does from now on: by their e-mail address or an id in the body;
+    /// who is posted with the same number and neither is made anew.
+    pub fn merge_by_email_only(&self) {
+        self.shared.state().merges_by_email_only = true;
+    }
+
     /// Stops: connections are closed, the port is free again.
     pub fn stop(&self) {
         self.stop.cancel();
@@ -184,6 +190,7 @@ struct State {
     /// How many requests were forgotten.
     forgotten: u64,
     contacts: Vec<Value>,
+    merges_by_email_only: bool,
     last_id: u64,
     /// Answers by path and idempotency key.
     answers: HashMap<(String, String), (u16, Value)>,

@@ -11,14 +11,22 @@ use crate::store::outbox::{
     Claim, Claims, Delivered, OutboxDepth, OutboxItem, OutboxRow, OutboxState,
 };
 
-/// Adds a row unless its key is there.
+/// The error of a row that was given up untried.
+const UNTRIED: &str = "not tried: the delivery that it needs was given up";
+
+/// Adds a row unless its key is there. What needs the result of a row that was given up is given up
+/// at once.
 pub(super) async fn insert(conn: &mut SqliteConnection, item: &OutboxItem) -> sqlx::Result<()> {
     let due_ms = item.due_at.as_millisecond();
     sqlx::query(
         "INSERT INTO outbox (call_id, kind, sink, payload, idempotency_key, depends_on,
-             needs_result, phone_key, email_key, state, attempts, next_attempt_ms, created_ms,
-             updated_ms)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 'pending', 0, ?10, ?10, ?10)
+             needs_result, phone_key, email_key, state, last_error, attempts, next_attempt_ms,
+             created_ms, updated_ms)
+         SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9,
+             iif(d.id IS NULL, 'pending', 'dead'), iif(d.id IS NULL, NULL, ?11),
+             0, ?10, ?10, ?10
+         FROM (SELECT 1) LEFT JOIN outbox d
+             ON d.idempotency_key = ?6 AND d.state = 'dead' AND ?7 WHERE true
          ON CONFLICT (idempotency_key) DO NOTHING",
     )
     .bind(item.call_id.to_string())
@@ -31,6 +39,7 @@ pub(super) async fn insert(conn: &mut SqliteConnection, item: &OutboxItem) -> sq
     .bind(&item.phone_key)
     .bind(&item.email_key)
     .bind(due_ms)
+    .bind(UNTRIED)
     .execute(conn)
     .await?;
     Ok(())
@@ -97,7 +106,8 @@ pub(super) async fn claim(
     Ok(claims)
 }
 
-/// Writes how an attempt ended; a row that is at its end already stays as it is.
+/// Writes how an attempt ended; a row that is at its end already stays as it is. What needs the
+/// result of a row that is given up is given up with it.
 pub(super) async fn settle(
     conn: &mut SqliteConnection,
     id: i64,
@@ -122,12 +132,28 @@ pub(super) async fn settle(
     .bind(error)
     .bind(result)
     .bind(at.as_millisecond())
-    .execute(conn)
+    .execute(&mut *conn)
     .await?;
+    if state == OutboxState::Dead {
+        sqlx::query(
+            "UPDATE outbox SET state = 'dead', updated_ms = ?2, last_error = ?3
+             WHERE state = 'pending' AND needs_result = 1
+               AND call_id = (SELECT call_id FROM outbox WHERE id = ?1)
+               AND depends_on =
+                 (SELECT idempotency_key FROM outbox WHERE id = ?1 AND state = 'dead')",
+        )
+        .bind(id)
+        .bind(at.as_millisecond())
+        .bind(UNTRIED)
+        .execute(conn)
+        .await?;
+    }
     Ok(())
 }
 
-/// Gives a dead row, or all of them, a fresh set of attempts; returns how many.
+/// Gives a dead row, or all of them, a fresh set of attempts; returns how many. With one row goes
+/// the dead one whose result it needs, and with either what was given up untried for want of its
+/// result.
 pub(super) async fn retry_dead(
     conn: &mut SqliteConnection,
     id: Option<i64>,
@@ -135,7 +161,14 @@ pub(super) async fn retry_dead(
 ) -> sqlx::Result<u64> {
     let done = sqlx::query(
         "UPDATE outbox SET state = 'pending', attempts = 0, next_attempt_ms = ?2, updated_ms = ?2
-         WHERE state = 'dead' AND (?1 IS NULL OR id = ?1)",
+         WHERE state = 'dead' AND (?1 IS NULL OR id IN (
+             WITH asked AS (SELECT * FROM outbox WHERE id = ?1 AND state = 'dead'),
+                  first AS (SELECT idempotency_key FROM asked UNION
+                            SELECT depends_on FROM asked WHERE needs_result = 1)
+             SELECT id FROM outbox WHERE idempotency_key IN first
+             UNION SELECT id FROM outbox
+                   WHERE state = 'dead' AND needs_result = 1 AND attempts = 0
+                     AND depends_on IN first))",
     )
     .bind(id)
     .bind(now.as_millisecond())
