@@ -8,19 +8,11 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::{Duration, Instant};
 
-use mio::{Events, Interest, Poll, Token, Waker};
-
 use super::leg::Leg;
-use super::timer::Timer;
+use super::poller::{Events, Poller, Ready, Waker};
 use super::{Command, Counters, LegId, OpenLeg};
 use crate::clock;
 
-const WAKER: Token = Token(0);
-const TIMER: Token = Token(1);
-/// The first leg's token; a leg has two, RTP even and RTCP odd.
-const FIRST_LEG: usize = 2;
-/// Readiness events taken from the kernel at once.
-const EVENTS: usize = 1024;
 /// The largest datagram read; RTP is far smaller.
 const DATAGRAM_MAX: usize = 2048;
 /// A tick later than this is counted: half a frame.
@@ -28,116 +20,86 @@ const LATE: Duration = Duration::from_millis(10);
 
 /// What can fail about an engine, made before its thread; legs themselves never change threads.
 pub(super) struct Setup {
-    poll: Poll,
-    waker: Arc<Waker>,
-    timer: Timer,
+    poller: Poller,
     commands: Receiver<Command>,
     counters: Arc<Counters>,
 }
 
 impl Setup {
     pub(super) fn new(commands: Receiver<Command>, counters: Arc<Counters>) -> io::Result<Self> {
-        let poll = Poll::new()?;
-        let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
-        let timer = Timer::new(poll.registry(), TIMER)?;
+        let poller = Poller::new()?;
         Ok(Self {
-            poll,
-            waker,
-            timer,
+            poller,
             commands,
             counters,
         })
     }
 
-    pub(super) fn waker(&self) -> Arc<Waker> {
-        Arc::clone(&self.waker)
+    pub(super) fn waker(&self) -> Waker {
+        self.poller.waker()
     }
 }
 
 pub(super) struct Engine {
-    poll: Poll,
-    timer: Timer,
+    poller: Poller,
     commands: Receiver<Command>,
     counters: Arc<Counters>,
     slots: Vec<Option<Leg>>,
     free: Vec<usize>,
     by_id: HashMap<LegId, usize>,
     ticks: BinaryHeap<Reverse<(Instant, usize)>>,
-    /// Slots whose sockets had more than one batch waiting.
-    unread: Vec<(usize, bool)>,
 }
 
 impl Engine {
     pub(super) fn new(setup: Setup) -> Self {
         let Setup {
-            poll,
-            timer,
+            poller,
             commands,
             counters,
             ..
         } = setup;
         Self {
-            poll,
-            timer,
+            poller,
             commands,
             counters,
             slots: Vec::new(),
             free: Vec::new(),
             by_id: HashMap::new(),
             ticks: BinaryHeap::new(),
-            unread: Vec::new(),
         }
     }
 
     /// Runs until every handle to the thread is gone.
     pub(super) fn run(mut self) {
-        let mut events = Events::with_capacity(EVENTS);
+        let mut events = Events::new();
         let mut buffer = [0_u8; DATAGRAM_MAX];
         loop {
-            let wait = if self.unread.is_empty() {
-                None
-            } else {
-                Some(Duration::ZERO)
-            };
-            if let Err(error) = self.poll.poll(&mut events, wait)
-                && error.kind() != io::ErrorKind::Interrupted
-            {
+            let next = self.ticks.peek().map(|Reverse((due, _))| *due);
+            if let Err(error) = self.poller.wait(&mut events, clock::now(), next) {
                 tracing::error!(%error, "the media thread cannot wait for its sockets");
                 return;
             }
             // One clock read serves the whole batch.
             let now = clock::now();
-            let waiting = self.unread.len();
-            for at in 0..waiting {
-                if let Some((slot, rtcp)) = self.unread.get(at).copied() {
-                    self.receive(slot, rtcp, now, &mut buffer);
+            let mut number = 0;
+            while let Some(ready) = events.ready(number) {
+                if let Ready::Socket(token) = ready {
+                    self.receive(token, now, &mut buffer);
                 }
-            }
-            self.unread.drain(..waiting);
-            for event in &events {
-                match event.token() {
-                    WAKER => {}
-                    TIMER => self.timer.acknowledge(),
-                    Token(token) => {
-                        let index = token - FIRST_LEG;
-                        self.receive(index / 2, index % 2 == 1, now, &mut buffer);
-                    }
-                }
+                number += 1;
             }
             if self.obey(now, &mut buffer).is_err() {
                 return;
             }
             self.serve_ticks(now);
-            self.arm();
         }
     }
 
-    fn receive(&mut self, slot: usize, rtcp: bool, now: Instant, buffer: &mut [u8]) {
-        let Some(Some(leg)) = self.slots.get_mut(slot) else {
-            return;
-        };
-        if leg.receive(rtcp, now, buffer, &self.counters) {
-            self.unread.push((slot, rtcp));
+    /// Reads one packet of a socket: a leg has two, RTP at its slot's even token and RTCP at the
+    /// odd one.
+    fn receive(&mut self, token: usize, now: Instant, buffer: &mut [u8]) {
+        if let Some(Some(leg)) = self.slots.get_mut(token / 2) {
+            leg.receive(token % 2 == 1, now, buffer, &self.counters);
         }
     }
 
@@ -182,13 +144,6 @@ impl Engine {
         if leg.scheduled != Some(due) {
             leg.scheduled = Some(due);
             self.ticks.push(Reverse((due, slot)));
-        }
-    }
-
-    fn arm(&mut self) {
-        let next = self.ticks.peek().map(|Reverse((due, _))| *due);
-        if let Err(error) = self.timer.arm(next, clock::now()) {
-            tracing::error!(%error, "the media thread's timer cannot be set");
         }
     }
 
@@ -245,17 +200,14 @@ impl Engine {
             self.slots.push(None);
             self.slots.len() - 1
         });
-        let mut leg = Leg::new(open);
+        let leg = Leg::new(open);
         leg.discard_early(buffer, &self.counters);
-        let registry = self.poll.registry();
-        let token = FIRST_LEG + slot * 2;
-        let registered = registry
-            .register(&mut leg.ports.rtp, Token(token), Interest::READABLE)
-            .and_then(|()| {
-                registry.register(&mut leg.ports.rtcp, Token(token + 1), Interest::READABLE)
-            });
+        let watched = self
+            .poller
+            .watch(&leg.ports.rtp, slot * 2)
+            .and_then(|()| self.poller.watch(&leg.ports.rtcp, slot * 2 + 1));
         self.counters.count(|c| &c.legs);
-        if let Err(error) = registered {
+        if let Err(error) = watched {
             tracing::error!(%error, "a leg's sockets cannot be watched");
             leg.close(now, &self.counters);
             self.free.push(slot);
@@ -272,12 +224,11 @@ impl Engine {
         let Some(slot) = self.by_id.remove(&leg) else {
             return;
         };
-        let Some(mut leg) = self.slots.get_mut(slot).and_then(Option::take) else {
+        let Some(leg) = self.slots.get_mut(slot).and_then(Option::take) else {
             return;
         };
-        let registry = self.poll.registry();
-        let _ = registry.deregister(&mut leg.ports.rtp);
-        let _ = registry.deregister(&mut leg.ports.rtcp);
+        self.poller.forget(&leg.ports.rtp);
+        self.poller.forget(&leg.ports.rtcp);
         leg.close(now, &self.counters);
         self.free.push(slot);
     }

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -12,8 +12,6 @@ use tokio::sync::mpsc;
 
 use super::{Counters, FrameSink, LegEvent, LegId, OpenLeg, PortPair, RecordSink};
 
-/// Packets read from one socket before the thread looks at its other work.
-const RECEIVE_BATCH: usize = 32;
 /// Packets that are dropped of each socket when a leg opens: more than its buffer holds.
 const EARLY_MAX: usize = 4096;
 /// Chunks of sound that may wait beside the playout: several minutes of speech.
@@ -71,37 +69,31 @@ impl Leg {
         }
     }
 
-    /// Reads what has come on one of the two sockets. True when more may be waiting.
+    /// Reads one packet of one of the two sockets; what else waits is reported again.
     pub(super) fn receive(
         &mut self,
         rtcp: bool,
         now: Instant,
         buffer: &mut [u8],
         counters: &Counters,
-    ) -> bool {
-        for _ in 0..RECEIVE_BATCH {
-            let socket = if rtcp {
-                &self.ports.rtcp
-            } else {
-                &self.ports.rtp
-            };
-            match socket.recv_from(buffer) {
-                Ok((length, from)) => {
-                    counters.count(|c| &c.received);
-                    let packet = buffer.get(..length).unwrap_or_default();
-                    if rtcp {
-                        self.session.handle_rtcp(now, from, packet);
-                    } else {
-                        self.session.handle_rtp(now, from, packet);
-                    }
-                    self.drain_events(counters);
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
-                // A refused send is reported on the next receive (ICMP): not the end.
-                Err(_) => {}
-            }
+    ) {
+        let socket = if rtcp {
+            &self.ports.rtcp
+        } else {
+            &self.ports.rtp
+        };
+        // A refused send is reported on the next receive (ICMP): not the end.
+        let Ok((length, from)) = socket.recv_from(buffer) else {
+            return;
+        };
+        counters.count(|c| &c.received);
+        let packet = buffer.get(..length).unwrap_or_default();
+        if rtcp {
+            self.session.handle_rtcp(now, from, packet);
+        } else {
+            self.session.handle_rtp(now, from, packet);
         }
-        true
+        self.drain_events(counters);
     }
 
     pub(super) fn tick(&mut self, now: Instant, counters: &Counters) {
@@ -221,7 +213,7 @@ impl Leg {
     }
 }
 
-fn send(socket: &mio::net::UdpSocket, bytes: &[u8], to: SocketAddr) -> io::Result<()> {
+fn send(socket: &UdpSocket, bytes: &[u8], to: SocketAddr) -> io::Result<()> {
     match socket.send_to(bytes, to) {
         Ok(_) => Ok(()),
         // The first send after an ICMP refusal reports that refusal and sends nothing.

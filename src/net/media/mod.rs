@@ -7,10 +7,10 @@
 
 mod engine;
 mod leg;
+mod poller;
 mod ports;
 #[cfg(test)]
 mod tests;
-mod timer;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -207,7 +207,7 @@ pub enum MediaError {
 #[derive(Clone)]
 pub struct MediaThread {
     commands: SyncSender<Command>,
-    waker: Arc<mio::Waker>,
+    waker: poller::Waker,
     counters: Arc<Counters>,
 }
 

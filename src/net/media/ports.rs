@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::ops::RangeInclusive;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -45,9 +45,9 @@ pub enum PortError {
 #[derive(Debug)]
 pub struct PortPair {
     /// The even port's socket.
-    pub rtp: mio::net::UdpSocket,
+    pub rtp: UdpSocket,
     /// The odd port's socket.
-    pub rtcp: mio::net::UdpSocket,
+    pub rtcp: UdpSocket,
     /// The RTP socket's address.
     pub local: SocketAddr,
 }
@@ -168,12 +168,12 @@ impl PortPool {
 
 #[allow(clippy::disallowed_methods)] // media sockets are opened here and nowhere else
 fn bind_pair(address: IpAddr, port: u16) -> io::Result<PortPair> {
-    let open = |port| -> io::Result<mio::net::UdpSocket> {
-        let socket = std::net::UdpSocket::bind(SocketAddr::new(address, port))?;
+    let open = |port| -> io::Result<UdpSocket> {
+        let socket = UdpSocket::bind(SocketAddr::new(address, port))?;
         socket.set_nonblocking(true)?;
         // The default is enough for most; a refusal is no reason to lose the call.
         let _ = rustix::net::sockopt::set_socket_recv_buffer_size(&socket, RECEIVE_BUFFER_BYTES);
-        Ok(mio::net::UdpSocket::from_std(socket))
+        Ok(socket)
     };
     let rtp = open(port)?;
     let rtcp = open(port + 1)?;
