@@ -236,6 +236,15 @@ impl Services {
         self.sinks.plan_finished(record, appointments)
     }
 
+    /// Notes how a trunk's registration stands.
+    pub fn note_registration(&self, trunk: &str, state: String) {
+        let states = &self.registrations;
+        states
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(trunk.to_owned(), state);
+    }
+
     /// Where the recording of a call goes, when it is wanted.
     #[must_use]
     pub fn recording_path(&self, id: Uuid) -> Option<PathBuf> {

@@ -27,12 +27,11 @@ use crate::crm::{Delivery, DeliveryOptions, Sinks};
 use crate::demo::{self, DemoCaller, Terminal};
 use crate::http;
 use crate::net::media::{MediaThread, PortPool};
-use crate::net::resolver::Resolver;
 use crate::net::sip::{Listen, News, Sip};
 use crate::observe;
 use crate::store::{self, Store};
 use crate::switch::{Trunk, TrunkKind, TrunkTable};
-use crate::{meters, switchboard};
+use crate::{meters, switchboard, trunks};
 
 /// Events kept for subscribers that come back, and buffered for each.
 const EVENTS_KEPT: usize = 10_000;
@@ -153,7 +152,9 @@ pub async fn assemble(
         );
     }
     let agents = agents(&config)?;
-    let (sip, news) = Sip::start(&listeners(&config), sip_settings(&config).await).await?;
+    let mut keepers = trunks::find(&config.trunks).await;
+    let peers = trunks::peers(&config.trunks, &mut keepers);
+    let (sip, news) = Sip::start(&listeners(&config), sip_settings(&config, peers)).await?;
     let first = MediaThread::start(Some(0))?;
     let ports = &config.media.ports;
     let ports = PortPool::new(ports.first..=ports.last, rand::rng().random());
@@ -183,7 +184,13 @@ pub async fn assemble(
         watcher,
         config,
     };
-    Ok((Arc::new(Services::new(parts)), news))
+    let services = Arc::new(Services::new(parts));
+    for keeper in keepers {
+        let (sip, services) = (services.line.sip().clone(), Arc::clone(&services));
+        let note = move |trunk: &str, state| services.note_registration(trunk, state);
+        tokio::spawn(keeper.run(sip, note));
+    }
+    Ok((services, news))
 }
 
 /// Forgets old events and deliveries, hourly; calls are kept.
@@ -256,29 +263,7 @@ fn advertise(config: &Config) -> Advertise {
     }
 }
 
-async fn sip_settings(config: &Config) -> Settings {
-    let resolver = Resolver::from_system();
-    let mut trunks = Vec::new();
-    for trunk in &config.trunks {
-        let listed = trunk
-            .networks
-            .iter()
-            .filter_map(|network| network.to_string().parse().ok());
-        let mut networks: Vec<offhook_sip::Network> = listed.collect();
-        if trunk.networks_from_host {
-            let udp = offhook_sip::Transport::Udp;
-            let found = resolver
-                .resolve(&trunk.host, trunk.port, udp)
-                .await
-                .unwrap_or_default();
-            let hosts = found.iter().filter_map(|a| a.ip().to_string().parse().ok());
-            networks.extend(hosts.collect::<Vec<offhook_sip::Network>>());
-        }
-        trunks.push(TrunkPeer {
-            name: trunk.name.clone(),
-            networks,
-        });
-    }
+fn sip_settings(config: &Config, trunks: Vec<TrunkPeer>) -> Settings {
     let users = config.users.iter().map(|user| UserSecret {
         name: user.name.clone(),
         password: user.password.expose().to_owned(),

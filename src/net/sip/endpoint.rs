@@ -3,11 +3,16 @@
 use std::collections::HashMap;
 
 use offhook_sip::message::OwnedMessage;
-use offhook_sip::{CallHandle, Event, Flow, RequestHandle, Source, UserAgent};
-use tokio::sync::mpsc;
+use offhook_sip::{
+    CallHandle, Event, Flow, Register, RegistrationHandle, RequestHandle, Source, UserAgent,
+};
+use tokio::sync::{mpsc, watch};
 
 use super::sockets::{Inbound, Sockets};
-use super::{Command, IncomingCall, News, PlacedCall, SIGNAL_QUEUE, Signal, SipError};
+use super::{
+    Command, IncomingCall, News, PlacedCall, PlacedRegistration, RegistrationState, SIGNAL_QUEUE,
+    Signal, SipError,
+};
 use crate::{clock, meters};
 
 /// A request of an admitted phone that the switch answers.
@@ -31,6 +36,7 @@ pub(super) struct Endpoint {
     sockets: Sockets,
     news: mpsc::Sender<News>,
     calls: HashMap<CallHandle, mpsc::Sender<Signal>>,
+    registrations: HashMap<RegistrationHandle, watch::Sender<RegistrationState>>,
 }
 
 impl Endpoint {
@@ -40,6 +46,7 @@ impl Endpoint {
             sockets,
             news,
             calls: HashMap::new(),
+            registrations: HashMap::new(),
         }
     }
 
@@ -114,9 +121,13 @@ impl Endpoint {
             Command::HangUp(call, reason) => self.agent.hang_up(now, call, reason.as_deref()),
             Command::AnswerReoffer(call, answer) => self.agent.answer_reoffer(now, call, answer),
             Command::Register(register, reply) => {
-                let registered = self.agent.register(now, *register);
-                let refused = |error: offhook_sip::Error| SipError::Refused(error.to_string());
-                let _ = reply.send(registered.map_err(refused));
+                let _ = reply.send(self.register(*register));
+            }
+            Command::Reroute(registration, flow) => {
+                self.agent.reroute_registration(now, registration, flow);
+            }
+            Command::TrunkNetworks(trunk, networks) => {
+                self.agent.set_trunk_networks(&trunk, networks);
             }
             Command::Unregister(registration) => self.agent.unregister(now, registration),
             Command::Respond(request, status, headers) => {
@@ -127,6 +138,18 @@ impl Endpoint {
                 let _ = reply.send(*self.agent.stats());
             }
         }
+    }
+
+    /// Begins a registration; whoever asked for it holds its state before the first answer comes.
+    fn register(&mut self, register: Register) -> Result<PlacedRegistration, SipError> {
+        let registered = self.agent.register(clock::now(), register);
+        let registration = registered.map_err(|error| SipError::Refused(error.to_string()))?;
+        let (tell, state) = watch::channel(RegistrationState::Asking);
+        self.registrations.insert(registration, tell);
+        Ok(PlacedRegistration {
+            registration,
+            state,
+        })
     }
 
     fn drain(&mut self) {
@@ -192,10 +215,10 @@ impl Endpoint {
                 registration,
                 expires_s,
             } => {
-                self.publish(News::Registered {
-                    registration,
-                    expires_s,
-                });
+                self.stands(registration, RegistrationState::Registered { expires_s });
+            }
+            Event::Unregistered { registration } => {
+                self.registrations.remove(&registration);
             }
             Event::RegistrationFailed {
                 registration,
@@ -203,13 +226,12 @@ impl Endpoint {
                 reason,
                 retry_in,
             } => {
-                let news = News::RegistrationFailed {
-                    registration,
+                let failed = RegistrationState::Failed {
                     status,
                     reason,
                     retry_in,
                 };
-                self.publish(news);
+                self.stands(registration, failed);
             }
             Event::Pong { ping, result } => {
                 self.publish(News::Pong {
@@ -252,6 +274,12 @@ impl Endpoint {
             self.calls.remove(&call);
             let retry = [("Retry-After".to_owned(), "5".to_owned())];
             self.agent.reject(clock::now(), call, 503, &retry);
+        }
+    }
+
+    fn stands(&self, registration: RegistrationHandle, state: RegistrationState) {
+        if let Some(tell) = self.registrations.get(&registration) {
+            tell.send_replace(state);
         }
     }
 
