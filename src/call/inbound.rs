@@ -140,7 +140,10 @@ async fn serve(services: Arc<Services>, incoming: Box<IncomingCall>, admitted: A
         Err(error) => {
             meters::call_refused(error.status());
             tracing::info!(%error, call = %id, "a call was refused");
-            let _ = sip.reject(incoming.call, error.status(), Vec::new()).await;
+            let retry = services.config.limits.retry_after_s.to_string();
+            let retry = (error.status() == 503).then(|| ("Retry-After".to_owned(), retry));
+            let headers = retry.into_iter().collect();
+            let _ = sip.reject(incoming.call, error.status(), headers).await;
             return;
         }
     };

@@ -1,6 +1,7 @@
 //! The task that owns the user agent: bytes, commands and timers in; bytes and events out.
 
 use std::collections::HashMap;
+use std::net::Ipv4Addr;
 
 use offhook_sip::message::OwnedMessage;
 use offhook_sip::{
@@ -8,6 +9,7 @@ use offhook_sip::{
 };
 use tokio::sync::{mpsc, watch};
 
+use super::complaints::Complaints;
 use super::sockets::{Inbound, Sockets};
 use super::{
     Command, IncomingCall, News, PlacedCall, PlacedRegistration, RegistrationState, SIGNAL_QUEUE,
@@ -28,6 +30,8 @@ pub struct Request {
     pub message: OwnedMessage,
 }
 
+/// The Reason of a call that is hung up since its task does not read its mail (RFC 3326 §2).
+const GIVEN_UP: &str = "SIP;cause=500;text=\"The call's task has ended\"";
 /// Messages handled before timers and commands are looked at again.
 const BATCH: usize = 64;
 
@@ -37,6 +41,8 @@ pub(super) struct Endpoint {
     news: mpsc::Sender<News>,
     calls: HashMap<CallHandle, mpsc::Sender<Signal>>,
     registrations: HashMap<RegistrationHandle, watch::Sender<RegistrationState>>,
+    wrong_credentials: Complaints,
+    overloads: Complaints,
 }
 
 impl Endpoint {
@@ -47,6 +53,8 @@ impl Endpoint {
             news,
             calls: HashMap::new(),
             registrations: HashMap::new(),
+            wrong_credentials: Complaints::default(),
+            overloads: Complaints::default(),
         }
     }
 
@@ -254,9 +262,21 @@ impl Endpoint {
                 })));
             }
             Event::AuthenticationFailed { username, flow } => {
-                tracing::warn!(%username, remote = %flow.remote, "wrong SIP credentials: 403");
+                let noted = self.wrong_credentials.note(clock::now(), flow.remote.ip());
+                if let Some(unwritten) = noted {
+                    let remote = flow.remote;
+                    tracing::warn!(%username, %remote, unwritten, "wrong SIP credentials: 403");
+                }
             }
-            Event::Overloaded => tracing::warn!("a call was refused with 503: a bound is reached"),
+            Event::Overloaded => {
+                // Whoever calls, the bound is ours.
+                let noted = self
+                    .overloads
+                    .note(clock::now(), Ipv4Addr::UNSPECIFIED.into());
+                if let Some(unwritten) = noted {
+                    tracing::warn!(unwritten, "a call was refused with 503: a bound is reached");
+                }
+            }
             _ => {}
         }
     }
@@ -296,8 +316,8 @@ impl Endpoint {
         };
         if mailbox.try_send(signal).is_err() {
             self.calls.remove(&call);
-            self.agent
-                .hang_up(clock::now(), call, Some("the call's task has ended"));
+            let now = clock::now();
+            self.agent.hang_up(now, call, Some(GIVEN_UP));
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The SIP shell: one task owns the [`UserAgent`] and its sockets; calls speak to it over bounded
 //! queues, and each call has a mailbox of its own for what the network says.
 
+mod complaints;
 mod endpoint;
 mod sockets;
 mod tcp;
