@@ -3,6 +3,7 @@
 
 mod complaints;
 mod endpoint;
+mod places;
 mod sockets;
 mod tcp;
 

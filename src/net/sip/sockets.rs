@@ -92,7 +92,7 @@ impl Sockets {
     async fn listen_tcp(&mut self, address: SocketAddr) -> io::Result<()> {
         let listener = TcpListener::bind(address).await?;
         self.tcp.push(listener.local_addr()?);
-        tokio::spawn(tcp::accept(listener, self.tell.clone()));
+        tokio::spawn(tcp::accept(listener, self.tell.clone(), tcp::PATIENCE));
         Ok(())
     }
 
