@@ -20,7 +20,7 @@ pub(crate) use journal::{stored_turn, stored_variables};
 pub use line::{Half, Leg, Line, LineError};
 pub use outbound::{Outbound, place};
 pub(crate) use outbound::{credentials, host_and_port};
-pub use recording::{Recorder, RecorderError};
+pub use recording::{Recorder, RecorderError, Unrecorded};
 pub use requests::Requests;
 pub use services::{AgentSpec, Busy, ServiceParts, Services, Watcher};
 pub use talk::outbound_facts;

@@ -181,11 +181,16 @@ impl Talk {
     pub(super) fn attached(&mut self) -> Attached {
         let path = self.services.recording_path(self.record.id);
         let recorder = match (&self.services.recorder, path) {
-            (Some(recorder), Some(path)) => {
-                let sink = recorder.record(path.clone());
-                self.journal.recording(path);
-                Some(sink)
-            }
+            (Some(recorder), Some(path)) => match recorder.record(path.clone()) {
+                Ok(sink) => {
+                    self.journal.recording(path);
+                    Some(sink)
+                }
+                Err(error) => {
+                    tracing::error!(%error, call = %self.record.id, "a call is not recorded");
+                    None
+                }
+            },
             _ => None,
         };
         Attached {

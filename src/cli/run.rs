@@ -38,6 +38,8 @@ const EVENTS_KEPT: usize = 10_000;
 const EVENTS_BUFFERED: usize = 256;
 /// How long running calls may take to say goodbye once the switch stops.
 const FAREWELL: Duration = Duration::from_secs(10);
+/// How long the recordings' last frames may take to be written.
+const LAST_FRAMES: Duration = Duration::from_secs(5);
 /// How long the outbox may go on delivering once the switch stops.
 const LAST_DELIVERIES: Duration = Duration::from_secs(5);
 
@@ -451,6 +453,10 @@ pub async fn finish(services: &Arc<Services>, stop: &CancellationToken) {
     };
     if tokio::time::timeout(FAREWELL, quiet).await.is_err() {
         tracing::warn!(calls = services.running(), "calls did not end in time");
+    }
+    if let Some(recorder) = &services.recorder {
+        // A disk that stands still must not keep the process.
+        let _ = tokio::time::timeout(LAST_FRAMES, recorder.finish()).await;
     }
     let delivered = async {
         while services
