@@ -7,12 +7,11 @@ use jiff::Timestamp;
 use offhook_media::{Codec, Negotiated};
 use offhook_sip::{Incoming, Source};
 use serde_json::json;
-use tokio::sync::OwnedSemaphorePermit;
 use uuid::Uuid;
 
 use super::journal::Journal;
 use super::line::{Half, LineError};
-use super::services::{AgentSpec, Busy, Services};
+use super::services::{AgentSpec, Busy, Place, Services};
 use super::talk::Answering;
 use crate::ai::OnBox;
 use crate::clock;
@@ -51,7 +50,7 @@ struct Refusal {
 
 struct Admitted {
     agent: Arc<AgentSpec>,
-    place: OwnedSemaphorePermit,
+    place: Place,
     on_box: Arc<OnBox>,
 }
 
@@ -163,10 +162,17 @@ async fn serve(services: Arc<Services>, incoming: Box<IncomingCall>, admitted: A
         json!({ "from": record.from, "to": record.to }),
     );
     let _ = sip.ring(incoming.call, 180, None).await;
+    let Place {
+        permit,
+        leg,
+        listening,
+    } = admitted.place;
     let answering = Answering {
         services: Arc::clone(&services),
         agent: admitted.agent,
         on_box: admitted.on_box,
+        leg,
+        listening,
         record,
         journal,
     };
@@ -211,7 +217,7 @@ async fn serve(services: Arc<Services>, incoming: Box<IncomingCall>, admitted: A
                 .await;
         }
     }
-    drop(admitted.place);
+    drop(permit);
 }
 
 /// Answers the offer, or makes our own when there is none (RFC 3261 §13.2.1).

@@ -22,6 +22,6 @@ pub use outbound::{Outbound, place};
 pub(crate) use outbound::{credentials, host_and_port};
 pub use recording::{Recorder, RecorderError, Unrecorded};
 pub use requests::Requests;
-pub use services::{AgentSpec, Busy, ServiceParts, Services, Watcher};
+pub use services::{AgentSpec, Busy, Place, ServiceParts, Services, Watcher};
 pub use talk::outbound_facts;
 pub(crate) use talk::stored_state;

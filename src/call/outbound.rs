@@ -7,12 +7,12 @@ use offhook_media::Codec;
 use offhook_sip::Credentials;
 use offhook_sip::Transport;
 use serde_json::{Value, json};
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 
 use super::dial::{DialFailure, Dialling, dial};
 use super::inbound::media_codec;
 use super::journal::Journal;
-use super::services::{AgentSpec, Services};
+use super::services::{AgentSpec, Place, Services};
 use super::talk::Answering;
 use crate::ai::OnBox;
 use crate::clock;
@@ -35,7 +35,7 @@ pub struct Outbound {
     /// What the flow is told.
     pub variables: Vec<(String, Value)>,
     /// Its place among the calls that are allowed.
-    pub place: OwnedSemaphorePermit,
+    pub place: Place,
     /// The models.
     pub on_box: Arc<OnBox>,
 }
@@ -50,6 +50,11 @@ pub async fn place(services: Arc<Services>, outbound: Outbound) {
         place,
         on_box,
     } = outbound;
+    let Place {
+        permit,
+        leg,
+        listening,
+    } = place;
     let journal = Journal::start(&services, record.clone());
     let at = record.started_at;
     journal.event(
@@ -62,6 +67,8 @@ pub async fn place(services: Arc<Services>, outbound: Outbound) {
         services: Arc::clone(&services),
         agent,
         on_box,
+        leg,
+        listening,
         record,
         journal: journal.clone(),
     };
@@ -112,7 +119,7 @@ pub async fn place(services: Arc<Services>, outbound: Outbound) {
             talk.never_answered(call, end_reason(&failure)).await;
         }
     }
-    drop(place);
+    drop(permit);
 }
 
 fn end_reason(failure: &DialFailure) -> EndReason {

@@ -20,7 +20,7 @@ use super::task::{Control, Running};
 use crate::agent::flow::{FlowRun, RunOptions};
 use crate::agent::{self, Agent, Context, Dialogue, Settings, WallClock};
 use crate::ai::OnBox;
-use crate::ai::hearing::Edge;
+use crate::ai::hearing::{Edge, Listening};
 use crate::clock;
 use crate::meters;
 use crate::net::media::{LegEvent, LegId, SinkBuilder};
@@ -38,6 +38,8 @@ pub(super) struct Answering {
     pub(super) services: Arc<Services>,
     pub(super) agent: Arc<AgentSpec>,
     pub(super) on_box: Arc<OnBox>,
+    pub(super) leg: LegId,
+    pub(super) listening: Listening,
     pub(super) record: CallRecord,
     pub(super) journal: Journal,
 }
@@ -64,6 +66,8 @@ impl Answering {
             services,
             agent: spec,
             on_box,
+            leg,
+            listening: (ears, edges, sink),
             mut record,
             journal,
         } = self;
@@ -85,8 +89,6 @@ impl Answering {
             let llm = llm.clone();
             tokio::spawn(async move { llm.warm().await });
         }
-        let leg = super::line::next_leg();
-        let (ears, edges, sink) = on_box.hearing.listen(leg);
         let (results, work) = mpsc::channel(WORK_QUEUE);
         let dialogue = {
             let options = manners(&spec, services.llm.is_some());
