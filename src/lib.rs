@@ -22,3 +22,4 @@ pub mod store;
 pub mod switch;
 pub mod switchboard;
 pub mod tls;
+pub mod trunks;

@@ -1,63 +1,30 @@
-//! The switchboard: takes the SIP task's news, gives calls to their tasks, keeps the trunks'
-//! registrations and answers the phones'.
+//! The switchboard: takes the SIP task's news, gives calls to their tasks and answers the phones'
+//! registrations.
 
-use std::collections::HashMap;
-use std::sync::{Arc, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
-use offhook_sip::{Register, RegistrationHandle, Source, Transport};
+use offhook_sip::Source;
 use tokio::sync::mpsc;
 
 use crate::call::{self, Services};
 use crate::clock;
-use crate::config::{self, TrunkKind};
-use crate::meters;
-use crate::net::resolver::Resolver;
 use crate::net::sip::{News, Request, local_address_towards};
 use crate::switch::{Refused, Registrar};
-
-/// How long to wait before a registrar whose name does not resolve is tried again.
-const RESOLVE_AGAIN: Duration = Duration::from_secs(30);
 
 /// Runs until the SIP task ends.
 pub async fn run(services: Arc<Services>, mut news: mpsc::Receiver<News>) {
     let mut board = Switchboard {
-        services: Arc::clone(&services),
+        services,
         registrar: Registrar::default(),
-        registrations: HashMap::new(),
     };
-    let (registered, mut new_registrations) = mpsc::channel(16);
-    for trunk in services
-        .config
-        .trunks
-        .iter()
-        .filter(|trunk| trunk.kind == TrunkKind::Register)
-    {
-        let task = register(Arc::clone(&services), trunk.clone(), registered.clone());
-        tokio::spawn(task);
-    }
-    drop(registered);
-    let mut registering = true;
-    loop {
-        tokio::select! {
-            event = news.recv() => match event {
-                Some(event) => board.hear(event).await,
-                None => return,
-            },
-            new = new_registrations.recv(), if registering => match new {
-                Some((handle, trunk)) => {
-                    board.registrations.insert(handle, trunk);
-                }
-                None => registering = false,
-            },
-        }
+    while let Some(event) = news.recv().await {
+        board.hear(event).await;
     }
 }
 
 struct Switchboard {
     services: Arc<Services>,
     registrar: Registrar,
-    registrations: HashMap<RegistrationHandle, String>,
 }
 
 impl Switchboard {
@@ -67,42 +34,8 @@ impl Switchboard {
                 tokio::spawn(call::take(Arc::clone(&self.services), incoming));
             }
             News::Request(request) => self.register_phone(request).await,
-            News::Registered {
-                registration,
-                expires_s,
-            } => {
-                let Some(trunk) = self.registrations.get(&registration) else {
-                    return;
-                };
-                tracing::info!(%trunk, expires_s, "registered");
-                meters::trunk_up(trunk, true);
-                self.note(trunk, format!("registered for {expires_s} s"));
-            }
-            News::RegistrationFailed {
-                registration,
-                status,
-                reason,
-                retry_in,
-            } => {
-                let Some(trunk) = self.registrations.get(&registration) else {
-                    return;
-                };
-                meters::trunk_up(trunk, false);
-                let retry_s = retry_in.as_secs();
-                tracing::warn!(%trunk, status, %reason, retry_s, "the registration failed");
-                let note = format!("failed with {status} {reason}; tried again in {retry_s} s");
-                self.note(trunk, note);
-            }
             News::Pong { .. } => {}
         }
-    }
-
-    fn note(&self, trunk: &str, state: String) {
-        let states = &self.services.registrations;
-        states
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(trunk.to_owned(), state);
     }
 
     /// Answers a phone's REGISTER (RFC 3261 §10.3); who it is was proven by digest already.
@@ -165,71 +98,6 @@ impl Switchboard {
         if let Err(error) = answered {
             tracing::warn!(%error, "a phone's REGISTER was not answered");
         }
-    }
-}
-
-/// Resolves a registrar, however long that takes, and registers with it.
-async fn register(
-    services: Arc<Services>,
-    trunk: config::TrunkConfig,
-    registered: mpsc::Sender<(RegistrationHandle, String)>,
-) {
-    let transport = match trunk.transport {
-        Some(config::Transport::Tcp) => Transport::Tcp,
-        _ => Transport::Udp,
-    };
-    let resolver = Resolver::from_system();
-    let (host, port) = match &trunk.outbound_proxy {
-        Some(proxy) => call::host_and_port(proxy),
-        None => (trunk.host.clone(), trunk.port),
-    };
-    loop {
-        let target = match resolver.resolve(&host, port, transport).await {
-            Ok(found) => found.first().copied(),
-            Err(error) => {
-                tracing::warn!(trunk = %trunk.name, %error, "the registrar has no address");
-                None
-            }
-        };
-        let Some(target) = target else {
-            tokio::time::sleep(RESOLVE_AGAIN).await;
-            continue;
-        };
-        let flow = match services.line.sip().flow_to(target, transport) {
-            Ok(flow) => flow,
-            Err(error) => {
-                tracing::error!(trunk = %trunk.name, %error, "the trunk cannot be registered");
-                return;
-            }
-        };
-        let user = trunk.username.clone().unwrap_or_default();
-        let port = trunk
-            .port
-            .map(|port| format!(":{port}"))
-            .unwrap_or_default();
-        let register = Register {
-            // No user part: some registrars drop one silently (RFC 3261 §10.2).
-            registrar_uri: format!("sip:{}{port}", trunk.host),
-            aor: format!("sip:{user}@{}", trunk.host),
-            contact_user: user,
-            flow,
-            route: trunk
-                .outbound_proxy
-                .iter()
-                .map(|p| format!("<sip:{p};lr>"))
-                .collect(),
-            credentials: call::credentials(&trunk),
-            expires_s: trunk.expires_s,
-        };
-        match services.line.sip().register(register).await {
-            Ok(handle) => {
-                let _ = registered.send((handle, trunk.name)).await;
-            }
-            Err(error) => {
-                tracing::error!(trunk = %trunk.name, %error, "the trunk cannot be registered");
-            }
-        }
-        return;
     }
 }
 

@@ -7,13 +7,12 @@ use jiff::Timestamp;
 use offhook_media::{Codec, Negotiated};
 use offhook_sip::{Incoming, Source};
 use serde_json::json;
-use tokio::sync::OwnedSemaphorePermit;
 use tracing::Instrument;
 use uuid::Uuid;
 
 use super::journal::Journal;
 use super::line::{Half, LineError};
-use super::services::{AgentSpec, Busy, Services};
+use super::services::{AgentSpec, Busy, Place, Services};
 use super::spans;
 use super::talk::{Answering, Talk, end_reason_of};
 use crate::ai::OnBox;
@@ -59,7 +58,7 @@ struct Refusal {
 
 struct Admitted {
     agent: Arc<AgentSpec>,
-    place: OwnedSemaphorePermit,
+    place: Place,
     on_box: Arc<OnBox>,
 }
 
@@ -152,7 +151,10 @@ async fn serve(services: Arc<Services>, incoming: Box<IncomingCall>, admitted: A
         Err(error) => {
             meters::call_refused(error.status());
             tracing::info!(%error, "a call was refused");
-            let _ = sip.reject(incoming.call, error.status(), Vec::new()).await;
+            let retry = services.config.limits.retry_after_s.to_string();
+            let retry = (error.status() == 503).then(|| ("Retry-After".to_owned(), retry));
+            let headers = retry.into_iter().collect();
+            let _ = sip.reject(incoming.call, error.status(), headers).await;
             return;
         }
     };
@@ -173,10 +175,17 @@ async fn serve(services: Arc<Services>, incoming: Box<IncomingCall>, admitted: A
         json!({ "from": record.from, "to": record.to }),
     );
     let _ = sip.ring(incoming.call, 180, None).await;
+    let Place {
+        permit,
+        leg,
+        listening,
+    } = admitted.place;
     let answering = Answering {
         services: Arc::clone(&services),
         agent: admitted.agent,
         on_box: admitted.on_box,
+        leg,
+        listening,
         record,
         journal,
         epoch,
@@ -229,7 +238,7 @@ async fn serve(services: Arc<Services>, incoming: Box<IncomingCall>, admitted: A
                 .await;
         }
     }
-    drop(admitted.place);
+    drop(permit);
 }
 
 /// Answers the offer, or makes our own when there is none (RFC 3261 §13.2.1).

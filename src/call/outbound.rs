@@ -7,13 +7,13 @@ use offhook_media::Codec;
 use offhook_sip::Credentials;
 use offhook_sip::Transport;
 use serde_json::{Value, json};
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 use tracing::Instrument;
 
 use super::dial::{Answered, DialFailure, Dialling, dial};
 use super::inbound::media_codec;
 use super::journal::Journal;
-use super::services::{AgentSpec, Live, Services};
+use super::services::{AgentSpec, Live, Place, Services};
 use super::spans;
 use super::talk::{Answering, Talk, end_reason_of};
 use super::task::Control;
@@ -38,7 +38,7 @@ pub struct Outbound {
     /// What the flow is told.
     pub variables: Vec<(String, Value)>,
     /// Its place among the calls that are allowed.
-    pub place: OwnedSemaphorePermit,
+    pub place: Place,
     /// The models.
     pub on_box: Arc<OnBox>,
     /// That it can be reached, and by what it hears of it.
@@ -62,6 +62,11 @@ async fn dial_and_talk(services: Arc<Services>, outbound: Outbound) {
         live,
     } = outbound;
     spans::name(record.id, &agent.config.name);
+    let Place {
+        permit,
+        leg,
+        listening,
+    } = place;
     let journal = Journal::start(&services, record.clone());
     let at = record.started_at;
     journal.event(
@@ -75,6 +80,8 @@ async fn dial_and_talk(services: Arc<Services>, outbound: Outbound) {
         services: Arc::clone(&services),
         agent,
         on_box,
+        leg,
+        listening,
         record,
         journal: journal.clone(),
         epoch,
@@ -117,7 +124,7 @@ async fn dial_and_talk(services: Arc<Services>, outbound: Outbound) {
             talk.never_answered(call, reason).await;
         }
     }
-    drop(place);
+    drop(permit);
 }
 
 /// Dials until the other side answers or fails, or somebody asks for the call's end: that is told too,

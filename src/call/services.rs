@@ -9,16 +9,18 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-use super::line::Line;
+use super::line::{Line, next_leg};
 use super::recording::Recorder;
 use super::task::Control;
 use crate::agent::flow::Flow;
 use crate::ai::OnBox;
+use crate::ai::hearing::{Behind, Listening};
 use crate::ai::llm::LlmClient;
 use crate::clock::FreshEpoch;
 use crate::config::{AgentConfig, Config};
 use crate::crm::Sinks;
 use crate::http::events::{Event, EventBus};
+use crate::net::media::LegId;
 use crate::store::outbox::OutboxItem;
 use crate::store::{Appointment, CallRecord, EventRecord, Health, Store, StoreError};
 use crate::switch::{RouteTable, TrunkTable};
@@ -113,6 +115,16 @@ pub struct ServiceParts {
     pub watcher: Option<Arc<dyn Watcher>>,
 }
 
+/// A place among the calls that are allowed, with ears for the call's leg.
+pub struct Place {
+    /// Given back when the call is over.
+    pub(super) permit: OwnedSemaphorePermit,
+    /// The leg's name.
+    pub(super) leg: LegId,
+    /// What hears it.
+    pub(super) listening: Listening,
+}
+
 /// Why no call can be taken on now.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Busy {
@@ -125,6 +137,9 @@ pub enum Busy {
     /// Records cannot be kept.
     #[error("the database cannot be written: {0}")]
     Store(String),
+    /// Those who speak now are heard too late already.
+    #[error(transparent)]
+    Hearing(#[from] Behind),
     /// The switch is being stopped.
     #[error("the switch is being stopped")]
     Stopping,
@@ -168,8 +183,8 @@ impl Services {
     /// Takes a place for a call, with the models that it needs.
     ///
     /// # Errors
-    /// When the switch is full, not ready, cannot keep records, or is stopping.
-    pub fn take_place(&self) -> Result<(OwnedSemaphorePermit, Arc<OnBox>), Busy> {
+    /// When the switch is full, not ready, behind, cannot keep records, or is stopping.
+    pub fn take_place(&self) -> Result<(Place, Arc<OnBox>), Busy> {
         if self.places.is_closed() {
             return Err(Busy::Stopping);
         }
@@ -177,9 +192,16 @@ impl Services {
             return Err(Busy::Store(reason));
         }
         let on_box = self.on_box.get().ok_or(Busy::NoModels)?;
-        let place = Arc::clone(&self.places)
+        let permit = Arc::clone(&self.places)
             .try_acquire_owned()
             .map_err(|_| Busy::Full(self.config.limits.max_calls))?;
+        let leg = next_leg();
+        let listening = on_box.hearing.listen(leg)?;
+        let place = Place {
+            permit,
+            leg,
+            listening,
+        };
         Ok((place, Arc::clone(on_box)))
     }
 
@@ -246,6 +268,15 @@ impl Services {
     #[must_use]
     pub fn plan_end(&self, record: &CallRecord, appointments: &[Appointment]) -> Vec<OutboxItem> {
         self.sinks.plan_finished(record, appointments)
+    }
+
+    /// Notes how a trunk's registration stands.
+    pub fn note_registration(&self, trunk: &str, state: String) {
+        let states = &self.registrations;
+        states
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(trunk.to_owned(), state);
     }
 
     /// Where the recording of a call goes, when it is wanted.

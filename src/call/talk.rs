@@ -23,7 +23,7 @@ use super::task::{Control, Running};
 use crate::agent::flow::{FlowRun, RunOptions};
 use crate::agent::{self, Agent, Context, Dialogue, Settings, Variables, WallClock};
 use crate::ai::OnBox;
-use crate::ai::hearing::Edge;
+use crate::ai::hearing::{Edge, Listening};
 use crate::clock::{self, Epoch};
 use crate::config::LlmConfig;
 use crate::crm::{CRM_CONTACT, given_names};
@@ -41,6 +41,8 @@ pub(super) struct Answering {
     pub(super) services: Arc<Services>,
     pub(super) agent: Arc<AgentSpec>,
     pub(super) on_box: Arc<OnBox>,
+    pub(super) leg: LegId,
+    pub(super) listening: Listening,
     pub(super) record: CallRecord,
     pub(super) journal: Journal,
     /// Ties the call's records to the wall clock.
@@ -75,6 +77,8 @@ impl Answering {
             services,
             agent: spec,
             on_box,
+            leg,
+            listening: (ears, edges, sink),
             mut record,
             journal,
             epoch,
@@ -88,8 +92,6 @@ impl Answering {
         if let Some(llm) = services.llm.clone().filter(|_| called_off.is_none()) {
             tokio::spawn(async move { llm.warm().await }.in_current_span());
         }
-        let leg = super::line::next_leg();
-        let (ears, edges, sink) = on_box.hearing.listen(leg);
         let (results, work) = mpsc::channel(WORK_QUEUE);
         let options = manners(&spec, services.llm.is_some());
         let dialogue = Box::new(FlowRun::new(Arc::clone(&spec.flow), &known, options));
@@ -229,11 +231,16 @@ impl Talk {
     pub(super) fn attached(&mut self) -> Attached {
         let path = self.services.recording_path(self.record.id);
         let recorder = match (&self.services.recorder, path) {
-            (Some(recorder), Some(path)) => {
-                let sink = recorder.record(path.clone());
-                self.journal.recording(path);
-                Some(sink)
-            }
+            (Some(recorder), Some(path)) => match recorder.record(path.clone()) {
+                Ok(sink) => {
+                    self.journal.recording(path);
+                    Some(sink)
+                }
+                Err(error) => {
+                    tracing::error!(%error, call = %self.record.id, "a call is not recorded");
+                    None
+                }
+            },
             _ => None,
         };
         Attached {

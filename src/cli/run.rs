@@ -26,18 +26,19 @@ use crate::crm::{Delivery, DeliveryOptions, STOP_GRACE, Sinks};
 use crate::demo::{self, Terminal};
 use crate::http;
 use crate::net::media::{MediaThread, PortPool};
-use crate::net::resolver::Resolver;
 use crate::net::sip::{Listen, News, Sip};
 use crate::observe;
 use crate::store::{self, Appointment, CallRecord, Health, Store, StoreError};
 use crate::switch::{Trunk, TrunkKind, TrunkTable};
-use crate::{meters, switchboard};
+use crate::{meters, switchboard, trunks};
 
 /// Events kept for subscribers that come back, and buffered for each.
 const EVENTS_KEPT: usize = 10_000;
 const EVENTS_BUFFERED: usize = 256;
 /// How long running calls may take to say goodbye once the switch stops.
 const FAREWELL: Duration = Duration::from_secs(10);
+/// How long the recordings' last frames may take to be written.
+const LAST_FRAMES: Duration = Duration::from_secs(5);
 /// How long the outbox may go on delivering once the switch stops.
 const LAST_DELIVERIES: Duration = Duration::from_secs(5);
 
@@ -154,7 +155,9 @@ pub async fn assemble(
     let store = Store::open(config.store.url.expose(), options).await?;
     let sinks = Sinks::new(config.crm.ploink.clone())?;
     let agents = agents(&config)?;
-    let (sip, news) = Sip::start(&listeners(&config), sip_settings(&config).await).await?;
+    let mut keepers = trunks::find(&config.trunks).await;
+    let peers = trunks::peers(&config.trunks, &mut keepers);
+    let (sip, news) = Sip::start(&listeners(&config), sip_settings(&config, peers)).await?;
     let first = MediaThread::start(Some(0))?;
     let ports = &config.media.ports;
     let ports = PortPool::new(ports.first..=ports.last, rand::rng().random());
@@ -183,6 +186,11 @@ pub async fn assemble(
         config,
     };
     let services = Arc::new(Services::new(parts));
+    for keeper in keepers {
+        let (sip, services) = (services.line.sip().clone(), Arc::clone(&services));
+        let note = move |trunk: &str, state| services.note_registration(trunk, state);
+        tokio::spawn(keeper.run(sip, note));
+    }
     let now = || clock::FreshEpoch.timestamp(clock::now());
     let delivering = delivery.run(now, stop.clone());
     services.background.spawn(delivering);
@@ -281,29 +289,7 @@ fn advertise(config: &Config) -> Advertise {
     }
 }
 
-async fn sip_settings(config: &Config) -> Settings {
-    let resolver = Resolver::from_system();
-    let mut trunks = Vec::new();
-    for trunk in &config.trunks {
-        let listed = trunk
-            .networks
-            .iter()
-            .filter_map(|network| network.to_string().parse().ok());
-        let mut networks: Vec<offhook_sip::Network> = listed.collect();
-        if trunk.networks_from_host {
-            let udp = offhook_sip::Transport::Udp;
-            let found = resolver
-                .resolve(&trunk.host, trunk.port, udp)
-                .await
-                .unwrap_or_default();
-            let hosts = found.iter().filter_map(|a| a.ip().to_string().parse().ok());
-            networks.extend(hosts.collect::<Vec<offhook_sip::Network>>());
-        }
-        trunks.push(TrunkPeer {
-            name: trunk.name.clone(),
-            networks,
-        });
-    }
+fn sip_settings(config: &Config, trunks: Vec<TrunkPeer>) -> Settings {
     let users = config.users.iter().map(|user| UserSecret {
         name: user.name.clone(),
         password: user.password.expose().to_owned(),
@@ -417,6 +403,10 @@ pub async fn finish(services: &Arc<Services>, stop: &CancellationToken) {
     };
     if tokio::time::timeout(FAREWELL, quiet).await.is_err() {
         tracing::warn!(calls = services.running(), "calls did not end in time");
+    }
+    if let Some(recorder) = &services.recorder {
+        // A disk that stands still must not keep the process.
+        let _ = tokio::time::timeout(LAST_FRAMES, recorder.finish()).await;
     }
     let delivered = async {
         while services

@@ -104,7 +104,7 @@ pub struct TrunkConfig {
     pub caller_id: Option<String>,
     /// Networks whose calls belong to this trunk.
     pub networks: Vec<Network>,
-    /// Whether calls from the host's own resolved addresses belong to this trunk too.
+    /// Whether calls from where the host and the outbound proxy resolve to belong to it too.
     pub networks_from_host: bool,
     /// The codecs, best first.
     pub codecs: Vec<Codec>,

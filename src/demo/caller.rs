@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use crate::agent::caller::{CallerScript, ScriptedCaller};
 use crate::agent::{Agent, Settings, WallClock};
 use crate::ai::OnBox;
+use crate::ai::hearing::Behind;
 use crate::call::conversation::{Conversation, Parts, WORK_QUEUE};
 use crate::call::dial::{Attached, DialFailure, Dialling, dial};
 use crate::call::task::Running;
@@ -35,6 +36,9 @@ pub enum CallerError {
     /// Not answered.
     #[error("the demonstration call was not answered: {0}")]
     Dial(#[from] DialFailure),
+    /// Nobody can hear the agent.
+    #[error(transparent)]
+    Hearing(#[from] Behind),
 }
 
 /// A caller with a script.
@@ -67,7 +71,7 @@ impl DemoCaller {
     pub async fn call(self, on_box: &OnBox) -> Result<EndReason, CallerError> {
         let line = Arc::clone(&self.phone.line);
         let leg = next_leg();
-        let (ears, edges, sink) = on_box.hearing.listen(leg);
+        let (ears, edges, sink) = on_box.hearing.listen(leg)?;
         let dialling = Dialling {
             request_uri: self.destination.uri.clone(),
             from: "\"Demo caller\" <sip:+12025550143@127.0.0.1>".to_owned(),

@@ -40,6 +40,20 @@ impl Resolver {
         Self { dns }
     }
 
+    /// Asks one name server only.
+    #[cfg(test)]
+    pub(crate) fn asking(server: SocketAddr) -> Self {
+        use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfig};
+        let mut connection = ConnectionConfig::udp();
+        connection.port = server.port();
+        let server = NameServerConfig::new(server.ip(), true, vec![connection]);
+        let config = ResolverConfig::from_name_servers(vec![server]);
+        let builder = TokioResolver::builder_with_config(config, Default::default());
+        Self {
+            dns: builder.build().ok(),
+        }
+    }
+
     /// Finds the addresses of `host`, best first: an explicit `port` rules SRV out
     /// (RFC 3263 §4.2), the transport's default port serves where nothing says another.
     ///

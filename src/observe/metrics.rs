@@ -50,6 +50,8 @@ metrics! {
     CALLS_ACTIVE Gauge "offhook_calls_active" "Calls right now"
     CALLS Counter "offhook_calls_total" "Calls that ended {direction, outcome}"
     CALLS_REFUSED Counter "offhook_calls_refused_total" "Calls that were refused {reason}"
+    CALLS_UNRECORDED Counter "offhook_calls_unrecorded_total"
+        "Calls not recorded because the disk did not keep up"
     CALL_SETUP_MS Histogram "offhook_call_setup_ms" "From INVITE to the answer, in ms {direction}"
     SIP_MESSAGES Counter "offhook_sip_messages_total"
         "SIP messages {way, kind: a method or an answer's status}"

@@ -5,8 +5,10 @@ mod call;
 mod registrar;
 mod route;
 mod trunk;
+mod whereabouts;
 
 pub use call::{Call, CallState, Direction, EndReason, Outcome};
 pub use registrar::{Binding, Refused, Registrar};
 pub use route::RouteTable;
 pub use trunk::{Dial, DialError, Dialled, Trunk, TrunkKind, TrunkTable};
+pub use whereabouts::Whereabouts;

@@ -242,13 +242,13 @@ def baresip_holds_and_resumes(case):
 USERS = '[[user]]\nname = "alice"\npassword = "s3cret-long-enough"\n'
 
 
-def pjsua(case, switch, password, seconds):
+def pjsua(case, switch, password, seconds, *options):
     heard = case.folder / "heard.wav"
     phone = case.start([
         sys.executable, HERE / "pjsua_call.py", "--domain", f"127.0.0.1:{switch.sip}", "--user",
         "alice", "--pw", password, "--port", str(free_port()), "--dial",
         f"sip:lead-qualification@127.0.0.1:{switch.sip}", "--play", prompt(case), "--rec", heard,
-        "--secs", str(seconds)])
+        "--secs", str(seconds), *options])
     return phone, heard
 
 
@@ -260,6 +260,20 @@ def a_phone_registers_and_calls_in_with_digest(case):
     assert "country" in caller_words(call), caller_words(call)
     assert loudness(heard) > 3000, "pjsua heard nothing"
     return "REGISTER and INVITE with digest, both ways heard"
+
+
+def a_phone_registers_and_calls_in_over_tcp(case):
+    switch = Switch(case, listen="0.0.0.0", more=USERS)
+    phone, heard = pjsua(case, switch, "s3cret-long-enough", 22, "--tp", "tcp", "--log", "5")
+    assert phone.wait(90) == 0, "pjsua's call failed"
+    call = switch.ended_call()
+    assert call["state"] == "completed", call
+    assert "country" in caller_words(call), caller_words(call)
+    assert loudness(heard) > 3000, "pjsua heard nothing"
+    log = "".join(path.read_text(errors="replace") for path in case.folder.glob("python*.log"))
+    assert f"to TCP 127.0.0.1:{switch.sip}" in log, "pjsua did not use TCP"
+    assert f"to UDP 127.0.0.1:{switch.sip}" not in log, "pjsua left TCP"
+    return "REGISTER, INVITE, ACK and BYE over one connection, both ways heard"
 
 
 def a_wrong_password_is_refused(case):
@@ -393,6 +407,7 @@ CASES = [
     baresip_calls_in,
     baresip_holds_and_resumes,
     a_phone_registers_and_calls_in_with_digest,
+    a_phone_registers_and_calls_in_over_tcp,
     a_wrong_password_is_refused,
     the_api_calls_out_over_a_carrier_that_challenges,
     a_call_without_media_is_hung_up,

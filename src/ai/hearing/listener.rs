@@ -1,6 +1,7 @@
 //! The listeners: one for each leg, all on the hearing thread with the one Silero.
 
 use std::collections::HashMap;
+use std::sync::Weak;
 
 use offhook_media::Frame;
 use offhook_models::vad::{Silero, VadEdge, VadSettings, VoiceDetector};
@@ -14,6 +15,7 @@ struct Listener {
     detector: VoiceDetector,
     history: History,
     edges: mpsc::Sender<Edge>,
+    ears: Weak<()>,
 }
 
 /// Every leg that is listened to.
@@ -30,7 +32,8 @@ impl Listeners {
         }
     }
 
-    pub(super) fn open(&mut self, leg: LegId, edges: mpsc::Sender<Edge>) {
+    /// Listens to a leg for as long as its ears are there.
+    pub(super) fn open(&mut self, leg: LegId, edges: mpsc::Sender<Edge>, ears: Weak<()>) {
         let detector = VoiceDetector::new(VadSettings::default());
         self.legs.insert(
             leg,
@@ -38,12 +41,15 @@ impl Listeners {
                 detector,
                 history: History::default(),
                 edges,
+                ears,
             },
         );
     }
 
-    pub(super) fn close(&mut self, leg: LegId) {
-        self.legs.remove(&leg);
+    /// Forgets the legs that nobody listens to any more.
+    pub(super) fn sweep(&mut self) {
+        self.legs
+            .retain(|_, listener| listener.ears.strong_count() > 0);
     }
 
     pub(super) fn history(&self, leg: LegId) -> Option<&History> {

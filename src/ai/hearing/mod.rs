@@ -5,10 +5,10 @@
 mod history;
 mod listener;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::time::Instant;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
 
 use offhook_media::Frame;
 use offhook_models::vad::{Gate, Silero};
@@ -16,10 +16,13 @@ use tokio::sync::mpsc;
 
 use super::{Abandon, Deliver, Recognised, SpeechToText, TurnModel};
 use crate::agent::flow::SlotKind;
+use crate::clock;
 use crate::net::media::{FrameSink, LegId, SinkBuilder};
 
 /// Frames that may wait for the hearing thread: over a second of sound of two hundred calls.
 const QUEUE: usize = 10_000;
+/// How often the thread looks for legs that nobody listens to any more.
+const SWEEP: Duration = Duration::from_millis(500);
 /// Edges that may wait for one call.
 const EDGE_QUEUE: usize = 64;
 
@@ -62,9 +65,8 @@ enum Input {
     Open {
         leg: LegId,
         edges: mpsc::Sender<Edge>,
-    },
-    Close {
-        leg: LegId,
+        /// Gone as soon as nobody listens any more.
+        ears: Weak<()>,
     },
     Recognise(Box<RecogniseRequest>),
     Judge {
@@ -94,7 +96,17 @@ pub struct Hearing {
 pub struct Ears {
     leg: LegId,
     inputs: SyncSender<Input>,
+    _held: Arc<()>,
 }
+
+/// What listening to a leg begins with: its ears, its edges, and the sink that its media thread
+/// feeds.
+pub type Listening = (Ears, mpsc::Receiver<Edge>, SinkBuilder);
+
+/// The hearing thread is so far behind that it cannot listen to one leg more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the hearing thread does not keep up")]
+pub struct Behind;
 
 impl Hearing {
     /// Starts the thread.
@@ -121,15 +133,23 @@ impl Hearing {
         Ok(Self { inputs, counters })
     }
 
-    /// Begins to listen to a leg: its ears, its edges, and the sink that its media thread feeds.
-    #[must_use]
-    pub fn listen(&self, leg: LegId) -> (Ears, mpsc::Receiver<Edge>, SinkBuilder) {
+    /// Begins to listen to a leg, without waiting.
+    ///
+    /// # Errors
+    /// When the thread does not keep up with those that it has.
+    pub fn listen(&self, leg: LegId) -> Result<Listening, Behind> {
         let (edges, edge_queue) = mpsc::channel(EDGE_QUEUE);
-        // The queue is never full for long: this waits for a hearing thread that is behind.
-        let _ = self.inputs.send(Input::Open { leg, edges });
+        let held = Arc::new(());
+        let open = Input::Open {
+            leg,
+            edges,
+            ears: Arc::downgrade(&held),
+        };
+        self.inputs.try_send(open).map_err(|_| Behind)?;
         let ears = Ears {
             leg,
             inputs: self.inputs.clone(),
+            _held: held,
         };
         let inputs = self.inputs.clone();
         let counters = Arc::clone(&self.counters);
@@ -142,7 +162,7 @@ impl Hearing {
                 counters,
             })
         });
-        (ears, edge_queue, sink)
+        Ok((ears, edge_queue, sink))
     }
 
     /// What the thread has counted.
@@ -200,12 +220,6 @@ fn refused(error: std::sync::mpsc::TrySendError<Input>) -> Input {
     }
 }
 
-impl Drop for Ears {
-    fn drop(&mut self) {
-        let _ = self.inputs.send(Input::Close { leg: self.leg });
-    }
-}
-
 /// The media thread's end: the cheap gate, then the queue.
 struct GateSink {
     leg: LegId,
@@ -242,21 +256,34 @@ struct Thread {
 
 impl Thread {
     fn run(mut self) {
-        while let Ok(input) = self.queue.recv() {
-            match input {
-                Input::Frame { leg, voiced, frame } => {
-                    let windows = self.listeners.hear(leg, voiced, &frame);
-                    self.counters.windows.fetch_add(windows, Ordering::Relaxed);
-                }
-                Input::Open { leg, edges } => self.listeners.open(leg, edges),
-                Input::Close { leg } => self.listeners.close(leg),
-                Input::Recognise(request) => self.recognise(*request),
-                Input::Judge {
-                    leg,
-                    abandon,
-                    deliver,
-                } => self.judge(leg, abandon, deliver),
+        let mut swept = clock::now();
+        loop {
+            match self.queue.recv_timeout(SWEEP) {
+                Ok(input) => self.take(input),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
             }
+            // Under load the queue is never empty, and the sweep must come all the same.
+            if clock::now().saturating_duration_since(swept) >= SWEEP {
+                swept = clock::now();
+                self.listeners.sweep();
+            }
+        }
+    }
+
+    fn take(&mut self, input: Input) {
+        match input {
+            Input::Frame { leg, voiced, frame } => {
+                let windows = self.listeners.hear(leg, voiced, &frame);
+                self.counters.windows.fetch_add(windows, Ordering::Relaxed);
+            }
+            Input::Open { leg, edges, ears } => self.listeners.open(leg, edges, ears),
+            Input::Recognise(request) => self.recognise(*request),
+            Input::Judge {
+                leg,
+                abandon,
+                deliver,
+            } => self.judge(leg, abandon, deliver),
         }
     }
 
@@ -284,5 +311,32 @@ impl Thread {
             (None, _) => deliver(Err("no turn model is loaded".to_owned())),
             (_, None) => deliver(Err("the leg is closed".to_owned())),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hearing_thread_that_is_behind_refuses_a_leg_and_holds_up_neither_its_call_nor_its_end() {
+        let (inputs, queue) = sync_channel(1);
+        let hearing = Hearing {
+            inputs,
+            counters: Arc::default(),
+        };
+        let (ears, _edges, _sink) = hearing.listen(1).unwrap();
+        assert_eq!(hearing.listen(2).err(), Some(Behind));
+        let Ok(Input::Open {
+            leg: 1, ears: held, ..
+        }) = queue.recv()
+        else {
+            panic!("the leg was not opened")
+        };
+        assert!(hearing.listen(3).is_ok(), "there is room again");
+        assert_eq!(held.strong_count(), 1);
+        // The queue is full again, and what the next sweep asks for is gone all the same.
+        drop(ears);
+        assert_eq!(held.strong_count(), 0);
     }
 }

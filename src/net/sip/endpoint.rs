@@ -1,13 +1,20 @@
 //! The task that owns the user agent: bytes, commands and timers in; bytes and events out.
 
 use std::collections::HashMap;
+use std::net::Ipv4Addr;
 
 use offhook_sip::message::OwnedMessage;
-use offhook_sip::{CallHandle, Event, Flow, RequestHandle, Source, UserAgent};
-use tokio::sync::mpsc;
+use offhook_sip::{
+    CallHandle, Event, Flow, Register, RegistrationHandle, RequestHandle, Source, UserAgent,
+};
+use tokio::sync::{mpsc, watch};
 
+use super::complaints::Complaints;
 use super::sockets::{Inbound, Sockets};
-use super::{Command, IncomingCall, News, PlacedCall, SIGNAL_QUEUE, Signal, SipError};
+use super::{
+    Command, IncomingCall, News, PlacedCall, PlacedRegistration, RegistrationState, SIGNAL_QUEUE,
+    Signal, SipError,
+};
 use crate::{clock, meters};
 
 /// A request of an admitted phone that the switch answers.
@@ -23,6 +30,8 @@ pub struct Request {
     pub message: OwnedMessage,
 }
 
+/// The Reason of a call that is hung up since its task does not read its mail (RFC 3326 §2).
+const GIVEN_UP: &str = "SIP;cause=500;text=\"The call's task has ended\"";
 /// Messages handled before timers and commands are looked at again.
 const BATCH: usize = 64;
 
@@ -31,6 +40,9 @@ pub(super) struct Endpoint {
     sockets: Sockets,
     news: mpsc::Sender<News>,
     calls: HashMap<CallHandle, mpsc::Sender<Signal>>,
+    registrations: HashMap<RegistrationHandle, watch::Sender<RegistrationState>>,
+    wrong_credentials: Complaints,
+    overloads: Complaints,
 }
 
 impl Endpoint {
@@ -40,6 +52,9 @@ impl Endpoint {
             sockets,
             news,
             calls: HashMap::new(),
+            registrations: HashMap::new(),
+            wrong_credentials: Complaints::default(),
+            overloads: Complaints::default(),
         }
     }
 
@@ -114,9 +129,13 @@ impl Endpoint {
             Command::HangUp(call, reason) => self.agent.hang_up(now, call, reason.as_deref()),
             Command::AnswerReoffer(call, answer) => self.agent.answer_reoffer(now, call, answer),
             Command::Register(register, reply) => {
-                let registered = self.agent.register(now, *register);
-                let refused = |error: offhook_sip::Error| SipError::Refused(error.to_string());
-                let _ = reply.send(registered.map_err(refused));
+                let _ = reply.send(self.register(*register));
+            }
+            Command::Reroute(registration, flow) => {
+                self.agent.reroute_registration(now, registration, flow);
+            }
+            Command::TrunkNetworks(trunk, networks) => {
+                self.agent.set_trunk_networks(&trunk, networks);
             }
             Command::Unregister(registration) => self.agent.unregister(now, registration),
             Command::Respond(request, status, headers) => {
@@ -127,6 +146,18 @@ impl Endpoint {
                 let _ = reply.send(*self.agent.stats());
             }
         }
+    }
+
+    /// Begins a registration; whoever asked for it holds its state before the first answer comes.
+    fn register(&mut self, register: Register) -> Result<PlacedRegistration, SipError> {
+        let registered = self.agent.register(clock::now(), register);
+        let registration = registered.map_err(|error| SipError::Refused(error.to_string()))?;
+        let (tell, state) = watch::channel(RegistrationState::Asking);
+        self.registrations.insert(registration, tell);
+        Ok(PlacedRegistration {
+            registration,
+            state,
+        })
     }
 
     fn drain(&mut self) {
@@ -192,10 +223,10 @@ impl Endpoint {
                 registration,
                 expires_s,
             } => {
-                self.publish(News::Registered {
-                    registration,
-                    expires_s,
-                });
+                self.stands(registration, RegistrationState::Registered { expires_s });
+            }
+            Event::Unregistered { registration } => {
+                self.registrations.remove(&registration);
             }
             Event::RegistrationFailed {
                 registration,
@@ -203,13 +234,12 @@ impl Endpoint {
                 reason,
                 retry_in,
             } => {
-                let news = News::RegistrationFailed {
-                    registration,
+                let failed = RegistrationState::Failed {
                     status,
                     reason,
                     retry_in,
                 };
-                self.publish(news);
+                self.stands(registration, failed);
             }
             Event::Pong { ping, result } => {
                 self.publish(News::Pong {
@@ -232,9 +262,21 @@ impl Endpoint {
                 })));
             }
             Event::AuthenticationFailed { username, flow } => {
-                tracing::warn!(%username, remote = %flow.remote, "wrong SIP credentials: 403");
+                let noted = self.wrong_credentials.note(clock::now(), flow.remote.ip());
+                if let Some(unwritten) = noted {
+                    let remote = flow.remote;
+                    tracing::warn!(%username, %remote, unwritten, "wrong SIP credentials: 403");
+                }
             }
-            Event::Overloaded => tracing::warn!("a call was refused with 503: a bound is reached"),
+            Event::Overloaded => {
+                // Whoever calls, the bound is ours.
+                let noted = self
+                    .overloads
+                    .note(clock::now(), Ipv4Addr::UNSPECIFIED.into());
+                if let Some(unwritten) = noted {
+                    tracing::warn!(unwritten, "a call was refused with 503: a bound is reached");
+                }
+            }
             _ => {}
         }
     }
@@ -255,6 +297,12 @@ impl Endpoint {
         }
     }
 
+    fn stands(&self, registration: RegistrationHandle, state: RegistrationState) {
+        if let Some(tell) = self.registrations.get(&registration) {
+            tell.send_replace(state);
+        }
+    }
+
     fn publish(&self, news: News) {
         if self.news.try_send(news).is_err() {
             tracing::warn!("the switchboard does not keep up: news of the SIP task is lost");
@@ -268,8 +316,8 @@ impl Endpoint {
         };
         if mailbox.try_send(signal).is_err() {
             self.calls.remove(&call);
-            self.agent
-                .hang_up(clock::now(), call, Some("the call's task has ended"));
+            let now = clock::now();
+            self.agent.hang_up(now, call, Some(GIVEN_UP));
         }
     }
 }

@@ -1,7 +1,9 @@
 //! The SIP shell: one task owns the [`UserAgent`] and its sockets; calls speak to it over bounded
 //! queues, and each call has a mailbox of its own for what the network says.
 
+mod complaints;
 mod endpoint;
+mod places;
 mod sockets;
 mod tcp;
 
@@ -10,10 +12,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use offhook_sip::{
-    CallHandle, EndCause, Flow, Incoming, Invite, PingHandle, Register, RegistrationHandle,
-    Settings, Transport, UserAgent,
+    CallHandle, EndCause, Flow, Incoming, Invite, Network, PingHandle, Register,
+    RegistrationHandle, Settings, Transport, UserAgent,
 };
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 pub use endpoint::Request;
 pub use sockets::{Listen, ListenError};
@@ -22,7 +24,7 @@ pub use sockets::{Listen, ListenError};
 const COMMAND_QUEUE: usize = 4096;
 /// What one call's mailbox holds; a call that does not read it is hung up.
 const SIGNAL_QUEUE: usize = 64;
-/// Calls, requests and registrations' news that may wait for the switchboard.
+/// Calls and requests that may wait for the switchboard.
 const NEWS_QUEUE: usize = 1024;
 
 /// Tells a call what its dialog did.
@@ -93,24 +95,6 @@ pub enum News {
     Incoming(Box<IncomingCall>),
     /// A registered phone's request, a REGISTER, wants an answer.
     Request(Box<Request>),
-    /// A registration of ours holds.
-    Registered {
-        /// Which.
-        registration: RegistrationHandle,
-        /// For how long.
-        expires_s: u32,
-    },
-    /// A registration of ours failed; it is tried again by itself.
-    RegistrationFailed {
-        /// Which.
-        registration: RegistrationHandle,
-        /// The status that said so.
-        status: u16,
-        /// The reason phrase.
-        reason: String,
-        /// When it is tried again.
-        retry_in: Duration,
-    },
     /// An OPTIONS ping was answered, or not.
     Pong {
         /// Which.
@@ -129,9 +113,11 @@ pub(crate) enum Command {
     AnswerReoffer(CallHandle, Result<Option<Vec<u8>>, u16>),
     Register(
         Box<Register>,
-        oneshot::Sender<Result<RegistrationHandle, SipError>>,
+        oneshot::Sender<Result<PlacedRegistration, SipError>>,
     ),
+    Reroute(RegistrationHandle, Flow),
     Unregister(RegistrationHandle),
+    TrunkNetworks(String, Vec<Network>),
     Respond(Box<Request>, u16, Vec<(String, String)>),
     Stats(oneshot::Sender<offhook_sip::Stats>),
 }
@@ -143,6 +129,36 @@ pub struct PlacedCall {
     pub call: CallHandle,
     /// The call's mailbox.
     pub signals: mpsc::Receiver<Signal>,
+}
+
+/// A registration that is kept alive: its handle, and how it stands.
+#[derive(Debug)]
+pub struct PlacedRegistration {
+    /// Its handle.
+    pub registration: RegistrationHandle,
+    /// How it stands; each answer of the registrar counts as a change.
+    pub state: watch::Receiver<RegistrationState>,
+}
+
+/// How a registration of ours stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RegistrationState {
+    /// The registrar has not answered yet.
+    Asking,
+    /// It holds.
+    Registered {
+        /// For how long.
+        expires_s: u32,
+    },
+    /// It failed; it is tried again by itself.
+    Failed {
+        /// The status that said so.
+        status: u16,
+        /// The reason phrase.
+        reason: String,
+        /// When it is tried again.
+        retry_in: Duration,
+    },
 }
 
 /// Explains why the SIP task did not do something.
@@ -305,12 +321,36 @@ impl Sip {
     /// Registers with a registrar and keeps the binding.
     ///
     /// # Errors
-    /// When the SIP task has ended.
-    pub async fn register(&self, register: Register) -> Result<RegistrationHandle, SipError> {
+    /// When the user agent refuses it, or has ended.
+    pub async fn register(&self, register: Register) -> Result<PlacedRegistration, SipError> {
         let (reply, answer) = oneshot::channel();
         self.send(Command::Register(Box::new(register), reply))
             .await?;
         answer.await.map_err(|_| SipError::Gone)?
+    }
+
+    /// Sends a registration's next requests over another flow.
+    ///
+    /// # Errors
+    /// When the SIP task has ended.
+    pub async fn reroute(
+        &self,
+        registration: RegistrationHandle,
+        flow: Flow,
+    ) -> Result<(), SipError> {
+        self.send(Command::Reroute(registration, flow)).await
+    }
+
+    /// Sets the networks that a trunk calls from.
+    ///
+    /// # Errors
+    /// When the SIP task has ended.
+    pub async fn set_trunk_networks(
+        &self,
+        trunk: String,
+        networks: Vec<Network>,
+    ) -> Result<(), SipError> {
+        self.send(Command::TrunkNetworks(trunk, networks)).await
     }
 
     /// Gives a binding up.

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use offhook_sip::{Flow, Transport};
 use tokio::net::{TcpListener, UdpSocket};
@@ -92,7 +93,7 @@ impl Sockets {
     async fn listen_tcp(&mut self, address: SocketAddr) -> io::Result<()> {
         let listener = TcpListener::bind(address).await?;
         self.tcp.push(listener.local_addr()?);
-        tokio::spawn(tcp::accept(listener, self.tell.clone()));
+        tokio::spawn(tcp::accept(listener, self.tell.clone(), tcp::PATIENCE));
         Ok(())
     }
 
@@ -176,18 +177,38 @@ fn hint(kind: io::ErrorKind) -> &'static str {
     }
 }
 
+/// Errors in a row of one listener.
+#[derive(Default)]
+struct Trouble(u32);
+
+impl Trouble {
+    /// Takes another error, and gives the pause before the next try: doubled each time, from 10 ms
+    /// up to 5 s.
+    fn another(&mut self) -> Duration {
+        self.0 = self.0.saturating_add(1);
+        let doubled_ms = 10_u64 << self.0.min(10).saturating_sub(1);
+        Duration::from_millis(doubled_ms.min(5_000))
+    }
+}
+
 async fn read_udp(socket: Arc<UdpSocket>, local: SocketAddr, tell: mpsc::Sender<Inbound>) {
     let mut buffer = vec![0_u8; DATAGRAM_MAX];
+    let mut trouble = Trouble::default();
     loop {
         let (length, remote) = match socket.recv_from(&mut buffer).await {
             Ok(received) => received,
             // An ICMP error of an earlier send; the socket lives on.
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => continue,
+            // Whatever it is (no memory, an interface that is gone), it may pass: a listener that
+            // ends would leave the switch deaf until someone starts it again.
             Err(error) => {
-                tracing::error!(%error, %local, "a SIP listener cannot read");
-                return;
+                let pause = trouble.another();
+                tracing::error!(%error, %local, ?pause, "a SIP listener cannot read");
+                tokio::time::sleep(pause).await;
+                continue;
             }
         };
+        trouble = Trouble::default();
         let ip = if local.ip().is_unspecified() {
             super::local_address_towards(remote).unwrap_or(local.ip())
         } else {
@@ -203,5 +224,22 @@ async fn read_udp(socket: Arc<UdpSocket>, local: SocketAddr, tell: mpsc::Sender<
         if tell.send(Inbound::Message(flow, bytes)).await.is_err() {
             return;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listener_in_trouble_tries_ever_less_often_and_never_gives_up() {
+        let mut trouble = Trouble::default();
+        let pauses: Vec<u64> = (0..12)
+            .map(|_| trouble.another().as_millis().try_into().unwrap())
+            .collect();
+        assert_eq!(pauses[..4], [10, 20, 40, 80]);
+        assert_eq!(pauses[10..], [5_000, 5_000]);
+        trouble.0 = u32::MAX;
+        assert_eq!(trouble.another().as_millis(), 5_000);
     }
 }

@@ -1,0 +1,261 @@
+//! Trunks against a name server and a registrar of the test's own.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::{Arc, Mutex};
+
+use hickory_resolver::proto::op::{Message, OpCode, ResponseCode};
+use hickory_resolver::proto::rr::rdata::SRV;
+use hickory_resolver::proto::rr::{Name, RData, Record};
+use offhook_sip::Settings;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, UdpSocket};
+use tokio::sync::{mpsc, watch};
+
+use super::*;
+use crate::config::{Config, Env};
+use crate::net::sip::Listen;
+
+type Zone = Arc<Mutex<HashMap<String, Vec<RData>>>>;
+
+/// A name server whose records change while it runs; without any it is out of order.
+struct NameServer {
+    address: SocketAddr,
+    zone: Zone,
+    asked: watch::Receiver<u64>,
+}
+
+impl NameServer {
+    async fn start() -> Self {
+        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let address = socket.local_addr().unwrap();
+        let zone = Zone::default();
+        let (tell, asked) = watch::channel(0);
+        let records = Arc::clone(&zone);
+        tokio::spawn(async move {
+            let mut buffer = [0; 1500];
+            while let Ok((length, from)) = socket.recv_from(&mut buffer).await {
+                let query = Message::from_vec(&buffer[..length]).unwrap();
+                let answer = answer(&query, &records.lock().unwrap());
+                let _ = socket.send_to(&answer.to_vec().unwrap(), from).await;
+                tell.send_modify(|count| *count += 1);
+            }
+        });
+        Self {
+            address,
+            zone,
+            asked,
+        }
+    }
+
+    fn set(&self, records: Vec<(&str, RData)>) {
+        let mut zone = self.zone.lock().unwrap();
+        zone.clear();
+        for (name, record) in records {
+            zone.entry(format!("{name}.")).or_default().push(record);
+        }
+    }
+
+    /// Waits until it has been asked again.
+    async fn asked_again(&mut self) {
+        self.asked.borrow_and_update();
+        self.asked.changed().await.unwrap();
+    }
+
+    fn keeper(&self, trunk: &str) -> Keeper {
+        let text = format!("[[trunk]]\nname = \"carrier\"\n{trunk}");
+        let config = Config::parse(&text, None, &Env::process()).unwrap();
+        let address = self.address;
+        let resolver = Box::new(move || Resolver::asking(address));
+        Keeper::new(config.trunks[0].clone(), resolver)
+    }
+}
+
+fn answer(query: &Message, zone: &HashMap<String, Vec<RData>>) -> Message {
+    let mut answer = Message::response(query.metadata.id, OpCode::Query);
+    answer.add_queries(query.queries.clone());
+    if zone.is_empty() {
+        answer.metadata.response_code = ResponseCode::ServFail;
+        return answer;
+    }
+    let asked = &query.queries[0];
+    let name = asked.name.to_string();
+    let Some(records) = zone.get(&name) else {
+        answer.metadata.response_code = ResponseCode::NXDomain;
+        return answer;
+    };
+    for record in records {
+        if record.record_type() == asked.query_type {
+            let record = Record::from_rdata(asked.name.clone(), 60, record.clone());
+            answer.add_answer(record);
+        }
+    }
+    answer
+}
+
+fn ip(last: u8) -> Ipv4Addr {
+    Ipv4Addr::new(127, 0, 0, last)
+}
+
+fn a(last: u8) -> RData {
+    RData::A(ip(last).into())
+}
+
+fn srv(priority: u16, port: u16, target: &str) -> RData {
+    let target = Name::from_utf8(format!("{target}.")).unwrap();
+    RData::SRV(SRV::new(priority, 0, port, target))
+}
+
+fn networks(last: &[u8]) -> Vec<Network> {
+    last.iter()
+        .map(|last| IpAddr::from(ip(*last)).into())
+        .collect()
+}
+
+async fn sip(transport: Transport, peers: Vec<TrunkPeer>) -> Sip {
+    let listen = Listen {
+        transport,
+        address: SocketAddr::from(([127, 0, 0, 1], 0)),
+    };
+    let settings = Settings {
+        access: offhook_sip::Access {
+            trunks: peers,
+            ..Default::default()
+        },
+        ..Settings::default()
+    };
+    Sip::start(&[listen], settings).await.unwrap().0
+}
+
+#[tokio::test]
+async fn calls_are_known_from_the_host_and_the_proxy_by_the_transports_own_records() {
+    let server = NameServer::start().await;
+    server.set(vec![
+        ("_sip._tcp.proxy.test", srv(1, 5070, "edge.test")),
+        ("_sip._udp.proxy.test", srv(1, 5070, "other.test")),
+        ("edge.test", a(21)),
+        ("other.test", a(23)),
+        ("host.test", a(22)),
+    ]);
+    let trunk = "kind = \"peer\"\nhost = \"host.test\"\noutbound_proxy = \"proxy.test\"\n";
+    let mut pinned = server.keeper(&format!("{trunk}transport = \"tcp\"\n"));
+    pinned.look_up().await;
+    assert_eq!(pinned.networks(), networks(&[21, 22]));
+    // The proxy is where requests go.
+    let target = SocketAddr::from((ip(21), 5070));
+    assert_eq!(pinned.hop.known.target(None), Some(target));
+    let mut open = server.keeper(trunk);
+    open.look_up().await;
+    assert_eq!(open.networks(), networks(&[21, 22, 23]));
+}
+
+#[tokio::test]
+async fn a_name_server_that_fails_changes_nothing_and_is_asked_again_soon() {
+    let server = NameServer::start().await;
+    server.set(vec![("host.test", a(22))]);
+    let mut keeper = server.keeper("kind = \"peer\"\nhost = \"host.test\"\n");
+    keeper.look_up().await;
+    let found = keeper.networks();
+    assert_eq!(found, networks(&[22]));
+    server.set(Vec::new());
+    keeper.look_up().await;
+    assert_eq!((keeper.networks(), keeper.failures), (found, 1));
+    server.set(vec![("host.test", a(24))]);
+    keeper.look_up().await;
+    // The old address stays for a while: name servers rotate.
+    assert_eq!(
+        (keeper.networks(), keeper.failures),
+        (networks(&[22, 24]), 0)
+    );
+}
+
+#[test]
+fn look_ups_that_fail_back_off_to_the_usual_pace() {
+    let pause_s = |failures| pause(failures, 1.0).as_secs();
+    assert_eq!([1, 2, 3, 4, 7, 40].map(pause_s), [1, 2, 4, 8, 60, 60]);
+    assert_eq!(pause(0, 0.0), Duration::from_secs(45));
+}
+
+/// Sends an INVITE from an address and returns the first answer's status.
+async fn invite(from: Ipv4Addr, n: u32, switch: SocketAddr) -> String {
+    let socket = UdpSocket::bind((from, 0)).await.unwrap();
+    let here = socket.local_addr().unwrap();
+    let text = format!(
+        "INVITE sip:us@{switch} SIP/2.0\r\nVia: SIP/2.0/UDP {here};rport;branch=z9hG4bK{n}\r\n\
+         Max-Forwards: 70\r\nFrom: <sip:them@{here}>;tag=1\r\nTo: <sip:us@{switch}>\r\n\
+         Call-ID: call-{n}\r\nCSeq: 1 INVITE\r\nContact: <sip:them@{here}>\r\n\
+         Content-Length: 0\r\n\r\n"
+    );
+    socket.send_to(text.as_bytes(), switch).await.unwrap();
+    let mut buffer = [0; 1500];
+    let length = socket.recv(&mut buffer).await.unwrap();
+    let answer = String::from_utf8_lossy(&buffer[..length]).into_owned();
+    answer.split(' ').nth(1).unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_trunk_that_no_name_server_knew_at_boot_is_let_in_once_one_does() {
+    let mut server = NameServer::start().await;
+    let mut keeper = server.keeper("kind = \"peer\"\nhost = \"host.test\"\n");
+    keeper.look_up().await;
+    let trunk = keeper.trunk.clone();
+    let peers = peers(&[trunk], std::slice::from_mut(&mut keeper));
+    let sip = sip(Transport::Udp, peers).await;
+    let switch = sip.listeners()[0].1;
+    assert_eq!(invite(ip(31), 0, switch).await, "403");
+    server.set(vec![("host.test", a(31))]);
+    tokio::spawn(keeper.run(sip.clone(), |_, _| {}));
+    server.asked_again().await;
+    let mut n = 1;
+    while invite(ip(31), n, switch).await != "100" {
+        n += 1;
+    }
+    assert_eq!(invite(ip(32), n + 1, switch).await, "403");
+}
+
+/// Answers a REGISTER with what a response must repeat of it.
+fn granted(register: &str) -> String {
+    let repeated = ["via:", "from:", "to:", "call-id:", "cseq:"];
+    let lines = register.lines().filter(|line| {
+        let line = line.to_lowercase();
+        repeated.iter().any(|name| line.starts_with(name))
+    });
+    let lines: String = lines.map(|line| format!("{line}\r\n")).collect();
+    format!("SIP/2.0 200 OK\r\n{lines}Expires: 77\r\nContent-Length: 0\r\n\r\n")
+}
+
+#[tokio::test]
+async fn a_registrar_that_is_gone_is_followed_by_the_next_and_its_first_word_is_kept() {
+    let server = NameServer::start().await;
+    let registrar = TcpListener::bind((ip(42), 0)).await.unwrap();
+    let port = registrar.local_addr().unwrap().port();
+    server.set(vec![
+        ("_sip._tcp.host.test", srv(1, port, "dead.test")),
+        ("_sip._tcp.host.test", srv(2, port, "alive.test")),
+        ("dead.test", a(41)),
+        ("alive.test", a(42)),
+    ]);
+    let keeper = server.keeper(
+        "kind = \"register\"\nhost = \"host.test\"\ntransport = \"tcp\"\n\
+         username = \"us\"\npassword = \"secret\"\n",
+    );
+    let sip = sip(Transport::Tcp, Vec::new()).await;
+    let (tell, mut notes) = mpsc::unbounded_channel();
+    let note = move |trunk: &str, state| {
+        let _ = tell.send(format!("{trunk}: {state}"));
+    };
+    tokio::spawn(keeper.run(sip, note));
+    let (mut connection, _) = registrar.accept().await.unwrap();
+    let mut text = String::new();
+    while !text.contains("\r\n\r\n") {
+        let mut buffer = [0; 4096];
+        let length = connection.read(&mut buffer).await.unwrap();
+        text += std::str::from_utf8(&buffer[..length]).unwrap();
+    }
+    assert!(text.starts_with("REGISTER sip:host.test SIP/2.0"), "{text}");
+    let granted = granted(&text);
+    connection.write_all(granted.as_bytes()).await.unwrap();
+    let failed = notes.recv().await.unwrap();
+    assert!(failed.starts_with("carrier: failed with 503"), "{failed}");
+    assert_eq!(notes.recv().await.unwrap(), "carrier: registered for 77 s");
+}
