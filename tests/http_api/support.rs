@@ -210,16 +210,22 @@ impl Api for Memory {
 
     async fn trunks(&self) -> Result<Vec<Value>, ApiError> {
         Ok(vec![
-            json!({ "name": "twilio", "kind": "peer", "state": "up" }),
+            json!({ "name": "twilio", "kind": "peer", "host": "example.com", "caller_id": null,
+                    "registration": null }),
         ])
     }
 
     async fn agents(&self) -> Result<Vec<Value>, ApiError> {
-        Ok(vec![json!({ "name": "lead-qualification" })])
+        Ok(vec![
+            json!({ "name": "lead-qualification", "flow": "builtin", "voice": "joe" }),
+        ])
     }
 
     async fn flows(&self) -> Result<Vec<Value>, ApiError> {
-        Ok(vec![json!({ "name": "lead-qualification" })])
+        Ok(vec![
+            json!({ "name": "lead-qualification", "description": "", "source": "builtin",
+                    "agent": "lead-qualification" }),
+        ])
     }
 
     async fn appointments(&self, _page: PageQuery) -> Result<Page, ApiError> {
