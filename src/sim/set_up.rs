@@ -17,10 +17,26 @@ use crate::store::{Appointment, CallRecord, CallState, Direction};
 const LEAD: &str = include_str!("../../config/flows/lead-qualification.toml");
 const SUPPORT: &str = include_str!("../../config/flows/customer-support.toml");
 
+/// In the simulation each of them also tells a web server that the caller has hung up: a request
+/// that outlives the call.
+const ON_HANGUP: &str = "on_hangup = \"told\"\n";
+const TOLD: &str = r#"
+[nodes.told]
+type = "http"
+url = "/told"
+next = "told_over"
+[nodes.told_over]
+type = "end"
+say = "Goodbye!"
+"#;
+
 /// The flows that ship; parsed once.
 fn flow(llm: bool) -> Option<Arc<Flow>> {
     static FLOWS: OnceLock<[Option<Arc<Flow>>; 2]> = OnceLock::new();
-    let read = |name: &str, text: &str| parse(name, text).ok().map(Arc::new);
+    let read = |name: &str, text: &str| {
+        let text = format!("{ON_HANGUP}{text}{TOLD}");
+        parse(name, &text).ok().map(Arc::new)
+    };
     let flows = FLOWS.get_or_init(|| {
         [
             read("lead-qualification.toml", LEAD),

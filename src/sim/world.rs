@@ -152,16 +152,20 @@ impl Cx {
         Duration::from_millis(all.sum())
     }
 
-    /// Until when the switch stands still at `at`, if it does.
+    /// Until when the switch stands still at `at`, if it does: one standstill may run into the
+    /// next, and what waits keeps its order.
     fn stands_until(&self, at: Instant) -> Option<Instant> {
-        let standstills = self.plan.standstills.iter();
-        let over = standstills.map(|(from, for_ms)| {
-            let begin = self.clock.at_ms(*from);
-            (begin, begin + Duration::from_millis(*for_ms))
-        });
-        over.filter(|(begin, end)| (*begin..*end).contains(&at))
-            .map(|(_, end)| end)
-            .max()
+        let end_at = |at: Instant| {
+            let standstills = self.plan.standstills.iter();
+            let over = standstills.map(|(from, for_ms)| {
+                let begin = self.clock.at_ms(*from);
+                (begin, begin + Duration::from_millis(*for_ms))
+            });
+            over.filter(|(begin, end)| (*begin..*end).contains(&at))
+                .map(|(_, end)| end)
+                .max()
+        };
+        std::iter::successors(end_at(at), |end| end_at(*end)).last()
     }
 
     /// Sends a datagram: the network carries it, or not.
