@@ -211,7 +211,7 @@ impl MediaSession {
                 .echo
                 .as_ref()
                 .map_or(0, |echo| size_of::<EchoGate>() + echo.heap_bytes())
-            + self.security.as_ref().map_or(0, |_| size_of::<Security>())
+            + self.security.as_deref().map_or(0, Security::heap_bytes)
             + self.negotiated.receive_payload_types.capacity() * 2
     }
 

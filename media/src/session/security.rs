@@ -20,10 +20,14 @@ const OLD_KEY_AT_MOST: Duration = Duration::from_secs(32);
 pub(super) struct Security {
     current: Inbound,
     /// Packets under the key before are on their way while a new one is agreed on.
-    before: Option<(Inbound, Instant)>,
+    before: Option<(Box<Inbound>, Instant)>,
 }
 
 impl Security {
+    pub(super) fn heap_bytes(&self) -> usize {
+        size_of::<Self>() + self.before.as_ref().map_or(0, |_| size_of::<Inbound>())
+    }
+
     fn unprotect(
         &mut self,
         now: Instant,
@@ -65,8 +69,9 @@ impl MediaSession {
         self.security = next.map(|(key, mki)| {
             let (current, before) = match old {
                 Some(old) => {
-                    let old = old.current;
-                    (old.after(&key, mki), Some((old, now + OLD_KEY_AT_MOST)))
+                    let current = old.current.after(&key, mki);
+                    let before = Box::new(old.current);
+                    (current, Some((before, now + OLD_KEY_AT_MOST)))
                 }
                 None => (Inbound::new(&key, mki), None),
             };
