@@ -5,9 +5,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
-use offhook_media::sdp;
+use offhook_media::sdp::{self, LocalSrtp};
+use offhook_media::srtp::{SrtpKeys, Suite};
 use offhook_media::{
     Codec, LocalMedia, MediaSession, Negotiated, Refusal, SessionConfig, SessionDescription,
+    SrtpPolicy,
 };
 use offhook_sip::{Advertise, Flow};
 use rand::Rng;
@@ -175,8 +177,13 @@ impl Line {
     ///
     /// # Errors
     /// When no port is free.
-    pub fn offer(&self, flow: &Flow, codecs: &[Codec]) -> Result<Half, LineError> {
-        let (ports, local) = self.local_media(flow, codecs)?;
+    pub fn offer(
+        &self,
+        flow: &Flow,
+        codecs: &[Codec],
+        srtp: SrtpPolicy,
+    ) -> Result<Half, LineError> {
+        let (ports, local) = self.local_media(flow, codecs, srtp)?;
         let description = sdp::offer(&local);
         Ok(Half {
             ports,
@@ -193,10 +200,11 @@ impl Line {
         &self,
         flow: &Flow,
         codecs: &[Codec],
+        srtp: SrtpPolicy,
         offer: &[u8],
     ) -> Result<(Half, Negotiated), LineError> {
         let offer = SessionDescription::parse(offer)?;
-        let (ports, local) = self.local_media(flow, codecs)?;
+        let (ports, local) = self.local_media(flow, codecs, srtp)?;
         match sdp::answer(&offer, &local) {
             Ok((description, negotiated)) => Ok((
                 Half {
@@ -217,6 +225,7 @@ impl Line {
         &self,
         flow: &Flow,
         codecs: &[Codec],
+        srtp: SrtpPolicy,
     ) -> Result<(PortPair, LocalMedia), LineError> {
         let ports = self.ports.open(flow.local.ip(), clock::now())?;
         let shown = self.advertise.address(flow).ip();
@@ -226,6 +235,7 @@ impl Line {
         if !codecs.is_empty() {
             local.codecs = codecs.to_vec();
         }
+        local.srtp = LocalSrtp::new(srtp, &mut rand::rng());
         Ok((ports, local))
     }
 
@@ -311,6 +321,12 @@ impl Line {
 }
 
 impl Leg {
+    /// How the leg's media is encrypted; `None` when it goes in the clear.
+    #[must_use]
+    pub fn srtp(&self) -> Option<Suite> {
+        self.negotiated.srtp.as_ref().map(SrtpKeys::suite)
+    }
+
     /// Answers a re-INVITE or UPDATE: with the session's own SDP when nothing is offered or
     /// nothing changes, so that no session refresh ends a call (RFC 3264 §8, RFC 4028).
     ///
@@ -324,6 +340,8 @@ impl Leg {
         let (answer, negotiated) = sdp::answer(&offer, &self.local)?;
         let answer = answer.succeeding(&self.description);
         if negotiated != self.negotiated {
+            let in_use = negotiated.srtp.as_ref();
+            self.local.srtp.renew_unused(in_use, &mut rand::rng());
             self.negotiated = negotiated.clone();
             self.codec = negotiated.codec;
             self.media

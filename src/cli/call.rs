@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use offhook_media::{Codec, UtteranceId};
+use offhook_media::srtp::Suite;
+use offhook_media::{Codec, SrtpPolicy, UtteranceId};
 use offhook_sip::Credentials;
 use offhook_sip::EndCause;
 use serde_json::json;
@@ -47,6 +48,11 @@ pub(super) struct CallArgs {
     /// PCMU or PCMA; without it both are offered
     #[arg(long)]
     codec: Option<String>,
+    /// Encrypt the media: `off`, `optional` (where the other side can), or `required`, which is
+    /// what `--srtp` alone means
+    #[arg(long, value_name = "POLICY", require_equals = true, num_args = 0..=1,
+          default_value_t = SrtpPolicy::Optional, default_missing_value = "required")]
+    srtp: SrtpPolicy,
     /// The digest user that answers a challenge
     #[arg(long)]
     user: Option<String>,
@@ -105,6 +111,7 @@ async fn place(
             }
         }),
         codecs,
+        srtp: args.srtp,
         headers: Vec::new(),
         ring_timeout: Duration::from_secs(args.ring),
     };
@@ -138,9 +145,10 @@ async fn place(
     };
     if !args.json {
         super::say(format_args!(
-            "answered by {}, {}",
+            "answered by {}, {}, {}",
             answered.remote,
-            answered.leg.codec.name()
+            answered.leg.codec.name(),
+            answered.leg.srtp().map_or("not encrypted", Suite::name)
         ));
     }
     let ended = talk(args, &phone, answered, sound, &mut interrupted).await;
@@ -163,6 +171,7 @@ struct Ended {
     seconds: f64,
     digits: String,
     codec: &'static str,
+    srtp: Option<Suite>,
     stats: Option<Box<offhook_media::Stats>>,
 }
 
@@ -220,7 +229,7 @@ async fn talk(
         hang_up(phone, &mut answered).await;
     }
     phone.line.close(&answered.leg);
-    let codec = answered.leg.codec.name();
+    let (codec, srtp) = (answered.leg.codec.name(), answered.leg.srtp());
     let stats = closing_stats(&mut answered.leg.events).await;
     Ended {
         cause,
@@ -228,6 +237,7 @@ async fn talk(
         seconds,
         digits,
         codec,
+        srtp,
         stats,
     }
 }
@@ -277,6 +287,7 @@ fn report_end(args: &CallArgs, ended: &Ended) -> ExitCode {
         super::say(json!({
             "uri": args.uri, "answered": true, "status": 200, "ended_by": ended.cause,
             "seconds": (ended.seconds * 1000.0).round() / 1000.0, "codec": ended.codec,
+            "srtp": ended.srtp.map(Suite::name),
             "digits": ended.digits,
             "packets_sent": stats.map(|s| s.packets_sent),
             "packets_received": stats.map(|s| s.received),

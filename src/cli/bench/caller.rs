@@ -5,7 +5,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use offhook_media::{Codec, Frame, UtteranceId};
+use offhook_media::{Codec, Frame, SrtpPolicy, UtteranceId};
 use offhook_models::vad::level_db;
 use tokio::sync::mpsc;
 
@@ -53,6 +53,7 @@ impl BenchCaller {
             route: Vec::new(),
             credentials: None,
             codecs: vec![Codec::Pcmu],
+            srtp: SrtpPolicy::Off,
             headers: Vec::new(),
             ring_timeout: PATIENCE,
         };
@@ -147,7 +148,9 @@ impl BenchCaller {
         let mut since = None;
         loop {
             while let Ok((at, audible)) = self.frames.try_recv() {
-                since = since.filter(|_| audible).or((audible && at > after).then_some(at));
+                since = since
+                    .filter(|_| audible)
+                    .or((audible && at > after).then_some(at));
                 if since.is_some_and(|since| at.duration_since(since) >= run) {
                     return Ok(());
                 }
