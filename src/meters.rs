@@ -151,6 +151,8 @@ pub fn leg_closed(stats: &Stats) {
     let reasons = [
         ("foreign", stats.foreign),
         ("malformed", stats.malformed),
+        ("unauthenticated", stats.unauthenticated),
+        ("replayed", stats.replayed),
         ("payload", stats.unknown_payload),
         ("duplicate", stats.duplicates),
     ];

@@ -62,6 +62,7 @@ async fn a_call_is_kept_as_it_goes_and_as_it_ended() {
     ended.outcome = Some("booked".into());
     ended.media = Some(MediaSummary {
         codec: Some("PCMU".into()),
+        srtp: Some("AEAD_AES_256_GCM".into()),
         packets: 350,
         lost: 2,
         jitter_ms: 1.25,

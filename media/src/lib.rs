@@ -1,4 +1,4 @@
-//! Media for Offhook: SDP, RTP, codecs, jitter buffer, DTMF, playout.
+//! Media for Offhook: SDP, RTP, SRTP, codecs, jitter buffer, DTMF, playout.
 //!
 //! Nothing here reads a clock, opens a socket or starts a thread: time and datagrams are handed
 //! in, packets and events are taken out. [`MediaSession`] tells how it is driven; [`sdp`] makes
@@ -19,6 +19,7 @@ pub mod rtp;
 pub mod sdp;
 mod session;
 mod source;
+pub mod srtp;
 mod stats;
 #[cfg(test)]
 mod testing;
@@ -28,7 +29,7 @@ pub use codec::Codec;
 pub use dtmf::{Digit, InvalidDigit};
 pub use frame::Frame;
 pub use playout::UtteranceId;
-pub use sdp::{Direction, LocalMedia, Negotiated, Refusal, SessionDescription};
+pub use sdp::{Direction, LocalMedia, Negotiated, Refusal, SessionDescription, SrtpPolicy};
 pub use session::{Cancelled, Event, MediaSession, RecordFrame, SessionConfig, Transmit};
 pub use source::SourceRule;
 pub use stats::{Stats, mean_opinion_score};

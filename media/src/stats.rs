@@ -25,6 +25,10 @@ pub struct Stats {
     pub shortened_samples: u64,
     /// Datagrams from elsewhere, dropped by the source rule.
     pub foreign: u64,
+    /// Packets of an SRTP session that are forged, damaged, in the clear or of another key.
+    pub unauthenticated: u64,
+    /// Authentic packets of an SRTP session that came before, or too late to tell.
+    pub replayed: u64,
     /// Datagrams that are neither RTP nor RTCP, or broken.
     pub malformed: u64,
     /// Packets of a payload type that was not agreed on.

@@ -4,7 +4,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use offhook_media::Codec;
+use offhook_media::{Codec, SrtpPolicy};
 use offhook_sip::Credentials;
 use offhook_sip::{CallHandle, Flow, Invite, Transport};
 use tokio::sync::mpsc;
@@ -33,6 +33,8 @@ pub struct Dialling {
     pub credentials: Option<Credentials>,
     /// Codecs to offer, the preferred one first.
     pub codecs: Vec<Codec>,
+    /// Whether media is encrypted.
+    pub srtp: SrtpPolicy,
     /// Extra headers.
     pub headers: Vec<(String, String)>,
     /// How long it may ring.
@@ -135,7 +137,7 @@ pub async fn dial(
     let mut last = DialFailure::NoTarget;
     for target in &dialling.targets {
         let flow = line.sip().flow_to(*target, dialling.transport)?;
-        let half = line.offer(&flow, &dialling.codecs)?;
+        let half = line.offer(&flow, &dialling.codecs, dialling.srtp)?;
         let mut placed = line.sip().invite(invite(dialling, flow, &half)).await?;
         match wait(line, dialling, &half, &mut placed, &mut progress, give_up).await {
             Ok(answer) => {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use offhook_media::{Codec, Negotiated};
+use offhook_media::{Codec, Negotiated, SrtpPolicy};
 use offhook_sip::{Incoming, Source};
 use serde_json::json;
 use tracing::Instrument;
@@ -127,6 +127,15 @@ fn codecs(services: &Services, source: &Source) -> Vec<Codec> {
         .unwrap_or_else(|| vec![Codec::Pcmu, Codec::Pcma])
 }
 
+/// Whether the caller's media is encrypted.
+fn srtp(services: &Services, source: &Source) -> SrtpPolicy {
+    match source {
+        Source::Trunk(name) => services.config.trunk_srtp(name),
+        Source::User(name) => services.config.user_srtp(name),
+        Source::Local => services.config.media.srtp,
+    }
+}
+
 /// Gives the media crate's name of a configured codec.
 #[must_use]
 pub(super) fn media_codec(codec: crate::config::Codec) -> Codec {
@@ -244,12 +253,13 @@ async fn serve(services: Arc<Services>, incoming: Box<IncomingCall>, admitted: A
 /// Answers the offer, or makes our own when there is none (RFC 3261 §13.2.1).
 fn agree(services: &Services, invite: &Incoming) -> Result<(Half, Option<Negotiated>), LineError> {
     let codecs = codecs(services, &invite.source);
+    let srtp = srtp(services, &invite.source);
     match invite.offer.as_deref().filter(|offer| !offer.is_empty()) {
         Some(offer) => {
-            let (half, negotiated) = services.line.answer(&invite.flow, &codecs, offer)?;
+            let (half, negotiated) = services.line.answer(&invite.flow, &codecs, srtp, offer)?;
             Ok((half, Some(negotiated)))
         }
-        None => Ok((services.line.offer(&invite.flow, &codecs)?, None)),
+        None => Ok((services.line.offer(&invite.flow, &codecs, srtp)?, None)),
     }
 }
 

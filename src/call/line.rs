@@ -6,7 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
-use offhook_media::{Codec, LocalMedia, MediaSession, Negotiated, SessionConfig, Stats};
+use offhook_media::sdp::LocalSrtp;
+use offhook_media::srtp::{SrtpKeys, Suite};
+use offhook_media::{
+    Codec, LocalMedia, MediaSession, Negotiated, SessionConfig, SrtpPolicy, Stats,
+};
 use offhook_sip::{Advertise, Flow};
 use rand::Rng;
 use tokio::sync::mpsc;
@@ -181,8 +185,13 @@ impl Line {
     ///
     /// # Errors
     /// When no port is free.
-    pub fn offer(&self, flow: &Flow, codecs: &[Codec]) -> Result<Half, LineError> {
-        let (ports, lease, local) = self.local_media(flow, codecs)?;
+    pub fn offer(
+        &self,
+        flow: &Flow,
+        codecs: &[Codec],
+        srtp: SrtpPolicy,
+    ) -> Result<Half, LineError> {
+        let (ports, lease, local) = self.local_media(flow, codecs, srtp)?;
         Ok(Half {
             ports,
             lease,
@@ -198,9 +207,10 @@ impl Line {
         &self,
         flow: &Flow,
         codecs: &[Codec],
+        srtp: SrtpPolicy,
         offer: &[u8],
     ) -> Result<(Half, Negotiated), LineError> {
-        let (ports, lease, local) = self.local_media(flow, codecs)?;
+        let (ports, lease, local) = self.local_media(flow, codecs, srtp)?;
         let (session, negotiated) = Session::answering(local, offer)?;
         let half = Half {
             ports,
@@ -214,6 +224,7 @@ impl Line {
         &self,
         flow: &Flow,
         codecs: &[Codec],
+        srtp: SrtpPolicy,
     ) -> Result<(PortPair, PortLease, LocalMedia), LineError> {
         let ports = self.ports.open(flow.local.ip(), clock::now())?;
         let lease = PortLease {
@@ -227,6 +238,7 @@ impl Line {
         if !codecs.is_empty() {
             local.codecs = codecs.to_vec();
         }
+        local.srtp = LocalSrtp::new(srtp, &mut rand::rng());
         Ok((ports, lease, local))
     }
 
@@ -334,6 +346,16 @@ impl Leg {
         self.session.is_held()
     }
 
+    /// How the leg's media is encrypted; `None` when it goes in the clear.
+    #[must_use]
+    pub fn srtp(&self) -> Option<Suite> {
+        self.session
+            .negotiated()?
+            .srtp
+            .as_ref()
+            .map(SrtpKeys::suite)
+    }
+
     /// Answers a re-INVITE or UPDATE, as [`Session::answer_reoffer`] says.
     ///
     /// # Errors
@@ -359,8 +381,11 @@ impl Leg {
             let taken = Box::new(negotiated.clone());
             self.media.send(Command::Renegotiate(self.id, taken))?;
             self.codec = negotiated.codec;
+            self.session.adopt(change);
+            self.session.renew_unused_keys(&mut rand::rng());
+        } else {
+            self.session.adopt(change);
         }
-        self.session.adopt(change);
         Ok(())
     }
 }

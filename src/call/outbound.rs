@@ -207,6 +207,10 @@ async fn dialling(services: &Services, dialled: &Dialled) -> Result<Dialling, St
                     .collect()
             },
         ),
+        srtp: match &dialled.trunk {
+            Some(trunk) => services.config.trunk_srtp(trunk),
+            None => services.config.media.srtp,
+        },
         headers: Vec::new(),
         ring_timeout: RING,
     })

@@ -3,6 +3,7 @@
 
 use offhook_media::sdp;
 use offhook_media::{LocalMedia, Negotiated, Refusal, SessionDescription};
+use rand::CryptoRng;
 
 /// Explains why a session description is of no use.
 #[derive(Debug, thiserror::Error)]
@@ -156,6 +157,13 @@ impl Session {
     pub fn adopt(&mut self, change: Change) {
         self.description = change.description;
         self.negotiated = change.negotiated;
+    }
+
+    /// Draws anew each key that is not in use, after a change: one that was in use is never taken
+    /// up again (RFC 3711 §9.1).
+    pub fn renew_unused_keys(&mut self, random: &mut impl CryptoRng) {
+        let in_use = self.negotiated.as_ref().and_then(|n| n.srtp.as_ref());
+        self.local.srtp.renew_unused(in_use, random);
     }
 
     /// Lets the first answer hold.

@@ -391,8 +391,16 @@ async fn summary(leg: &mut Leg) -> Option<MediaSummary> {
     let closed = tokio::time::timeout(CLOSING, leg.closed()).await;
     let stats = closed.ok().flatten()?;
     meters::leg_closed(&stats);
+    if stats.unauthenticated > stats.received {
+        let packets = stats.unauthenticated;
+        tracing::warn!(
+            packets,
+            "most of a call's packets were not authentic: wrong keys, or none"
+        );
+    }
     Some(MediaSummary {
         codec: Some(codec),
+        srtp: leg.srtp().map(|suite| suite.name().to_owned()),
         packets: stats.received,
         lost: stats.lost,
         jitter_ms: stats.jitter_ms.into(),

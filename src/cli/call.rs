@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use offhook_media::dtmf::{InvalidDigit, check_keys};
-use offhook_media::{Codec, UtteranceId};
+use offhook_media::srtp::Suite;
+use offhook_media::{Codec, SrtpPolicy, UtteranceId};
 use offhook_sip::Credentials;
 use offhook_sip::EndCause;
 use serde_json::json;
@@ -48,6 +49,11 @@ pub(super) struct CallArgs {
     /// PCMU or PCMA; without it both are offered
     #[arg(long)]
     codec: Option<String>,
+    /// Encrypt the media: `off`, `optional` (where the other side can), or `required`, which is
+    /// what `--srtp` alone means
+    #[arg(long, value_name = "POLICY", require_equals = true, num_args = 0..=1,
+          default_value_t = SrtpPolicy::Optional, default_missing_value = "required")]
+    srtp: SrtpPolicy,
     /// The digest user that answers a challenge
     #[arg(long)]
     user: Option<String>,
@@ -110,6 +116,7 @@ async fn place(
             }
         }),
         codecs,
+        srtp: args.srtp,
         headers: Vec::new(),
         ring_timeout: Duration::from_secs(args.ring),
     };
@@ -143,9 +150,10 @@ async fn place(
     };
     if !args.json {
         super::say(format_args!(
-            "answered by {}, {}",
+            "answered by {}, {}, {}",
             answered.remote,
-            answered.leg.codec.name()
+            answered.leg.codec.name(),
+            answered.leg.srtp().map_or("not encrypted", Suite::name)
         ));
     }
     let ended = talk(args, &phone, answered, sound, &mut interrupted).await;
@@ -168,6 +176,7 @@ struct Ended {
     seconds: f64,
     digits: String,
     codec: &'static str,
+    srtp: Option<Suite>,
     stats: Option<Box<offhook_media::Stats>>,
 }
 
@@ -229,7 +238,7 @@ async fn talk(
     if cause == "local" {
         hang_up(phone, &mut answered).await;
     }
-    let codec = answered.leg.codec.name();
+    let (codec, srtp) = (answered.leg.codec.name(), answered.leg.srtp());
     let closed = tokio::time::timeout(CLOSING, answered.leg.closed()).await;
     let stats = closed.ok().flatten();
     Ended {
@@ -238,6 +247,7 @@ async fn talk(
         seconds,
         digits,
         codec,
+        srtp,
         stats,
     }
 }
@@ -273,6 +283,7 @@ fn report_end(args: &CallArgs, ended: &Ended) -> ExitCode {
         super::say(json!({
             "uri": args.uri, "answered": true, "status": 200, "ended_by": ended.cause,
             "seconds": (ended.seconds * 1000.0).round() / 1000.0, "codec": ended.codec,
+            "srtp": ended.srtp.map(Suite::name),
             "digits": ended.digits,
             "packets_sent": stats.map(|s| s.packets_sent),
             "packets_received": stats.map(|s| s.received),

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use offhook_media::SrtpPolicy;
+
 use super::pattern::Pattern;
 use super::reader::{Reader, Section};
 use super::secret::Secret;
@@ -199,6 +201,8 @@ pub struct UserConfig {
     pub name: String,
     /// Its digest password.
     pub password: Secret,
+    /// Whether its media is encrypted; `None` leaves it to `media.srtp`.
+    pub srtp: Option<SrtpPolicy>,
 }
 
 impl UserConfig {
@@ -210,12 +214,17 @@ impl UserConfig {
             let origin = s.origin_of("password");
             let password: Option<Secret> =
                 s.required(r, "password", "without one, anyone could call as this user");
+            let srtp = s.opt(r, "srtp");
             if let (Some(name), Some(password)) = (name, password) {
                 if password.expose().len() < 8 || password.expose() == name {
                     let message = "is easily guessed; take 12 characters or more";
                     r.warn(&origin, &format!("password of user {name}"), message);
                 }
-                users.push(Self { name, password });
+                users.push(Self {
+                    name,
+                    password,
+                    srtp,
+                });
             }
             s.finish(r);
         }

@@ -37,6 +37,7 @@ pub use services::{HttpConfig, HttpKey, LogConfig, LogFormat, ModelsConfig, Stor
 pub use sip::{LimitsConfig, MediaConfig, PortRange, SipConfig, SipListen, Transport};
 pub use trunk::{Codec, TrunkConfig, TrunkKind};
 
+use offhook_media::SrtpPolicy;
 use reader::{Reader, Section};
 
 /// The largest configuration file that is read, in bytes.
@@ -195,6 +196,18 @@ impl Config {
     /// Returns a trunk by name.
     pub fn trunk(&self, name: &str) -> Option<&TrunkConfig> {
         self.trunks.iter().find(|trunk| trunk.name == name)
+    }
+
+    /// Returns whether media of a trunk's calls is encrypted.
+    pub fn trunk_srtp(&self, name: &str) -> SrtpPolicy {
+        let own = self.trunk(name).and_then(|trunk| trunk.srtp);
+        own.unwrap_or(self.media.srtp)
+    }
+
+    /// Returns whether media of a user's calls is encrypted.
+    pub fn user_srtp(&self, name: &str) -> SrtpPolicy {
+        let user = self.users.iter().find(|user| user.name == name);
+        user.and_then(|user| user.srtp).unwrap_or(self.media.srtp)
     }
 }
 

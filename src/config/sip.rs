@@ -5,6 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use offhook_media::SrtpPolicy;
+
 use super::network::{Network, default_local};
 use super::reader::{Reader, Section};
 use super::value::text_value;
@@ -221,13 +223,17 @@ impl fmt::Display for PortRange {
 
 text_value!(PortRange, "a range of ports such as \"20000-29999\"");
 
-/// `[media]`: ports, jitter buffer and recordings.
+text_value!(SrtpPolicy, "\"off\", \"optional\" or \"required\"");
+
+/// `[media]`: ports, encryption, jitter buffer and recordings.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MediaConfig {
     /// The ports of RTP and RTCP.
     pub ports: PortRange,
     /// The folder of recordings; `None` records nothing.
     pub recordings: Option<PathBuf>,
+    /// Whether media is encrypted, where a trunk or user has no word of its own.
+    pub srtp: SrtpPolicy,
     /// The least delay of the jitter buffer, in ms.
     pub jitter_min_ms: u32,
     /// The greatest delay of the jitter buffer, in ms.
@@ -247,6 +253,7 @@ impl MediaConfig {
             },
         );
         let recordings = s.path(r, "recordings");
+        let srtp = s.or(r, "srtp", SrtpPolicy::default());
         let jitter_min_ms = small(s.number(r, "jitter_min_ms", 0..=240, 0));
         let origin = s.origin_of("jitter_max_ms");
         let jitter_max_ms = small(s.number(r, "jitter_max_ms", 20..=240, 200));
@@ -259,6 +266,7 @@ impl MediaConfig {
         Self {
             ports,
             recordings,
+            srtp,
             jitter_min_ms,
             jitter_max_ms,
             silence_hangup_s,

@@ -35,7 +35,10 @@ impl fmt::Display for Summary<'_> {
             )?;
         }
         for user in &config.users {
-            line(f, "user", &format!("{}: may register and call", user.name))?;
+            let srtp = user.srtp.map(|srtp| format!(", SRTP {srtp}"));
+            let srtp = srtp.unwrap_or_default();
+            let text = format!("{}: may register and call{srtp}", user.name);
+            line(f, "user", &text)?;
         }
         for route in &config.routes {
             line(
@@ -72,6 +75,7 @@ fn sockets(f: &mut fmt::Formatter<'_>, config: &Config) -> fmt::Result {
         Some(folder) => write!(media, ", recordings in {}", folder.display())?,
         None => media.push_str(", no recording"),
     }
+    write!(media, ", SRTP {}", config.media.srtp)?;
     line(f, "media", &media)?;
     let limits = &config.limits;
     let over = format!("over that 503 with Retry-After {} s", limits.retry_after_s);
@@ -142,6 +146,9 @@ fn describe_trunk(trunk: &TrunkConfig) -> String {
     }
     if trunk.username.is_some() {
         text.push_str(", digest");
+    }
+    if let Some(srtp) = trunk.srtp {
+        text.push_str(&format!(", SRTP {srtp}"));
     }
     if let Some(caller_id) = &trunk.caller_id {
         text.push_str(&format!(", caller id {caller_id}"));

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
+use offhook_media::SrtpPolicy;
+
 use super::network::{Network, is_twilio, preset};
 use super::reader::{Reader, Section};
 use super::secret::Secret;
@@ -108,6 +110,8 @@ pub struct TrunkConfig {
     pub networks_from_host: bool,
     /// The codecs, best first.
     pub codecs: Vec<Codec>,
+    /// Whether its media is encrypted; `None` leaves it to `media.srtp`.
+    pub srtp: Option<SrtpPolicy>,
     /// The registration's lifetime to ask for, in s.
     pub expires_s: u32,
     /// `host` or `host:port` that requests go through as a preloaded Route (RFC 3261 §8.1.2).
@@ -140,6 +144,7 @@ impl TrunkConfig {
         let caller_id = read_caller_id(r, &mut s, &host);
         let networks = s.list::<Network>(r, "networks");
         let codecs = read_codecs(r, &mut s);
+        let srtp = s.opt(r, "srtp");
         let expires_s = small(s.number(r, "expires_s", 60..=86_400, 300));
         let outbound_proxy = read_host(r, &mut s, "outbound_proxy");
         let kind: TrunkKind = kind?;
@@ -168,6 +173,7 @@ impl TrunkConfig {
             networks,
             networks_from_host,
             codecs,
+            srtp,
             expires_s,
             outbound_proxy,
         })

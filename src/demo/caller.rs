@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use offhook_media::Codec;
+use offhook_media::{Codec, SrtpPolicy};
 use tokio::sync::mpsc;
 
 use crate::agent::caller::{CallerScript, ScriptedCaller};
@@ -80,6 +80,7 @@ impl DemoCaller {
             route: Vec::new(),
             credentials: None,
             codecs: vec![Codec::Pcmu, Codec::Pcma],
+            srtp: SrtpPolicy::Off,
             headers: Vec::new(),
             ring_timeout: RING,
         };

@@ -471,6 +471,7 @@ impl SwitchCall {
         self.record.outcome = Some(outcome.unwrap_or_else(|| state.as_str().to_owned()));
         self.record.media = self.stats.as_ref().map(|stats| MediaSummary {
             codec: self.session.negotiated().map(|n| n.codec.name().to_owned()),
+            srtp: None,
             packets: stats.received,
             lost: stats.lost,
             jitter_ms: stats.jitter_ms.into(),

@@ -227,6 +227,9 @@ pub struct UnknownName(pub(crate) &'static str);
 pub struct MediaSummary {
     /// Codec in use, by its SDP name, such as `PCMU`.
     pub codec: Option<String>,
+    /// Crypto suite in use, by its SDP name; none when media went in the clear.
+    #[serde(default)]
+    pub srtp: Option<String>,
     /// RTP packets received.
     pub packets: u64,
     /// RTP packets that never came (RFC 3550 §A.3).
@@ -369,6 +372,7 @@ mod tests {
         call.answered_at = Some(at(1_500));
         call.media = Some(MediaSummary {
             codec: Some("PCMU".into()),
+            srtp: None,
             packets: 10,
             lost: 1,
             jitter_ms: 0.5,

@@ -8,7 +8,7 @@ use offhook::call::line::next_leg;
 use offhook::net::media::{Command, FrameSink};
 use offhook::net::sip::Signal;
 use offhook::phone::{Destination, Phone};
-use offhook_media::{Codec, Frame, UtteranceId};
+use offhook_media::{Codec, Frame, SrtpPolicy, UtteranceId};
 use tokio::sync::mpsc;
 
 /// The call's sound as it came.
@@ -32,6 +32,11 @@ pub(crate) struct Caller {
 impl Caller {
     /// Calls, and waits for the answer.
     pub(crate) async fn dial(uri: &str) -> Result<Self, DialFailure> {
+        Self::dial_with(uri, SrtpPolicy::Off).await
+    }
+
+    /// Calls under a policy of encryption, and waits for the answer.
+    pub(crate) async fn dial_with(uri: &str, srtp: SrtpPolicy) -> Result<Self, DialFailure> {
         let destination = Destination::resolve(uri).await.unwrap();
         let phone = Phone::start([127, 0, 0, 1].into(), None).await.unwrap();
         let dialling = Dialling {
@@ -42,6 +47,7 @@ impl Caller {
             route: Vec::new(),
             credentials: None,
             codecs: vec![Codec::Pcmu],
+            srtp,
             headers: Vec::new(),
             ring_timeout: Duration::from_secs(60),
         };

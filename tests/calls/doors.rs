@@ -1,10 +1,11 @@
 //! What is refused at the door, and how: by status, before any agent is asked.
 
 use offhook::store::Options;
+use offhook_media::SrtpPolicy;
 use tokio::net::UdpSocket;
 
 use super::caller::Caller;
-use super::rig::Switch;
+use super::rig::{Switch, heard_words};
 
 const FLOW: &str = r#"
 name = "door"
@@ -63,8 +64,8 @@ async fn what_cannot_be_served_is_refused_with_the_status_that_says_why() {
     let switch = Switch::start(FLOW, "").await;
     let unknown = answer(&switch, "nobody", CALLER, &offer("RTP/AVP")).await;
     assert_eq!(status(&unknown), "404", "{unknown}");
-    let secured_only = answer(&switch, "test", CALLER, &offer("RTP/SAVP")).await;
-    assert_eq!(status(&secured_only), "488", "{secured_only}");
+    let no_key = answer(&switch, "test", CALLER, &offer("RTP/SAVP")).await;
+    assert_eq!(status(&no_key), "488", "{no_key}");
     let no_from = answer(&switch, "test", "", &offer("RTP/AVP")).await;
     assert_eq!(status(&no_from), "400", "{no_from}");
     let no_sdp = answer(&switch, "test", CALLER, "this is no description\r\n").await;
@@ -73,6 +74,27 @@ async fn what_cannot_be_served_is_refused_with_the_status_that_says_why() {
     let answered = calls["calls"].as_array().unwrap().iter();
     let answered = answered.filter(|call| !call["answered_at"].is_null());
     assert_eq!(answered.count(), 0, "{calls:#}");
+    switch.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_encrypted_call_is_heard_and_its_record_names_the_suite() {
+    let trunk = "[[trunk]]\nname = \"carrier\"\nkind = \"inbound\"\n\
+                 networks = [\"127.0.0.0/8\"]\nsrtp = \"required\"\n";
+    let switch = Switch::start(FLOW, trunk).await;
+    let mut events = switch.events();
+    let plain = Caller::dial(&switch.uri).await;
+    let refused = plain.err().and_then(|failure| failure.status());
+    assert_eq!(refused, Some(488));
+    let caller = Caller::dial_with(&switch.uri, SrtpPolicy::Required)
+        .await
+        .unwrap();
+    events.agent_said("your name").await;
+    let heard = caller.hang_up().await;
+    assert!(heard_words(&heard).contains("name"));
+    let record = switch.record(&mut events).await;
+    assert_eq!(record["media"]["srtp"], "AEAD_AES_256_GCM", "{record:#}");
+    assert!(record["media"]["packets"].as_u64() > Some(50), "{record:#}");
     switch.stop().await;
 }
 

@@ -28,6 +28,23 @@ fn a_trunk_s_kind_decides_what_it_needs() {
 }
 
 #[test]
+fn encryption_is_what_a_trunk_or_user_says_or_else_what_media_says() {
+    let source = "[media]\nsrtp = \"off\"\n\
+                  [[trunk]]\nname = \"a\"\nkind = \"peer\"\nhost = \"h\"\nsrtp = \"required\"\n\
+                  [[trunk]]\nname = \"b\"\nkind = \"peer\"\nhost = \"h\"\n\
+                  [[user]]\nname = \"alice\"\npassword = \"long enough\"\nsrtp = \"optional\"\n\
+                  [[user]]\nname = \"bob\"\npassword = \"long enough\"\n";
+    let config = parse(source).unwrap();
+    assert_eq!(config.trunk_srtp("a"), SrtpPolicy::Required);
+    assert_eq!(config.trunk_srtp("b"), SrtpPolicy::Off);
+    assert_eq!(config.user_srtp("alice"), SrtpPolicy::Optional);
+    assert_eq!(config.user_srtp("bob"), SrtpPolicy::Off);
+    assert_eq!(parse("").unwrap().media.srtp, SrtpPolicy::Optional);
+    let text = complaint("[media]\nsrtp = \"on\"\n");
+    assert!(text.contains("media.srtp: \"on\" is not one of"), "{text}");
+}
+
+#[test]
 fn twilio_s_networks_and_number_are_known() {
     let source = "[[trunk]]\nname = \"t\"\nkind = \"peer\"\nhost = \"acme.pstn.twilio.com\"";
     let config = parse_with(source, &[("TWILIO_PHONE_NUMBER", "+12025550100")]).unwrap();

@@ -11,6 +11,8 @@ mod calls;
 
 use std::path::{Path, PathBuf};
 
+use offhook_media::SrtpPolicy;
+
 use offhook::config::{Codec, Config, ConfigErrors, Env, FlowSource, Secret, TrunkKind, schema};
 
 fn none() -> Env {

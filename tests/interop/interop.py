@@ -156,11 +156,13 @@ def caller_words(call):
     return " ".join(turn["text"] for turn in call["turns"] if turn["who"] == "caller").lower()
 
 
-def baresip(case, switch, wav, seconds):
-    """A baresip that calls the agent; gives its process and the port that controls it."""
-    control = free_port(socket.SOCK_STREAM)
+def baresip(case, proxy, account="", *options, wav=None):
+    """Starts baresip with an account at `proxy`; what it hears lands in `dump-*-dec.wav`. Gives its
+    process, its SIP port and the port that controls it."""
+    wav = wav or prompt(case, pad_s=60)
+    port, control = free_port(), free_port(socket.SOCK_STREAM)
     (case.folder / "config").write_text(f"""
-sip_listen 127.0.0.1:{free_port()}
+sip_listen 127.0.0.1:{port}
 audio_source aufile,{wav}
 audio_player aubridge,xa
 ausrc_srate 8000
@@ -172,6 +174,7 @@ module g711.so
 module aufile.so
 module aubridge.so
 module sndfile.so
+module srtp.so
 module uuid.so
 module_app account.so
 module_app menu.so
@@ -180,11 +183,14 @@ ctrl_tcp_listen 127.0.0.1:{control}
 snd_path {case.folder}
 """)
     (case.folder / "accounts").write_text(
-        f"<sip:alice@127.0.0.1:{switch.sip}>;regint=0;audio_codecs=PCMU/8000/1\n")
+        f"<sip:alice@{proxy}>;regint=0;audio_codecs=PCMU/8000/1{account}\n")
     (case.folder / "contacts").write_text("")
-    phone = case.start(["baresip", "-f", case.folder, "-e",
-                        f"/dial sip:lead-qualification@127.0.0.1:{switch.sip}", "-t", str(seconds)])
-    return phone, control
+    return case.start(["baresip", "-f", case.folder, *options]), port, control
+
+
+def dial(switch, seconds):
+    """Has baresip call the agent and end after so long."""
+    return "-e", f"/dial sip:lead-qualification@127.0.0.1:{switch.sip}", "-t", str(seconds)
 
 
 def tell_baresip(control, command):
@@ -203,11 +209,7 @@ def baresip_heard(case):
     return max(map(loudness, case.folder.glob("dump-*-dec.wav")), default=0)
 
 
-def baresip_calls_in(case):
-    switch = Switch(case)
-    phone, _ = baresip(case, switch, prompt(case, pad_s=60), 26)
-    phone.wait(60)
-    call = switch.ended_call()
+def baresip_hears_and_is_heard(case, switch, call):
     assert call["state"] == "completed", call
     assert "country" in caller_words(call), caller_words(call)
     assert baresip_heard(case) > 3000, "baresip heard nothing"
@@ -220,7 +222,8 @@ def baresip_calls_in(case):
 def baresip_holds_and_resumes(case):
     """Longer than a silent line is borne: a hold is no silence."""
     switch = Switch(case, media="silence_hangup_s = 3")
-    phone, control = baresip(case, switch, prompt(case, pad_s=60, after_s=14), 34)
+    phone, _, control = baresip(case, f"127.0.0.1:{switch.sip}", "", *dial(switch, 34),
+                                wav=prompt(case, pad_s=60, after_s=14))
     calls = lambda: switch.get("/v1/calls")["calls"]
     wait_for("the call was answered", lambda: calls() and calls()[0]["state"] == "in-progress")
     time.sleep(3)
@@ -237,6 +240,75 @@ def baresip_holds_and_resumes(case):
     assert not any("still there" in text for text in agent), agent
     assert baresip_heard(case) > 3000, "baresip heard nothing"
     return f"held for 7 s, then heard {caller_words(call)[:60]!r}"
+
+
+def baresip_calls_in(case, account="", media=""):
+    switch = Switch(case, media=media)
+    proxy = f"127.0.0.1:{switch.sip}"
+    phone, *_ = baresip(case, proxy, account, *dial(switch, 26))
+    phone.wait(60)
+    call = switch.ended_call()
+    assert call["media"]["srtp"] == ("AES_CM_128_HMAC_SHA1_80" if account else None), call
+    return baresip_hears_and_is_heard(case, switch, call)
+
+
+def baresip_calls_in_with_srtp_alone(case):
+    return baresip_calls_in(case, account=";mediaenc=srtp-mand")
+
+
+def baresip_calls_in_with_keys_where_srtp_is_required(case):
+    return baresip_calls_in(case, account=";mediaenc=srtp", media='srtp = "required"')
+
+
+def baresip_without_srtp_is_refused_where_it_is_required(case):
+    switch = Switch(case, media='srtp = "required"')
+    proxy = f"127.0.0.1:{switch.sip}"
+    phone, *_ = baresip(case, proxy, "", *dial(switch, 4))
+    phone.wait(60)
+    assert switch.get("/v1/calls")["calls"] == [], "a call was made of it"
+    assert "488" in case.logs(), case.logs()
+    return "488, no record"
+
+
+def the_api_calls_a_baresip(case, account, srtp, suite):
+    # The trunk's port is baresip's, which must be there before the switch knows it.
+    phone, port, _ = baresip(case, "127.0.0.1:5060", f";answermode=auto{account}", "-t", "60")
+    switch = Switch(case, more=f"""
+[[trunk]]
+name = "phone"
+kind = "peer"
+host = "127.0.0.1"
+port = {port}
+caller_id = "+12025550100"
+networks = []
+srtp = "{srtp}"
+""")
+    body = {"to": "sip:alice@127.0.0.1", "trunk": "phone", "agent": "lead-qualification"}
+    status, created = switch.send("POST", "/v1/calls", body)
+    assert status == 202, (status, created)
+    path = f"/v1/calls/{created['id']}"
+    wait_for("baresip answered", lambda: switch.get(path)["state"] == "in-progress", 20)
+    time.sleep(24)
+    switch.send("DELETE", path)
+    call = switch.ended_call()
+    assert call["media"]["srtp"] == suite, call
+    phone.terminate()
+    phone.wait(10)
+    return baresip_hears_and_is_heard(case, switch, call)
+
+
+def the_api_calls_a_baresip_that_demands_srtp(case):
+    return the_api_calls_a_baresip(
+        case, ";mediaenc=srtp-mand", "required", "AES_CM_128_HMAC_SHA1_80")
+
+
+def the_api_offers_keys_to_a_baresip_that_takes_them(case):
+    return the_api_calls_a_baresip(
+        case, ";mediaenc=srtp", "optional", "AES_CM_128_HMAC_SHA1_80")
+
+
+def the_api_offers_keys_to_a_baresip_that_has_no_srtp(case):
+    return the_api_calls_a_baresip(case, "", "optional", None)
 
 
 USERS = '[[user]]\nname = "alice"\npassword = "s3cret-long-enough"\n'
@@ -274,6 +346,45 @@ def a_phone_registers_and_calls_in_over_tcp(case):
     assert f"to TCP 127.0.0.1:{switch.sip}" in log, "pjsua did not use TCP"
     assert f"to UDP 127.0.0.1:{switch.sip}" not in log, "pjsua left TCP"
     return "REGISTER, INVITE, ACK and BYE over one connection, both ways heard"
+
+
+def a_phone_that_demands_srtp_calls_in(case):
+    switch = Switch(case, listen="0.0.0.0", more=USERS + 'srtp = "required"\n')
+    phone, heard = pjsua(case, switch, "s3cret-long-enough", 22, "--srtp")
+    assert phone.wait(90) == 0, "pjsua's call failed"
+    call = switch.ended_call()
+    assert call["media"]["srtp"] is not None, call
+    assert "country" in caller_words(call), caller_words(call)
+    assert loudness(heard) > 3000, "pjsua heard nothing"
+    return f"{call['media']['srtp']}, both ways heard"
+
+
+def the_api_calls_a_phone_that_demands_srtp(case):
+    port = free_port()
+    switch = Switch(case, more=f"""
+[[trunk]]
+name = "phone"
+kind = "peer"
+host = "127.0.0.1"
+port = {port}
+caller_id = "+12025550100"
+networks = []
+srtp = "required"
+""")
+    heard = case.folder / "heard.wav"
+    phone = case.start([
+        sys.executable, HERE / "pjsua_call.py", "--noreg", "--srtp", "--port", str(port),
+        "--play", prompt(case), "--rec", heard, "--secs", "26"])
+    time.sleep(2)
+    body = {"to": "+12025550123", "agent": "lead-qualification"}
+    status, created = switch.send("POST", "/v1/calls", body)
+    assert status == 202, (status, created)
+    assert phone.wait(60) == 0, "pjsua took no call"
+    call = switch.ended_call()
+    assert call["media"]["srtp"] is not None, call
+    assert "country" in caller_words(call), caller_words(call)
+    assert loudness(heard) > 3000, "pjsua heard nothing"
+    return f"{call['media']['srtp']}, both ways heard"
 
 
 def a_wrong_password_is_refused(case):
@@ -393,6 +504,7 @@ def the_command_line_calls_and_hears(case):
     assert call.returncode == 0, call.stdout + call.stderr
     result = json.loads(call.stdout)
     assert result["answered"] and result["packets_lost"] == 0, result
+    assert result["srtp"] == "AEAD_AES_256_GCM", result
     assert loudness(heard) > 3000, "nothing was heard"
     assert "country" in caller_words(switch.ended_call())
     unknown = subprocess.run(
@@ -406,6 +518,14 @@ CASES = [
     the_command_line_calls_and_hears,
     baresip_calls_in,
     baresip_holds_and_resumes,
+    baresip_calls_in_with_srtp_alone,
+    baresip_calls_in_with_keys_where_srtp_is_required,
+    baresip_without_srtp_is_refused_where_it_is_required,
+    the_api_calls_a_baresip_that_demands_srtp,
+    the_api_offers_keys_to_a_baresip_that_takes_them,
+    the_api_offers_keys_to_a_baresip_that_has_no_srtp,
+    a_phone_that_demands_srtp_calls_in,
+    the_api_calls_a_phone_that_demands_srtp,
     a_phone_registers_and_calls_in_with_digest,
     a_phone_registers_and_calls_in_over_tcp,
     a_wrong_password_is_refused,

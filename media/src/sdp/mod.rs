@@ -1,5 +1,6 @@
 //! Session descriptions (RFC 8866) and what two of them agree on (RFC 3264).
 
+mod crypto;
 mod direction;
 mod negotiate;
 mod offer_answer;
@@ -7,8 +8,10 @@ mod parse;
 mod payload;
 mod print;
 
+use std::fmt;
 use std::net::IpAddr;
 
+pub use crypto::{Crypto, LocalSrtp, SrtpPolicy};
 pub use direction::Direction;
 pub use negotiate::Negotiated;
 pub use offer_answer::{LocalMedia, Refusal, answer, offer, reoffer};
@@ -53,8 +56,8 @@ pub enum Connection {
     Host(String),
 }
 
-/// Holds an `a=` line: `a=name` or `a=name:value`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Holds an `a=` line: `a=name` or `a=name:value`. Its debug output shows no key.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Attribute {
     /// What stands before the colon.
     pub name: String,
@@ -97,6 +100,16 @@ impl Attribute {
         Self {
             name: name.to_owned(),
             value: Some(value.into()),
+        }
+    }
+}
+
+impl fmt::Debug for Attribute {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.value {
+            Some(_) if self.name == crypto::CRYPTO => write!(f, "a={}:***", self.name),
+            Some(value) => write!(f, "a={}:{value}", self.name),
+            None => write!(f, "a={}", self.name),
         }
     }
 }

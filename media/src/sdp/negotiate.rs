@@ -2,8 +2,10 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use super::crypto;
 use super::{Connection, Direction, LocalMedia, MediaDescription, Refusal, SessionDescription};
 use crate::codec::Codec;
+use crate::srtp::SrtpKeys;
 
 /// Holds what an offer and its answer agree on, seen from our side (RFC 3264 §7).
 ///
@@ -32,6 +34,8 @@ pub struct Negotiated {
     pub direction: Direction,
     /// Whether RTCP shares RTP's port both ways (RFC 5761 §5.1.1).
     pub rtcp_mux: bool,
+    /// The keys of both sides; without them media goes in the clear.
+    pub srtp: Option<SrtpKeys>,
 }
 
 impl Negotiated {
@@ -55,9 +59,7 @@ impl Negotiated {
             .get(index)
             .filter(|media| media.is_live_audio());
         let theirs = theirs.or_else(|| answer.audio()).ok_or(Refusal::NoAudio)?;
-        if !theirs.protocol.eq_ignore_ascii_case(&ours.protocol) {
-            return Err(Refusal::Protocol(theirs.protocol.clone()));
-        }
+        let srtp = crypto::answered(ours, theirs)?;
         let offered = |codec| ours.codecs().any(|(_, ours)| ours == codec);
         let (send_payload_type, codec) = theirs
             .codecs()
@@ -77,15 +79,18 @@ impl Negotiated {
             ptime_ms: theirs.packet_time_ms(ours.packet_time_ms(20)),
             direction: ours.direction(our_offer).and(peer.direction.reversed()),
             rtcp_mux: peer.rtcp_mux && ours.attribute("rtcp-mux").is_some(),
+            srtp,
         }
         .with_shared_port())
     }
 
-    /// Agrees on `codec`, which `theirs` in `offer` has at `payload_type`, as an answerer.
+    /// Agrees on `codec`, which `theirs` in `offer` has at `payload_type`, and on `srtp`, as an
+    /// answerer.
     pub(super) fn as_answerer(
         offer: &SessionDescription,
         theirs: &MediaDescription,
         (payload_type, codec): (u8, Codec),
+        srtp: Option<SrtpKeys>,
         local: &LocalMedia,
     ) -> Result<Self, Refusal> {
         let peer = Peer::read(offer, theirs)?;
@@ -101,6 +106,7 @@ impl Negotiated {
             ptime_ms: theirs.packet_time_ms(local.ptime_ms),
             direction: local.direction.and(peer.direction.reversed()),
             rtcp_mux: peer.rtcp_mux && local.rtcp_mux,
+            srtp,
         }
         .with_shared_port())
     }

@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 
 use thiserror::Error;
 
-use super::{Attribute, Connection, Direction, MediaDescription, Negotiated};
-use super::{Origin, SessionDescription};
+use super::crypto::{Accepted, CRYPTO};
+use super::{Attribute, Connection, Direction, LocalSrtp, MediaDescription, Negotiated};
+use super::{Origin, SessionDescription, SrtpPolicy};
 use crate::codec::Codec;
 
 /// The number at which our offers place telephone-events, as most of the field does.
@@ -32,11 +33,13 @@ pub struct LocalMedia {
     pub dtmf: bool,
     /// Whether RTCP may share RTP's port (RFC 5761).
     pub rtcp_mux: bool,
+    /// Whether media is encrypted, and with which keys.
+    pub srtp: LocalSrtp,
 }
 
 impl LocalMedia {
     /// Describes a plain telephone: PCMU and PCMA, 20 ms, DTMF, both ways, RTCP on RTP's port
-    /// when the peer can.
+    /// when the peer can, no SRTP.
     #[must_use]
     pub fn new(address: SocketAddr, session_id: u64) -> Self {
         Self {
@@ -48,6 +51,7 @@ impl LocalMedia {
             direction: Direction::SendRecv,
             dtmf: true,
             rtcp_mux: true,
+            srtp: LocalSrtp::off(),
         }
     }
 
@@ -74,10 +78,16 @@ pub enum Refusal {
     /// No audio is offered, or it is declined.
     #[error("no audio is offered")]
     NoAudio,
-    /// Audio is offered under SRTP alone.
-    #[error("audio is offered as {0} alone, which is not supported")]
+    /// Audio is offered under SRTP alone, which is off here.
+    #[error("audio is offered as {0} alone, and SRTP is off")]
     SecureOnly(String),
-    /// Audio is offered under a transport that is not RTP/AVP.
+    /// Audio is offered or answered under SRTP without a key that can be used.
+    #[error("audio comes as {0} without a crypto suite in common")]
+    NoCommonSuite(String),
+    /// Audio is offered in the clear, and SRTP is required here.
+    #[error("audio is offered as {0} without keys, and SRTP is required")]
+    InTheClear(String),
+    /// Audio is offered under a transport that is neither RTP/AVP nor RTP/SAVP.
     #[error("audio is offered as {0}, which is not supported")]
     Protocol(String),
     /// The two sides have no codec in common.
@@ -116,6 +126,7 @@ pub fn reoffer(previous: &SessionDescription, local: &LocalMedia) -> SessionDesc
     let mut ours = offered(local, number.unwrap_or(TELEPHONE_EVENT_PAYLOAD_TYPE));
     if let Some(before) = before {
         ours.protocol.clone_from(&before.protocol);
+        keep_crypto(&mut ours, before);
     }
     let mut session = local.session();
     session.timing.clone_from(&previous.timing);
@@ -125,6 +136,14 @@ pub fn reoffer(previous: &SessionDescription, local: &LocalMedia) -> SessionDesc
         None => session.media.push(ours),
     }
     session.succeeding(previous)
+}
+
+/// A key that may be in use is offered again under its number; no other is taken up beside it.
+fn keep_crypto(ours: &mut MediaDescription, before: &MediaDescription) {
+    ours.attributes.retain(|attribute| attribute.name != CRYPTO);
+    let cryptos = before.attributes.iter();
+    let cryptos = cryptos.filter(|attribute| attribute.name == CRYPTO);
+    ours.attributes.extend(cryptos.cloned());
 }
 
 fn offered(local: &LocalMedia, telephone_event: u8) -> MediaDescription {
@@ -143,8 +162,13 @@ fn offered(local: &LocalMedia, telephone_event: u8) -> MediaDescription {
         .first()
         .map_or(8_000, |codec| codec.clock_rate_hz());
     let dtmf = local.dtmf.then_some((telephone_event, clock_rate_hz));
-    let mut media = describe(local, "RTP/AVP", &payloads, dtmf);
+    let protocol = match local.srtp.policy() {
+        SrtpPolicy::Required => "RTP/SAVP",
+        SrtpPolicy::Optional | SrtpPolicy::Off => "RTP/AVP",
+    };
+    let mut media = describe(local, protocol, &payloads, dtmf);
     finish(&mut media, local.ptime_ms, local.direction, local.rtcp_mux);
+    media.attributes.extend(local.srtp.offered());
     media
 }
 
@@ -160,19 +184,23 @@ pub fn answer(
     offer: &SessionDescription,
     local: &LocalMedia,
 ) -> Result<(SessionDescription, Negotiated), Refusal> {
-    let (index, chosen) = choose(offer, local)?;
+    let chosen = choose(offer, local)?;
+    let index = chosen.index;
     let theirs = offer.media.get(index).ok_or(Refusal::NoAudio)?;
-    let negotiated = Negotiated::as_answerer(offer, theirs, chosen, local)?;
+    let keys = chosen.accepted.as_ref().map(Accepted::keys);
+    let negotiated = Negotiated::as_answerer(offer, theirs, chosen.codec, keys, local)?;
     let dtmf = negotiated
         .dtmf
         .map(|number| (number, negotiated.codec.clock_rate_hz()));
-    let mut ours = describe(local, &theirs.protocol, &[chosen], dtmf);
+    let mut ours = describe(local, &theirs.protocol, &[chosen.codec], dtmf);
     finish(
         &mut ours,
         negotiated.ptime_ms,
         negotiated.direction,
         negotiated.rtcp_mux,
     );
+    ours.attributes
+        .extend(chosen.accepted.iter().map(Accepted::attribute));
     let media = offer.media.iter().enumerate();
     let media = media.map(|(at, media)| {
         if at == index {
@@ -188,30 +216,43 @@ pub fn answer(
     Ok((session, negotiated))
 }
 
+/// Which of the offered media is taken, and how.
+struct Chosen {
+    index: usize,
+    codec: (u8, Codec),
+    /// Without it media goes in the clear.
+    accepted: Option<Accepted>,
+}
+
 /// Finds the first medium with a codec of ours, and that codec: the first that the offer lists,
-/// since the offerer then need not transcode.
-fn choose(offer: &SessionDescription, local: &LocalMedia) -> Result<(usize, (u8, Codec)), Refusal> {
+/// since the offerer then need not transcode. One that is encrypted goes before all others.
+fn choose(offer: &SessionDescription, local: &LocalMedia) -> Result<Chosen, Refusal> {
+    let mut in_the_clear = None;
     let mut refusal = Refusal::NoAudio;
     for (index, media) in offer.media.iter().enumerate() {
         if !media.is_live_audio() {
             continue;
         }
-        let protocol = media.protocol.to_ascii_uppercase();
-        if protocol.contains("SAVP") {
-            refusal = Refusal::SecureOnly(media.protocol.clone());
-        } else if protocol != "RTP/AVP" && protocol != "RTP/AVPF" {
-            refusal = Refusal::Protocol(media.protocol.clone());
-        } else {
-            match media
-                .codecs()
-                .find(|(_, codec)| local.codecs.contains(codec))
-            {
-                Some(chosen) => return Ok((index, chosen)),
-                None => refusal = Refusal::NoCommonCodec,
+        let mut codecs = media.codecs();
+        let codec = codecs.find(|(_, codec)| local.codecs.contains(codec));
+        match (local.srtp.take(media), codec) {
+            (Err(refused), _) => refusal = refused,
+            (Ok(_), None) => refusal = Refusal::NoCommonCodec,
+            (Ok(accepted), Some(codec)) => {
+                let encrypted = accepted.is_some();
+                let chosen = Chosen {
+                    index,
+                    codec,
+                    accepted,
+                };
+                if encrypted {
+                    return Ok(chosen);
+                }
+                in_the_clear.get_or_insert(chosen);
             }
         }
     }
-    Err(refusal)
+    in_the_clear.ok_or(refusal)
 }
 
 fn describe(

@@ -75,14 +75,15 @@ impl MediaSession {
     }
 
     /// Goes on with what an offer and answer within the call agreed on: hold, resume, another
-    /// address, codec or packet time. Our source, numbers and timestamps go on; a peer at another
-    /// address is learned anew.
+    /// address, codec, packet time or key. Our source, numbers and timestamps go on; a peer at
+    /// another address is learned anew.
     pub fn renegotiate(&mut self, now: Instant, negotiated: Negotiated) {
         match self.packing() {
             Some(packing) => self.stream.flush(&packing, &mut self.outbox),
             None => self.stream.discard(),
         }
         let before = std::mem::replace(&mut self.negotiated, negotiated);
+        self.secure(now, before.srtp.as_ref());
         let remote = self.negotiated.remote;
         if !remote.ip().is_unspecified() && !self.guard.is_negotiated(remote) {
             let signalling = self.guard.signalling();

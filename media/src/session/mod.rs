@@ -7,6 +7,7 @@ mod grid;
 mod outbox;
 mod receive;
 mod report;
+mod security;
 mod send;
 mod stream;
 
@@ -20,6 +21,7 @@ pub use event::{Cancelled, Event, RecordFrame, Transmit};
 use grid::Grid;
 use outbox::Outbox;
 use receive::Peer;
+use security::Security;
 use stream::{Packing, Stream};
 
 use crate::dtmf::{DtmfReceiver, DtmfSender};
@@ -83,6 +85,8 @@ pub struct MediaSession {
     cname: Vec<u8>,
     start: Instant,
     guard: SourceGuard,
+    /// Without it media goes in the clear.
+    security: Option<Box<Security>>,
     peer: Peer,
     jitter: JitterBuffer,
     dtmf_receiver: DtmfReceiver,
@@ -112,19 +116,26 @@ impl MediaSession {
             negotiated.remote,
             config.signalling_remote,
         );
-        Self {
+        // A receiver that misses the first packets guesses the rollover counter right only if none
+        // is near (RFC 3711 §3.3.1).
+        let first_sequence = match &negotiated.srtp {
+            Some(_) => config.first_sequence & 0x7FFF,
+            None => config.first_sequence,
+        };
+        let mut session = Self {
             continuous: config.continuous,
             recording: config.recording,
             media_timeout: config.media_timeout.max(Duration::from_millis(100)),
             cname: config.cname.into_bytes(),
             start: now,
             guard,
+            security: None,
             peer: Peer::new(now),
             jitter: JitterBuffer::new(now, rate_hz)
                 .with_delay_between(config.jitter_min_ms, config.jitter_max_ms),
             dtmf_receiver: DtmfReceiver::default(),
             grid: Grid::new(now, rate_hz),
-            stream: Stream::new(config.ssrc, config.first_sequence, config.first_timestamp),
+            stream: Stream::new(config.ssrc, first_sequence, config.first_timestamp),
             playout: Playout::new(rate_hz, config.playout_capacity_ms),
             dtmf_sender: DtmfSender::new(),
             sounding: false,
@@ -136,7 +147,9 @@ impl MediaSession {
             stats: Stats::default(),
             lost_events: 0,
             negotiated,
-        }
+        };
+        session.secure(now, None);
+        session
     }
 
     /// When the next tick is due: on an absolute 20 ms grid, or at once when an utterance starts
@@ -198,6 +211,7 @@ impl MediaSession {
                 .echo
                 .as_ref()
                 .map_or(0, |echo| size_of::<EchoGate>() + echo.heap_bytes())
+            + self.security.as_deref().map_or(0, Security::heap_bytes)
             + self.negotiated.receive_payload_types.capacity() * 2
     }
 

@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 
 use super::event::Transmit;
+use crate::rtp::{self, Kind};
+use crate::srtp::Outbound;
 
 /// A step makes two packets of sound at most, what was left of the packet time before, a report.
 const SLOTS: usize = 4;
@@ -24,6 +26,8 @@ pub(super) struct Outbox {
     first: usize,
     len: usize,
     overrun: u64,
+    /// Protects all that goes out, in an SRTP session.
+    protection: Option<Box<Outbound>>,
 }
 
 impl Outbox {
@@ -39,7 +43,13 @@ impl Outbox {
             first: 0,
             len: 0,
             overrun: 0,
+            protection: None,
         }
+    }
+
+    /// Protects what is queued from now on, or no longer does.
+    pub(super) fn protect(&mut self, protection: Option<Outbound>) {
+        self.protection = protection.map(Box::new);
     }
 
     /// Queues the packet that `write` makes; it returns its length.
@@ -60,6 +70,18 @@ impl Outbox {
         slot.to = to;
         slot.rtcp = rtcp;
         slot.len = write(&mut slot.bytes).min(MAX_PACKET_BYTES);
+        if let Some(protection) = &mut self.protection {
+            let protected = match rtp::classify(slot.bytes.get(..slot.len).unwrap_or_default()) {
+                Kind::Rtcp => protection.protect_rtcp(&mut slot.bytes, slot.len),
+                _ => protection.protect_rtp(&mut slot.bytes, slot.len),
+            };
+            // What cannot be protected is never sent.
+            let Ok(len) = protected else {
+                self.overrun += 1;
+                return;
+            };
+            slot.len = len;
+        }
         self.len += 1;
     }
 
@@ -84,5 +106,9 @@ impl Outbox {
 
     pub(super) fn heap_bytes(&self) -> usize {
         size_of_val(&*self.slots)
+            + self
+                .protection
+                .as_ref()
+                .map_or(0, |_| size_of::<Outbound>())
     }
 }

@@ -93,6 +93,14 @@ impl MediaSession {
                 return;
             }
         }
+        match self.security {
+            Some(_) => self.handle_srtp(now, from, bytes),
+            None => self.handle_clear_rtp(now, from, bytes),
+        }
+    }
+
+    /// Takes an RTP packet that may come from there and, with SRTP, is authentic and new.
+    pub(super) fn handle_clear_rtp(&mut self, now: Instant, from: SocketAddr, bytes: &[u8]) {
         let packet = match RtpPacket::parse(bytes) {
             Ok(packet) if packet.payload.len() <= MAX_PAYLOAD_BYTES => packet,
             _ => {

@@ -18,6 +18,14 @@ impl MediaSession {
         if !described && !self.guard.admits(from) {
             return self.refuse(now, from);
         }
+        match self.security {
+            Some(_) => self.handle_srtcp(now, from, bytes),
+            None => self.handle_clear_rtcp(now, from, bytes),
+        }
+    }
+
+    /// Takes reports that may come from there and, with SRTP, are authentic and new.
+    pub(super) fn handle_clear_rtcp(&mut self, now: Instant, from: SocketAddr, bytes: &[u8]) {
         let Ok(packets) = parse(bytes) else {
             self.stats.malformed += 1;
             return;

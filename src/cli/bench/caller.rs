@@ -5,7 +5,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use offhook_media::{Codec, Frame, UtteranceId};
+use offhook_media::{Codec, Frame, SrtpPolicy, UtteranceId};
 use offhook_models::vad::level_db;
 use tokio::sync::mpsc;
 
@@ -53,6 +53,7 @@ impl BenchCaller {
             route: Vec::new(),
             credentials: None,
             codecs: vec![Codec::Pcmu],
+            srtp: SrtpPolicy::Off,
             headers: Vec::new(),
             ring_timeout: PATIENCE,
         };

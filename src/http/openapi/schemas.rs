@@ -134,6 +134,7 @@ fn call_members() -> Value {
         "variables": { "type": "object", "description": "What the flow knows" },
         "media": { "oneOf": [{ "type": "null" }, object(json!({
             "codec": maybe("string", "Its SDP name"),
+            "srtp": maybe("string", "The crypto suite; null when media went in the clear"),
             "packets": { "type": "integer", "description": "Received" },
             "lost": { "type": "integer", "description": "Never came" },
             "jitter_ms": { "type": "number", "description": "RFC 3550 A.8" },
