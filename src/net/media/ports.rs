@@ -96,7 +96,7 @@ impl State {
     /// Takes a pair back; one that is in no call is back already.
     fn give_back(&mut self, pair: u16) -> bool {
         let in_call = self.in_call.get_mut(usize::from(pair));
-        in_call.is_some_and(|in_call| std::mem::take(in_call))
+        in_call.is_some_and(std::mem::take)
     }
 }
 
