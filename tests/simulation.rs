@@ -133,6 +133,12 @@ fn a_hold_pauses_the_sound_and_the_call_goes_on_afterwards() {
 }
 
 #[test]
+fn a_hold_within_the_callers_speech_does_not_lengthen_the_latency() {
+    // Seed 2487 found a voice believed to go on until the end of a hold in which nothing came.
+    passes(Plan::draw(2487));
+}
+
+#[test]
 fn a_hold_of_ten_minutes_without_a_packet_ends_no_call_and_asks_nothing() {
     for seed in 0..10 {
         let caller = CallerPlan {

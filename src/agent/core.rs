@@ -229,8 +229,13 @@ impl Agent {
         let Some(ear) = self.ear.as_mut().filter(|e| e.voicing) else {
             return;
         };
-        ear.stop(at.min(now));
-        self.look(now);
+        if at < ear.started {
+            // It ended before the hold did at whose end it was believed to go on.
+            self.forget_listening();
+        } else {
+            ear.stop(at.min(now));
+            self.look(now);
+        }
         self.settle(now);
     }
 

@@ -91,6 +91,26 @@ fn who_speaks_already_when_the_hold_ends_is_heard() {
 }
 
 #[test]
+fn a_voice_of_which_nothing_came_after_the_hold_is_no_turn() {
+    let mut rig = chat();
+    rig.hear_out();
+    rig.voice_on();
+    rig.advance(500);
+    let last_voiced = rig.now;
+    rig.put_on_hold();
+    // Not a packet comes in the hold, so that the detector still believes in the voice after it.
+    rig.advance(30_000);
+    let before = rig.count(recognised);
+    rig.take_off_hold();
+    rig.advance(100);
+    rig.voice_since = None;
+    rig.agent.handle_speech_stop(rig.now, last_voiced);
+    rig.drain();
+    rig.advance(3_000);
+    assert_eq!(rig.count(recognised), before);
+}
+
+#[test]
 fn a_call_that_is_answered_on_hold_is_greeted_after_it() {
     let mut rig = Rig::new(flow_of(CHAT));
     rig.put_on_hold();
