@@ -437,9 +437,14 @@ mod tests {
     #[tokio::test]
     async fn behind_a_one_to_one_nat_the_description_names_the_public_address() {
         let line = line("203.0.113.7", 1).await;
-        let offer = line.offer(&flow("198.51.100.9:5060"), &[]).unwrap();
-        let theirs = line.offer(&flow("198.51.100.9:5060"), &[]).unwrap().sdp();
-        let answer = line.answer(&flow("198.51.100.9:5060"), &[], &theirs);
+        let offer = line
+            .offer(&flow("198.51.100.9:5060"), &[], SrtpPolicy::Off)
+            .unwrap();
+        let theirs = line
+            .offer(&flow("198.51.100.9:5060"), &[], SrtpPolicy::Off)
+            .unwrap()
+            .sdp();
+        let answer = line.answer(&flow("198.51.100.9:5060"), &[], SrtpPolicy::Off, &theirs);
         for half in [offer, answer.unwrap().0] {
             let sdp = String::from_utf8(half.sdp()).unwrap();
             assert!(sdp.contains("c=IN IP4 203.0.113.7\r\n"), "{sdp}");
@@ -451,7 +456,7 @@ mod tests {
             assert_eq!(half.ports.local.ip().to_string(), "127.0.0.1");
         }
         for near in ["127.0.0.1:5070", "10.1.2.3:5060"] {
-            let sdp = line.offer(&flow(near), &[]).unwrap().sdp();
+            let sdp = line.offer(&flow(near), &[], SrtpPolicy::Off).unwrap().sdp();
             let sdp = String::from_utf8(sdp).unwrap();
             assert!(sdp.contains("c=IN IP4 127.0.0.1\r\n"), "{near}: {sdp}");
         }
