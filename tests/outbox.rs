@@ -5,7 +5,7 @@
 mod crm_support;
 
 use crm_support::{
-    BOOK, CALL_LOG, CONTACTS, SEGMENTS, appointment, at, bodies, config, delivery, finish,
+    BOOK, CALL_LOG, CONTACTS, SEGMENTS, appointment, at, begin, bodies, config, delivery, finish,
     finished, incoming, open, pending, sinks, stand_in, states,
 };
 use offhook::crm::ploink::PloinkConfig;
@@ -34,7 +34,7 @@ async fn a_call_leaves_a_contact_an_appointment_and_a_log_in_this_order() {
         0,
     );
     store.insert_call(incoming("x", 0)).await.unwrap();
-    store.insert_call(call.clone()).await.unwrap();
+    begin(&store, &call).await;
     store
         .book_appointment(appointment(&call), Vec::new())
         .await
@@ -104,7 +104,7 @@ async fn an_appointment_is_confirmed_while_the_call_goes_on_and_not_again_after_
     let (store, crm) = (open(folder.path()).await, stand_in().await);
     let sinks = sinks(&crm);
     let call = finished("+12025550123", "Ada", "ada@example.com", 0);
-    store.insert_call(call.clone()).await.unwrap();
+    begin(&store, &call).await;
     let booked = appointment(&call);
     let items = sinks.plan_booked(&call, &booked);
     store.book_appointment(booked, items).await.unwrap();
@@ -197,7 +197,7 @@ async fn a_refused_row_is_a_dead_letter_that_can_be_seen_and_retried() {
         [Fault::Pass, Fault::Pass, Fault::Pass, Fault::Status(401)],
     );
     let call = finished("+12025550123", "Ada", "ada@example.com", 0);
-    store.insert_call(call.clone()).await.unwrap();
+    begin(&store, &call).await;
     store
         .book_appointment(appointment(&call), Vec::new())
         .await

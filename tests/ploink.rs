@@ -5,8 +5,8 @@
 mod crm_support;
 
 use crm_support::{
-    BOOK, CALL_LOG, CONTACTS, appointment, at, bodies, config, delivery, finish, finished, open,
-    pending, sinks, stand_in, states,
+    BOOK, CALL_LOG, CONTACTS, appointment, at, begin, bodies, config, delivery, finish, finished,
+    open, pending, sinks, stand_in, states,
 };
 use offhook::config::{Config, Env};
 use offhook::crm::ploink::{Ploink, PloinkConfig};
@@ -162,7 +162,7 @@ async fn a_known_contact_keeps_its_id_whatever_the_answer_says() {
     let sinks = sinks(&crm);
     let mut call = finished("+12025550123", "Ada", "ada@example.com", 0);
     call.variables.insert("contact_id".into(), json!("c-77"));
-    store.insert_call(call.clone()).await.unwrap();
+    begin(&store, &call).await;
     store
         .book_appointment(appointment(&call), Vec::new())
         .await
@@ -289,7 +289,7 @@ async fn a_caller_without_an_e_mail_who_books_is_one_contact_also_where_numbers_
     crm.merge_by_email_only();
     let sinks = sinks(&crm);
     let call = finished("+12025550123", "Ada Lovelace", "", 0);
-    store.insert_call(call.clone()).await.unwrap();
+    begin(&store, &call).await;
     let booked = appointment(&call);
     let items = sinks.plan_booked(&call, &booked);
     store.book_appointment(booked, items).await.unwrap();

@@ -317,7 +317,7 @@ async fn whoever_asks_is_told_of_events_in_the_order_of_their_numbers() {
     }
     assert_eq!(heard.try_recv().unwrap(), (spilled, "spilled".to_owned()));
     assert!(heard.try_recv().is_err(), "an event was told of twice");
-    drop(other);
+    sqlx::Connection::close(other).await.unwrap();
     store.close().await;
     let store = open(folder.path()).await;
     assert_eq!(store.first_event(), spilled + 1);

@@ -19,7 +19,6 @@ use super::variables::Variables;
 
 /// Most unsaid texts that wait for the floor.
 pub(super) const MAX_UNSAID: usize = 256;
-const MAX_DIGITS: usize = 32;
 /// A recognised segment of at least this length is kept when the caller goes on.
 const SEAL_AFTER_MS: u128 = 8_000;
 
@@ -257,29 +256,6 @@ impl Agent {
         self.transcribed(now, speculation, Err(()));
     }
 
-    /// Takes a pressed key (RFC 4733 events 0–15: `0`–`9`, `*`, `#`, `A`–`D`).
-    pub fn handle_digit(&mut self, now: Instant, digit: char) {
-        let known = digit.is_ascii_digit() || matches!(digit, '*' | '#' | 'A'..='D');
-        if self.phase != Phase::Live || self.ending.is_some() || !known {
-            return;
-        }
-        self.forget_listening();
-        self.barge = None;
-        if self.air.as_ref().is_some_and(|a| a.interruptible) {
-            self.cut_off(now);
-        }
-        if digit != '#' && self.digits.text.len() < MAX_DIGITS {
-            self.digits.text.push(digit);
-        }
-        self.digits.last = Some(now);
-        self.idle_since = now;
-        let full = self.digits.text.len() >= self.dialogue.digits().max.max(1);
-        if full || digit == '#' {
-            self.deliver_digits(now);
-        }
-        self.settle(now);
-    }
-
     /// Takes a report on the agent's own sound.
     pub fn handle_playout(&mut self, now: Instant, event: PlayoutEvent) {
         self.played(now, event);
@@ -477,23 +453,6 @@ impl Agent {
         if let Some(guess) = self.ear.as_mut().and_then(|e| e.guess.as_mut()) {
             guess.completeness = grade;
         }
-    }
-
-    fn deliver_digits(&mut self, now: Instant) {
-        self.finish_cut(now, None);
-        self.close_retraction();
-        self.silences = 0;
-        self.exchange = None;
-        let text = std::mem::take(&mut self.digits.text);
-        self.digits.last = None;
-        if !text.is_empty() {
-            self.record_digits(now, &text);
-            self.deliver(now, Event::Digits(&text));
-        }
-    }
-
-    pub(super) fn digits_timed_out(&mut self, now: Instant) {
-        self.deliver_digits(now);
     }
 
     pub(super) fn next_turn(&mut self) -> TurnId {

@@ -20,6 +20,7 @@ pub mod clauses;
 mod command;
 mod core;
 mod dialogue;
+mod digits;
 mod endpoint;
 pub mod flow;
 mod hold;

@@ -91,7 +91,7 @@ impl Agent {
             Reason::EndOfTurn | Reason::BargeIn => {}
             Reason::Recognition => self.recognition_expired(now),
             Reason::Segment => self.segment_full(now),
-            Reason::Digits => self.digits_timed_out(now),
+            Reason::Digits => self.deliver_digits(now),
             Reason::Request => self.request_expired(now),
             Reason::Filler => self.fill(now),
             Reason::Playout => self.playout_expired(now),

@@ -101,6 +101,18 @@ pub fn finished(from: &str, name: &str, email: &str, second: i64) -> CallRecord 
     call
 }
 
+/// Stores a call as it was while it went on.
+pub async fn begin(store: &Store, call: &CallRecord) {
+    let running = CallRecord {
+        state: CallState::InProgress,
+        ended_at: None,
+        outcome: None,
+        turns: Vec::new(),
+        ..call.clone()
+    };
+    store.insert_call(running).await.unwrap();
+}
+
 pub fn appointment(call: &CallRecord) -> Appointment {
     Appointment {
         id: Uuid::now_v7(),

@@ -193,7 +193,7 @@ mod tests {
 
     #[test]
     fn a_pair_is_an_even_port_and_the_next_one() {
-        let pool = PortPool::new(41_001..=41_100, 1);
+        let pool = PortPool::new(23_001..=23_100, 1);
         let pair = pool.open(LOOPBACK, crate::clock::now()).unwrap();
         assert_eq!(pair.local.port() % 2, 0);
         assert_eq!(
@@ -204,7 +204,7 @@ mod tests {
 
     #[test]
     fn an_exhausted_range_is_said_in_words_and_a_rested_port_comes_back() {
-        let pool = PortPool::new(41_200..=41_203, 2);
+        let pool = PortPool::new(23_200..=23_203, 2);
         let now = crate::clock::now();
         let first = pool.open(LOOPBACK, now).unwrap();
         let _second = pool.open(LOOPBACK, now).unwrap();
@@ -223,7 +223,7 @@ mod tests {
 
     #[test]
     fn no_pair_is_handed_out_twice_and_the_whole_range_serves() {
-        let pool = PortPool::new(41_301..=41_401, 3);
+        let pool = PortPool::new(23_301..=23_401, 3);
         let now = crate::clock::now();
         let mut pairs = Vec::new();
         while let Ok(pair) = pool.open(LOOPBACK, now) {
@@ -232,17 +232,17 @@ mod tests {
         let mut ports: Vec<u16> = pairs.iter().map(|pair| pair.local.port()).collect();
         assert_ne!(
             ports[..3],
-            [41_302, 41_304, 41_306],
+            [23_302, 23_304, 23_306],
             "they are not foreseeable"
         );
         ports.sort_unstable();
-        let all: Vec<u16> = (41_302..=41_400).step_by(2).collect();
+        let all: Vec<u16> = (23_302..=23_400).step_by(2).collect();
         assert_eq!(ports, all);
     }
 
     #[test]
     fn a_pair_given_back_twice_is_there_once() {
-        let pool = PortPool::new(41_410..=41_411, 4);
+        let pool = PortPool::new(23_410..=23_411, 4);
         let now = crate::clock::now();
         let pair = pool.open(LOOPBACK, now).unwrap();
         let port = pair.local.port();
@@ -257,15 +257,15 @@ mod tests {
 
     #[test]
     fn what_another_program_holds_is_passed_over_and_tried_again_later() {
-        let pool = PortPool::new(41_420..=41_423, 5);
+        let pool = PortPool::new(23_420..=23_423, 5);
         let now = crate::clock::now();
-        let held = bind_pair(LOOPBACK, 41_420).unwrap();
+        let held = bind_pair(LOOPBACK, 23_420).unwrap();
         let ours = pool.open(LOOPBACK, now).unwrap();
-        assert_eq!(ours.local.port(), 41_422);
+        assert_eq!(ours.local.port(), 23_422);
         assert!(pool.open(LOOPBACK, now).is_err());
         drop(held);
         let later = now + QUARANTINE + Duration::from_millis(1);
-        assert_eq!(pool.open(LOOPBACK, later).unwrap().local.port(), 41_420);
+        assert_eq!(pool.open(LOOPBACK, later).unwrap().local.port(), 23_420);
     }
 
     #[test]
