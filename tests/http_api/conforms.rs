@@ -16,19 +16,15 @@ pub(crate) fn conforms(document: &Value, schema: &Value, value: &Value) -> Resul
         conforms(document, part, value)?;
     }
     if let Some(options) = schema["oneOf"].as_array() {
-        if options
-            .iter()
-            .filter(|option| conforms(document, option, value).is_ok())
-            .count()
-            != 1
-        {
+        let fits = |option: &&Value| conforms(document, option, value).is_ok();
+        if options.iter().filter(fits).count() != 1 {
             return Err(format!("{value} is not one of {options:?}"));
         }
     }
-    if let Some(words) = schema["enum"].as_array() {
-        if !words.contains(value) {
-            return Err(format!("{value} is none of {words:?}"));
-        }
+    if let Some(words) = schema["enum"].as_array()
+        && !words.contains(value)
+    {
+        return Err(format!("{value} is none of {words:?}"));
     }
     let types: Vec<&str> = match &schema["type"] {
         Value::String(name) => vec![name],
