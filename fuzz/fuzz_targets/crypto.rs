@@ -8,7 +8,10 @@ use rand::rngs::StdRng;
 
 fn local(address: &str, policy: SrtpPolicy) -> LocalMedia {
     let mut local = LocalMedia::new(address.parse().expect("an address"), 1);
-    local.srtp = LocalSrtp::new(policy, &mut StdRng::seed_from_u64(u64::from(local.address.port())));
+    local.srtp = LocalSrtp::new(
+        policy,
+        &mut StdRng::seed_from_u64(u64::from(local.address.port())),
+    );
     local
 }
 

@@ -6,7 +6,9 @@
 
 use std::sync::OnceLock;
 
-use offhook_media::srtp::{Inbound, MAX_OVERHEAD_BYTES, MasterKey, Mki, Outbound, SrtpError, Suite};
+use offhook_media::srtp::{
+    Inbound, MAX_OVERHEAD_BYTES, MasterKey, Mki, Outbound, SrtpError, Suite,
+};
 
 fn key(suite: Suite) -> MasterKey {
     let bytes = [0x5A; 46];
@@ -18,7 +20,10 @@ fn key(suite: Suite) -> MasterKey {
 fn contexts(suite: Suite, mki: Option<Mki>) -> (Outbound, Inbound) {
     static KEYS: OnceLock<[MasterKey; 6]> = OnceLock::new();
     let keys = KEYS.get_or_init(|| Suite::ALL.map(key));
-    let key = keys.iter().find(|key| key.suite() == suite).expect("every suite");
+    let key = keys
+        .iter()
+        .find(|key| key.suite() == suite)
+        .expect("every suite");
     (Outbound::new(key), Inbound::new(key, mki))
 }
 
@@ -40,7 +45,10 @@ fn round_trip(
     forged[at] ^= 1 << (len % 8);
     let opened = unprotect(receiver, &mut forged);
     // So many tries hit upon a tag of 32 bits.
-    assert!(opened.is_err() || len < packet.len() + 10, "a forged packet is taken");
+    assert!(
+        opened.is_err() || len < packet.len() + 10,
+        "a forged packet is taken"
+    );
     let sent = room.clone();
     match unprotect(receiver, &mut room) {
         Ok(len) => assert_eq!(&room[..len], packet),
@@ -48,11 +56,14 @@ fn round_trip(
         Err(error) => assert_ne!(error, SrtpError::Truncated),
     }
     let mut again = sent;
-    assert!(unprotect(receiver, &mut again).is_err(), "a packet is taken twice");
+    assert!(
+        unprotect(receiver, &mut again).is_err(),
+        "a packet is taken twice"
+    );
 }
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
-    let [how, mut rest @ ..] = bytes else {
+    let Some((how, mut rest)) = bytes.split_first() else {
         return;
     };
     let suite = Suite::ALL[usize::from(*how) % Suite::ALL.len()];
