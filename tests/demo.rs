@@ -77,7 +77,9 @@ fn a_caller_rings_the_agent_answers_and_the_lead_reaches_the_crm() {
     };
     let contacts = to("/api/mautic/contacts");
     let contact = contacts.last().unwrap();
-    assert_eq!(contact["body"]["firstname"], name);
+    let (first, last) = name.split_once(' ').unwrap_or((name, ""));
+    assert_eq!(contact["body"]["firstname"], first);
+    assert_eq!(contact["body"]["lastname"].as_str().unwrap_or(""), last);
     assert_eq!(contact["body"]["email"], email);
     let logs = to("/api/voice/call-log");
     let log = logs.first().unwrap();

@@ -134,6 +134,7 @@ async fn a_delivery_in_flight_when_the_switch_stops_is_settled_before_the_store_
     let caller = Caller::dial(&switch.uri).await.unwrap();
     caller.hang_up().await;
     let record = switch.record(&mut events).await;
+    gate.reached().await;
     // The CRM answers only once the switch has told the outbox to stop.
     let stop = switch.stop.clone();
     let opener = tokio::spawn(async move {

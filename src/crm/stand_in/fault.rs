@@ -25,21 +25,34 @@ pub enum Fault {
 
 /// Where requests wait until somebody opens it.
 #[derive(Debug, Clone)]
-pub struct Gate(Arc<Semaphore>);
+pub struct Gate {
+    // A closed semaphore lets everyone through.
+    open: Arc<Semaphore>,
+    reached: Arc<Semaphore>,
+}
 
 impl Gate {
     /// Makes a closed gate.
     pub fn closed() -> Self {
-        Self(Arc::new(Semaphore::new(0)))
+        let shut = || Arc::new(Semaphore::new(0));
+        Self {
+            open: shut(),
+            reached: shut(),
+        }
     }
 
     /// Lets everyone through, now and later.
     pub fn open(&self) {
-        self.0.close();
+        self.open.close();
+    }
+
+    /// Waits until somebody stands before the gate, or has passed it.
+    pub async fn reached(&self) {
+        self.reached.acquire().await.ok();
     }
 
     pub(super) async fn pass(&self) {
-        // A closed semaphore is an open gate.
-        self.0.acquire().await.ok();
+        self.reached.close();
+        self.open.acquire().await.ok();
     }
 }

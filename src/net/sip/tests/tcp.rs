@@ -152,7 +152,13 @@ async fn a_connection_cut_in_the_middle_of_a_message_is_forgotten() {
 #[tokio::test]
 async fn one_address_gets_so_many_connections_and_others_get_theirs() {
     let (address, mut inbound) = listen(LONG).await;
-    let taken = tokio::spawn(async move { while inbound.recv().await.is_some() {} });
+    // Who takes a connection keeps its queue: one that nobody writes to any more is closed.
+    let taken = tokio::spawn(async move {
+        let mut kept = Vec::new();
+        while let Some(told) = inbound.recv().await {
+            kept.push(told);
+        }
+    });
     let mut connections = Vec::new();
     for _ in 0..PER_ADDRESS_MAX {
         connections.push(TcpStream::connect(address).await.unwrap());
