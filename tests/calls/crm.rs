@@ -128,7 +128,11 @@ async fn a_delivery_in_flight_when_the_switch_stops_is_settled_before_the_store_
     let crm = StandIn::start(([127, 0, 0, 1], 0).into()).await.unwrap();
     let gate = Gate::closed();
     crm.fail_next("/api/voice/call-log", [Fault::Hold(gate.clone())]);
-    let config = format!("[crm.ploink]\nbase_url = \"{}\"\n", crm.base_url());
+    // Longer than the switch waits for what is under way before it stops.
+    let config = format!(
+        "[crm.ploink]\nbase_url = \"{}\"\ntimeout_ms = 60000\n",
+        crm.base_url()
+    );
     let switch = Switch::start(FLOW, &config).await;
     let mut events = switch.events();
     let caller = Caller::dial(&switch.uri).await.unwrap();
