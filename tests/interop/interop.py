@@ -299,12 +299,12 @@ srtp = "{srtp}"
 
 def the_api_calls_a_baresip_that_demands_srtp(case):
     return the_api_calls_a_baresip(
-        case, ";mediaenc=srtp-mand", "required", "AES_CM_128_HMAC_SHA1_80")
+        case, ";mediaenc=srtp-mand", "required", "AEAD_AES_256_GCM")
 
 
 def the_api_offers_keys_to_a_baresip_that_takes_them(case):
     return the_api_calls_a_baresip(
-        case, ";mediaenc=srtp", "optional", "AES_CM_128_HMAC_SHA1_80")
+        case, ";mediaenc=srtp", "optional", "AEAD_AES_256_GCM")
 
 
 def the_api_offers_keys_to_a_baresip_that_has_no_srtp(case):
