@@ -35,7 +35,7 @@ deny: toolchain ## Check the licences and sources of what is built in (installs 
 	PATH="$$PATH:target/tools/bin" cargo-deny --workspace check licenses bans sources
 
 fuzz: toolchain ## Fuzz each parser that faces the network for FUZZ_SECONDS (60)
-	@for target in sip_message sdp media_session; do \
+	@for target in sip_message sdp codecs media_session; do \
 	  fuzz/run $$target -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 || exit 1; done
 
 doc: toolchain ## Build the API documentation; a broken link is an error

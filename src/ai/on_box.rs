@@ -12,8 +12,8 @@ use offhook_models::{ModelError, Runtime, WorkerOptions, Workers};
 
 use super::hearing::Hearing;
 use super::{
-    Abandon, Deliver, PiperVoice, Recognised, SmartTurn, SpeechToText, TextToSpeech, TurnModel,
-    WhisperRecogniser,
+    Abandon, Audio, Deliver, PiperVoice, Recognised, SmartTurn, SpeechToText, TextToSpeech,
+    TurnModel, WhisperRecogniser,
 };
 use crate::agent::flow::SlotKind;
 use crate::clock;
@@ -72,7 +72,7 @@ struct Consume;
 impl SpeechToText for Consume {
     fn recognise(
         &self,
-        _audio: Vec<i16>,
+        _audio: Audio,
         _hint: Option<SlotKind>,
         _abandon: Abandon,
         deliver: Deliver<Result<Recognised, String>>,

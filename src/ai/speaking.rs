@@ -8,12 +8,12 @@ use offhook_models::workers::{Abandoned, Job, JobState, Priority, Workers};
 
 use super::{Abandon, Sound, TextToSpeech};
 
-/// Memory for phrases: some nine minutes of sound at 8 kHz.
+/// Memory for phrases: some nine minutes of sound at 8 kHz, half of that at 16.
 const PHRASES_BYTES: usize = 8 * 1024 * 1024;
 
 /// An on-box Piper voice; one loaded model serves every call.
 pub struct PiperVoice {
-    voice: Arc<Voice>,
+    voice: Voice,
     workers: Arc<Workers>,
     phrases: Arc<PhraseCache>,
 }
@@ -24,7 +24,7 @@ impl PiperVoice {
     pub fn new(voice: Voice, workers: Arc<Workers>) -> Self {
         let phrases = Arc::new(PhraseCache::new(PHRASES_BYTES));
         Self {
-            voice: Arc::new(voice),
+            voice,
             workers,
             phrases,
         }
@@ -34,8 +34,9 @@ impl PiperVoice {
 type DeliverSound = Box<dyn FnMut(Sound) -> bool + Send>;
 
 impl TextToSpeech for PiperVoice {
-    fn speak(&self, text: &str, abandon: Abandon, mut deliver: DeliverSound) {
-        let key = PhraseCache::key(self.voice.name(), text);
+    fn speak(&self, text: &str, rate_hz: u32, abandon: Abandon, mut deliver: DeliverSound) {
+        let voice = self.voice.at_rate(rate_hz);
+        let key = PhraseCache::key(&format!("{} {rate_hz}", voice.name()), text);
         if let Some(samples) = self.phrases.find(&key) {
             deliver(Sound::Chunk(samples));
             deliver(Sound::End);
@@ -44,7 +45,7 @@ impl TextToSpeech for PiperVoice {
         let job = Speaking {
             text: text.to_owned(),
             key,
-            voice: Arc::clone(&self.voice),
+            voice,
             workers: Arc::clone(&self.workers),
             phrases: Arc::clone(&self.phrases),
             synthesis: None,
@@ -62,7 +63,7 @@ impl TextToSpeech for PiperVoice {
 struct Speaking {
     text: String,
     key: String,
-    voice: Arc<Voice>,
+    voice: Voice,
     workers: Arc<Workers>,
     phrases: Arc<PhraseCache>,
     synthesis: Option<Synthesis>,
@@ -87,7 +88,7 @@ impl Speaking {
         let rest = Self {
             text: std::mem::take(&mut self.text),
             key: std::mem::take(&mut self.key),
-            voice: Arc::clone(&self.voice),
+            voice: self.voice.clone(),
             workers: Arc::clone(&self.workers),
             phrases: Arc::clone(&self.phrases),
             synthesis: self.synthesis.take(),

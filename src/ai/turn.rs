@@ -5,7 +5,7 @@ use std::sync::Arc;
 use offhook_models::turn::TurnDetector;
 use offhook_models::workers::{Abandoned, Job, JobState, Priority, Workers};
 
-use super::{Abandon, Deliver, TurnModel};
+use super::{Abandon, Audio, Deliver, TurnModel};
 
 /// On-box smart-turn; one loaded model serves every call.
 pub struct SmartTurn {
@@ -22,7 +22,7 @@ impl SmartTurn {
 }
 
 impl TurnModel for SmartTurn {
-    fn judge(&self, audio: Vec<i16>, abandon: Abandon, deliver: Deliver<Result<f32, String>>) {
+    fn judge(&self, audio: Audio, abandon: Abandon, deliver: Deliver<Result<f32, String>>) {
         let detector = self.detector.clone();
         let job = Judgement {
             detector,
@@ -38,7 +38,7 @@ impl TurnModel for SmartTurn {
 
 struct Judgement {
     detector: TurnDetector,
-    audio: Vec<i16>,
+    audio: Audio,
     abandon: Abandon,
     deliver: Option<Deliver<Result<f32, String>>>,
 }
@@ -49,7 +49,7 @@ impl Job for Judgement {
             return JobState::Done;
         };
         if !self.abandon.is_abandoned() {
-            let judged = self.detector.probability(&self.audio);
+            let judged = self.detector.probability_16k(&self.audio.for_models());
             deliver(judged.map_err(|error| error.to_string()));
         }
         JobState::Done

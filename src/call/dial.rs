@@ -4,11 +4,11 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use offhook_media::Codec;
 use offhook_sip::Credentials;
 use offhook_sip::{CallHandle, Flow, Invite, Transport};
 use tokio::sync::mpsc;
 
+use super::codecs::Codecs;
 use super::line::{Half, Leg, Line, LineError};
 use crate::net::media::{LegId, RecordSink, SinkBuilder};
 use crate::net::sip::{PlacedCall, Signal, SipError};
@@ -28,8 +28,8 @@ pub struct Dialling {
     pub route: Vec<String>,
     /// What answers a challenge.
     pub credentials: Option<Credentials>,
-    /// Codecs to offer, the preferred one first.
-    pub codecs: Vec<Codec>,
+    /// Codecs to offer, and to take later.
+    pub codecs: Codecs,
     /// Extra headers.
     pub headers: Vec<(String, String)>,
     /// How long it may ring.

@@ -13,6 +13,7 @@ use offhook_sip::{Advertise, Flow};
 use rand::Rng;
 use tokio::sync::mpsc;
 
+use super::codecs::Codecs;
 use crate::clock;
 use crate::net::media::{
     Command, LegEvent, LegId, MediaError, MediaThread, OpenLeg, PortError, PortPair, PortPool,
@@ -127,6 +128,8 @@ pub struct Leg {
     pub events: mpsc::Receiver<LegEvent>,
     /// The codec that was agreed upon.
     pub codec: Codec,
+    /// Samples per second of its sound, however the codec changes.
+    pub rate_hz: u32,
     port: u16,
     local: LocalMedia,
     description: SessionDescription,
@@ -175,9 +178,12 @@ impl Line {
     ///
     /// # Errors
     /// When no port is free.
-    pub fn offer(&self, flow: &Flow, codecs: &[Codec]) -> Result<Half, LineError> {
+    pub fn offer(&self, flow: &Flow, codecs: &Codecs) -> Result<Half, LineError> {
         let (ports, local) = self.local_media(flow, codecs)?;
-        let description = sdp::offer(&local);
+        let description = sdp::offer(&LocalMedia {
+            codecs: codecs.offered().to_vec(),
+            ..local.clone()
+        });
         Ok(Half {
             ports,
             local,
@@ -192,7 +198,7 @@ impl Line {
     pub fn answer(
         &self,
         flow: &Flow,
-        codecs: &[Codec],
+        codecs: &Codecs,
         offer: &[u8],
     ) -> Result<(Half, Negotiated), LineError> {
         let offer = SessionDescription::parse(offer)?;
@@ -216,16 +222,15 @@ impl Line {
     fn local_media(
         &self,
         flow: &Flow,
-        codecs: &[Codec],
+        codecs: &Codecs,
     ) -> Result<(PortPair, LocalMedia), LineError> {
         let ports = self.ports.open(flow.local.ip(), clock::now())?;
         let shown = self.advertise.address(flow).ip();
         let address = SocketAddr::new(shown, ports.local.port());
         let session_id = rand::rng().random_range(1..=u64::from(u32::MAX));
         let mut local = LocalMedia::new(address, session_id);
-        if !codecs.is_empty() {
-            local.codecs = codecs.to_vec();
-        }
+        local.codecs = codecs.accepted().to_vec();
+        local.prefers_own_order = codecs.count_in_order();
         Ok((ports, local))
     }
 
@@ -265,7 +270,7 @@ impl Line {
         let (tell, events) = mpsc::channel(LEG_EVENTS);
         let media = self.thread_of(id);
         let port = half.ports.local.port();
-        let codec = negotiated.codec;
+        let (codec, rate_hz) = (negotiated.codec, negotiated.rate_hz());
         let Half {
             ports,
             local,
@@ -285,6 +290,7 @@ impl Line {
             media,
             events,
             codec,
+            rate_hz,
             port,
             local,
             description,
@@ -343,6 +349,7 @@ impl Leg {
             && negotiated != self.negotiated
         {
             self.negotiated = negotiated.clone();
+            self.codec = negotiated.codec;
             let _ = self
                 .media
                 .send(Command::Renegotiate(self.id, Box::new(negotiated)));

@@ -3,14 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use offhook_media::Codec;
 use offhook_sip::Credentials;
 use offhook_sip::Transport;
 use serde_json::{Value, json};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
+use super::codecs::Codecs;
 use super::dial::{DialFailure, Dialling, dial};
-use super::inbound::media_codec;
 use super::journal::Journal;
 use super::services::{AgentSpec, Services};
 use super::talk::Answering;
@@ -58,12 +57,14 @@ pub async fn place(services: Arc<Services>, outbound: Outbound) {
         json!({ "from": record.from, "to": record.to }),
     );
     let mut call = Call::outbound(clock::now());
+    let codecs = Codecs::configured(&services.config, trunk_of(&services.config, &dialled));
     let answering = Answering {
         services: Arc::clone(&services),
         agent,
         on_box,
         record,
         journal: journal.clone(),
+        rate_hz: codecs.likely_rate_hz(),
     };
     let mut talk = answering.prepare(variables).await;
     let dialling = match dialling(&services, &dialled).await {
@@ -126,8 +127,7 @@ fn end_reason(failure: &DialFailure) -> EndReason {
 
 /// Works out addresses, credentials and codecs of a call.
 async fn dialling(services: &Services, dialled: &Dialled) -> Result<Dialling, String> {
-    let named = |trunk: &&config::TrunkConfig| Some(&trunk.name) == dialled.trunk.as_ref();
-    let trunk = services.config.trunks.iter().find(named);
+    let trunk = trunk_of(&services.config, dialled);
     let transport = match trunk.and_then(|trunk| trunk.transport) {
         Some(config::Transport::Tcp) => Transport::Tcp,
         _ => Transport::Udp,
@@ -152,19 +152,16 @@ async fn dialling(services: &Services, dialled: &Dialled) -> Result<Dialling, St
             .into_iter()
             .collect(),
         credentials: trunk.and_then(credentials),
-        codecs: trunk.map_or_else(
-            || vec![Codec::Pcmu, Codec::Pcma],
-            |trunk| {
-                trunk
-                    .codecs
-                    .iter()
-                    .map(|codec| media_codec(*codec))
-                    .collect()
-            },
-        ),
+        codecs: Codecs::configured(&services.config, trunk),
         headers: Vec::new(),
         ring_timeout: RING,
     })
+}
+
+/// The trunk that a call leaves by.
+fn trunk_of<'a>(config: &'a config::Config, dialled: &Dialled) -> Option<&'a config::TrunkConfig> {
+    let named = |trunk: &&config::TrunkConfig| Some(&trunk.name) == dialled.trunk.as_ref();
+    config.trunks.iter().find(named)
 }
 
 /// The digest credentials of a trunk, when it has any.

@@ -14,8 +14,12 @@ use offhook_media::wav::StereoWriter;
 
 use crate::net::media::RecordSink;
 
-/// Frames that may wait for the disk: half a second of two hundred calls.
+/// Frames that may wait for the disk: half a second of two hundred calls, half of that of wideband
+/// ones.
 const QUEUE: usize = 5_000;
+
+/// The rate that a recording has until its first sound tells another.
+const TELEPHONE_HZ: u32 = 8_000;
 
 // A frame lies inline in the queue, so that none costs the media thread an allocation.
 #[allow(clippy::large_enum_variant)]
@@ -130,7 +134,7 @@ fn write(queue: &Receiver<Item>) {
             },
             Item::Frame(id, frame) => {
                 if let Some(writer) = open.get_mut(&id)
-                    && let Err(error) = writer.write(&frame.remote, &frame.local)
+                    && let Err(error) = writer.write(frame.rate_hz, &frame.remote, &frame.local)
                 {
                     tracing::error!(%error, "a recording ends here: it cannot be written");
                     open.remove(&id);
@@ -148,5 +152,5 @@ fn write(queue: &Receiver<Item>) {
 }
 
 fn create(path: &std::path::Path) -> std::io::Result<StereoWriter<BufWriter<File>>> {
-    StereoWriter::new(BufWriter::new(File::create(path)?), RecordFrame::RATE_HZ)
+    StereoWriter::new(BufWriter::new(File::create(path)?), TELEPHONE_HZ)
 }

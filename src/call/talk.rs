@@ -40,6 +40,8 @@ pub(super) struct Answering {
     pub(super) on_box: Arc<OnBox>,
     pub(super) record: CallRecord,
     pub(super) journal: Journal,
+    /// The rate at which the call will sound, as far as that is known yet.
+    pub(super) rate_hz: u32,
 }
 
 /// An agent that is ready to talk.
@@ -66,6 +68,7 @@ impl Answering {
             on_box,
             mut record,
             journal,
+            rate_hz,
         } = self;
         let mut known = variables(given);
         let now = services.epoch.timestamp(clock::now());
@@ -110,6 +113,7 @@ impl Answering {
             voice: on_box.voice(spec.config.voice.as_deref()),
             requests: Requests::new(services.http.clone(), services.llm.clone(), base_url),
             work: results.clone(),
+            rate_hz,
         });
         if let Some(words) = greeting {
             conversation.prepare(words);
@@ -222,6 +226,7 @@ impl Talk {
         leg: Leg,
     ) {
         let now = clock::now();
+        self.conversation.set_rate(leg.rate_hz);
         call.handle_answer(now);
         meters::call_answered(
             call.direction().as_str(),

@@ -2,8 +2,11 @@
 
 use std::path::Path;
 
+use offhook_media::Codec;
+use offhook_media::rate::HalfBand;
+
 use crate::caller::Caller;
-use crate::rig::{Switch, heard_words, voice, words, wrong_words};
+use crate::rig::{Switch, heard_words_at, voice_at, words, wrong_words};
 
 /// It hears the caller out, however long that takes.
 const FLOW: &str = r#"
@@ -47,21 +50,23 @@ const SPEECH: &str = "and so my fellow americans ask not what your country can d
 const MISHEARD: usize = 3;
 
 /// The two channels of a recording: the caller's, then the agent's.
-fn channels(path: &Path) -> [Vec<i16>; 2] {
+fn channels(path: &Path, rate_hz: u32) -> [Vec<i16>; 2] {
     let wav = hound::WavReader::open(path).unwrap();
-    assert_eq!((wav.spec().channels, wav.spec().sample_rate), (2, 8000));
+    assert_eq!((wav.spec().channels, wav.spec().sample_rate), (2, rate_hz));
     let samples: Vec<i16> = wav.into_samples().map(Result::unwrap).collect();
     let channel = |at: usize| samples.iter().skip(at).step_by(2).copied().collect();
     [channel(0), channel(1)]
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_real_voice_is_transcribed_and_each_party_has_a_channel_of_the_recording() {
+/// Reads the speech to the listener in a codec; gives the call's record and the recording's two
+/// channels.
+async fn read_aloud(codec: Codec) -> (serde_json::Value, [Vec<i16>; 2]) {
+    let rate_hz = codec.sample_rate_hz();
     let switch = Switch::start(FLOW, "").await;
     let mut events = switch.events();
-    let mut caller = Caller::dial(&switch.uri).await.unwrap();
+    let mut caller = Caller::dial_in(codec, &switch.uri).await.unwrap();
     events.agent_said("read your text").await;
-    caller.say(&voice("jfk.wav"));
+    caller.say(&voice_at(rate_hz, "jfk.wav"));
     let last = |turn: &serde_json::Value| {
         let text = turn["text"].as_str().unwrap_or_default();
         turn["who"] == "caller" && words(text).ends_with(&words("for your country"))
@@ -69,6 +74,16 @@ async fn a_real_voice_is_transcribed_and_each_party_has_a_channel_of_the_recordi
     events.until("call.turn", last).await;
     caller.hang_up().await;
     let record = switch.record(&mut events).await;
+    let id = record["id"].as_str().unwrap();
+    let answer = switch.get(&format!("/v1/calls/{id}/recording.wav")).await;
+    assert_eq!(answer.status(), 200);
+    let file = format!("recordings/{id}.wav");
+    let folder = switch.stop().await;
+    let channels = channels(&folder.path().join(file), rate_hz);
+    (record, channels)
+}
+
+fn check_words(rate_hz: u32, record: &serde_json::Value, [caller, agent]: &[Vec<i16>; 2]) {
     let said: Vec<String> = record["turns"]
         .as_array()
         .unwrap()
@@ -80,16 +95,50 @@ async fn a_real_voice_is_transcribed_and_each_party_has_a_channel_of_the_recordi
         wrong_words(&said.join(" "), SPEECH) <= MISHEARD,
         "{record:#}"
     );
-
-    let id = record["id"].as_str().unwrap();
-    let answer = switch.get(&format!("/v1/calls/{id}/recording.wav")).await;
-    assert_eq!(answer.status(), 200);
-    let file = format!("recordings/{id}.wav");
-    let folder = switch.stop().await;
-    let [caller, agent] = channels(&folder.path().join(file));
-    let heard = heard_words(&caller);
+    let heard = heard_words_at(rate_hz, caller);
     assert!(wrong_words(&heard, SPEECH) <= MISHEARD, "{heard}");
-    let heard = heard_words(&agent);
+    let heard = heard_words_at(rate_hz, agent);
     let greeting = "welcome to the reading room please read your text now";
     assert!(heard.starts_with(greeting), "{heard}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_real_voice_is_transcribed_and_each_party_has_a_channel_of_the_recording() {
+    let (record, channels) = read_aloud(Codec::Pcmu).await;
+    assert_eq!(record["media"]["codec"], "PCMU");
+    check_words(8_000, &record, &channels);
+}
+
+/// How loud what lies above 4 kHz is beside all of it, in dB, of sound at 16 kHz.
+fn above_4k_db(sound: &[i16]) -> f64 {
+    // Every second sample turned over, what lay above comes to lie below.
+    let turned: Vec<i16> = sound
+        .iter()
+        .enumerate()
+        .map(|(n, sample)| {
+            if n % 2 == 0 {
+                *sample
+            } else {
+                sample.saturating_neg()
+            }
+        })
+        .collect();
+    let mut above = vec![0; sound.len() / 2];
+    HalfBand::to(8_000).convert(&turned, &mut above);
+    let power = |sound: &[i16]| {
+        let energy: f64 = sound.iter().map(|sample| f64::from(*sample).powi(2)).sum();
+        energy / sound.len() as f64
+    };
+    10.0 * (power(&above) / power(sound)).log10()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wideband_call_is_heard_spoken_and_recorded_with_all_of_its_band() {
+    let (record, channels) = read_aloud(Codec::Opus).await;
+    assert_eq!(record["media"]["codec"], "opus");
+    check_words(16_000, &record, &channels);
+    for (who, sound) in ["the caller", "the agent"].into_iter().zip(&channels) {
+        let above = above_4k_db(sound);
+        assert!(above > -40.0, "{who}: {above:.1} dB above 4 kHz");
+    }
 }

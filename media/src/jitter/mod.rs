@@ -19,7 +19,7 @@ pub use reorder::Packet;
 use reorder::{Held, Reorder};
 use timeline::Timeline;
 
-use crate::codec::Decoder;
+use crate::codec::{Codec, Decoder, MAX_PACKET_SAMPLES};
 use crate::conceal::Concealer;
 use crate::frame::Frame;
 use delay::DelayEstimator;
@@ -63,6 +63,8 @@ pub enum Inserted {
 pub struct JitterStats {
     /// Made up for packets that were late or lost.
     pub concealed: u64,
+    /// Recovered of lost packets from what the next one carried of them.
+    pub recovered: u64,
     /// Left out to wear off delay.
     pub shortened: u64,
     /// Packets whose place was given up.
@@ -116,14 +118,15 @@ pub struct JitterBuffer {
     mean_delay_ms: f32,
     steps_since_shortened: u32,
     concealed: u64,
+    recovered: u64,
     shortened: u64,
     late_packets: u64,
     bounds_ms: (u32, u32),
 }
 
 impl JitterBuffer {
-    /// Makes an empty buffer for sound of `rate_hz` (8,000 or 16,000), which is also its RTP
-    /// clock rate; `start` is the moment from which it measures time.
+    /// Makes an empty buffer for sound of `rate_hz` (8,000 or 16,000), in which the packets'
+    /// timestamps count too; `start` is the moment from which it measures time.
     #[must_use]
     pub fn new(start: Instant, rate_hz: u32) -> Self {
         let capacity = (MAX_LEVEL_MS + UNHEARD_MS) * (rate_hz as usize / 1000);
@@ -131,7 +134,7 @@ impl JitterBuffer {
             rate_hz,
             timeline: Timeline::new(rate_hz, capacity),
             reorder: Reorder::new(),
-            decoder: Decoder,
+            decoder: Decoder::new(rate_hz),
             concealer: Concealer::new(rate_hz),
             delay: DelayEstimator::new(start, rate_hz),
             phase: Phase::Empty,
@@ -144,6 +147,7 @@ impl JitterBuffer {
             mean_delay_ms: 0.0,
             steps_since_shortened: 0,
             concealed: 0,
+            recovered: 0,
             shortened: 0,
             late_packets: 0,
             bounds_ms: (0, MAX_LEVEL_MS as u32),
@@ -158,12 +162,9 @@ impl JitterBuffer {
         self
     }
 
-    /// Makes an empty buffer for another rate, with the same bounds.
-    pub(crate) fn renewed(&self, start: Instant, rate_hz: u32) -> Self {
-        Self {
-            bounds_ms: self.bounds_ms,
-            ..Self::new(start, rate_hz)
-        }
+    /// Makes ready for packets of these codecs; others bring no sound.
+    pub fn prepare(&mut self, codecs: impl IntoIterator<Item = Codec>) {
+        self.decoder.prepare(codecs);
     }
 
     /// The delay to aim at: what the network needs, within the bounds.
@@ -253,6 +254,7 @@ impl JitterBuffer {
     pub fn stats(&self) -> JitterStats {
         JitterStats {
             concealed: self.concealed,
+            recovered: self.recovered,
             shortened: self.shortened,
             late_packets: self.late_packets,
             unheard: self.timeline.unheard(),
@@ -261,10 +263,10 @@ impl JitterBuffer {
         }
     }
 
-    /// Heap memory in bytes; it does not change.
+    /// Heap memory in bytes; it changes only with [`JitterBuffer::prepare`].
     #[must_use]
     pub fn heap_bytes(&self) -> usize {
-        self.timeline.heap_bytes() + self.reorder.heap_bytes()
+        self.timeline.heap_bytes() + self.reorder.heap_bytes() + self.decoder.heap_bytes()
     }
 
     /// A source's first packet sets where its numbers and its time begin.
@@ -296,21 +298,22 @@ impl JitterBuffer {
         if packet.payload.is_empty() {
             return;
         }
-        self.prepare(packet.received);
-        let step = self.step_samples().min(Frame::MAX_SAMPLES);
-        let chunk_bytes = packet.codec.payload_bytes(step).max(1);
+        let mut sound = [0; MAX_PACKET_SAMPLES];
+        let decoded = self
+            .decoder
+            .decode(packet.codec, packet.payload, &mut sound);
+        if decoded == 0 {
+            return;
+        }
+        self.resume(packet.received);
+        let sound = sound.get_mut(..decoded).unwrap_or_default();
+        self.concealer.merge(sound);
         let mut timestamp = self.place(packet.timestamp);
-        let mut decoded = 0;
-        for payload in packet.payload.chunks(chunk_bytes) {
-            let mut sound = [0; Frame::MAX_SAMPLES];
-            let len = self.decoder.decode(packet.codec, payload, &mut sound);
-            let sound = sound.get_mut(..len).unwrap_or_default();
-            self.concealer.merge(sound);
-            let start = self.timeline.push(sound);
+        for piece in sound.chunks(self.step_samples().min(Frame::MAX_SAMPLES)) {
+            let start = self.timeline.push(piece);
             self.timeline
-                .offer(start, len, timestamp, packet.received, false);
-            timestamp += len as u64;
-            decoded += len;
+                .offer(start, piece.len(), timestamp, packet.received, false);
+            timestamp += piece.len() as u64;
         }
         self.packet_samples = decoded;
         self.next_timestamp = timestamp;
@@ -330,7 +333,7 @@ impl JitterBuffer {
     }
 
     /// Sound comes again: after a long standstill the delay is built up anew.
-    fn prepare(&mut self, received: Instant) {
+    fn resume(&mut self, received: Instant) {
         let long = self.still.samples >= self.samples(REFILL_AFTER_MS);
         self.still = Standstill::default();
         if self.phase == Phase::Empty || long {
@@ -386,14 +389,40 @@ impl JitterBuffer {
             self.offer_concealed(now, from + heard as u64, made - heard, start + heard as u64);
         }
         let mut done = made;
-        while done < missing {
-            let len = (missing - done).min(self.step_samples());
+        let concealed = missing - self.recoverable(missing - made);
+        while done < concealed {
+            let len = (concealed - done).min(self.step_samples());
             let position = self.make_up(len);
             self.offer_concealed(now, position, len, start + done as u64);
             done += len;
         }
+        self.recover(now, missing - done, start + done as u64);
         self.next_timestamp = start + missing as u64;
         self.still = Standstill::default();
+    }
+
+    /// Samples at a gap's end that the packet after it carries again, when the gap has room.
+    fn recoverable(&self, room: usize) -> usize {
+        let next = self.reorder.next();
+        let samples = next.map_or(0, |next| self.decoder.fec_samples(next.codec, next.payload));
+        if samples <= room { samples } else { 0 }
+    }
+
+    /// Takes so much lost sound from the packet that comes after it.
+    fn recover(&mut self, now: Instant, samples: usize, timestamp: u64) {
+        let Some(next) = self.reorder.next().filter(|_| samples > 0) else {
+            return;
+        };
+        let mut sound = [0; MAX_PACKET_SAMPLES];
+        let sound = sound.get_mut(..samples).unwrap_or_default();
+        self.decoder.decode_fec(next.codec, next.payload, sound);
+        self.recovered += sound.len() as u64;
+        let mut at = timestamp;
+        for piece in sound.chunks(self.step_samples().min(Frame::MAX_SAMPLES)) {
+            let start = self.timeline.push(piece);
+            self.timeline.offer(start, piece.len(), at, now, false);
+            at += piece.len() as u64;
+        }
     }
 
     /// Nothing is there: the playout side is carried on, and if it lasts so are the listeners.
@@ -420,15 +449,17 @@ impl JitterBuffer {
     }
 
     fn make_up(&mut self, samples: usize) -> u64 {
-        if !self.concealer.is_active() {
-            let timeline = &self.timeline;
-            self.concealer.begin(|history| timeline.past(history));
-        }
         let mut sound = [0; Frame::MAX_SAMPLES];
         let sound = sound
             .get_mut(..samples.min(Frame::MAX_SAMPLES))
             .unwrap_or_default();
-        self.concealer.generate(sound);
+        if !self.decoder.conceal(sound) {
+            if !self.concealer.is_active() {
+                let timeline = &self.timeline;
+                self.concealer.begin(|history| timeline.past(history));
+            }
+            self.concealer.generate(sound);
+        }
         self.concealed += sound.len() as u64;
         self.timeline.push(sound)
     }

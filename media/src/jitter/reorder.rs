@@ -14,7 +14,7 @@ pub(crate) const MAX_PAYLOAD_BYTES: usize = 480;
 pub struct Packet<'a> {
     /// Extended sequence number.
     pub sequence: u64,
-    /// Extended timestamp of the first sample.
+    /// Extended timestamp of the first sample, in samples of the buffer's rate.
     pub timestamp: u64,
     /// When it arrived.
     pub received: Instant,
@@ -41,6 +41,19 @@ struct Slot {
     codec: Codec,
     len: u16,
     payload: [u8; MAX_PAYLOAD_BYTES],
+}
+
+impl Slot {
+    fn packet(&self) -> Packet<'_> {
+        let len = usize::from(self.len);
+        Packet {
+            sequence: self.sequence,
+            timestamp: self.timestamp,
+            received: self.received,
+            codec: self.codec,
+            payload: self.payload.get(..len).unwrap_or_default(),
+        }
+    }
 }
 
 /// Keeps packets until those before them came or were given up.
@@ -102,6 +115,12 @@ impl Reorder {
         held.map(|slot| (slot.sequence, slot.timestamp)).min()
     }
 
+    /// The packet that comes first in order.
+    pub(crate) fn next(&self) -> Option<Packet<'_>> {
+        let held = self.slots.iter().flatten();
+        held.min_by_key(|slot| slot.sequence).map(Slot::packet)
+    }
+
     /// Hands the packet of this number to `use_it` and forgets it.
     pub(crate) fn release(&mut self, sequence: u64, use_it: impl FnOnce(Packet<'_>)) -> bool {
         let is_it =
@@ -110,16 +129,7 @@ impl Reorder {
             return false;
         };
         if let Some(slot) = slot.as_ref() {
-            use_it(Packet {
-                sequence: slot.sequence,
-                timestamp: slot.timestamp,
-                received: slot.received,
-                codec: slot.codec,
-                payload: slot
-                    .payload
-                    .get(..usize::from(slot.len))
-                    .unwrap_or_default(),
-            });
+            use_it(slot.packet());
         }
         *slot = None;
         self.held -= 1;

@@ -2,6 +2,7 @@
 
 mod direction;
 mod negotiate;
+mod numbers;
 mod offer_answer;
 mod parse;
 mod payload;
