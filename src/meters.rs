@@ -147,6 +147,10 @@ pub fn leg_closed(stats: &Stats) {
     counter!(names::RTP_LATE).increment(stats.late);
     // G.711 has eight samples a millisecond.
     counter!(names::RTP_CONCEALED_MS).increment(stats.concealed_samples / 8);
+    counter!(names::RTP_ACCELERATED_MS).increment(stats.accelerated_ms);
+    counter!(names::RTP_EXPANDED_MS).increment(stats.expanded_ms);
+    histogram!(names::JITTER_DELAY_MS).record(f64::from(stats.buffer_delay_ms));
+    histogram!(names::JITTER_TARGET_MS).record(f64::from(stats.buffer_target_ms));
     let reasons = [
         ("foreign", stats.foreign),
         ("malformed", stats.malformed),

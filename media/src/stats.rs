@@ -21,8 +21,16 @@ pub struct Stats {
     pub late: u64,
     /// Samples made up for what was late or lost.
     pub concealed_samples: u64,
-    /// Samples left out to wear off delay.
-    pub shortened_samples: u64,
+    /// Sound left out to wear off delay, in milliseconds.
+    pub accelerated_ms: u64,
+    /// Sound played twice to build up delay, in milliseconds.
+    pub expanded_ms: u64,
+    /// Share of what was played that was made up for late or lost packets, 0 to 1.
+    pub concealed_ratio: f32,
+    /// Samples left out to wear off delay, as a share of those played.
+    pub accelerated_ratio: f32,
+    /// Share of what was played that was played twice to build up delay, 0 to 1.
+    pub expanded_ratio: f32,
     /// Datagrams from elsewhere, dropped by the source rule.
     pub foreign: u64,
     /// Datagrams that are neither RTP nor RTCP, or broken.
@@ -39,8 +47,10 @@ pub struct Stats {
     pub rtcp_received: u64,
     /// Frames of sound that were our own echo, silenced for whoever listens.
     pub echo_frames: u64,
-    /// Delay in the jitter buffer, in milliseconds.
+    /// Mean delay in the jitter buffer, in milliseconds.
     pub buffer_delay_ms: u32,
+    /// Delay that the jitter buffer aims at, in milliseconds.
+    pub buffer_target_ms: u32,
     /// Share of our packets that the peer reports as lost lately, 0 to 1.
     pub remote_loss: f32,
     /// Jitter that the peer reports, in milliseconds.

@@ -24,4 +24,4 @@ pub use recording::{Recorder, RecorderError};
 pub use requests::Requests;
 pub use services::{AgentSpec, Busy, ServiceParts, Services, Watcher};
 pub use talk::outbound_facts;
-pub(crate) use talk::stored_state;
+pub(crate) use talk::{media_summary, stored_state};

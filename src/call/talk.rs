@@ -25,7 +25,7 @@ use crate::clock;
 use crate::meters;
 use crate::net::media::{LegEvent, LegId, SinkBuilder};
 use crate::net::sip::Signal;
-use crate::store::{CallRecord, CallState as StoredState, MediaSummary};
+use crate::store::{CallRecord, CallState as StoredState, JitterBufferSummary, MediaSummary};
 use crate::switch::{Call, CallState, EndReason, Outcome};
 
 /// What the CRM has to say who calls; the caller does not wait longer.
@@ -327,6 +327,25 @@ pub(crate) fn stored_state(state: &CallState) -> StoredState {
     }
 }
 
+/// What a call's record keeps of its leg's figures.
+pub(crate) fn media_summary(codec: Option<String>, stats: &Stats) -> MediaSummary {
+    let ratio = |ratio: f32| (f64::from(ratio) * 1e5).round() / 1e5;
+    MediaSummary {
+        codec,
+        packets: stats.received,
+        lost: stats.lost,
+        jitter_ms: stats.jitter_ms.into(),
+        mos: stats.mos.map(f64::from),
+        jitter_buffer: Some(JitterBufferSummary {
+            target_ms: stats.buffer_target_ms,
+            delay_ms: stats.buffer_delay_ms,
+            concealed: ratio(stats.concealed_ratio),
+            accelerated: ratio(stats.accelerated_ratio),
+            expanded: ratio(stats.expanded_ratio),
+        }),
+    }
+}
+
 /// Waits for the closed leg's figures.
 async fn summary(leg: &mut Leg) -> Option<MediaSummary> {
     let codec = leg.codec.name().to_owned();
@@ -340,13 +359,7 @@ async fn summary(leg: &mut Leg) -> Option<MediaSummary> {
     };
     let stats: Box<Stats> = tokio::time::timeout(CLOSING, closed).await.ok().flatten()?;
     meters::leg_closed(&stats);
-    Some(MediaSummary {
-        codec: Some(codec),
-        packets: stats.received,
-        lost: stats.lost,
-        jitter_ms: stats.jitter_ms.into(),
-        mos: stats.mos.map(f64::from),
-    })
+    Some(media_summary(Some(codec), &stats))
 }
 
 /// What every outbound call tells its flow.

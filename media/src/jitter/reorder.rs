@@ -4,10 +4,10 @@ use std::time::Instant;
 
 use crate::codec::Codec;
 
-/// Packets that may wait: 240 ms of 20 ms packets.
-pub(crate) const SLOTS: usize = 12;
-/// The longest payload that may wait: 60 ms of G.711.
-pub(crate) const MAX_PAYLOAD_BYTES: usize = 480;
+/// Packets that may wait: 240 ms of 10 ms packets.
+pub(crate) const SLOTS: usize = 24;
+/// Bytes of payload that may wait, all packets together: 256 ms of G.711.
+pub(crate) const BYTES: usize = 2_048;
 
 /// A packet on its way through the buffer.
 #[derive(Clone, Copy, Debug)]
@@ -28,106 +28,160 @@ pub struct Packet<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Held {
     Kept,
-    Duplicate,
     Full,
     TooLong,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Slot {
     sequence: u64,
     timestamp: u64,
     received: Instant,
     codec: Codec,
+    start: u16,
     len: u16,
-    payload: [u8; MAX_PAYLOAD_BYTES],
 }
 
 /// Keeps packets until those before them came or were given up.
+///
+/// The payloads lie one after the other in one store, so that many short packets and a few long
+/// ones need no more room than what they carry.
 #[derive(Debug, Default)]
 pub(crate) struct Reorder {
-    slots: Box<[Option<Slot>]>,
-    held: usize,
+    slots: Vec<Slot>,
+    bytes: Box<[u8]>,
+    used: usize,
 }
 
 impl Reorder {
     pub(crate) fn new() -> Self {
         Self {
-            slots: (0..SLOTS).map(|_| None).collect(),
-            held: 0,
+            slots: Vec::with_capacity(SLOTS),
+            bytes: vec![0; BYTES].into_boxed_slice(),
+            used: 0,
         }
     }
 
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
-        self.held == 0
+        self.slots.is_empty()
+    }
+
+    /// Whether a packet of this number waits.
+    #[inline]
+    pub(crate) fn contains(&self, sequence: u64) -> bool {
+        self.slots.iter().any(|slot| slot.sequence == sequence)
     }
 
     pub(crate) fn heap_bytes(&self) -> usize {
-        size_of_val(&*self.slots)
+        self.slots.capacity() * size_of::<Slot>() + self.bytes.len()
     }
 
+    /// Keeps a packet that does not wait here yet.
     pub(crate) fn hold(&mut self, packet: &Packet<'_>) -> Held {
-        if self
-            .slots
-            .iter()
-            .flatten()
-            .any(|slot| slot.sequence == packet.sequence)
-        {
-            return Held::Duplicate;
-        }
-        let mut payload = [0; MAX_PAYLOAD_BYTES];
-        let Some(room) = payload.get_mut(..packet.payload.len()) else {
+        let len = packet.payload.len();
+        if len > self.bytes.len() {
             return Held::TooLong;
-        };
-        room.copy_from_slice(packet.payload);
-        let Some(free) = self.slots.iter_mut().find(|slot| slot.is_none()) else {
+        }
+        let Some(room) = self.bytes.get_mut(self.used..self.used + len) else {
             return Held::Full;
         };
-        *free = Some(Slot {
+        if self.slots.len() >= SLOTS {
+            return Held::Full;
+        }
+        room.copy_from_slice(packet.payload);
+        self.slots.push(Slot {
             sequence: packet.sequence,
             timestamp: packet.timestamp,
             received: packet.received,
             codec: packet.codec,
-            len: packet.payload.len() as u16,
-            payload,
+            start: self.used as u16,
+            len: len as u16,
         });
-        self.held += 1;
+        self.used += len;
         Held::Kept
     }
 
     /// Sequence number and timestamp of the packet that comes first in order.
     pub(crate) fn first(&self) -> Option<(u64, u64)> {
-        let held = self.slots.iter().flatten();
+        let held = self.slots.iter();
         held.map(|slot| (slot.sequence, slot.timestamp)).min()
     }
 
     /// Hands the packet of this number to `use_it` and forgets it.
     pub(crate) fn release(&mut self, sequence: u64, use_it: impl FnOnce(Packet<'_>)) -> bool {
-        let is_it =
-            |slot: &&mut Option<Slot>| slot.as_ref().is_some_and(|slot| slot.sequence == sequence);
-        let Some(slot) = self.slots.iter_mut().find(is_it) else {
+        let Some(at) = self.slots.iter().position(|slot| slot.sequence == sequence) else {
             return false;
         };
-        if let Some(slot) = slot.as_ref() {
-            use_it(Packet {
-                sequence: slot.sequence,
-                timestamp: slot.timestamp,
-                received: slot.received,
-                codec: slot.codec,
-                payload: slot
-                    .payload
-                    .get(..usize::from(slot.len))
-                    .unwrap_or_default(),
-            });
-        }
-        *slot = None;
-        self.held -= 1;
+        let slot = self.slots.swap_remove(at);
+        let (start, len) = (usize::from(slot.start), usize::from(slot.len));
+        use_it(Packet {
+            sequence: slot.sequence,
+            timestamp: slot.timestamp,
+            received: slot.received,
+            codec: slot.codec,
+            payload: self.bytes.get(start..start + len).unwrap_or_default(),
+        });
+        self.bytes.copy_within(start + len..self.used, start);
+        self.used -= len;
+        let behind = self
+            .slots
+            .iter_mut()
+            .filter(|other| other.start > slot.start);
+        behind.for_each(|other| other.start -= slot.len);
         true
     }
 
     pub(crate) fn clear(&mut self) {
-        self.slots.iter_mut().for_each(|slot| *slot = None);
-        self.held = 0;
+        self.slots.clear();
+        self.used = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::epoch;
+
+    fn packet(sequence: u64, payload: &[u8]) -> Packet<'_> {
+        Packet {
+            sequence,
+            timestamp: sequence * 160,
+            received: epoch(),
+            codec: Codec::Pcmu,
+            payload,
+        }
+    }
+
+    #[test]
+    fn payloads_of_all_lengths_come_out_as_they_went_in() {
+        let mut store = Reorder::new();
+        let payload = |n: u64| vec![n as u8; (n as usize * 97) % 300];
+        for round in 0..50 {
+            let numbers = [5, 2, 9, 7, 3].map(|n| n + round * 10);
+            for n in numbers {
+                assert_eq!(store.hold(&packet(n, &payload(n))), Held::Kept);
+                assert!(store.contains(n) && !store.contains(n + 1_000));
+            }
+            while let Some((first, _)) = store.first() {
+                let is_it = |held: Packet<'_>| assert_eq!(held.payload, payload(first));
+                assert!(store.release(first, is_it));
+            }
+            assert!(store.is_empty());
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_told_apart_from_what_never_will() {
+        let mut store = Reorder::new();
+        assert_eq!(store.hold(&packet(1, &[0; BYTES + 1])), Held::TooLong);
+        assert_eq!(store.hold(&packet(2, &[0; BYTES])), Held::Kept);
+        assert_eq!(store.hold(&packet(3, &[0])), Held::Full);
+        assert_eq!(store.hold(&packet(3, &[])), Held::Kept);
+        let before = store.heap_bytes();
+        for n in 4..100 {
+            store.hold(&packet(n, &[]));
+        }
+        assert_eq!(store.heap_bytes(), before);
     }
 }

@@ -1,9 +1,11 @@
 //! `offhook bench`: figures taken on the wire, from a caller's packets and waveform, never from
-//! the switch's own events. The switch under test is a process of its own.
+//! the switch's own events. The switch under test is a process of its own. The jitter buffer alone
+//! is measured offline.
 
 mod caller;
 mod capacity;
 mod figures;
+mod jitter;
 mod subject;
 mod turn;
 
@@ -20,12 +22,18 @@ pub(super) enum BenchCommand {
     /// Simultaneous calls with voice detection on one core, and what they cost
     #[command(after_help = "Example:\n  offhook bench capacity --calls 100 --seconds 30 --json")]
     Capacity(capacity::CapacityArgs),
+    /// The jitter buffer over traces, offline: delay, concealment, stretching
+    #[command(
+        after_help = "Examples:\n  offhook bench jitter\n  offhook bench jitter wifi \
+                            lte-handover --json\n  offhook bench jitter measured.txt --voice hello.wav"
+    )]
+    Jitter(jitter::JitterArgs),
 }
 
 pub(super) fn run(command: &BenchCommand) -> anyhow::Result<ExitCode> {
-    let runtime = super::runtime()?;
     match command {
-        BenchCommand::Turn(args) => runtime.block_on(turn::run(args)),
-        BenchCommand::Capacity(args) => runtime.block_on(capacity::run(args)),
+        BenchCommand::Turn(args) => super::runtime()?.block_on(turn::run(args)),
+        BenchCommand::Capacity(args) => super::runtime()?.block_on(capacity::run(args)),
+        BenchCommand::Jitter(args) => jitter::run(args),
     }
 }

@@ -1,0 +1,238 @@
+//! What comes in order, what is missing between, and what is played instead of it.
+
+use std::time::Instant;
+
+use super::decide::Phase;
+use super::reorder::Packet;
+use super::{JitterBuffer, MAX_LEVEL_MS, MAX_PACKET_SAMPLES, REMEMBERED};
+use crate::frame::Frame;
+
+/// Listeners are told of a standstill after so long: shorter ones are the network's, and what
+/// is missing usually comes.
+const STANDSTILL_MS: usize = 60;
+/// … and hear silence for so long at most.
+const MAX_SILENCE_MS: usize = 10_000;
+/// Made-up sound has faded after so long, and more silence is not noticed.
+const FADED_MS: usize = 60;
+
+/// Sound that was made up since the stream stood still; the stream's time does not move with it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Standstill {
+    samples: usize,
+    /// How much of it the listeners were given, and from where on.
+    heard: usize,
+    start: u64,
+}
+
+impl JitterBuffer {
+    /// Decodes the packet that is next in order.
+    pub(super) fn append(&mut self, packet: Packet<'_>) {
+        self.next_sequence = Some(packet.sequence.saturating_add(1));
+        self.given_up <<= 1;
+        let was_quiet = std::mem::replace(&mut self.quiet, packet.payload.is_empty());
+        if self.quiet {
+            return;
+        }
+        let mut sound = [0; MAX_PACKET_SAMPLES];
+        let len = self
+            .decoder
+            .decode(packet.codec, packet.payload, &mut sound);
+        if len == 0 {
+            return;
+        }
+        let sound = sound.get_mut(..len).unwrap_or_default();
+        let timestamp = self.place(packet.timestamp);
+        self.join(packet.received, timestamp, was_quiet, sound);
+        self.write(packet.received, timestamp, sound);
+        if len == std::mem::replace(&mut self.packet_samples, len) {
+            self.set_grain(len, self.step_samples);
+        }
+        self.next_timestamp = timestamp + self.to_ticks(len);
+    }
+
+    /// The listeners' time of a packet's first sample. A source that sets its clock back goes on
+    /// where it was.
+    fn place(&mut self, timestamp: u64) -> u64 {
+        let placed = timestamp.wrapping_add(self.offset);
+        let behind = self.next_timestamp.wrapping_sub(placed) as i64;
+        if behind > 0 {
+            self.offset = self.offset.wrapping_add(behind as u64);
+            return self.next_timestamp;
+        }
+        placed
+    }
+
+    /// Hands decoded sound to both readers.
+    fn write(&mut self, received: Instant, timestamp: u64, sound: &[i16]) {
+        let room = self.ms_to_samples(MAX_LEVEL_MS).saturating_sub(sound.len());
+        self.counts.discarded += self.timeline.cut_to(room) as u64;
+        let start = self.timeline.push(sound);
+        self.offer(start, sound.len(), timestamp, received, false);
+    }
+
+    /// Joins a packet's sound to what comes before it: what was made up, or silence of the sender.
+    fn join(&mut self, received: Instant, timestamp: u64, was_quiet: bool, sound: &mut [i16]) {
+        let made = std::mem::take(&mut self.still).samples;
+        let broken = std::mem::take(&mut self.broken);
+        if self.phase == Phase::Empty {
+            self.phase = Phase::Filling;
+            return;
+        }
+        // Gaps of packets are filled before, so a jump of the time is silence of the sender.
+        let silence = self.to_samples(timestamp.wrapping_sub(self.next_timestamp));
+        let held = if was_quiet { made } else { made.min(silence) };
+        self.counts.held += held as u64;
+        self.counts.concealed += (made - held) as u64;
+        let faded = made >= self.ms_to_samples(FADED_MS);
+        let room = if faded {
+            usize::MAX
+        } else {
+            silence.saturating_sub(held)
+        };
+        if room > 0 {
+            self.build_up(received, timestamp, room);
+        }
+        let apart = broken || room > 0;
+        if apart && !self.concealer.is_active() {
+            self.begin_concealment();
+        }
+        self.concealer.merge(sound);
+    }
+
+    /// Makes a silence longer by as much as the delay is short of what it should be, and by no
+    /// more than `room`.
+    fn build_up(&mut self, received: Instant, timestamp: u64, room: usize) {
+        let next_pull = self.next_pull.unwrap_or(received);
+        let least = self.level_for(self.lead_us(next_pull, timestamp), 0);
+        let missing = least.min(self.ms_to_samples(MAX_LEVEL_MS) / 2);
+        let missing = missing.saturating_sub(self.timeline.level()).min(room);
+        self.make_up_all(missing);
+        self.counts.held += missing as u64;
+    }
+
+    /// Appends what is in order now, as far as it fits without overtaking the listeners.
+    pub(super) fn release(&mut self) {
+        let packet = self.packet_samples.max(self.step_samples);
+        while !self.reorder.is_empty() && self.timeline.has_room(packet) && self.release_one() {}
+    }
+
+    fn release_one(&mut self) -> bool {
+        let Some(next) = self.next_sequence else {
+            return false;
+        };
+        // The store is taken out so that its packet can be borrowed while it is decoded.
+        let mut reorder = std::mem::take(&mut self.reorder);
+        let released = reorder.release(next, |packet| self.append(packet));
+        self.reorder = reorder;
+        released
+    }
+
+    /// Waits no longer for what is missing before the first packet that is there.
+    pub(super) fn give_up(&mut self, now: Instant) {
+        let (Some(next), Some((sequence, timestamp))) = (self.next_sequence, self.reorder.first())
+        else {
+            return;
+        };
+        let packets = sequence.saturating_sub(next);
+        let placed = timestamp.wrapping_add(self.offset);
+        let gap = (placed.wrapping_sub(self.next_timestamp) as i64).max(0);
+        let missing = self
+            .to_samples(gap as u64)
+            .min(packets.min(REMEMBERED) as usize * self.packet_samples)
+            .min(self.ms_to_samples(MAX_LEVEL_MS));
+        self.fill(now, missing);
+        self.next_sequence = Some(sequence);
+        let shift = packets.min(REMEMBERED) as u32;
+        let newest = 1u64.checked_shl(shift).map_or(u64::MAX, |bit| bit - 1);
+        self.given_up = self.given_up.checked_shl(shift).unwrap_or(0) | newest;
+        self.release_one();
+        self.release();
+    }
+
+    /// Conceals a gap of `missing` samples, of which a standstill may have made up some.
+    fn fill(&mut self, now: Instant, missing: usize) {
+        if missing == 0 {
+            return;
+        }
+        let start = self.next_timestamp;
+        let still = std::mem::take(&mut self.still);
+        let made = still.samples.min(missing);
+        if made > still.heard {
+            let at = start + self.to_ticks(still.heard);
+            let from = still.start + still.heard as u64;
+            self.offer(from, made - still.heard, at, now, true);
+        }
+        let from = self.make_up_all(missing - made);
+        self.offer(from, missing - made, start + self.to_ticks(made), now, true);
+        self.counts.concealed += missing.max(still.samples) as u64;
+        self.next_timestamp = start + self.to_ticks(missing);
+    }
+
+    /// Nothing is there: the playout side is carried on, and if it lasts so are the listeners.
+    /// What that stood for is counted when it is known.
+    pub(super) fn stand_still(&mut self, now: Instant, short: usize) {
+        let position = self.make_up_all(short);
+        if self.still.samples == 0 {
+            self.still.start = position;
+        }
+        self.still.samples += short;
+        let (grace, most) = (
+            self.ms_to_samples(STANDSTILL_MS),
+            self.ms_to_samples(MAX_SILENCE_MS),
+        );
+        if self.still.heard == 0 && self.still.samples > grace {
+            // Those of the grace time are heard only if a gap turns out to be there.
+            self.still.heard = grace;
+        }
+        while (1..most).contains(&self.still.heard) && self.still.heard < self.still.samples {
+            let from = self.still.start + self.still.heard as u64;
+            let piece = self
+                .piece_samples()
+                .min(self.still.samples - self.still.heard);
+            self.offer(from, piece, self.next_timestamp, now, true);
+            self.still.heard += piece;
+        }
+    }
+
+    fn begin_concealment(&mut self) {
+        let timeline = &self.timeline;
+        self.concealer.begin(|history| timeline.past(history));
+    }
+
+    /// Carries on what was written last by `samples`, and returns where that begins.
+    fn make_up_all(&mut self, samples: usize) -> u64 {
+        let room = self.ms_to_samples(MAX_LEVEL_MS).saturating_sub(samples);
+        self.counts.discarded += self.timeline.cut_to(room) as u64;
+        let start = self.timeline.end();
+        if samples > 0 && !self.concealer.is_active() {
+            self.begin_concealment();
+        }
+        let mut left = samples;
+        while left > 0 {
+            let mut sound = [0; Frame::MAX_SAMPLES];
+            let len = left.min(sound.len());
+            let sound = sound.get_mut(..len).unwrap_or_default();
+            self.concealer.generate(sound);
+            self.timeline.push(sound);
+            left -= len;
+        }
+        start
+    }
+
+    /// Offers a stretch to the listeners, in pieces of 20 ms.
+    fn offer(&mut self, from: u64, len: usize, timestamp: u64, now: Instant, concealed: bool) {
+        let mut done = 0;
+        while done < len {
+            let part = self.piece_samples().min(len - done);
+            let at = timestamp + self.to_ticks(done);
+            self.timeline
+                .offer(from + done as u64, part, at, now, concealed);
+            done += part;
+        }
+    }
+
+    /// Samples of 20 ms, which is what listeners get at once.
+    fn piece_samples(&self) -> usize {
+        (self.rate_hz as usize / 50).clamp(1, Frame::MAX_SAMPLES)
+    }
+}
