@@ -8,6 +8,7 @@ use std::time::Instant;
 use offhook_media::UtteranceId;
 use tokio::sync::mpsc;
 
+use super::digits::Digits;
 use super::requests::Requests;
 use super::speech::{SpeechQueue, Step};
 use crate::agent::{
@@ -60,6 +61,7 @@ pub enum Directive {
 pub struct Conversation {
     agent: Agent,
     speech: SpeechQueue,
+    digits: Digits,
     leg: LegId,
     media: MediaThread,
     ears: Ears,
@@ -96,6 +98,7 @@ impl Conversation {
         Self {
             agent: parts.agent,
             speech: SpeechQueue::new(RATE_HZ),
+            digits: Digits::default(),
             leg: parts.leg,
             media: parts.media,
             ears: parts.ears,
@@ -126,10 +129,12 @@ impl Conversation {
         self.drain(now);
     }
 
-    /// Takes a digit that came by another way than the media, such as INFO.
-    pub fn handle_digit(&mut self, now: Instant, digit: char) {
-        self.agent.handle_digit(now, digit);
-        self.drain(now);
+    /// Takes a digit that came by INFO; one that came with the media as well counts once.
+    pub fn handle_info_digit(&mut self, now: Instant, digit: char) {
+        if self.digits.inform(now, digit) {
+            self.agent.handle_digit(now, digit);
+            self.drain(now);
+        }
     }
 
     /// Takes an edge of the caller's speech.
@@ -143,8 +148,10 @@ impl Conversation {
 
     /// Takes what happened on the leg.
     pub fn handle_leg(&mut self, now: Instant, event: &LegEvent) {
-        if let LegEvent::Dtmf { digit } = event {
-            return self.handle_digit(now, *digit);
+        if let LegEvent::Dtmf { digit } = event
+            && self.digits.hear(now, *digit)
+        {
+            self.agent.handle_digit(now, *digit);
         }
         if let Some(played) = self.speech.handle_leg(event) {
             self.agent.handle_playout(now, played);

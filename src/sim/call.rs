@@ -22,7 +22,8 @@ use super::set_up;
 use super::world::Cx;
 use crate::agent::CallOutcome;
 use crate::call::conversation::Directive;
-use crate::call::task::{end_reason, info_digit};
+use crate::call::digits::info_digit;
+use crate::call::task::end_reason;
 use crate::call::{stored_state, stored_turn, stored_variables};
 use crate::net::media::LegEvent;
 use crate::net::sip::Signal;
@@ -266,7 +267,7 @@ impl SwitchCall {
             Signal::Confirmed { body: Some(answer) } => self.take_answer(cx, &answer),
             Signal::Info { content_type, body } => {
                 if let Some(digit) = info_digit(content_type.as_deref(), &body) {
-                    self.conversation.handle_digit(cx, digit);
+                    self.conversation.handle_info_digit(cx, digit);
                 }
             }
             Signal::Ended { cause } => {

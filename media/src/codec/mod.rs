@@ -1,5 +1,6 @@
 //! Codecs that a session can carry.
 
+pub mod comfort_noise;
 pub mod g711;
 
 /// Names a codec; the state that one needs lives in [`Decoder`] and [`Encoder`].

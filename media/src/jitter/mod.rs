@@ -20,6 +20,7 @@ use reorder::{Held, Reorder};
 use timeline::Timeline;
 
 use crate::codec::Decoder;
+use crate::codec::comfort_noise::ComfortNoise;
 use crate::conceal::Concealer;
 use crate::frame::Frame;
 use delay::DelayEstimator;
@@ -234,6 +235,12 @@ impl JitterBuffer {
         }
         self.timeline.play(out);
         short
+    }
+
+    /// Takes how the source's silence sounds, from a packet that was inserted without payload:
+    /// what is missing from now on is silence, until sound comes again.
+    pub fn comfort_noise(&mut self, noise: &ComfortNoise) {
+        self.concealer.comfort_noise(noise);
     }
 
     /// Takes the next sound for the listeners: in order, each sample once.

@@ -22,6 +22,8 @@ pub struct Negotiated {
     pub dtmf: Option<u8>,
     /// Payload type with which telephone-events reach us.
     pub dtmf_receive: Option<u8>,
+    /// Whether either side may send its silence as comfort noise (RFC 3389).
+    pub comfort_noise: bool,
     /// Where the peer receives RTP; unspecified when it is on hold in the old way.
     pub remote: SocketAddr,
     /// Where the peer receives RTCP (RFC 3605, 5761).
@@ -72,6 +74,9 @@ impl Negotiated {
             receive_payload_types: receivable(ours, theirs, dtmf_receive),
             dtmf: dtmf_receive.and(dtmf),
             dtmf_receive,
+            comfort_noise: codec.clock_rate_hz() == 8_000
+                && ours.comfort_noise()
+                && theirs.comfort_noise(),
             remote: peer.remote,
             remote_rtcp: peer.remote_rtcp,
             ptime_ms: theirs.packet_time_ms(ours.packet_time_ms(20)),
@@ -96,6 +101,9 @@ impl Negotiated {
             receive_payload_types: vec![(payload_type, codec)],
             dtmf,
             dtmf_receive: dtmf,
+            comfort_noise: codec.clock_rate_hz() == 8_000
+                && local.comfort_noise
+                && theirs.comfort_noise(),
             remote: peer.remote,
             remote_rtcp: peer.remote_rtcp,
             ptime_ms: theirs.packet_time_ms(local.ptime_ms),

@@ -6,7 +6,7 @@ use thiserror::Error;
 
 use super::{Attribute, Connection, Direction, MediaDescription, Negotiated};
 use super::{Origin, SessionDescription};
-use crate::codec::Codec;
+use crate::codec::{Codec, comfort_noise};
 
 /// The number at which our offers place telephone-events, as most of the field does.
 const TELEPHONE_EVENT_PAYLOAD_TYPE: u8 = 101;
@@ -30,6 +30,8 @@ pub struct LocalMedia {
     pub direction: Direction,
     /// Whether telephone-events are taken and offered (RFC 4733).
     pub dtmf: bool,
+    /// Whether silence may be told as comfort noise, at 8 kHz (RFC 3389).
+    pub comfort_noise: bool,
     /// Whether RTCP may share RTP's port (RFC 5761).
     pub rtcp_mux: bool,
 }
@@ -47,6 +49,7 @@ impl LocalMedia {
             version: session_id,
             direction: Direction::SendRecv,
             dtmf: true,
+            comfort_noise: false,
             rtcp_mux: true,
         }
     }
@@ -144,6 +147,9 @@ fn offered(local: &LocalMedia, telephone_event: u8) -> MediaDescription {
         .map_or(8_000, |codec| codec.clock_rate_hz());
     let dtmf = local.dtmf.then_some((telephone_event, clock_rate_hz));
     let mut media = describe(local, "RTP/AVP", &payloads, dtmf);
+    if local.comfort_noise {
+        add_comfort_noise(&mut media);
+    }
     finish(&mut media, local.ptime_ms, local.direction, local.rtcp_mux);
     media
 }
@@ -167,6 +173,9 @@ pub fn answer(
         .dtmf
         .map(|number| (number, negotiated.codec.clock_rate_hz()));
     let mut ours = describe(local, &theirs.protocol, &[chosen], dtmf);
+    if negotiated.comfort_noise {
+        add_comfort_noise(&mut ours);
+    }
     finish(
         &mut ours,
         negotiated.ptime_ms,
@@ -242,6 +251,13 @@ fn describe(
         connection: None,
         attributes,
     }
+}
+
+fn add_comfort_noise(media: &mut MediaDescription) {
+    let number = comfort_noise::PAYLOAD_TYPE;
+    media.formats.push(number.to_string());
+    let map = Attribute::new("rtpmap", format!("{number} CN/8000"));
+    media.attributes.push(map);
 }
 
 fn finish(media: &mut MediaDescription, ptime_ms: u32, direction: Direction, rtcp_mux: bool) {

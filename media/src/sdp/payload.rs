@@ -1,13 +1,15 @@
 //! Reads what an `m=` line says about its payload types.
 
 use super::MediaDescription;
-use crate::codec::Codec;
+use crate::codec::{Codec, comfort_noise};
 
 /// What one payload type number stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Payload {
     Audio(Codec),
     TelephoneEvent { clock_rate_hz: u32 },
+    /// Comfort noise at 8 kHz (RFC 3389 §4).
+    ComfortNoise,
 }
 
 impl MediaDescription {
@@ -19,6 +21,7 @@ impl MediaDescription {
             let number = format.parse::<u8>().ok()?;
             let payload = match maps.get(usize::from(number))? {
                 Some(encoding) => payload(encoding),
+                None if number == comfort_noise::PAYLOAD_TYPE => Some(Payload::ComfortNoise),
                 None => Codec::from_static_payload_type(number).map(Payload::Audio),
             };
             Some((number, payload?))
@@ -30,7 +33,7 @@ impl MediaDescription {
         self.payloads()
             .filter_map(|(number, payload)| match payload {
                 Payload::Audio(codec) => Some((number, codec)),
-                Payload::TelephoneEvent { .. } => None,
+                Payload::TelephoneEvent { .. } | Payload::ComfortNoise => None,
             })
     }
 
@@ -43,6 +46,13 @@ impl MediaDescription {
             }
             _ => None,
         })
+    }
+
+    /// Whether silence may be told as comfort noise, which has a number of its own at 8 kHz.
+    pub(super) fn comfort_noise(&self) -> bool {
+        let number = comfort_noise::PAYLOAD_TYPE;
+        self.payloads()
+            .any(|payload| payload == (number, Payload::ComfortNoise))
     }
 
     /// The packet time that the description wishes to receive, in milliseconds: a multiple of 10
@@ -97,6 +107,9 @@ fn payload(encoding: &str) -> Option<Payload> {
     let channels = fields.next().map_or(Ok(1), str::parse).ok()?;
     if name.eq_ignore_ascii_case("telephone-event") {
         return Some(Payload::TelephoneEvent { clock_rate_hz });
+    }
+    if name.eq_ignore_ascii_case("CN") {
+        return (clock_rate_hz == 8_000).then_some(Payload::ComfortNoise);
     }
     Codec::from_rtpmap(name, clock_rate_hz, channels).map(Payload::Audio)
 }

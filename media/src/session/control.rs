@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::{Cancelled, MediaSession};
+use super::{Cancelled, MediaSession, inband_receiver};
 use crate::dtmf::InvalidDigit;
 use crate::playout::UtteranceId;
 use crate::sdp::Negotiated;
@@ -101,6 +101,11 @@ impl MediaSession {
         }
         if self.rate_hz() != before.codec.sample_rate_hz() {
             self.jitter = self.jitter.renewed(now, self.rate_hz());
+            self.inband = None;
+        }
+        let inband = inband_receiver(self.inband_dtmf, &self.negotiated);
+        if inband.is_some() != self.inband.is_some() {
+            self.inband = inband;
         }
         if !before.direction.sends() {
             self.stream.mark();

@@ -22,7 +22,8 @@ use outbox::Outbox;
 use receive::Peer;
 use stream::{Packing, Stream};
 
-use crate::dtmf::{DtmfReceiver, DtmfSender};
+use crate::codec::comfort_noise::ComfortNoise;
+use crate::dtmf::{DtmfReceiver, DtmfSender, InbandDtmf, InbandReceiver, OncePerPress};
 use crate::echo::EchoGate;
 use crate::jitter::JitterBuffer;
 use crate::playout::Playout;
@@ -86,12 +87,17 @@ pub struct MediaSession {
     peer: Peer,
     jitter: JitterBuffer,
     dtmf_receiver: DtmfReceiver,
+    inband_dtmf: InbandDtmf,
+    inband: Option<Box<InbandReceiver>>,
+    presses: OncePerPress,
     grid: Grid,
     stream: Stream,
     playout: Playout,
     dtmf_sender: DtmfSender,
     /// The last packet of sound that was sent belongs to an utterance.
     sounding: bool,
+    /// The comfort noise that stands for our silence now, and where in RTP time it was sent.
+    quiet: Option<(ComfortNoise, u64)>,
     schedule: Schedule,
     outbox: Outbox,
     notices: VecDeque<Notice>,
@@ -123,11 +129,15 @@ impl MediaSession {
             jitter: JitterBuffer::new(now, rate_hz)
                 .with_delay_between(config.jitter_min_ms, config.jitter_max_ms),
             dtmf_receiver: DtmfReceiver::default(),
+            inband_dtmf: config.inband_dtmf,
+            inband: inband_receiver(config.inband_dtmf, &negotiated),
+            presses: OncePerPress::default(),
             grid: Grid::new(now, rate_hz),
             stream: Stream::new(config.ssrc, config.first_sequence, config.first_timestamp),
             playout: Playout::new(rate_hz, config.playout_capacity_ms),
             dtmf_sender: DtmfSender::new(),
             sounding: false,
+            quiet: None,
             schedule: Schedule::new(now, config.unix_time, config.seed),
             outbox: Outbox::new(negotiated.remote),
             notices: VecDeque::with_capacity(MAX_NOTICES),
@@ -162,6 +172,7 @@ impl MediaSession {
             {
                 frame.silence_echo();
             }
+            self.hear_tones(&frame);
             return Some(Event::Heard(frame));
         }
         self.record.take().map(Event::Recording)
@@ -198,6 +209,7 @@ impl MediaSession {
                 .echo
                 .as_ref()
                 .map_or(0, |echo| size_of::<EchoGate>() + echo.heap_bytes())
+            + self.inband.as_ref().map_or(0, |_| size_of::<InbandReceiver>())
             + self.negotiated.receive_payload_types.capacity() * 2
     }
 
@@ -251,4 +263,14 @@ impl MediaSession {
             ptime_ms: self.negotiated.ptime_ms,
         })
     }
+}
+
+/// What hears keys in the peer's sound, where that is wanted.
+fn inband_receiver(wish: InbandDtmf, negotiated: &Negotiated) -> Option<Box<InbandReceiver>> {
+    let wanted = match wish {
+        InbandDtmf::Auto => negotiated.dtmf_receive.is_none(),
+        InbandDtmf::On => true,
+        InbandDtmf::Off => false,
+    };
+    wanted.then(|| Box::new(InbandReceiver::new(negotiated.codec.sample_rate_hz())))
 }
