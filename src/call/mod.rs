@@ -2,6 +2,7 @@
 
 pub mod conversation;
 pub mod dial;
+pub(crate) mod digits;
 mod inbound;
 mod journal;
 pub mod line;
