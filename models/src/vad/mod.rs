@@ -11,7 +11,7 @@ use offhook_media::Frame;
 use webrtc_vad::{SampleRate, Vad, VadMode};
 
 pub use detector::{VadEdge, VadSettings, VoiceDetector, is_audible, level_db};
-pub use silero::{Silero, SileroState, WINDOW};
+pub use silero::{Silero, SileroBatch, SileroState, WINDOW};
 
 /// Samples of 10 ms at 8 kHz, the shortest piece that the gate takes.
 const TEN_MS: usize = 80;
