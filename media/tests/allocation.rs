@@ -6,7 +6,7 @@ mod common;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-use common::{A, address, at, config, rtp, speech_16k, with_peer_at};
+use common::{A, address, agreement, at, config, rtp, speech_16k, with_peer_at};
 use offhook_media::codec::{Decoder, Encoder, MAX_PACKET_SAMPLES, MAX_PAYLOAD_BYTES, OpusWishes};
 use offhook_media::srtp::{MasterKey, Outbound, SrtpKeys, Suite};
 use offhook_media::{Codec, Event, MediaSession, Negotiated, SessionConfig, UtteranceId};
@@ -53,7 +53,12 @@ fn a_minute_of_a_call_allocates_nothing() {
         .collect();
     let mut report = vec![0x80, 200, 0, 6];
     report.resize(28, 0);
-    a_minute(with_peer_at(A), packets, vec![report; 30]);
+    a_minute(with_peer_at(A), packets, vec![report.clone(); 30]);
+    let packets = (0..3_000u16)
+        .map(|n| rtp(9, n, u32::from(n) * 160, 5, &[n as u8; 160]))
+        .collect();
+    let (_, wideband) = agreement(|local| local.codecs = vec![Codec::G722]);
+    a_minute(wideband, packets, vec![report; 30]);
     for suite in [Suite::AesCm128HmacSha1_80, Suite::AeadAes256Gcm] {
         an_encrypted_minute(suite);
     }
@@ -100,7 +105,8 @@ fn a_minute(negotiated: Negotiated, packets: Vec<Vec<u8>>, reports: Vec<Vec<u8>>
         },
     );
     let peer = address(A);
-    let speech = [4_000; 160];
+    let speech = [4_000; 320];
+    let speech = &speech[..session.rate_hz() as usize / 50];
     session.tick(at(0));
     let before = ALLOCATIONS.get();
     let (mut heard, mut sent, mut recorded) = (0, 0, 0);
@@ -118,7 +124,7 @@ fn a_minute(negotiated: Negotiated, packets: Vec<Vec<u8>>, reports: Vec<Vec<u8>>
             session.handle_rtp(now, peer, &reports[n as usize / 100]);
         }
         match n % 60 {
-            0..=20 => drop(session.play(now, UtteranceId(n / 60), &speech)),
+            0..=20 => drop(session.play(now, UtteranceId(n / 60), speech)),
             21 => session.finish(now, UtteranceId(n / 60)),
             50 => drop(session.cancel()),
             _ => {}

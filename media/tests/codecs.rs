@@ -4,8 +4,10 @@
 mod common;
 
 use common::{A, B, CLEAN, Call, Party, Sent, Weather, address, correlation, speech_16k, tone};
-use offhook_media::sdp::{self, LocalMedia, Negotiated};
-use offhook_media::{Codec, Event, UtteranceId};
+use offhook_media::sdp::{self, LocalMedia, LocalSrtp, Negotiated};
+use offhook_media::{Codec, Event, SrtpPolicy, UtteranceId};
+use rand::SeedableRng;
+use rand::rngs::StdRng;
 
 /// Speech at a session's rate.
 fn speech(rate_hz: u32) -> Vec<i16> {
@@ -136,6 +138,31 @@ fn a_loss_or_a_detour_of_packets_ends_no_stream_in_any_codec() {
         assert!(made_up <= 2 * stats.lost, "{codec:?}: {made_up} made up");
         let frames = call.b.heard().filter(|(_, frame)| !frame.concealed).count();
         assert!(frames > 250, "{codec:?}: {frames} of 300");
+    }
+}
+
+#[test]
+fn the_longest_packets_of_each_codec_go_encrypted_too() {
+    for codec in Codec::ALL {
+        for ptime_ms in [10, 60] {
+            let mut call = Call::new(13, CLEAN, |local| {
+                local.codecs = vec![codec];
+                local.ptime_ms = ptime_ms;
+                let mut random = StdRng::seed_from_u64(local.session_id);
+                local.srtp = LocalSrtp::new(SrtpPolicy::Required, &mut random);
+            });
+            let sound = speech(call.a.session.rate_hz());
+            say(&mut call, &sound, 1_200);
+            let (sent, heard) = (call.a.session.stats(), call.b.session.stats());
+            assert!(call.a.session.negotiated().srtp.is_some());
+            assert_eq!(
+                (sent.overrun, heard.overrun),
+                (0, 0),
+                "{codec:?} {ptime_ms}"
+            );
+            assert_eq!(heard.lost + heard.malformed + heard.unauthenticated, 0);
+            assert!(call.b.heard().count() > 50, "{codec:?} {ptime_ms} ms");
+        }
     }
 }
 

@@ -252,7 +252,9 @@ impl MediaSession {
             recovered_samples: jitter.recovered,
             shortened_samples: jitter.shortened,
             skipped_ticks: self.grid.skipped(),
-            overrun: self.lost_events + self.outbox.overrun() + jitter.unheard / 160,
+            overrun: self.lost_events
+                + self.outbox.overrun()
+                + jitter.unheard / u64::from(self.rate_hz / 50),
             echo_frames: self.echo.as_ref().map_or(0, |echo| echo.echoes()),
             buffer_delay_ms: jitter.delay_ms,
             rtt_ms,
