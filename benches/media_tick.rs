@@ -193,22 +193,6 @@ fn rtp_parse(bencher: Bencher<'_, '_>) {
     bencher.bench_local(|| RtpPacket::parse(black_box(&feed.packet)).map(|p| p.payload.len()));
 }
 
-#[divan::bench(args = [Codec::Pcmu, Codec::Pcma])]
-fn g711_encode_20_ms(bencher: Bencher<'_, '_>, codec: Codec) {
-    let (sound, mut payload) = (speech(160), [0; 160]);
-    bencher.bench_local(|| {
-        offhook_media::codec::Encoder.encode(codec, black_box(&sound), black_box(&mut payload))
-    });
-}
-
-#[divan::bench(args = [Codec::Pcmu, Codec::Pcma])]
-fn g711_decode_20_ms(bencher: Bencher<'_, '_>, codec: Codec) {
-    let (payload, mut sound) = ([0x5A; 160], [0; 160]);
-    bencher.bench_local(|| {
-        offhook_media::codec::Decoder.decode(codec, black_box(&payload), black_box(&mut sound))
-    });
-}
-
 #[divan::bench]
 fn sdp_parse_and_answer(bencher: Bencher<'_, '_>) {
     let peer: SocketAddr = "192.0.2.1:4000".parse().unwrap();

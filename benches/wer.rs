@@ -1,11 +1,18 @@
 //! Word error rate and time of Whisper on telephone prompts (Debian's
 //! `asterisk-core-sounds-en-wav`, 8 kHz), printed as JSON:
-//! `cargo bench --bench wer -- [--base] [--f32] [--print] [--every N]`
+//! `cargo bench --bench wer -- [--base] [--f32] [--print] [--every N] [--codec NAME]`
+//!
+//! With a codec the prompts are those of `asterisk-core-sounds-en-g722`, at 16 kHz: they go through
+//! the codec and through what the switch keeps of a call, at the rate at which it would sound.
 #![allow(clippy::disallowed_methods, clippy::print_stdout)]
 
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use offhook::ai::Audio;
+use offhook_media::Codec;
+use offhook_media::codec::{Decoder, Encoder, MAX_PACKET_SAMPLES, MAX_PAYLOAD_BYTES, OpusWishes};
+use offhook_media::codec::{G722Decoder, g711};
 use offhook_models::whisper::{Options, Precision, Size, Step, Transcript, Whisper};
 use offhook_models::{Runtime, manifest};
 
@@ -25,6 +32,11 @@ fn main() -> Result<(), Failure> {
         given.map_or(Ok(default), |given| given.parse())
     };
     let every = number("--every", 1)?;
+    let codec = arguments
+        .iter()
+        .skip_while(|given| *given != "--codec")
+        .nth(1);
+    let codec = codec.map(|name| named(name)).transpose()?;
     let options = Options::default();
     if !Path::new(SOUNDS).is_dir() {
         println!("{{\"skipped\": \"{SOUNDS} is not installed\"}}");
@@ -50,36 +62,85 @@ fn main() -> Result<(), Failure> {
         let Some((name, wanted)) = line.split_once(": ") else {
             continue;
         };
-        let Some(samples) = read(&Path::new(SOUNDS).join(format!("{name}.wav"))) else {
-            continue;
+        let prompt = Path::new(SOUNDS).join(name);
+        let audio = match codec {
+            None => read(&prompt.with_extension("wav")),
+            Some(codec) => read_wide(&prompt.with_extension("g722"))
+                .map(|sound| kept(codec, &carry(codec, &sound))),
         };
+        let Some(audio) = audio else { continue };
         let wanted = words(wanted);
         if line.starts_with(';') || wanted.len() < 4 {
             continue;
         }
-        let (transcript, took, longest_step) = transcribe(&whisper, &samples, &options)?;
+        let (transcript, took, longest_step) = transcribe(&whisper, &audio, &options)?;
         let errors = distance(&wanted, &words(&transcript.text));
         if has("--print") {
             println!("{name}\t{errors}/{}\t{}", wanted.len(), transcript.text);
         }
         score.add(wanted.len(), errors, took, longest_step, &transcript);
     }
-    score.print(size, precision);
+    score.print(size, precision, codec);
     Ok(())
 }
 
-fn read(path: &Path) -> Option<Vec<i16>> {
+fn named(name: &str) -> Result<Codec, Failure> {
+    let mut known = Codec::ALL.into_iter();
+    let codec = known.find(|codec| codec.name().eq_ignore_ascii_case(name));
+    codec.ok_or_else(|| format!("no codec {name}").into())
+}
+
+fn read(path: &Path) -> Option<Audio> {
     let mut wav = hound::WavReader::open(path).ok()?;
-    wav.samples::<i16>().collect::<Result<_, _>>().ok()
+    let samples = wav.samples::<i16>().collect::<Result<_, _>>().ok()?;
+    Some(Audio {
+        rate_hz: 8_000,
+        samples,
+    })
+}
+
+/// Reads a prompt at 16 kHz.
+fn read_wide(path: &Path) -> Option<Vec<i16>> {
+    let code = std::fs::read(path).ok()?;
+    let mut sound = vec![0; 2 * code.len()];
+    G722Decoder::default().decode(&code, &mut sound);
+    Some(sound)
+}
+
+/// Sends sound at 16 kHz in a codec; what arrives has the codec's rate.
+fn carry(codec: Codec, sound: &[i16]) -> Vec<i16> {
+    let mut encoder = Encoder::new(codec, 16_000, OpusWishes::default());
+    let mut decoder = Decoder::new(codec.sample_rate_hz());
+    decoder.prepare([codec]);
+    let mut arrived = Vec::new();
+    for piece in sound.chunks_exact(320) {
+        let (mut payload, mut out) = ([0; MAX_PAYLOAD_BYTES], [0; MAX_PACKET_SAMPLES]);
+        let bytes = encoder.encode(piece, &mut payload);
+        let payload = payload.get(..bytes).unwrap_or_default();
+        let samples = decoder.decode(codec, payload, &mut out);
+        arrived.extend_from_slice(out.get(..samples).unwrap_or_default());
+    }
+    arrived
+}
+
+/// What the switch keeps of a call for the recogniser: µ-law at its rate.
+fn kept(codec: Codec, sound: &[i16]) -> Audio {
+    let (mut bytes, mut samples) = (vec![0; sound.len()], vec![0; sound.len()]);
+    g711::encode_ulaw(sound, &mut bytes);
+    g711::decode_ulaw(&bytes, &mut samples);
+    Audio {
+        rate_hz: codec.sample_rate_hz(),
+        samples,
+    }
 }
 
 fn transcribe(
     whisper: &Whisper,
-    samples: &[i16],
+    audio: &Audio,
     options: &Options,
 ) -> Result<(Transcript, Duration, Duration), Failure> {
     let began = Instant::now();
-    let mut transcription = whisper.begin_8k(samples, options);
+    let mut transcription = whisper.begin(&audio.for_models(), options);
     let mut longest = Duration::ZERO;
     loop {
         let step_began = Instant::now();
@@ -118,7 +179,7 @@ impl Score {
         self.longest_step = self.longest_step.max(longest_step);
     }
 
-    fn print(&mut self, size: Size, precision: Precision) {
+    fn print(&mut self, size: Size, precision: Precision, codec: Option<Codec>) {
         self.times.sort();
         let at = |share: f64| {
             let index = (self.times.len() as f64 * share) as usize;
@@ -127,10 +188,11 @@ impl Score {
                 .map_or(0.0, |time| time.as_secs_f64() * 1e3)
         };
         println!(
-            "{{\"model\": \"{}\", \"precision\": \"{precision:?}\", \"files\": {}, \"words\": {}, \
+            "{{\"model\": \"{}\", \"precision\": \"{precision:?}\", \"codec\": {}, \"files\": {}, \"words\": {}, \
              \"wer\": {:.4}, \"retried\": {}, \"p50_ms\": {:.1}, \"p95_ms\": {:.1}, \
              \"longest_step_ms\": {:.1}}}",
             size.model(),
+            codec.map_or("null".to_owned(), |codec| format!("\"{}\"", codec.name())),
             self.files,
             self.words,
             self.errors as f64 / self.words.max(1) as f64,

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use metrics::{counter, gauge, histogram};
-use offhook_media::Stats;
+use offhook_media::{Codec, Stats};
 use offhook_models::workers::{Priority, WorkerStats};
 
 use crate::agent::{TurnRecord, Who};
@@ -142,12 +142,15 @@ pub fn trunk_up(trunk: &str, up: bool) {
     gauge!(names::TRUNK_UP, "trunk" => trunk.to_owned()).set(if up { 1.0 } else { 0.0 });
 }
 
-/// Counts what a closed leg went through.
-pub fn leg_closed(stats: &Stats) {
+/// Counts what a closed leg went through, whose sound had `rate_hz` samples per second and whose
+/// last codec this was.
+pub fn leg_closed(stats: &Stats, codec: Codec, rate_hz: u32) {
+    counter!(names::LEGS, "codec" => codec.name()).increment(1);
     counter!(names::RTP_LOST).increment(stats.lost);
     counter!(names::RTP_LATE).increment(stats.late);
-    // G.711 has eight samples a millisecond.
-    counter!(names::RTP_CONCEALED_MS).increment(stats.concealed_samples / 8);
+    let ms = |samples: u64| samples / u64::from((rate_hz / 1_000).max(1));
+    counter!(names::RTP_CONCEALED_MS).increment(ms(stats.concealed_samples));
+    counter!(names::RTP_RECOVERED_MS).increment(ms(stats.recovered_samples));
     let reasons = [
         ("foreign", stats.foreign),
         ("malformed", stats.malformed),

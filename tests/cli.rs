@@ -240,3 +240,22 @@ fn models_are_pulled_as_the_configuration_needs_them() {
         (0, &Value::Array(Vec::new()))
     );
 }
+
+#[test]
+fn a_call_names_only_codecs_that_there_are() {
+    let folder = folder("");
+    let codecs = |codecs| {
+        offhook(
+            folder.path(),
+            &["call", "sip:a@127.0.0.1:1", "--codec", codecs],
+        )
+    };
+    let refused = codecs("G722,speex");
+    let error = text(&refused.stderr);
+    assert_eq!(code(&refused), 2, "{error}");
+    assert!(
+        error.contains("\"speex\" is not a codec of this version"),
+        "{error}"
+    );
+    assert!(error.contains("\"opus\""), "{error}");
+}

@@ -11,8 +11,9 @@ use std::time::Instant;
 pub struct Frame {
     /// Samples per second.
     pub rate_hz: u32,
-    /// RTP timestamp of the first sample, extended to 64 bits so that it never wraps
-    /// (RFC 3550 §5.1); it never runs back within a session.
+    /// Where the first sample lies in its stream, in samples: its RTP timestamp, extended to 64
+    /// bits so that it never wraps (RFC 3550 §5.1), and counted at [`Frame::rate_hz`] where the
+    /// codec's clock runs at another rate. It never runs back within a session.
     pub rtp_timestamp: u64,
     /// When the packet that carried the sound arrived, or when it was given up.
     pub received: Instant,

@@ -12,6 +12,7 @@ mod echo;
 mod frame;
 pub mod jitter;
 mod playout;
+pub mod rate;
 mod reception;
 mod ring;
 pub mod rtcp;

@@ -40,6 +40,7 @@ pub(crate) struct Reception {
     expected_before: u64,
     timestamp: u64,
     transit: Option<i64>,
+    clock_rate_hz: u32,
     /// Interarrival jitter in timestamp ticks, times 16 (RFC 3550 A.8).
     jitter_x16: u64,
     reported_expected: u64,
@@ -61,6 +62,7 @@ impl Reception {
             expected_before: 0,
             timestamp: (1 << 32) + u64::from(timestamp),
             transit: None,
+            clock_rate_hz: 1_000,
             jitter_x16: 0,
             reported_expected: 0,
             reported_received: 0,
@@ -111,8 +113,15 @@ impl Reception {
         extended
     }
 
-    /// Updates the interarrival jitter (RFC 3550 A.8).
+    /// Updates the interarrival jitter (RFC 3550 A.8); with another clock it starts over from the
+    /// jitter so far (RFC 7160 §4.2).
     pub(crate) fn time(&mut self, since_start_us: u64, timestamp: u64, clock_rate_hz: u32) {
+        if self.clock_rate_hz != clock_rate_hz {
+            self.transit = None;
+            let before = u64::from(self.clock_rate_hz.max(1));
+            self.jitter_x16 = self.jitter_x16 * u64::from(clock_rate_hz) / before;
+            self.clock_rate_hz = clock_rate_hz;
+        }
         let arrival = (since_start_us as i64) * i64::from(clock_rate_hz) / 1_000_000;
         let transit = arrival.wrapping_sub(timestamp as i64);
         if let Some(before) = self.transit.replace(transit) {
@@ -125,6 +134,11 @@ impl Reception {
         }
     }
 
+    pub(crate) fn jitter_ms(&self) -> f32 {
+        self.jitter() as f32 * 1_000.0 / self.clock_rate_hz as f32
+    }
+
+    /// Interarrival jitter in ticks of the clock.
     pub(crate) fn jitter(&self) -> u32 {
         (self.jitter_x16 >> 4).min(u64::from(u32::MAX)) as u32
     }

@@ -21,6 +21,8 @@ pub struct Stats {
     pub late: u64,
     /// Samples made up for what was late or lost.
     pub concealed_samples: u64,
+    /// Samples of lost packets that the packets after them carried again (Opus).
+    pub recovered_samples: u64,
     /// Samples left out to wear off delay.
     pub shortened_samples: u64,
     /// Datagrams from elsewhere, dropped by the source rule.

@@ -23,7 +23,8 @@ pub struct StereoWriter<W: Write + Seek> {
 }
 
 impl<W: Write + Seek> StereoWriter<W> {
-    /// Writes the header of an empty recording at the start of `out`.
+    /// Writes the header of an empty recording at the start of `out`; `rate_hz` holds until sound
+    /// of another rate comes first.
     ///
     /// # Errors
     /// Returns what `out` returns.
@@ -39,12 +40,21 @@ impl<W: Write + Seek> StereoWriter<W> {
         })
     }
 
-    /// Appends what both said in the same time; the shorter one ends in silence.
+    /// Appends what both said in the same time, at `rate_hz`; the shorter one ends in silence. The
+    /// first sound sets the recording's rate.
     ///
     /// # Errors
+    /// Returns [`io::ErrorKind::InvalidInput`] for sound of another rate than the first one's.
     /// Returns what `out` returns, and [`io::ErrorKind::FileTooLarge`] at 4 GiB, where the format
     /// ends (37 hours at 8 kHz).
-    pub fn write(&mut self, left: &[i16], right: &[i16]) -> io::Result<()> {
+    pub fn write(&mut self, rate_hz: u32, left: &[i16], right: &[i16]) -> io::Result<()> {
+        if rate_hz != self.rate_hz {
+            if self.written_bytes > 0 {
+                return Err(io::ErrorKind::InvalidInput.into());
+            }
+            self.rate_hz = rate_hz;
+            self.date()?;
+        }
         let pairs = left.len().max(right.len());
         for start in (0..pairs).step_by(BLOCK_PAIRS) {
             self.block(left, right, start, pairs.min(start + BLOCK_PAIRS))?;
@@ -138,7 +148,7 @@ mod tests {
         let mut file = Cursor::new(Vec::new());
         let mut writer = StereoWriter::new(&mut file, 8_000).unwrap();
         for _ in 0..120 {
-            writer.write(&[1; 160], &[2; 160]).unwrap();
+            writer.write(8_000, &[1; 160], &[2; 160]).unwrap();
         }
         assert_eq!(writer.duration_ms(), 2_400);
         // Nothing is finished, as after a crash.
@@ -151,8 +161,11 @@ mod tests {
     fn each_party_has_its_channel() {
         let writer = StereoWriter::new(Cursor::new(Vec::new()), 8_000).unwrap();
         let mut writer = writer;
-        writer.write(&[1, 2, 3], &[-1]).unwrap();
+        writer.write(16_000, &[1, 2, 3], &[-1]).unwrap();
+        let narrow = writer.write(8_000, &[1], &[1]).unwrap_err();
+        assert_eq!(narrow.kind(), io::ErrorKind::InvalidInput);
         let file = writer.finish().unwrap().into_inner();
+        assert_eq!(file[24..28], 16_000u32.to_le_bytes());
         assert_eq!(data_bytes(&file), 12);
         let samples: Vec<i16> = file[44..]
             .chunks(2)

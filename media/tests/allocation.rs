@@ -4,30 +4,41 @@
 mod common;
 
 use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::cell::Cell;
 
-use common::{A, address, at, config, rtp, with_peer_at};
+use common::{A, address, agreement, at, config, rtp, speech_16k, with_peer_at};
+use offhook_media::codec::{Decoder, Encoder, MAX_PACKET_SAMPLES, MAX_PAYLOAD_BYTES, OpusWishes};
 use offhook_media::srtp::{MasterKey, Outbound, SrtpKeys, Suite};
-use offhook_media::{Event, MediaSession, Negotiated, SessionConfig, UtteranceId};
+use offhook_media::{Codec, Event, MediaSession, Negotiated, SessionConfig, UtteranceId};
 
-static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+thread_local! {
+    /// Allocations of this thread, which no other test disturbs, and bytes that it holds.
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+    static HELD: Cell<i64> = const { Cell::new(0) };
+}
 
 struct Counting;
+
+fn count(allocations: u64, bytes: i64) {
+    let _ = ALLOCATIONS.try_with(|counted| counted.set(counted.get() + allocations));
+    let _ = HELD.try_with(|held| held.set(held.get() + bytes));
+}
 
 // Counting allocations needs an allocator of our own; it hands everything on.
 #[allow(unsafe_code)]
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        count(1, layout.size() as i64);
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        count(0, -(layout.size() as i64));
         unsafe { System.dealloc(memory, layout) }
     }
 
     unsafe fn realloc(&self, memory: *mut u8, layout: Layout, bytes: usize) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        count(1, bytes as i64 - layout.size() as i64);
         unsafe { System.realloc(memory, layout, bytes) }
     }
 }
@@ -42,7 +53,12 @@ fn a_minute_of_a_call_allocates_nothing() {
         .collect();
     let mut report = vec![0x80, 200, 0, 6];
     report.resize(28, 0);
-    a_minute(with_peer_at(A), packets, vec![report; 30]);
+    a_minute(with_peer_at(A), packets, vec![report.clone(); 30]);
+    let packets = (0..3_000u16)
+        .map(|n| rtp(9, n, u32::from(n) * 160, 5, &[n as u8; 160]))
+        .collect();
+    let (_, wideband) = agreement(|local| local.codecs = vec![Codec::G722]);
+    a_minute(wideband, packets, vec![report; 30]);
     for suite in [Suite::AesCm128HmacSha1_80, Suite::AeadAes256Gcm] {
         an_encrypted_minute(suite);
     }
@@ -89,9 +105,10 @@ fn a_minute(negotiated: Negotiated, packets: Vec<Vec<u8>>, reports: Vec<Vec<u8>>
         },
     );
     let peer = address(A);
-    let speech = [4_000; 160];
+    let speech = [4_000; 320];
+    let speech = &speech[..session.rate_hz() as usize / 50];
     session.tick(at(0));
-    let before = ALLOCATIONS.load(Ordering::Relaxed);
+    let before = ALLOCATIONS.get();
     let (mut heard, mut sent, mut recorded) = (0, 0, 0);
     for (n, packet) in (0u64..).zip(&packets) {
         let now = at(n * 20 + 7);
@@ -107,7 +124,7 @@ fn a_minute(negotiated: Negotiated, packets: Vec<Vec<u8>>, reports: Vec<Vec<u8>>
             session.handle_rtp(now, peer, &reports[n as usize / 100]);
         }
         match n % 60 {
-            0..=20 => drop(session.play(now, UtteranceId(n / 60), &speech)),
+            0..=20 => drop(session.play(now, UtteranceId(n / 60), speech)),
             21 => session.finish(now, UtteranceId(n / 60)),
             50 => drop(session.cancel()),
             _ => {}
@@ -124,7 +141,7 @@ fn a_minute(negotiated: Negotiated, packets: Vec<Vec<u8>>, reports: Vec<Vec<u8>>
             }
         }
     }
-    let allocated = ALLOCATIONS.load(Ordering::Relaxed) - before;
+    let allocated = ALLOCATIONS.get() - before;
     assert_eq!(allocated, 0);
     assert!(
         heard > 2_500 && sent > 2_990 && recorded > 2_990,
@@ -132,4 +149,59 @@ fn a_minute(negotiated: Negotiated, packets: Vec<Vec<u8>>, reports: Vec<Vec<u8>>
     );
     let stats = session.stats();
     assert!(stats.concealed_samples > 0 && stats.rtcp_received == 30);
+}
+
+/// Encodes and decodes some seconds of speech, every tenth packet lost, and tells how often each
+/// side allocated per packet at most, and how much memory both hold.
+fn per_packet(codec: Codec, rate_hz: u32) -> (u64, u64, i64) {
+    let speech = speech_16k();
+    let held = HELD.get();
+    let wishes = OpusWishes {
+        in_band_fec: true,
+        ..OpusWishes::default()
+    };
+    let mut encoder = Encoder::new(codec, rate_hz, wishes);
+    let mut decoder = Decoder::new(rate_hz);
+    decoder.prepare([codec]);
+    encoder.heed_loss(0.05);
+    let (mut encoding, mut decoding) = (0, 0);
+    for (n, sound) in speech.chunks_exact(rate_hz as usize / 50).enumerate() {
+        let (mut payload, mut heard) = ([0; MAX_PAYLOAD_BYTES], [0; MAX_PACKET_SAMPLES]);
+        let before = ALLOCATIONS.get();
+        let bytes = encoder.encode(sound, &mut payload);
+        let between = ALLOCATIONS.get();
+        if n % 10 == 3 {
+            decoder.conceal(&mut heard[..sound.len()]);
+        } else {
+            decoder.decode(codec, &payload[..bytes], &mut heard);
+        }
+        // What is made once and kept shows in the first packets only.
+        if n > 100 {
+            encoding = encoding.max(between - before);
+            decoding = decoding.max(ALLOCATIONS.get() - between);
+        }
+    }
+    let inline = size_of::<Encoder>() + size_of::<Decoder>();
+    let claimed = encoder.heap_bytes() + decoder.heap_bytes() + inline;
+    let held = HELD.get() - held;
+    assert!(
+        held <= claimed as i64,
+        "{codec:?} holds {held} bytes, not {claimed}"
+    );
+    (encoding, decoding, held)
+}
+
+#[test]
+fn codecs_allocate_nothing_for_a_packet_but_opus_which_takes_little() {
+    for codec in Codec::ALL {
+        for rate_hz in [8_000, 16_000] {
+            let (encoding, decoding, held) = per_packet(codec, rate_hz);
+            println!("{codec:?} at {rate_hz}: {encoding} and {decoding} allocations, {held} bytes");
+            let most = if codec == Codec::Opus { (8, 6) } else { (0, 0) };
+            assert!(
+                encoding <= most.0 && decoding <= most.1,
+                "{codec:?} {encoding} {decoding}"
+            );
+        }
+    }
 }

@@ -3,7 +3,7 @@
 
 use offhook_media::Codec;
 use offhook_media::codec::g711::{alaw_to_linear, linear_to_alaw, linear_to_ulaw, ulaw_to_linear};
-use offhook_media::codec::{Decoder, Encoder};
+use offhook_media::codec::{Decoder, Encoder, OpusWishes};
 
 /// `ulaw_compress` of G.191, step by step.
 fn reference_ulaw(sample: i16) -> u8 {
@@ -108,10 +108,11 @@ fn every_code_is_decoded_as_the_reference_does_and_survives_the_round_trip() {
 fn silence_is_the_byte_that_the_field_expects() {
     for (codec, silence) in [(Codec::Pcmu, 0xFF), (Codec::Pcma, 0xD5)] {
         let mut payload = [0; 4];
-        assert_eq!(Encoder.encode(codec, &[0; 8], &mut payload), 4);
+        let mut encoder = Encoder::new(codec, 8_000, OpusWishes::default());
+        assert_eq!(encoder.encode(&[0; 8], &mut payload), 4);
         assert_eq!(payload, [silence; 4]);
         let mut sound = [99; 8];
-        assert_eq!(Decoder.decode(codec, &payload, &mut sound), 4);
+        assert_eq!(Decoder::new(8_000).decode(codec, &payload, &mut sound), 4);
         assert!(sound[..4].iter().all(|sample| sample.abs() <= 8) && sound[4] == 99);
     }
 }

@@ -227,3 +227,50 @@ fn a_packet_lost_before_the_first_sound_holds_nothing_up() {
         6
     );
 }
+
+#[test]
+fn packets_too_long_to_wait_go_on_after_a_loss() {
+    let mut buffer = JitterBuffer::new(epoch(), 8_000);
+    let payload = vec![0x20; 800];
+    let mut heard = 0;
+    for n in 0..20 {
+        let now = at(n * 100);
+        if n != 5 {
+            buffer.insert(Packet {
+                sequence: n,
+                timestamp: n * 800,
+                received: now,
+                codec: Codec::Pcmu,
+                payload: &payload,
+            });
+        }
+        for step in 0..5 {
+            buffer.pull(now + Duration::from_millis(20 * step), &mut [0; 160]);
+            while let Some(frame) = buffer.hear() {
+                heard += usize::from(!frame.concealed);
+            }
+        }
+    }
+    assert_eq!(heard, 19 * 5);
+    assert!(buffer.stats().concealed >= 800);
+}
+
+#[test]
+fn timestamps_of_any_size_are_survived() {
+    for clock_rate_hz in [8_000, 16_000] {
+        let mut buffer = JitterBuffer::new(epoch(), clock_rate_hz);
+        for (n, timestamp) in [0, u64::MAX, 1 << 63, 1, u64::MAX / 3]
+            .into_iter()
+            .enumerate()
+        {
+            buffer.insert(Packet {
+                sequence: 2 * n as u64,
+                timestamp,
+                received: at(n as u64 * 20),
+                codec: Codec::Pcmu,
+                payload: &[0x20; 160],
+            });
+            buffer.pull(at(n as u64 * 20 + 5), &mut [0; 320]);
+        }
+    }
+}

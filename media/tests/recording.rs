@@ -6,8 +6,8 @@ mod common;
 use std::io::Cursor;
 
 use common::{CLEAN, Call, telltale};
+use offhook_media::Event;
 use offhook_media::wav::StereoWriter;
-use offhook_media::{Event, RecordFrame};
 
 fn find(sound: &[i16], piece: &[i16]) -> Option<usize> {
     sound
@@ -28,11 +28,12 @@ fn each_party_is_recorded_whole_on_its_own_channel() {
     call.run(700);
     call.a.play_all(call.now, 1, &answer);
     call.run(700);
-    let mut writer = StereoWriter::new(Cursor::new(Vec::new()), RecordFrame::RATE_HZ).unwrap();
+    let mut writer = StereoWriter::new(Cursor::new(Vec::new()), 8_000).unwrap();
     let (mut local, mut remote) = (Vec::new(), Vec::new());
     for (_, event) in &call.b.events {
         if let Event::Recording(frame) = event {
-            writer.write(&frame.local, &frame.remote).unwrap();
+            assert_eq!(frame.rate_hz, 8_000);
+            writer.write(8_000, &frame.local, &frame.remote).unwrap();
             local.extend(frame.local);
             remote.extend(frame.remote);
         }

@@ -6,9 +6,9 @@ mod common;
 use std::fs;
 use std::net::SocketAddr;
 
-use common::{A, B, Party, address, at, config, rtp, with_peer_at};
+use common::{A, B, Party, address, at, config, rtp, taking_all, with_peer_at};
 use offhook_media::sdp;
-use offhook_media::{Event, LocalMedia, Negotiated, SessionDescription};
+use offhook_media::{Codec, Event, LocalMedia, Negotiated, SessionDescription};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -119,6 +119,32 @@ proptest! {
             prop_assert!(frame.rtp_timestamp >= last);
             last = frame.rtp_timestamp;
         }
+    }
+
+    #[test]
+    fn any_payloads_of_any_codec_leave_a_session_alive_and_its_time_in_order(
+        packets in vec(
+            (
+                prop::sample::select(vec![0u8, 8, 9, 101, 102, 111, 112]),
+                0u16..4, any::<bool>(), vec(any::<u8>(), 0..300),
+            ),
+            0..60,
+        ),
+    ) {
+        let (_, everything) = taking_all(&Codec::ALL);
+        let mut party = Party::new(config(everything, 7));
+        let (mut sequence, mut timestamp) = (0u16, 0u32);
+        let packets: Vec<Vec<u8>> = packets.into_iter().map(|(kind, ahead, jumps, payload)| {
+            sequence = sequence.wrapping_add(ahead);
+            timestamp = timestamp.wrapping_add(if jumps { 1 << 28 } else { 960 });
+            rtp(kind, sequence, timestamp, 5, &payload)
+        }).collect();
+        let before = party.session.memory_bytes();
+        bytes_from(A, &mut party, 0, &packets);
+        party.run_until(at(1_000));
+        let positions: Vec<u64> = party.heard().map(|(_, frame)| frame.rtp_timestamp).collect();
+        prop_assert!(positions.windows(2).all(|pair| pair[1] >= pair[0]));
+        prop_assert_eq!(party.session.memory_bytes(), before);
     }
 
     #[test]

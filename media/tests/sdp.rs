@@ -68,7 +68,8 @@ fn a_carriers_plain_offer_is_answered_with_its_first_codec_and_its_numbers() {
         answer.to_string(),
         "v=0\r\no=- 77 77 IN IP4 203.0.113.9\r\ns=Offhook\r\nc=IN IP4 203.0.113.9\r\nt=0 0\r\n\
          m=audio 20000 RTP/AVP 0 101\r\na=rtpmap:0 PCMU/8000\r\n\
-         a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\na=ptime:20\r\na=sendrecv\r\n"
+         a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\na=ptime:20\r\na=maxptime:60\r\n\
+         a=sendrecv\r\n"
     );
 }
 

@@ -17,6 +17,9 @@ pub use speaking::PiperVoice;
 pub use stt::WhisperRecogniser;
 pub use turn::SmartTurn;
 
+/// The rate of wideband sound, and of all sound that the models take.
+const WIDEBAND_HZ: u32 = 16_000;
+
 /// Stops work whose result nobody wants any more. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Abandon(Arc<AtomicBool>);
@@ -46,12 +49,33 @@ pub struct Recognised {
 /// Delivers one result, from any thread.
 pub type Deliver<T> = Box<dyn FnOnce(T) + Send>;
 
+/// What was heard: mono PCM.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Audio {
+    /// Samples per second: 8,000, or 16,000 of a wideband call.
+    pub rate_hz: u32,
+    /// The samples.
+    pub samples: Vec<i16>,
+}
+
+impl Audio {
+    /// The sound at 16 kHz, full scale ±1, as the models take it.
+    #[must_use]
+    pub fn for_models(&self) -> Vec<f32> {
+        if self.rate_hz == WIDEBAND_HZ {
+            let samples = self.samples.iter();
+            return samples.map(|s| f32::from(*s) / 32_768.0).collect();
+        }
+        offhook_models::resample::upsample(&self.samples)
+    }
+}
+
 /// Turns an utterance into text.
 pub trait SpeechToText: Send + Sync {
-    /// Recognises mono PCM at 8 kHz; `hint` tells what kind of words to expect.
+    /// Recognises an utterance; `hint` tells what kind of words to expect.
     fn recognise(
         &self,
-        audio: Vec<i16>,
+        audio: Audio,
         hint: Option<SlotKind>,
         abandon: Abandon,
         deliver: Deliver<Result<Recognised, String>>,
@@ -60,9 +84,8 @@ pub trait SpeechToText: Send + Sync {
 
 /// Judges whether a turn is over.
 pub trait TurnModel: Send + Sync {
-    /// Judges the last seconds of the caller's sound, mono PCM at 8 kHz: the probability that the
-    /// turn is complete.
-    fn judge(&self, audio: Vec<i16>, abandon: Abandon, deliver: Deliver<Result<f32, String>>);
+    /// Judges the last seconds of the caller's sound: the probability that the turn is complete.
+    fn judge(&self, audio: Audio, abandon: Abandon, deliver: Deliver<Result<f32, String>>);
 }
 
 /// One piece of synthesised speech.
@@ -78,7 +101,13 @@ pub enum Sound {
 
 /// Turns text into sound.
 pub trait TextToSpeech: Send + Sync {
-    /// Speaks `text` at 8 kHz; `deliver` gets the chunks in order, then `End` or `Failed`, and
+    /// Speaks `text` at `rate_hz`; `deliver` gets the chunks in order, then `End` or `Failed`, and
     /// says whether it still wants more.
-    fn speak(&self, text: &str, abandon: Abandon, deliver: Box<dyn FnMut(Sound) -> bool + Send>);
+    fn speak(
+        &self,
+        text: &str,
+        rate_hz: u32,
+        abandon: Abandon,
+        deliver: Box<dyn FnMut(Sound) -> bool + Send>,
+    );
 }

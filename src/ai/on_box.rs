@@ -14,8 +14,8 @@ use offhook_models::{ModelError, Runtime, WorkerOptions, Workers};
 
 use super::hearing::Hearing;
 use super::{
-    Abandon, Deliver, PiperVoice, Recognised, SmartTurn, SpeechToText, TextToSpeech, TurnModel,
-    WhisperRecogniser,
+    Abandon, Audio, Deliver, PiperVoice, Recognised, SmartTurn, SpeechToText, TextToSpeech,
+    TurnModel, WhisperRecogniser,
 };
 use crate::agent::flow::SlotKind;
 use crate::clock;
@@ -78,7 +78,7 @@ struct Consumer(Arc<Workers>);
 impl SpeechToText for Consumer {
     fn recognise(
         &self,
-        audio: Vec<i16>,
+        audio: Audio,
         _hint: Option<SlotKind>,
         abandon: Abandon,
         deliver: Deliver<Result<Recognised, String>>,
@@ -86,7 +86,7 @@ impl SpeechToText for Consumer {
         let mut taken = Some((audio, deliver));
         let job = move || {
             if let Some((audio, deliver)) = taken.take().filter(|_| !abandon.is_abandoned()) {
-                let text = match audio.is_empty() {
+                let text = match audio.samples.is_empty() {
                     true => String::new(),
                     false => "I would like to know more about it.".to_owned(),
                 };

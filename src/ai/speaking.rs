@@ -12,7 +12,7 @@ use offhook_models::workers::{Abandoned, Job, JobState, Priority, Workers};
 
 use super::{Abandon, Sound, TextToSpeech};
 
-/// Memory for phrases: some nine minutes of sound at 8 kHz.
+/// Memory for phrases: some nine minutes of sound at 8 kHz, half of that at 16.
 const PHRASES_BYTES: usize = 8 * 1024 * 1024;
 
 /// Clauses that may wait for their phonemes; more are refused, and their owners told.
@@ -20,7 +20,7 @@ const CLAUSES: usize = 256;
 
 /// An on-box Piper voice; one loaded model serves every call.
 pub struct PiperVoice {
-    voice: Arc<Voice>,
+    voice: Voice,
     workers: Arc<Workers>,
     phrases: Arc<PhraseCache>,
     clauses: SyncSender<Speaking>,
@@ -38,7 +38,7 @@ impl PiperVoice {
             .name("clauses".into())
             .spawn(move || ask_for_phonemes(&queue))?;
         Ok(Self {
-            voice: Arc::new(voice),
+            voice,
             workers,
             phrases,
             clauses,
@@ -70,8 +70,9 @@ fn ask_for_phonemes(queue: &Receiver<Speaking>) {
 type DeliverSound = Box<dyn FnMut(Sound) -> bool + Send>;
 
 impl TextToSpeech for PiperVoice {
-    fn speak(&self, text: &str, abandon: Abandon, mut deliver: DeliverSound) {
-        let key = PhraseCache::key(self.voice.name(), text);
+    fn speak(&self, text: &str, rate_hz: u32, abandon: Abandon, mut deliver: DeliverSound) {
+        let voice = self.voice.at_rate(rate_hz);
+        let key = PhraseCache::key(&format!("{} {rate_hz}", voice.name()), text);
         if let Some(samples) = self.phrases.find(&key) {
             deliver(Sound::Chunk(samples));
             deliver(Sound::End);
@@ -80,7 +81,7 @@ impl TextToSpeech for PiperVoice {
         let clause = Speaking {
             text: text.to_owned(),
             key,
-            voice: Arc::clone(&self.voice),
+            voice,
             workers: Arc::clone(&self.workers),
             phrases: Arc::clone(&self.phrases),
             synthesis: None,
@@ -99,7 +100,7 @@ impl TextToSpeech for PiperVoice {
 struct Speaking {
     text: String,
     key: String,
-    voice: Arc<Voice>,
+    voice: Voice,
     workers: Arc<Workers>,
     phrases: Arc<PhraseCache>,
     synthesis: Option<Synthesis>,
@@ -124,7 +125,7 @@ impl Speaking {
         let rest = Self {
             text: std::mem::take(&mut self.text),
             key: std::mem::take(&mut self.key),
-            voice: Arc::clone(&self.voice),
+            voice: self.voice.clone(),
             workers: Arc::clone(&self.workers),
             phrases: Arc::clone(&self.phrases),
             synthesis: self.synthesis.take(),
@@ -231,7 +232,7 @@ mod tests {
         signal(program, Signal::STOP);
         let (tell, said) = channel();
         let deliver = Box::new(move |sound| tell.send(sound).is_ok());
-        voice.speak("Never heard before.", Abandon::default(), deliver);
+        voice.speak("Never heard before.", 8_000, Abandon::default(), deliver);
         // The only thread goes on with other work, each time again.
         for _ in 0..100 {
             let (done, turn) = channel();

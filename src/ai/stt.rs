@@ -7,7 +7,7 @@ use crate::agent::flow::SlotKind;
 use offhook_models::whisper::{Options, Step, Transcription, Whisper};
 use offhook_models::workers::{Abandoned, Job, JobState, Priority, Workers};
 
-use super::{Abandon, Deliver, Recognised, SpeechToText};
+use super::{Abandon, Audio, Deliver, Recognised, SpeechToText};
 use crate::clock;
 
 /// Below this mean log-probability, together with a high probability of no speech, there were no
@@ -16,9 +16,9 @@ const DOUBTFUL: f32 = -1.0;
 /// Above this the model itself says that nobody spoke.
 const NO_SPEECH: f32 = 0.8;
 
-/// Silence put before and after an utterance, in samples at 8 kHz: cut close, Whisper repeats it.
-const LEAD_IN: usize = 1_600;
-const LEAD_OUT: usize = 3_200;
+/// Silence put before and after an utterance, in samples at 16 kHz: cut close, Whisper repeats it.
+const LEAD_IN: usize = 3_200;
+const LEAD_OUT: usize = 6_400;
 
 /// On-box Whisper; one loaded model serves every call.
 pub struct WhisperRecogniser {
@@ -37,7 +37,7 @@ impl WhisperRecogniser {
 impl SpeechToText for WhisperRecogniser {
     fn recognise(
         &self,
-        audio: Vec<i16>,
+        audio: Audio,
         hint: Option<SlotKind>,
         abandon: Abandon,
         deliver: Deliver<Result<Recognised, String>>,
@@ -70,7 +70,7 @@ fn options(hint: Option<SlotKind>) -> Options {
 }
 
 enum Work {
-    Waiting(Vec<i16>, Options),
+    Waiting(Audio, Options),
     Running(Box<Transcription>),
     Over,
 }
@@ -100,10 +100,10 @@ impl Job for Recognition {
             return JobState::Done;
         }
         if let Work::Waiting(audio, options) = &self.work {
-            let mut padded = vec![0; LEAD_IN];
-            padded.extend_from_slice(audio);
-            padded.resize(padded.len() + LEAD_OUT, 0);
-            let transcription = self.whisper.begin_8k(&padded, options);
+            let mut padded = vec![0.0; LEAD_IN];
+            padded.extend(audio.for_models());
+            padded.resize(padded.len() + LEAD_OUT, 0.0);
+            let transcription = self.whisper.begin(&padded, options);
             self.work = Work::Running(Box::new(transcription));
             return JobState::Again;
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use offhook_models::turn::{Spectrogram, TurnDetector};
 use offhook_models::workers::{Abandoned, Job, JobState, Priority, Workers};
 
-use super::{Abandon, Deliver, TurnModel};
+use super::{Abandon, Audio, Deliver, TurnModel};
 
 /// On-box smart-turn; one loaded model serves every call.
 pub struct SmartTurn {
@@ -23,7 +23,7 @@ impl SmartTurn {
 }
 
 impl TurnModel for SmartTurn {
-    fn judge(&self, audio: Vec<i16>, abandon: Abandon, deliver: Deliver<Result<f32, String>>) {
+    fn judge(&self, audio: Audio, abandon: Abandon, deliver: Deliver<Result<f32, String>>) {
         let detector = self.detector.clone();
         let job = Judgement {
             detector,
@@ -40,7 +40,7 @@ impl TurnModel for SmartTurn {
 
 struct Judgement {
     detector: TurnDetector,
-    audio: Vec<i16>,
+    audio: Audio,
     spectrogram: Option<Spectrogram>,
     abandon: Abandon,
     deliver: Option<Deliver<Result<f32, String>>>,
@@ -53,7 +53,7 @@ impl Job for Judgement {
             return JobState::Done;
         }
         let Some(spectrogram) = &self.spectrogram else {
-            self.spectrogram = Some(self.detector.spectrogram(&self.audio));
+            self.spectrogram = Some(self.detector.spectrogram_16k(&self.audio.for_models()));
             return JobState::Again;
         };
         let judged = self.detector.judge(spectrogram);

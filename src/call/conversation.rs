@@ -22,8 +22,6 @@ use crate::net::media::{self, LegEvent, LegId, MediaThread};
 
 /// Results of models and requests that may wait for one call.
 pub const WORK_QUEUE: usize = 512;
-/// The rate of the agent's voice towards the leg.
-const RATE_HZ: u32 = 8000;
 
 /// Something that was asked for is done.
 #[derive(Debug)]
@@ -89,6 +87,8 @@ pub struct Parts {
     pub requests: Requests,
     /// Where results go: the other end is read by the call's task.
     pub work: mpsc::Sender<Work>,
+    /// Samples per second of the leg's sound; until it is known, what it will most likely be.
+    pub rate_hz: u32,
 }
 
 impl Conversation {
@@ -97,7 +97,7 @@ impl Conversation {
     pub fn new(parts: Parts) -> Self {
         Self {
             agent: parts.agent,
-            speech: SpeechQueue::new(RATE_HZ),
+            speech: SpeechQueue::new(parts.rate_hz),
             leg: parts.leg,
             media: parts.media,
             ears: parts.ears,
@@ -114,6 +114,12 @@ impl Conversation {
     /// Synthesises a text ahead, such as the greeting while the phone still rings.
     pub fn prepare(&mut self, text: String) {
         self.speech.prepare(text);
+        self.carry_out_steps();
+    }
+
+    /// Sets the rate of the leg's sound, now that it is known; nothing was said yet.
+    pub fn set_rate(&mut self, rate_hz: u32) {
+        self.speech.set_rate(rate_hz);
         self.carry_out_steps();
     }
 
@@ -354,7 +360,8 @@ impl Conversation {
         self.synthesising.insert(utterance, abandon.clone());
         let work = self.work.clone();
         let deliver = Box::new(move |sound| report(&work, Work::Sound(utterance, sound)));
-        self.voice.speak(text, abandon, deliver);
+        self.voice
+            .speak(text, self.speech.rate_hz(), abandon, deliver);
     }
 
     fn tell(&self, command: media::Command) {

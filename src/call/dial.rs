@@ -4,11 +4,12 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use offhook_media::{Codec, SrtpPolicy};
+use offhook_media::SrtpPolicy;
 use offhook_sip::Credentials;
 use offhook_sip::{CallHandle, Flow, Invite, Transport};
 use tokio::sync::mpsc;
 
+use super::codecs::Codecs;
 use super::line::{Half, Leg, Line, LineError};
 use crate::net::media::{LegId, RecordSink, SinkBuilder};
 use crate::net::sip::{PlacedCall, Signal, SipError};
@@ -31,8 +32,8 @@ pub struct Dialling {
     pub route: Vec<String>,
     /// What answers a challenge.
     pub credentials: Option<Credentials>,
-    /// Codecs to offer, the preferred one first.
-    pub codecs: Vec<Codec>,
+    /// Codecs to offer, and to take later.
+    pub codecs: Codecs,
     /// Whether media is encrypted.
     pub srtp: SrtpPolicy,
     /// Extra headers.

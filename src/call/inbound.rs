@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use offhook_media::{Codec, Negotiated, SrtpPolicy};
+use offhook_media::{Negotiated, SrtpPolicy};
 use offhook_sip::{Incoming, Source};
 use serde_json::json;
 use tracing::Instrument;
 use uuid::Uuid;
 
+use super::codecs::Codecs;
 use super::journal::Journal;
 use super::line::{Half, LineError};
 use super::services::{AgentSpec, Busy, Place, Services};
@@ -107,25 +108,14 @@ fn called_party(invite: &Incoming) -> String {
         .unwrap_or_default()
 }
 
-/// The codecs that the trunk's configuration allows.
-fn codecs(services: &Services, source: &Source) -> Vec<Codec> {
-    let Source::Trunk(name) = source else {
-        return vec![Codec::Pcmu, Codec::Pcma];
+/// The codecs that the configuration allows to a source.
+fn codecs(services: &Services, source: &Source) -> Codecs {
+    let mut trunks = services.config.trunks.iter();
+    let trunk = match source {
+        Source::Trunk(name) => trunks.find(|trunk| trunk.name == *name),
+        _ => None,
     };
-    let trunk = services
-        .config
-        .trunks
-        .iter()
-        .find(|trunk| trunk.name == *name);
-    trunk
-        .map(|trunk| {
-            trunk
-                .codecs
-                .iter()
-                .map(|codec| media_codec(*codec))
-                .collect()
-        })
-        .unwrap_or_else(|| vec![Codec::Pcmu, Codec::Pcma])
+    Codecs::configured(&services.config, trunk)
 }
 
 /// Whether the caller's media is encrypted.
@@ -134,15 +124,6 @@ fn srtp(services: &Services, source: &Source) -> SrtpPolicy {
         Source::Trunk(name) => services.config.trunk_srtp(name),
         Source::User(name) => services.config.user_srtp(name),
         Source::Local => services.config.media.srtp,
-    }
-}
-
-/// Gives the media crate's name of a configured codec.
-#[must_use]
-pub(super) fn media_codec(codec: crate::config::Codec) -> Codec {
-    match codec {
-        crate::config::Codec::Pcmu => Codec::Pcmu,
-        crate::config::Codec::Pcma => Codec::Pcma,
     }
 }
 
@@ -155,8 +136,8 @@ async fn serve(services: Arc<Services>, incoming: Box<IncomingCall>, admitted: A
     let id = record.id;
     spans::name(id, &admitted.agent.config.name);
     let sip = services.line.sip().clone();
-    let agreed = agree(&services, invite);
-    let (half, negotiated) = match agreed {
+    let codecs = codecs(&services, &invite.source);
+    let (half, negotiated) = match agree(&services, invite, &codecs) {
         Ok(agreed) => agreed,
         Err(error) => {
             meters::call_refused(error.status());
@@ -200,6 +181,9 @@ async fn serve(services: Arc<Services>, incoming: Box<IncomingCall>, admitted: A
         journal,
         epoch,
         live,
+        rate_hz: negotiated
+            .as_ref()
+            .map_or(codecs.likely_rate_hz(), Negotiated::rate_hz),
     };
     let mut talk = answering.prepare(caller_variables(invite)).await;
     let IncomingCall {
@@ -252,15 +236,18 @@ async fn serve(services: Arc<Services>, incoming: Box<IncomingCall>, admitted: A
 }
 
 /// Answers the offer, or makes our own when there is none (RFC 3261 §13.2.1).
-fn agree(services: &Services, invite: &Incoming) -> Result<(Half, Option<Negotiated>), LineError> {
-    let codecs = codecs(services, &invite.source);
+fn agree(
+    services: &Services,
+    invite: &Incoming,
+    codecs: &Codecs,
+) -> Result<(Half, Option<Negotiated>), LineError> {
     let srtp = srtp(services, &invite.source);
     match invite.offer.as_deref().filter(|offer| !offer.is_empty()) {
         Some(offer) => {
-            let (half, negotiated) = services.line.answer(&invite.flow, &codecs, srtp, offer)?;
+            let (half, negotiated) = services.line.answer(&invite.flow, codecs, srtp, offer)?;
             Ok((half, Some(negotiated)))
         }
-        None => Ok((services.line.offer(&invite.flow, &codecs, srtp)?, None)),
+        None => Ok((services.line.offer(&invite.flow, codecs, srtp)?, None)),
     }
 }
 

@@ -15,6 +15,7 @@ use offhook_sip::{Advertise, Flow};
 use rand::Rng;
 use tokio::sync::mpsc;
 
+use super::codecs::Codecs;
 use super::session::{Change, Session, SessionError};
 use crate::clock;
 use crate::net::media::{
@@ -136,6 +137,8 @@ pub struct Leg {
     pub media: MediaThread,
     /// The codec that was agreed upon.
     pub codec: Codec,
+    /// Samples per second of its sound, however the codec changes.
+    pub rate_hz: u32,
     events: mpsc::Receiver<LegEvent>,
     session: Session,
     /// None once it is closed.
@@ -185,17 +188,12 @@ impl Line {
     ///
     /// # Errors
     /// When no port is free.
-    pub fn offer(
-        &self,
-        flow: &Flow,
-        codecs: &[Codec],
-        srtp: SrtpPolicy,
-    ) -> Result<Half, LineError> {
+    pub fn offer(&self, flow: &Flow, codecs: &Codecs, srtp: SrtpPolicy) -> Result<Half, LineError> {
         let (ports, lease, local) = self.local_media(flow, codecs, srtp)?;
         Ok(Half {
             ports,
             lease,
-            session: Session::offering(local),
+            session: Session::offering(local, codecs.offered()),
         })
     }
 
@@ -206,7 +204,7 @@ impl Line {
     pub fn answer(
         &self,
         flow: &Flow,
-        codecs: &[Codec],
+        codecs: &Codecs,
         srtp: SrtpPolicy,
         offer: &[u8],
     ) -> Result<(Half, Negotiated), LineError> {
@@ -223,7 +221,7 @@ impl Line {
     fn local_media(
         &self,
         flow: &Flow,
-        codecs: &[Codec],
+        codecs: &Codecs,
         srtp: SrtpPolicy,
     ) -> Result<(PortPair, PortLease, LocalMedia), LineError> {
         let ports = self.ports.open(flow.local.ip(), clock::now())?;
@@ -235,9 +233,8 @@ impl Line {
         let address = SocketAddr::new(shown, lease.port);
         let session_id = rand::rng().random_range(1..=u64::from(u32::MAX));
         let mut local = LocalMedia::new(address, session_id);
-        if !codecs.is_empty() {
-            local.codecs = codecs.to_vec();
-        }
+        local.codecs = codecs.accepted().to_vec();
+        local.prefers_own_order = codecs.count_in_order();
         local.srtp = LocalSrtp::new(srtp, &mut rand::rng());
         Ok((ports, lease, local))
     }
@@ -270,7 +267,7 @@ impl Line {
         let media_session = Box::new(MediaSession::new(now, config));
         let (tell, events) = mpsc::channel(LEG_EVENTS);
         let media = self.thread_of(id);
-        let codec = negotiated.codec;
+        let (codec, rate_hz) = (negotiated.codec, negotiated.rate_hz());
         let Half {
             ports,
             lease,
@@ -290,6 +287,7 @@ impl Line {
             id,
             media,
             codec,
+            rate_hz,
             events,
             session,
             lease: Some(lease),
@@ -438,13 +436,26 @@ mod tests {
     async fn behind_a_one_to_one_nat_the_description_names_the_public_address() {
         let line = line("203.0.113.7", 1).await;
         let offer = line
-            .offer(&flow("198.51.100.9:5060"), &[], SrtpPolicy::Off)
+            .offer(
+                &flow("198.51.100.9:5060"),
+                &Codecs::default(),
+                SrtpPolicy::Off,
+            )
             .unwrap();
         let theirs = line
-            .offer(&flow("198.51.100.9:5060"), &[], SrtpPolicy::Off)
+            .offer(
+                &flow("198.51.100.9:5060"),
+                &Codecs::default(),
+                SrtpPolicy::Off,
+            )
             .unwrap()
             .sdp();
-        let answer = line.answer(&flow("198.51.100.9:5060"), &[], SrtpPolicy::Off, &theirs);
+        let answer = line.answer(
+            &flow("198.51.100.9:5060"),
+            &Codecs::default(),
+            SrtpPolicy::Off,
+            &theirs,
+        );
         for half in [offer, answer.unwrap().0] {
             let sdp = String::from_utf8(half.sdp()).unwrap();
             assert!(sdp.contains("c=IN IP4 203.0.113.7\r\n"), "{sdp}");
@@ -456,7 +467,10 @@ mod tests {
             assert_eq!(half.ports.local.ip().to_string(), "127.0.0.1");
         }
         for near in ["127.0.0.1:5070", "10.1.2.3:5060"] {
-            let sdp = line.offer(&flow(near), &[], SrtpPolicy::Off).unwrap().sdp();
+            let sdp = line
+                .offer(&flow(near), &Codecs::default(), SrtpPolicy::Off)
+                .unwrap()
+                .sdp();
             let sdp = String::from_utf8(sdp).unwrap();
             assert!(sdp.contains("c=IN IP4 127.0.0.1\r\n"), "{near}: {sdp}");
         }

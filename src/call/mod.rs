@@ -1,5 +1,6 @@
 //! Calls: one task each, which joins signalling, media, models, the agent and the records.
 
+pub mod codecs;
 pub mod conversation;
 pub mod dial;
 pub(crate) mod digits;

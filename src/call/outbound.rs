@@ -3,15 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use offhook_media::Codec;
 use offhook_sip::Credentials;
 use offhook_sip::Transport;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tracing::Instrument;
 
+use super::codecs::Codecs;
 use super::dial::{Answered, DialFailure, Dialling, dial};
-use super::inbound::media_codec;
 use super::journal::Journal;
 use super::services::{AgentSpec, Live, Place, Services};
 use super::spans;
@@ -76,6 +75,7 @@ async fn dial_and_talk(services: Arc<Services>, outbound: Outbound) {
     );
     let mut call = Call::outbound(clock::now());
     let (id, epoch) = (record.id, Epoch::take());
+    let codecs = Codecs::configured(&services.config, trunk_of(&services.config, &dialled));
     let answering = Answering {
         services: Arc::clone(&services),
         agent,
@@ -86,6 +86,7 @@ async fn dial_and_talk(services: Arc<Services>, outbound: Outbound) {
         journal: journal.clone(),
         epoch,
         live,
+        rate_hz: codecs.likely_rate_hz(),
     };
     let mut talk = answering.prepare(variables).await;
     if let Some(reason) = talk.called_off() {
@@ -172,8 +173,7 @@ fn end_reason(failure: &DialFailure, called_off: Option<EndReason>) -> EndReason
 
 /// Works out addresses, credentials and codecs of a call.
 async fn dialling(services: &Services, dialled: &Dialled) -> Result<Dialling, String> {
-    let named = |trunk: &&config::TrunkConfig| Some(&trunk.name) == dialled.trunk.as_ref();
-    let trunk = services.config.trunks.iter().find(named);
+    let trunk = trunk_of(&services.config, dialled);
     let transport = match trunk.and_then(|trunk| trunk.transport) {
         Some(config::Transport::Tcp) => Transport::Tcp,
         _ => Transport::Udp,
@@ -198,16 +198,7 @@ async fn dialling(services: &Services, dialled: &Dialled) -> Result<Dialling, St
             .into_iter()
             .collect(),
         credentials: trunk.and_then(credentials),
-        codecs: trunk.map_or_else(
-            || vec![Codec::Pcmu, Codec::Pcma],
-            |trunk| {
-                trunk
-                    .codecs
-                    .iter()
-                    .map(|codec| media_codec(*codec))
-                    .collect()
-            },
-        ),
+        codecs: Codecs::configured(&services.config, trunk),
         srtp: match &dialled.trunk {
             Some(trunk) => services.config.trunk_srtp(trunk),
             None => services.config.media.srtp,
@@ -215,6 +206,12 @@ async fn dialling(services: &Services, dialled: &Dialled) -> Result<Dialling, St
         headers: Vec::new(),
         ring_timeout: RING,
     })
+}
+
+/// The trunk that a call leaves by.
+fn trunk_of<'a>(config: &'a config::Config, dialled: &Dialled) -> Option<&'a config::TrunkConfig> {
+    let named = |trunk: &&config::TrunkConfig| Some(&trunk.name) == dialled.trunk.as_ref();
+    config.trunks.iter().find(named)
 }
 
 /// The digest credentials of a trunk, when it has any.

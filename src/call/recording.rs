@@ -17,10 +17,14 @@ use tokio::sync::oneshot;
 use crate::clock;
 use crate::net::media::RecordSink;
 
-/// Frames that may wait for the disk: half a second of two hundred calls.
+/// Frames that may wait for the disk: half a second of two hundred calls, half of that of wideband
+/// ones.
 const QUEUE: usize = 5_000;
 /// How often the thread looks for recordings that are over without its having been told.
 const SWEEP: Duration = Duration::from_millis(500);
+
+/// The rate that a recording has until its first sound tells another.
+const TELEPHONE_HZ: u32 = 8_000;
 
 // A frame lies inline in the queue, so that none costs the media thread an allocation.
 #[allow(clippy::large_enum_variant)]
@@ -281,7 +285,7 @@ impl<C: Fn(&Path) -> std::io::Result<Tape>> Writer<C> {
                 };
                 reel.taken += 1;
                 if let Some(tape) = &mut reel.tape
-                    && let Err(error) = tape.write(&frame.remote, &frame.local)
+                    && let Err(error) = tape.write(frame.rate_hz, &frame.remote, &frame.local)
                 {
                     tracing::error!(%error, "a recording ends here: it cannot be written");
                     reel.tape = None;
@@ -297,7 +301,7 @@ impl<C: Fn(&Path) -> std::io::Result<Tape>> Writer<C> {
 }
 
 fn create(path: &Path) -> std::io::Result<Tape> {
-    StereoWriter::new(BufWriter::new(File::create(path)?), RecordFrame::RATE_HZ)
+    StereoWriter::new(BufWriter::new(File::create(path)?), TELEPHONE_HZ)
 }
 
 #[cfg(test)]
@@ -308,6 +312,7 @@ mod tests {
 
     fn frame() -> RecordFrame {
         RecordFrame {
+            rate_hz: TELEPHONE_HZ,
             local: [-100; RecordFrame::SAMPLES],
             remote: [100; RecordFrame::SAMPLES],
         }

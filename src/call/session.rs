@@ -2,7 +2,7 @@
 //! Pure: the leg sends what comes of it, and the simulation runs it as it stands.
 
 use offhook_media::sdp;
-use offhook_media::{LocalMedia, Negotiated, Refusal, SessionDescription};
+use offhook_media::{Codec, LocalMedia, Negotiated, Refusal, SessionDescription};
 use rand::CryptoRng;
 
 /// Explains why a session description is of no use.
@@ -63,11 +63,16 @@ impl Change {
 }
 
 impl Session {
-    /// Offers all that `local` can do.
+    /// Offers what `local` can do, but of its codecs only these; all of them may be agreed upon
+    /// later.
     #[must_use]
-    pub fn offering(local: LocalMedia) -> Self {
+    pub fn offering(local: LocalMedia, codecs: &[Codec]) -> Self {
+        let offered = LocalMedia {
+            codecs: codecs.to_vec(),
+            ..local.clone()
+        };
         Self {
-            description: sdp::offer(&local),
+            description: sdp::offer(&offered),
             local,
             negotiated: None,
         }

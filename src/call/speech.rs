@@ -73,6 +73,25 @@ impl SpeechQueue {
         }
     }
 
+    /// Samples per second of the sound.
+    #[must_use]
+    pub fn rate_hz(&self) -> u32 {
+        self.rate_hz
+    }
+
+    /// Sets the rate of the sound before anything is said; what was prepared at another rate is
+    /// synthesised anew.
+    pub fn set_rate(&mut self, rate_hz: u32) {
+        if rate_hz == self.rate_hz {
+            return;
+        }
+        self.rate_hz = rate_hz;
+        for clause in std::mem::take(&mut self.prepared) {
+            self.steps.push_back(Step::Abandon(clause.utterance));
+            self.prepare(clause.text);
+        }
+    }
+
     /// Takes the next thing to do.
     pub fn poll_step(&mut self) -> Option<Step> {
         self.steps.pop_front()
@@ -489,5 +508,25 @@ mod tests {
         queue.speak(TURN, 0, "Thanks.".into());
         let again = Step::Synthesise(SECOND, "Thanks.".into());
         assert_eq!(steps(&mut queue), [again]);
+    }
+
+    #[test]
+    fn what_was_prepared_at_another_rate_is_synthesised_anew() {
+        let mut queue = SpeechQueue::new(8_000);
+        queue.prepare("Hello.".into());
+        steps(&mut queue);
+        queue.sound(FIRST, sound(80));
+        queue.set_rate(8_000);
+        assert_eq!(steps(&mut queue), []);
+        queue.set_rate(16_000);
+        let anew = [
+            Step::Abandon(FIRST),
+            Step::Synthesise(SECOND, "Hello.".into()),
+        ];
+        assert_eq!(steps(&mut queue), anew);
+        queue.sound(FIRST, sound(80));
+        queue.speak(TURN, 0, "Hello.".into());
+        queue.sound(SECOND, sound(160));
+        assert_eq!(steps(&mut queue), [Step::Play(SECOND, sound(160))]);
     }
 }

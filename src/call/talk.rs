@@ -49,6 +49,8 @@ pub(super) struct Answering {
     pub(super) epoch: Epoch,
     /// That it can be reached, and by what it hears of it.
     pub(super) live: (Live, mpsc::Receiver<Control>),
+    /// The rate at which the call will sound, as far as that is known yet.
+    pub(super) rate_hz: u32,
 }
 
 /// An agent that is ready to talk.
@@ -83,6 +85,7 @@ impl Answering {
             journal,
             epoch,
             live: (live, controls),
+            rate_hz,
         } = self;
         record.variables = known
             .iter()
@@ -109,6 +112,7 @@ impl Answering {
             voice: on_box.voice(spec.config.voice.as_deref()),
             requests: Requests::new(services.http.clone(), services.llm.clone(), base_url),
             work: results.clone(),
+            rate_hz,
         });
         if let Some(words) = greeting.filter(|_| called_off.is_none()) {
             conversation.prepare(words);
@@ -277,6 +281,7 @@ impl Talk {
         leg: Leg,
     ) {
         let now = clock::now();
+        self.conversation.set_rate(leg.rate_hz);
         call.handle_answer(now);
         meters::call_answered(
             call.direction().as_str(),
@@ -390,7 +395,7 @@ async fn summary(leg: &mut Leg) -> Option<MediaSummary> {
     let codec = leg.codec.name().to_owned();
     let closed = tokio::time::timeout(CLOSING, leg.closed()).await;
     let stats = closed.ok().flatten()?;
-    meters::leg_closed(&stats);
+    meters::leg_closed(&stats, leg.codec, leg.rate_hz);
     if stats.unauthenticated > stats.received {
         let packets = stats.unauthenticated;
         tracing::warn!(

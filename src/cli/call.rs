@@ -8,15 +8,17 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use offhook_media::dtmf::{InvalidDigit, check_keys};
 use offhook_media::srtp::Suite;
-use offhook_media::{Codec, SrtpPolicy, UtteranceId};
+use offhook_media::{SrtpPolicy, UtteranceId};
 use offhook_sip::Credentials;
 use offhook_sip::EndCause;
 use serde_json::json;
 
 use super::wav;
+use crate::call::codecs::{Codecs, media_codec};
 use crate::call::dial::{Answered, Attached, DialFailure, Dialling, dial};
 use crate::call::line::next_leg;
 use crate::clock;
+use crate::config;
 use crate::net::media::{Command, LegEvent};
 use crate::net::sip::Signal;
 use crate::phone::{Destination, Phone};
@@ -29,7 +31,7 @@ const CLOSING: Duration = Duration::from_secs(2);
 #[command(
     after_help = "Examples:\n  offhook call sip:lead-qualification@127.0.0.1 --play hello.wav \
     --record heard.wav\n  offhook call sip:100@192.0.2.7 --user alice --password s3cret \
-    --dtmf 42# --seconds 20 --json"
+    --dtmf 42# --seconds 20 --json\n  offhook call sip:100@192.0.2.7 --codec opus,g722 --record wideband.wav"
 )]
 pub(super) struct CallArgs {
     /// Whom to call, such as sip:name@host:5060
@@ -46,9 +48,9 @@ pub(super) struct CallArgs {
     /// Hang up this many seconds after the answer; without it the other side does, or Ctrl-C
     #[arg(long, value_name = "N")]
     seconds: Option<f64>,
-    /// PCMU or PCMA; without it both are offered
-    #[arg(long)]
-    codec: Option<String>,
+    /// Codecs to offer, best first: PCMU, PCMA, G722, opus, L16; without it PCMU and PCMA
+    #[arg(long, value_name = "CODEC[,CODEC…]", value_delimiter = ',')]
+    codec: Vec<config::Codec>,
     /// Encrypt the media: `off`, `optional` (where the other side can), or `required`, which is
     /// what `--srtp` alone means
     #[arg(long, value_name = "POLICY", require_equals = true, num_args = 0..=1,
@@ -73,24 +75,23 @@ fn keys(text: &str) -> Result<String, InvalidDigit> {
 }
 
 pub(super) fn run(args: &CallArgs) -> anyhow::Result<ExitCode> {
-    let sound = args.play.as_deref().map(wav::read_8k).transpose()?;
-    let codecs = codecs(args.codec.as_deref())?;
+    let sound = args.play.as_deref().map(wav::read).transpose()?;
+    let codecs = codecs(&args.codec);
     super::runtime()?.block_on(place(args, sound, codecs))
 }
 
-fn codecs(named: Option<&str>) -> anyhow::Result<Vec<Codec>> {
-    Ok(match named.map(str::to_ascii_uppercase).as_deref() {
-        None => vec![Codec::Pcmu, Codec::Pcma],
-        Some("PCMU") => vec![Codec::Pcmu],
-        Some("PCMA") => vec![Codec::Pcma],
-        Some(other) => anyhow::bail!("`{other}` is not a codec of this version: PCMU or PCMA"),
-    })
+/// The codecs that were named, best first.
+fn codecs(named: &[config::Codec]) -> Codecs {
+    match named {
+        [] => Codecs::default(),
+        named => Codecs::in_order(named.iter().copied().map(media_codec)),
+    }
 }
 
 async fn place(
     args: &CallArgs,
-    sound: Option<Vec<i16>>,
-    codecs: Vec<Codec>,
+    sound: Option<wav::Sound>,
+    codecs: Codecs,
 ) -> anyhow::Result<ExitCode> {
     let destination = Destination::resolve(&args.uri).await?;
     let phone = Phone::start(destination.local_address(), None).await?;
@@ -184,15 +185,15 @@ async fn talk(
     args: &CallArgs,
     phone: &Phone,
     mut answered: Answered,
-    sound: Option<Vec<i16>>,
+    sound: Option<wav::Sound>,
     interrupted: &mut tokio::sync::mpsc::Receiver<()>,
 ) -> Ended {
     let begun = clock::now();
     let leg = answered.leg.id;
     let media = answered.leg.media.clone();
-    if let Some(samples) = sound {
+    if let Some(sound) = sound {
         let utterance = UtteranceId(1);
-        let samples = Arc::from(samples);
+        let samples = Arc::from(sound.at_rate(answered.leg.rate_hz));
         let _ = media.send(Command::Play {
             leg,
             utterance,

@@ -16,13 +16,30 @@ const QUEUE: usize = 1000;
 /// The longest file that is played: ten minutes at 48 kHz in two channels.
 const SAMPLES_MAX: usize = 48_000 * 2 * 600;
 
-/// Reads a WAV file as mono at 8 kHz.
+/// Sound that is to be played: mono, full scale ±1.
+pub(crate) struct Sound {
+    rate_hz: u32,
+    samples: Vec<f32>,
+}
+
+impl Sound {
+    /// The sound at another rate.
+    pub(crate) fn at_rate(&self, rate_hz: u32) -> Vec<i16> {
+        let samples = offhook_models::voice::convert_rate(&self.samples, self.rate_hz, rate_hz);
+        let samples = samples.iter();
+        samples
+            .map(|s| (s * 32_767.0).clamp(-32_768.0, 32_767.0) as i16)
+            .collect()
+    }
+}
+
+/// Reads a WAV file as mono.
 ///
 /// # Errors
 /// When it is no WAV file of integers or floats, or is too long.
-pub(crate) fn read_8k(path: &Path) -> anyhow::Result<Vec<i16>> {
+pub(crate) fn read(path: &Path) -> anyhow::Result<Sound> {
     let reading = || format!("cannot play {}", path.display());
-    decode_8k(hound::WavReader::open(path).with_context(reading)?).with_context(reading)
+    decode(hound::WavReader::open(path).with_context(reading)?).with_context(reading)
 }
 
 /// Reads a WAV file that is in memory as mono at 8 kHz.
@@ -30,10 +47,10 @@ pub(crate) fn read_8k(path: &Path) -> anyhow::Result<Vec<i16>> {
 /// # Errors
 /// When it is no WAV file of integers or floats, or is too long.
 pub(crate) fn parse_8k(file: &[u8]) -> anyhow::Result<Vec<i16>> {
-    decode_8k(hound::WavReader::new(file)?)
+    Ok(decode(hound::WavReader::new(file)?)?.at_rate(8_000))
 }
 
-fn decode_8k<R: std::io::Read>(reader: hound::WavReader<R>) -> anyhow::Result<Vec<i16>> {
+fn decode<R: std::io::Read>(reader: hound::WavReader<R>) -> anyhow::Result<Sound> {
     let spec = reader.spec();
     anyhow::ensure!((reader.len() as usize) < SAMPLES_MAX, "it is too long");
     let samples: Vec<f32> = match spec.sample_format {
@@ -47,15 +64,14 @@ fn decode_8k<R: std::io::Read>(reader: hound::WavReader<R>) -> anyhow::Result<Ve
         }
     }?;
     let channels = usize::from(spec.channels.max(1));
-    let mono: Vec<f32> = samples
+    let samples = samples
         .chunks_exact(channels)
         .map(|all| all.iter().sum::<f32>() / channels as f32)
         .collect();
-    let narrow = offhook_models::voice::convert_rate(&mono, spec.sample_rate, 8000);
-    Ok(narrow
-        .iter()
-        .map(|s| (s * 32_767.0).clamp(-32_768.0, 32_767.0) as i16)
-        .collect())
+    Ok(Sound {
+        rate_hz: spec.sample_rate,
+        samples,
+    })
 }
 
 /// A recording that is being written.
@@ -84,19 +100,13 @@ impl FrameSink for Tap {
     }
 }
 
-/// Records what a leg hears into `path`; the sink goes to the leg.
+/// Records what a leg hears into `path`, at the leg's rate; the sink goes to the leg.
 ///
 /// # Errors
 /// When the file cannot be made.
 pub(crate) fn record(path: &Path) -> anyhow::Result<(SinkBuilder, Recording)> {
-    let spec = hound::WavSpec {
-        channels: 1,
-        sample_rate: 8000,
-        bits_per_sample: 16,
-        sample_format: hound::SampleFormat::Int,
-    };
-    let file = hound::WavWriter::create(path, spec)
-        .with_context(|| format!("cannot record into {}", path.display()))?;
+    let file =
+        File::create(path).with_context(|| format!("cannot record into {}", path.display()))?;
     let (sender, frames) = sync_channel(QUEUE);
     let writer = std::thread::Builder::new()
         .name("record".to_owned())
@@ -107,13 +117,17 @@ pub(crate) fn record(path: &Path) -> anyhow::Result<(SinkBuilder, Recording)> {
     ))
 }
 
-fn write(
-    mut file: hound::WavWriter<BufWriter<File>>,
-    frames: &Receiver<Frame>,
-) -> anyhow::Result<()> {
-    while let Ok(frame) = frames.recv() {
-        let step = (frame.rate_hz / 8000).max(1) as usize;
-        for sample in frame.samples().iter().step_by(step) {
+fn write(file: File, frames: &Receiver<Frame>) -> anyhow::Result<()> {
+    let first = frames.recv().ok();
+    let spec = hound::WavSpec {
+        channels: 1,
+        sample_rate: first.as_ref().map_or(8_000, |frame| frame.rate_hz),
+        bits_per_sample: 16,
+        sample_format: hound::SampleFormat::Int,
+    };
+    let mut file = hound::WavWriter::new(BufWriter::new(file), spec)?;
+    for frame in first.into_iter().chain(frames) {
+        for sample in frame.samples() {
             file.write_sample(*sample)?;
         }
     }

@@ -5,6 +5,7 @@
 //! key and mend. Relative paths start at the file's folder.
 
 mod agent;
+mod codec;
 mod env;
 mod error;
 mod network;
@@ -26,6 +27,7 @@ use std::path::{Path, PathBuf};
 pub use agent::{
     AgentConfig, BUILT_IN_FLOWS, FlowSource, RouteConfig, SpeechToText, TextToSpeech, UserConfig,
 };
+pub use codec::Codec;
 pub use env::{ENV_PREFIX, Env};
 pub use error::{ConfigErrors, Origin, Problem};
 pub use network::Network;
@@ -35,7 +37,7 @@ pub use reader::Key;
 pub use secret::Secret;
 pub use services::{HttpConfig, HttpKey, LogConfig, LogFormat, ModelsConfig, StoreConfig};
 pub use sip::{LimitsConfig, MediaConfig, PortRange, SipConfig, SipListen, Transport};
-pub use trunk::{Codec, TrunkConfig, TrunkKind};
+pub use trunk::{TrunkConfig, TrunkKind};
 
 use offhook_media::SrtpPolicy;
 use reader::{Reader, Section};

@@ -7,6 +7,7 @@ use std::str::FromStr;
 
 use offhook_media::SrtpPolicy;
 
+use super::codec::{self, Codec};
 use super::network::{Network, default_local};
 use super::reader::{Reader, Section};
 use super::value::text_value;
@@ -240,6 +241,9 @@ pub struct MediaConfig {
     pub jitter_max_ms: u32,
     /// How long a call lives without any media from its peer, in s; 0 means for ever.
     pub silence_hangup_s: u32,
+    /// The codecs of all calls, best first; `None` offers G.711 and takes what the other side
+    /// likes best.
+    pub codecs: Option<Vec<Codec>>,
 }
 
 impl MediaConfig {
@@ -262,6 +266,7 @@ impl MediaConfig {
             s.wrong(r, "jitter_max_ms", &origin, message);
         }
         let silence_hangup_s = small(s.number(r, "silence_hangup_s", 0..=3_600, 60));
+        let codecs = codec::read(r, &mut s);
         s.finish(r);
         Self {
             ports,
@@ -270,6 +275,7 @@ impl MediaConfig {
             jitter_min_ms,
             jitter_max_ms,
             silence_hangup_s,
+            codecs,
         }
     }
 }

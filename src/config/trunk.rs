@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use offhook_media::SrtpPolicy;
 
+use super::codec::{self, Codec};
 use super::network::{Network, is_twilio, preset};
 use super::reader::{Reader, Section};
 use super::secret::Secret;
@@ -50,40 +51,6 @@ impl fmt::Display for TrunkKind {
 
 text_value!(TrunkKind, "\"peer\", \"register\" or \"inbound\"");
 
-/// A codec that may be offered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Codec {
-    /// G.711 µ-law, payload type 0 (RFC 3551).
-    Pcmu,
-    /// G.711 A-law, payload type 8 (RFC 3551).
-    Pcma,
-}
-
-impl FromStr for Codec {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text.to_ascii_lowercase().as_str() {
-            "pcmu" | "ulaw" => Ok(Self::Pcmu),
-            "pcma" | "alaw" => Ok(Self::Pcma),
-            _ => Err(format!(
-                "{text:?} is not a codec of this version: use \"PCMU\", \"PCMA\""
-            )),
-        }
-    }
-}
-
-impl fmt::Display for Codec {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Pcmu => "PCMU",
-            Self::Pcma => "PCMA",
-        })
-    }
-}
-
-text_value!(Codec, "\"PCMU\" or \"PCMA\"");
-
 /// One `[[trunk]]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TrunkConfig {
@@ -108,8 +75,8 @@ pub struct TrunkConfig {
     pub networks: Vec<Network>,
     /// Whether calls from where the host and the outbound proxy resolve to belong to it too.
     pub networks_from_host: bool,
-    /// The codecs, best first.
-    pub codecs: Vec<Codec>,
+    /// The codecs, best first; `None` leaves them to `media.codecs`.
+    pub codecs: Option<Vec<Codec>>,
     /// Whether its media is encrypted; `None` leaves it to `media.srtp`.
     pub srtp: Option<SrtpPolicy>,
     /// The registration's lifetime to ask for, in s.
@@ -143,7 +110,7 @@ impl TrunkConfig {
         let password: Option<Secret> = s.opt(r, "password");
         let caller_id = read_caller_id(r, &mut s, &host);
         let networks = s.list::<Network>(r, "networks");
-        let codecs = read_codecs(r, &mut s);
+        let codecs = codec::read(r, &mut s);
         let srtp = s.opt(r, "srtp");
         let expires_s = small(s.number(r, "expires_s", 60..=86_400, 300));
         let outbound_proxy = read_host(r, &mut s, "outbound_proxy");
@@ -232,28 +199,6 @@ fn read_caller_id(r: &mut Reader<'_>, s: &mut Section, host: &Option<String>) ->
         return None;
     }
     Some(caller_id)
-}
-
-fn read_codecs(r: &mut Reader<'_>, s: &mut Section) -> Vec<Codec> {
-    let origin = s.origin_of("codecs");
-    let mut codecs: Vec<Codec> = s
-        .list(r, "codecs")
-        .unwrap_or_else(|| vec![Codec::Pcmu, Codec::Pcma]);
-    if codecs.is_empty() {
-        s.wrong(
-            r,
-            "codecs",
-            &origin,
-            "is empty: name at least one of \"PCMU\", \"PCMA\"",
-        );
-    }
-    let mut seen = Vec::new();
-    codecs.retain(|codec| {
-        let new = !seen.contains(codec);
-        seen.push(*codec);
-        new
-    });
-    codecs
 }
 
 fn check_kind(

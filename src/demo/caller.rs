@@ -4,13 +4,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use offhook_media::{Codec, SrtpPolicy};
+use offhook_media::SrtpPolicy;
 use tokio::sync::mpsc;
 
 use crate::agent::caller::{CallerScript, ScriptedCaller};
 use crate::agent::{Agent, Settings, WallClock};
 use crate::ai::OnBox;
 use crate::ai::hearing::Behind;
+use crate::call::codecs::Codecs;
 use crate::call::conversation::{Conversation, Parts, WORK_QUEUE};
 use crate::call::dial::{Attached, DialFailure, Dialling, dial};
 use crate::call::task::Running;
@@ -79,7 +80,7 @@ impl DemoCaller {
             transport: self.destination.transport,
             route: Vec::new(),
             credentials: None,
-            codecs: vec![Codec::Pcmu, Codec::Pcma],
+            codecs: Codecs::default(),
             srtp: SrtpPolicy::Off,
             headers: Vec::new(),
             ring_timeout: RING,
@@ -106,6 +107,7 @@ impl DemoCaller {
             voice: on_box.voice(None),
             requests: Requests::new(reqwest::Client::new(), None, None),
             work: results.clone(),
+            rate_hz: answered.leg.rate_hz,
         });
         let (_control, control) = mpsc::channel(1);
         let running = Running {

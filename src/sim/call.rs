@@ -99,7 +99,7 @@ impl SwitchCall {
         let local = LocalMedia::new(address, cx.draw(u64::from(u32::MAX)) + 1);
         let session = match invite.offer.as_deref() {
             Some(offer) => Session::answering(local, offer).map(|(session, _)| session),
-            None => Ok(Session::offering(local)),
+            None => Ok(Session::offering(local.clone(), &local.codecs)),
         };
         let session = session.map_err(|error| error.status())?;
         let record = set_up::record(cx, number, invite);

@@ -27,7 +27,7 @@ impl Streams {
     pub(super) fn sent(&mut self, packet: &RtpPacket<'_>) -> Option<(Rule, String)> {
         let header = packet.header;
         let sound = Codec::from_static_payload_type(header.payload_type)
-            .map(|codec| codec.payload_samples(packet.payload.len()) as u32);
+            .map(|codec| codec.payload_samples(packet.payload) as u32);
         let Some(stream) = self.of.get_mut(&header.ssrc) else {
             let stream = Stream {
                 sequence: header.sequence,

@@ -73,7 +73,7 @@ pub(super) fn majority(sound: &[i16]) -> Option<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use offhook_media::codec::{Codec, Decoder, Encoder};
+    use offhook_media::codec::{Codec, Decoder, Encoder, OpusWishes};
 
     #[test]
     fn every_utterance_is_known_by_each_sample_after_both_codecs() {
@@ -81,8 +81,8 @@ mod tests {
             for name in 0..CODES {
                 let sound = sound(name, 160);
                 let (mut bytes, mut heard) = ([0; 160], [0; 160]);
-                Encoder.encode(codec, &sound, &mut bytes);
-                Decoder.decode(codec, &bytes, &mut heard);
+                Encoder::new(codec, 8_000, OpusWishes::default()).encode(&sound, &mut bytes);
+                Decoder::new(8_000).decode(codec, &bytes, &mut heard);
                 let whole = [Run {
                     code: Some(name),
                     samples: 160,

@@ -337,5 +337,5 @@ impl Wire {
 
 fn decode(packet: &RtpPacket<'_>, sound: &mut [i16]) -> Option<usize> {
     let codec = Codec::from_static_payload_type(packet.header.payload_type)?;
-    Some(Decoder.decode(codec, packet.payload, sound))
+    Some(Decoder::new(voice::RATE_HZ as u32).decode(codec, packet.payload, sound))
 }

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use offhook::call::codecs::Codecs;
 use offhook::call::dial::{Answered, Attached, DialFailure, Dialling, dial};
 use offhook::call::line::next_leg;
 use offhook::net::media::{Command, FrameSink};
@@ -30,13 +31,22 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
-    /// Calls, and waits for the answer.
+    /// Calls as a telephone does, and waits for the answer.
     pub(crate) async fn dial(uri: &str) -> Result<Self, DialFailure> {
-        Self::dial_with(uri, SrtpPolicy::Off).await
+        Self::dial_in(Codec::Pcmu, uri).await
+    }
+
+    /// Calls in a codec, and waits for the answer.
+    pub(crate) async fn dial_in(codec: Codec, uri: &str) -> Result<Self, DialFailure> {
+        Self::dial_as(codec, SrtpPolicy::Off, uri).await
     }
 
     /// Calls under a policy of encryption, and waits for the answer.
     pub(crate) async fn dial_with(uri: &str, srtp: SrtpPolicy) -> Result<Self, DialFailure> {
+        Self::dial_as(Codec::Pcmu, srtp, uri).await
+    }
+
+    async fn dial_as(codec: Codec, srtp: SrtpPolicy, uri: &str) -> Result<Self, DialFailure> {
         let destination = Destination::resolve(uri).await.unwrap();
         let phone = Phone::start([127, 0, 0, 1].into(), None).await.unwrap();
         let dialling = Dialling {
@@ -46,7 +56,7 @@ impl Caller {
             transport: destination.transport,
             route: Vec::new(),
             credentials: None,
-            codecs: vec![Codec::Pcmu],
+            codecs: Codecs::in_order([codec]),
             srtp,
             headers: Vec::new(),
             ring_timeout: Duration::from_secs(60),
@@ -68,7 +78,7 @@ impl Caller {
         })
     }
 
-    /// Begins to say something, at 8 kHz.
+    /// Begins to say something, at the rate of the call's codec.
     pub(crate) fn say(&mut self, samples: &[i16]) {
         self.utterances += 1;
         let utterance = UtteranceId(self.utterances);

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use offhook_media::codec::{Codec, Decoder, Encoder};
+use offhook_media::codec::g711;
 use offhook_media::rtcp::{self, RtcpPacket};
 use offhook_media::rtp::{self, RtpPacket};
 use tokio::net::UdpSocket;
@@ -188,7 +188,7 @@ impl Peer {
             packet.extend(self.timestamp.to_be_bytes());
             packet.extend(9_u32.to_be_bytes());
             let mut payload = [0; 160];
-            Encoder.encode(Codec::Pcmu, frame, &mut payload);
+            g711::encode_ulaw(frame, &mut payload);
             packet.extend(payload);
             self.rtp.send_to(&packet, self.media).await.unwrap();
             self.sequence = self.sequence.wrapping_add(1);
@@ -252,7 +252,7 @@ fn read(bytes: &[u8]) -> Option<Packet> {
     }
     let packet = RtpPacket::parse(bytes).ok()?;
     let mut sound = [0; 1024];
-    let length = Decoder.decode(Codec::Pcmu, packet.payload, &mut sound);
+    let length = g711::decode_ulaw(packet.payload, &mut sound);
     let loudest = sound[..length].iter().map(|s| s.unsigned_abs()).max();
     Some(Packet {
         sequence: packet.header.sequence,

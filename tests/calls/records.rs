@@ -8,7 +8,7 @@ use crate::crm::FLOW;
 use crate::rig::{Switch, voice};
 
 /// What every call leaves in `/metrics`, each above zero.
-const AFTER_A_CALL: [&str; 24] = [
+const AFTER_A_CALL: [&str; 25] = [
     "offhook_calls_total{direction=\"inbound\",outcome=\"completed\"}",
     "offhook_call_setup_ms_count{direction=\"inbound\"}",
     "offhook_sip_messages_total{way=\"in\",kind=\"INVITE\"}",
@@ -18,6 +18,7 @@ const AFTER_A_CALL: [&str; 24] = [
     "offhook_sip_messages_total{way=\"out\",kind=\"200\"}",
     "offhook_sip_messages_total{way=\"out\",kind=\"BYE\"}",
     "offhook_sip_malformed_total",
+    "offhook_legs_total{codec=\"PCMU\"}",
     "offhook_rtp_packets_total{way=\"in\"}",
     "offhook_rtp_packets_total{way=\"out\"}",
     "offhook_media_ticks_total",
@@ -36,11 +37,12 @@ const AFTER_A_CALL: [&str; 24] = [
 ];
 
 /// What is there after a call, be it zero.
-const THERE: [&str; 16] = [
+const THERE: [&str; 17] = [
     "offhook_calls_active",
     "offhook_rtp_lost_total",
     "offhook_rtp_late_total",
     "offhook_rtp_concealed_ms_total",
+    "offhook_rtp_recovered_ms_total",
     "offhook_rtp_dropped_total{reason=\"foreign\"}",
     "offhook_media_ticks_late_total",
     "offhook_hearing_dropped_total",

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use futures_util::StreamExt;
-use offhook::ai::{OnBox, Voicing, Words};
+use offhook::ai::{Audio, OnBox, Voicing, Words};
 use offhook::call::{Services, Watcher};
 use offhook::cli::run::{assemble, finish, serve_api};
 use offhook::config::{Config, Env};
@@ -207,15 +207,22 @@ pub(crate) fn wrong_words(heard: &str, said: &str) -> usize {
     strsim::generic_levenshtein(&words(heard), &words(said))
 }
 
-/// What Whisper hears in sound at 8 kHz, in words.
+/// What Whisper hears in a telephone's sound, in words.
 pub(crate) fn heard_words(samples: &[i16]) -> String {
+    heard_words_at(8_000, samples)
+}
+
+/// What Whisper hears in sound, in words.
+pub(crate) fn heard_words_at(rate_hz: u32, samples: &[i16]) -> String {
     static WHISPER: OnceLock<Whisper> = OnceLock::new();
     let whisper = WHISPER.get_or_init(|| {
         let dir = offhook_models::manifest::default_dir();
         let runtime = Runtime::load(&dir).unwrap();
         Whisper::load(&runtime, &dir, Size::TinyEn).unwrap()
     });
-    let mut transcription = whisper.begin_8k(samples, &Default::default());
+    let samples = samples.to_vec();
+    let audio = Audio { rate_hz, samples };
+    let mut transcription = whisper.begin(&audio.for_models(), &Default::default());
     loop {
         if let Step::Done(transcript) = transcription.step().unwrap() {
             return words(&transcript.text).join(" ");
@@ -223,8 +230,13 @@ pub(crate) fn heard_words(samples: &[i16]) -> String {
     }
 }
 
-/// A real voice of the corpora, at 8 kHz.
+/// A real voice of the corpora, at a telephone's rate.
 pub(crate) fn voice(name: &str) -> Vec<i16> {
+    voice_at(8_000, name)
+}
+
+/// A real voice of the corpora.
+pub(crate) fn voice_at(to_hz: u32, name: &str) -> Vec<i16> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpora/speech");
     let mut wav = hound::WavReader::open(path.join(name)).unwrap();
     let rate_hz = wav.spec().sample_rate;
@@ -232,6 +244,6 @@ pub(crate) fn voice(name: &str) -> Vec<i16> {
         .samples::<i16>()
         .map(|sample| f32::from(sample.unwrap()) / 32_768.0)
         .collect();
-    let narrow = convert_rate(&samples, rate_hz, 8000);
-    narrow.iter().map(|s| (s * 32_767.0) as i16).collect()
+    let converted = convert_rate(&samples, rate_hz, to_hz);
+    converted.iter().map(|s| (s * 32_767.0) as i16).collect()
 }

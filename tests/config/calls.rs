@@ -1,5 +1,8 @@
 //! Trunks, agents and routes: whose calls are taken, and by whom.
 
+use offhook::call::codecs::Codecs;
+use offhook_media::Codec as Media;
+
 use super::*;
 
 #[test]
@@ -42,6 +45,44 @@ fn encryption_is_what_a_trunk_or_user_says_or_else_what_media_says() {
     assert_eq!(parse("").unwrap().media.srtp, SrtpPolicy::Optional);
     let text = complaint("[media]\nsrtp = \"on\"\n");
     assert!(text.contains("media.srtp: \"on\" is not one of"), "{text}");
+}
+
+#[test]
+fn codecs_are_what_a_trunk_says_or_else_what_media_says() {
+    let source = "[media]\ncodecs = [\"opus\", \"g722\", \"PCMU\", \"G722\"]\n\
+                  [[trunk]]\nname = \"a\"\nkind = \"peer\"\nhost = \"h\"\ncodecs = [\"L16\"]\n\
+                  [[trunk]]\nname = \"b\"\nkind = \"peer\"\nhost = \"h\"\n";
+    let config = parse(source).unwrap();
+    let trunk = |name| Codecs::configured(&config, config.trunk(name));
+    assert_eq!(trunk("a").offered(), [Media::L16]);
+    for codecs in [trunk("b"), Codecs::configured(&config, None)] {
+        assert_eq!(codecs.offered(), [Media::Opus, Media::G722, Media::Pcmu]);
+        assert_eq!(codecs.accepted(), codecs.offered());
+        assert!(codecs.count_in_order());
+        assert_eq!(codecs.likely_rate_hz(), 16_000);
+    }
+    let unsaid = Codecs::configured(&parse("").unwrap(), None);
+    assert_eq!(unsaid.offered(), [Media::Pcmu, Media::Pcma]);
+    assert_eq!(
+        (unsaid.count_in_order(), unsaid.likely_rate_hz()),
+        (false, 8_000)
+    );
+    assert!(unsaid.accepted().contains(&Media::G722));
+}
+
+#[test]
+fn codecs_that_are_unknown_or_missing_are_told() {
+    let text = complaint("[media]\ncodecs = [\"PCMU\", \"G729\"]\n");
+    assert!(text.contains("media.codecs"), "{text}");
+    assert!(
+        text.contains("\"G729\"") && text.contains("\"opus\""),
+        "{text}"
+    );
+    let text = complaint("[media]\ncodecs = []\n");
+    assert!(
+        text.contains("media.codecs: is empty: name at least one of"),
+        "{text}"
+    );
 }
 
 #[test]

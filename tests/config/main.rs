@@ -105,7 +105,7 @@ fn the_shipped_file_with_everything_turned_on_loads_and_shows_no_secret() {
     assert_eq!(config.warnings, Vec::<String>::new());
     let trunk = config.trunk("twilio").unwrap();
     assert_eq!(trunk.password, Some(Secret::new("tw1l10-p4ss")));
-    assert_eq!(trunk.codecs, [Codec::Pcmu, Codec::Pcma]);
+    assert_eq!(trunk.codecs, Some(vec![Codec::Pcmu, Codec::Pcma]));
     assert_eq!(config.llm.as_ref().unwrap().max_tokens, 300);
     let shown = format!("{config:?}\n{}", config.summary());
     for (_, secret) in SECRETS {

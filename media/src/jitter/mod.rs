@@ -9,6 +9,7 @@
 //! leaving out whole pitch periods.
 
 mod delay;
+mod gap;
 mod reorder;
 mod shorten;
 mod timeline;
@@ -19,7 +20,7 @@ pub use reorder::Packet;
 use reorder::{Held, Reorder};
 use timeline::Timeline;
 
-use crate::codec::Decoder;
+use crate::codec::{Codec, Decoder, MAX_PACKET_SAMPLES, MAX_PAYLOAD_BYTES};
 use crate::conceal::Concealer;
 use crate::frame::Frame;
 use delay::DelayEstimator;
@@ -54,7 +55,7 @@ pub enum Inserted {
     Duplicate,
     /// Its place was given up before it came.
     Late,
-    /// It came too early by more than fits here, or is longer than what may wait.
+    /// It came too early by more than fits here.
     Dropped,
 }
 
@@ -63,6 +64,8 @@ pub enum Inserted {
 pub struct JitterStats {
     /// Made up for packets that were late or lost.
     pub concealed: u64,
+    /// Recovered of lost packets from what the next one carried of them.
+    pub recovered: u64,
     /// Left out to wear off delay.
     pub shortened: u64,
     /// Packets whose place was given up.
@@ -116,14 +119,15 @@ pub struct JitterBuffer {
     mean_delay_ms: f32,
     steps_since_shortened: u32,
     concealed: u64,
+    recovered: u64,
     shortened: u64,
     late_packets: u64,
     bounds_ms: (u32, u32),
 }
 
 impl JitterBuffer {
-    /// Makes an empty buffer for sound of `rate_hz` (8,000 or 16,000), which is also its RTP
-    /// clock rate; `start` is the moment from which it measures time.
+    /// Makes an empty buffer for sound of `rate_hz` (8,000 or 16,000), in which the packets'
+    /// timestamps count too; `start` is the moment from which it measures time.
     #[must_use]
     pub fn new(start: Instant, rate_hz: u32) -> Self {
         let capacity = (MAX_LEVEL_MS + UNHEARD_MS) * (rate_hz as usize / 1000);
@@ -131,7 +135,7 @@ impl JitterBuffer {
             rate_hz,
             timeline: Timeline::new(rate_hz, capacity),
             reorder: Reorder::new(),
-            decoder: Decoder,
+            decoder: Decoder::new(rate_hz),
             concealer: Concealer::new(rate_hz),
             delay: DelayEstimator::new(start, rate_hz),
             phase: Phase::Empty,
@@ -144,6 +148,7 @@ impl JitterBuffer {
             mean_delay_ms: 0.0,
             steps_since_shortened: 0,
             concealed: 0,
+            recovered: 0,
             shortened: 0,
             late_packets: 0,
             bounds_ms: (0, MAX_LEVEL_MS as u32),
@@ -158,11 +163,15 @@ impl JitterBuffer {
         self
     }
 
-    /// Makes an empty buffer for another rate, with the same bounds.
-    pub(crate) fn renewed(&self, start: Instant, rate_hz: u32) -> Self {
-        Self {
-            bounds_ms: self.bounds_ms,
-            ..Self::new(start, rate_hz)
+    /// Makes ready for packets of these codecs; others bring no sound.
+    pub fn prepare(&mut self, codecs: impl IntoIterator<Item = Codec>) {
+        let mut l16 = false;
+        let codecs = codecs
+            .into_iter()
+            .inspect(|codec| l16 |= *codec == Codec::L16);
+        self.decoder.prepare(codecs);
+        if l16 {
+            self.reorder.make_room(MAX_PAYLOAD_BYTES);
         }
     }
 
@@ -194,7 +203,10 @@ impl JitterBuffer {
         match self.reorder.hold(&packet) {
             Held::Kept => Inserted::Waiting,
             Held::Duplicate => Inserted::Duplicate,
-            Held::TooLong => Inserted::Dropped,
+            Held::TooLong => {
+                self.overtake(packet);
+                Inserted::InOrder
+            }
             Held::Full => {
                 self.give_up(packet.received);
                 self.insert_again(packet)
@@ -253,6 +265,7 @@ impl JitterBuffer {
     pub fn stats(&self) -> JitterStats {
         JitterStats {
             concealed: self.concealed,
+            recovered: self.recovered,
             shortened: self.shortened,
             late_packets: self.late_packets,
             unheard: self.timeline.unheard(),
@@ -261,10 +274,10 @@ impl JitterBuffer {
         }
     }
 
-    /// Heap memory in bytes; it does not change.
+    /// Heap memory in bytes; it changes only with [`JitterBuffer::prepare`].
     #[must_use]
     pub fn heap_bytes(&self) -> usize {
-        self.timeline.heap_bytes() + self.reorder.heap_bytes()
+        self.timeline.heap_bytes() + self.reorder.heap_bytes() + self.decoder.heap_bytes()
     }
 
     /// A source's first packet sets where its numbers and its time begin.
@@ -296,21 +309,22 @@ impl JitterBuffer {
         if packet.payload.is_empty() {
             return;
         }
-        self.prepare(packet.received);
-        let step = self.step_samples().min(Frame::MAX_SAMPLES);
-        let chunk_bytes = packet.codec.payload_bytes(step).max(1);
+        let mut sound = [0; MAX_PACKET_SAMPLES];
+        let decoded = self
+            .decoder
+            .decode(packet.codec, packet.payload, &mut sound);
+        if decoded == 0 {
+            return;
+        }
+        self.resume(packet.received);
+        let sound = sound.get_mut(..decoded).unwrap_or_default();
+        self.concealer.merge(sound);
         let mut timestamp = self.place(packet.timestamp);
-        let mut decoded = 0;
-        for payload in packet.payload.chunks(chunk_bytes) {
-            let mut sound = [0; Frame::MAX_SAMPLES];
-            let len = self.decoder.decode(packet.codec, payload, &mut sound);
-            let sound = sound.get_mut(..len).unwrap_or_default();
-            self.concealer.merge(sound);
-            let start = self.timeline.push(sound);
+        for piece in sound.chunks(self.step_samples().min(Frame::MAX_SAMPLES)) {
+            let start = self.timeline.push(piece);
             self.timeline
-                .offer(start, len, timestamp, packet.received, false);
-            timestamp += len as u64;
-            decoded += len;
+                .offer(start, piece.len(), timestamp, packet.received, false);
+            timestamp += piece.len() as u64;
         }
         self.packet_samples = decoded;
         self.next_timestamp = timestamp;
@@ -330,7 +344,7 @@ impl JitterBuffer {
     }
 
     /// Sound comes again: after a long standstill the delay is built up anew.
-    fn prepare(&mut self, received: Instant) {
+    fn resume(&mut self, received: Instant) {
         let long = self.still.samples >= self.samples(REFILL_AFTER_MS);
         self.still = Standstill::default();
         if self.phase == Phase::Empty || long {
@@ -357,45 +371,6 @@ impl JitterBuffer {
         }
     }
 
-    /// Waits no longer for what is missing before the first packet that is there.
-    fn give_up(&mut self, now: Instant) {
-        let (Some(next), Some((sequence, timestamp))) = (self.next_sequence, self.reorder.first())
-        else {
-            return;
-        };
-        let packets = sequence.saturating_sub(next).min(64) as usize;
-        let placed = timestamp.wrapping_add(self.offset);
-        let missing = (placed.wrapping_sub(self.next_timestamp) as i64).max(0) as usize;
-        let missing = missing
-            .min(packets * self.packet_samples)
-            .min(self.samples(MAX_FILL_MS));
-        self.fill(now, missing);
-        self.next_sequence = Some(sequence);
-        self.release();
-    }
-
-    /// Conceals a gap of `missing` samples, of which a standstill may have made up some.
-    fn fill(&mut self, now: Instant, missing: usize) {
-        if missing == 0 {
-            return;
-        }
-        let start = self.next_timestamp;
-        let made = self.still.samples.min(missing);
-        if made > self.still.heard {
-            let (from, heard) = (self.still.start, self.still.heard);
-            self.offer_concealed(now, from + heard as u64, made - heard, start + heard as u64);
-        }
-        let mut done = made;
-        while done < missing {
-            let len = (missing - done).min(self.step_samples());
-            let position = self.make_up(len);
-            self.offer_concealed(now, position, len, start + done as u64);
-            done += len;
-        }
-        self.next_timestamp = start + missing as u64;
-        self.still = Standstill::default();
-    }
-
     /// Nothing is there: the playout side is carried on, and if it lasts so are the listeners.
     fn stand_still(&mut self, now: Instant, short: usize) {
         let position = self.make_up(short);
@@ -420,15 +395,17 @@ impl JitterBuffer {
     }
 
     fn make_up(&mut self, samples: usize) -> u64 {
-        if !self.concealer.is_active() {
-            let timeline = &self.timeline;
-            self.concealer.begin(|history| timeline.past(history));
-        }
         let mut sound = [0; Frame::MAX_SAMPLES];
         let sound = sound
             .get_mut(..samples.min(Frame::MAX_SAMPLES))
             .unwrap_or_default();
-        self.concealer.generate(sound);
+        if !self.decoder.conceal(sound) {
+            if !self.concealer.is_active() {
+                let timeline = &self.timeline;
+                self.concealer.begin(|history| timeline.past(history));
+            }
+            self.concealer.generate(sound);
+        }
         self.concealed += sound.len() as u64;
         self.timeline.push(sound)
     }

@@ -6,15 +6,15 @@ use crate::codec::Codec;
 
 /// Packets that may wait: 240 ms of 20 ms packets.
 pub(crate) const SLOTS: usize = 12;
-/// The longest payload that may wait: 60 ms of G.711.
-pub(crate) const MAX_PAYLOAD_BYTES: usize = 480;
+/// The longest payload that may wait in any session: 60 ms of G.711 or G.722.
+const PAYLOAD_BYTES: usize = 480;
 
 /// A packet on its way through the buffer.
 #[derive(Clone, Copy, Debug)]
 pub struct Packet<'a> {
     /// Extended sequence number.
     pub sequence: u64,
-    /// Extended timestamp of the first sample.
+    /// Extended timestamp of the first sample, in samples of the buffer's rate.
     pub timestamp: u64,
     /// When it arrived.
     pub received: Instant,
@@ -33,29 +33,45 @@ pub(crate) enum Held {
     TooLong,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Slot {
     sequence: u64,
     timestamp: u64,
     received: Instant,
     codec: Codec,
-    len: u16,
-    payload: [u8; MAX_PAYLOAD_BYTES],
+    len: usize,
 }
 
 /// Keeps packets until those before them came or were given up.
 #[derive(Debug, Default)]
 pub(crate) struct Reorder {
-    slots: Box<[Option<Slot>]>,
+    slots: [Option<Slot>; SLOTS],
+    /// The slots' payloads, side by side.
+    payloads: Box<[u8]>,
+    /// How long each may be.
+    payload_bytes: usize,
     held: usize,
 }
 
 impl Reorder {
     pub(crate) fn new() -> Self {
-        Self {
-            slots: (0..SLOTS).map(|_| None).collect(),
-            held: 0,
+        let mut reorder = Self::default();
+        reorder.make_room(PAYLOAD_BYTES);
+        reorder
+    }
+
+    /// Makes room for payloads of so many bytes; what waits stays.
+    pub(crate) fn make_room(&mut self, payload_bytes: usize) {
+        if payload_bytes <= self.payload_bytes {
+            return;
         }
+        let mut payloads = vec![0; SLOTS * payload_bytes];
+        let before = self.payloads.chunks_exact(self.payload_bytes.max(1));
+        for (to, from) in payloads.chunks_exact_mut(payload_bytes).zip(before) {
+            to.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
+        }
+        self.payloads = payloads.into();
+        self.payload_bytes = payload_bytes;
     }
 
     #[inline]
@@ -64,70 +80,76 @@ impl Reorder {
     }
 
     pub(crate) fn heap_bytes(&self) -> usize {
-        size_of_val(&*self.slots)
+        self.payloads.len()
     }
 
     pub(crate) fn hold(&mut self, packet: &Packet<'_>) -> Held {
-        if self
-            .slots
-            .iter()
-            .flatten()
-            .any(|slot| slot.sequence == packet.sequence)
-        {
+        let mut held = self.slots.iter().flatten();
+        if held.any(|slot| slot.sequence == packet.sequence) {
             return Held::Duplicate;
         }
-        let mut payload = [0; MAX_PAYLOAD_BYTES];
-        let Some(room) = payload.get_mut(..packet.payload.len()) else {
+        if packet.payload.len() > self.payload_bytes {
+            return Held::TooLong;
+        }
+        let mut slots = self.slots.iter_mut().enumerate();
+        let Some((index, free)) = slots.find(|(_, slot)| slot.is_none()) else {
+            return Held::Full;
+        };
+        let room = self.payloads.get_mut(index * self.payload_bytes..);
+        let room = room.and_then(|room| room.get_mut(..packet.payload.len()));
+        let Some(room) = room else {
             return Held::TooLong;
         };
         room.copy_from_slice(packet.payload);
-        let Some(free) = self.slots.iter_mut().find(|slot| slot.is_none()) else {
-            return Held::Full;
-        };
         *free = Some(Slot {
             sequence: packet.sequence,
             timestamp: packet.timestamp,
             received: packet.received,
             codec: packet.codec,
-            len: packet.payload.len() as u16,
-            payload,
+            len: packet.payload.len(),
         });
         self.held += 1;
         Held::Kept
     }
 
-    /// Sequence number and timestamp of the packet that comes first in order.
-    pub(crate) fn first(&self) -> Option<(u64, u64)> {
-        let held = self.slots.iter().flatten();
-        held.map(|slot| (slot.sequence, slot.timestamp)).min()
+    /// The packet that comes first in order.
+    pub(crate) fn first(&self) -> Option<Packet<'_>> {
+        let slots = self.slots.iter().enumerate();
+        let held = slots.filter_map(|(index, slot)| Some((index, slot.as_ref()?)));
+        let (index, slot) = held.min_by_key(|(_, slot)| slot.sequence)?;
+        Some(self.packet(index, slot))
     }
 
     /// Hands the packet of this number to `use_it` and forgets it.
     pub(crate) fn release(&mut self, sequence: u64, use_it: impl FnOnce(Packet<'_>)) -> bool {
-        let is_it =
-            |slot: &&mut Option<Slot>| slot.as_ref().is_some_and(|slot| slot.sequence == sequence);
-        let Some(slot) = self.slots.iter_mut().find(is_it) else {
+        let is_it = |slot: &Option<Slot>| slot.is_some_and(|slot| slot.sequence == sequence);
+        let Some(index) = self.slots.iter().position(is_it) else {
             return false;
         };
-        if let Some(slot) = slot.as_ref() {
-            use_it(Packet {
-                sequence: slot.sequence,
-                timestamp: slot.timestamp,
-                received: slot.received,
-                codec: slot.codec,
-                payload: slot
-                    .payload
-                    .get(..usize::from(slot.len))
-                    .unwrap_or_default(),
-            });
+        if let Some(slot) = self.slots.get(index).and_then(Option::as_ref) {
+            use_it(self.packet(index, slot));
         }
-        *slot = None;
+        if let Some(slot) = self.slots.get_mut(index) {
+            *slot = None;
+        }
         self.held -= 1;
         true
     }
 
+    fn packet(&self, index: usize, slot: &Slot) -> Packet<'_> {
+        let payload = self.payloads.get(index * self.payload_bytes..);
+        let payload = payload.and_then(|payload| payload.get(..slot.len));
+        Packet {
+            sequence: slot.sequence,
+            timestamp: slot.timestamp,
+            received: slot.received,
+            codec: slot.codec,
+            payload: payload.unwrap_or_default(),
+        }
+    }
+
     pub(crate) fn clear(&mut self) {
-        self.slots.iter_mut().for_each(|slot| *slot = None);
+        self.slots = [None; SLOTS];
         self.held = 0;
     }
 }

@@ -3,6 +3,7 @@
 mod crypto;
 mod direction;
 mod negotiate;
+mod numbers;
 mod offer_answer;
 mod parse;
 mod payload;

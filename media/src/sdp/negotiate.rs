@@ -3,8 +3,9 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::crypto;
+use super::payload::TelephoneEvent;
 use super::{Connection, Direction, LocalMedia, MediaDescription, Refusal, SessionDescription};
-use crate::codec::Codec;
+use crate::codec::{Codec, OpusWishes};
 use crate::srtp::SrtpKeys;
 
 /// Holds what an offer and its answer agree on, seen from our side (RFC 3264 §7).
@@ -24,6 +25,11 @@ pub struct Negotiated {
     pub dtmf: Option<u8>,
     /// Payload type with which telephone-events reach us.
     pub dtmf_receive: Option<u8>,
+    /// Rate at which telephone-events count their durations, both ways: the codec's clock rate,
+    /// unless the peer knows but that of another.
+    pub dtmf_clock_rate_hz: u32,
+    /// What the peer wishes of the Opus that it is sent.
+    pub opus: OpusWishes,
     /// Where the peer receives RTP; unspecified when it is on hold in the old way.
     pub remote: SocketAddr,
     /// Where the peer receives RTCP (RFC 3605, 5761).
@@ -66,14 +72,18 @@ impl Negotiated {
             .find(|(_, codec)| offered(*codec))
             .ok_or(Refusal::NoCommonCodec)?;
         let dtmf = theirs.telephone_event(codec);
-        let dtmf_receive = dtmf.and_then(|_| ours.telephone_event(codec));
+        let dtmf_receive = dtmf.and_then(|event| ours.telephone_event_at(event.clock_rate_hz));
+        let dtmf = dtmf.filter(|_| dtmf_receive.is_some());
+        let dtmf_receive = dtmf_receive.map(|event| event.payload_type);
         let peer = Peer::read(answer, theirs)?;
         Ok(Self {
             codec,
             send_payload_type,
             receive_payload_types: receivable(ours, theirs, dtmf_receive),
-            dtmf: dtmf_receive.and(dtmf),
+            dtmf: dtmf.map(|event| event.payload_type),
             dtmf_receive,
+            dtmf_clock_rate_hz: clock_rate_hz(dtmf, codec),
+            opus: theirs.opus_wishes(send_payload_type),
             remote: peer.remote,
             remote_rtcp: peer.remote_rtcp,
             ptime_ms: theirs.packet_time_ms(ours.packet_time_ms(20)),
@@ -94,13 +104,16 @@ impl Negotiated {
         local: &LocalMedia,
     ) -> Result<Self, Refusal> {
         let peer = Peer::read(offer, theirs)?;
-        let dtmf = theirs.telephone_event(codec).filter(|_| local.dtmf);
+        let event = theirs.telephone_event(codec).filter(|_| local.dtmf);
+        let dtmf = event.map(|event| event.payload_type);
         Ok(Self {
             codec,
             send_payload_type: payload_type,
             receive_payload_types: vec![(payload_type, codec)],
             dtmf,
             dtmf_receive: dtmf,
+            dtmf_clock_rate_hz: clock_rate_hz(event, codec),
+            opus: theirs.opus_wishes(payload_type),
             remote: peer.remote,
             remote_rtcp: peer.remote_rtcp,
             ptime_ms: theirs.packet_time_ms(local.ptime_ms),
@@ -111,12 +124,27 @@ impl Negotiated {
         .with_shared_port())
     }
 
+    /// Samples per second of a session that begins with this.
+    #[must_use]
+    pub fn rate_hz(&self) -> u32 {
+        self.codec.sample_rate_hz()
+    }
+
+    /// The codecs in which sound may reach us.
+    pub fn receivable(&self) -> impl Iterator<Item = Codec> + '_ {
+        self.receive_payload_types.iter().map(|(_, codec)| *codec)
+    }
+
     fn with_shared_port(mut self) -> Self {
         if self.rtcp_mux {
             self.remote_rtcp = self.remote;
         }
         self
     }
+}
+
+fn clock_rate_hz(event: Option<TelephoneEvent>, codec: Codec) -> u32 {
+    event.map_or(codec.clock_rate_hz(), |event| event.clock_rate_hz)
 }
 
 /// We gave our numbers, but a peer that keeps its own for both ways is understood as well.

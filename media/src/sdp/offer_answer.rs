@@ -5,22 +5,24 @@ use std::net::SocketAddr;
 use thiserror::Error;
 
 use super::crypto::{Accepted, CRYPTO};
+use super::numbers::{Numbers, parameters};
 use super::{Attribute, Connection, Direction, LocalSrtp, MediaDescription, Negotiated};
 use super::{Origin, SessionDescription, SrtpPolicy};
 use crate::codec::Codec;
 
-/// The number at which our offers place telephone-events, as most of the field does.
-const TELEPHONE_EVENT_PAYLOAD_TYPE: u8 = 101;
-/// Dynamic payload types start here (RFC 3551 §6).
-const FIRST_DYNAMIC_PAYLOAD_TYPE: u8 = 96;
+/// The longest packets that we care to receive, in milliseconds.
+const MAX_PTIME_MS: u32 = 60;
 
 /// Describes what our side of a session can do, and where it listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LocalMedia {
     /// Where we receive RTP, as the peer must address it.
     pub address: SocketAddr,
-    /// Codecs that we take, the preferred one first; an answer follows the offer's order.
+    /// Codecs that we take, the preferred one first.
     pub codecs: Vec<Codec>,
+    /// Whether an answer takes the first of these that is offered, rather than the first offered
+    /// that is among these (RFC 3264 §6.1 recommends the latter).
+    pub prefers_own_order: bool,
     /// How much sound a packet carries unless the peer wishes otherwise, in milliseconds.
     pub ptime_ms: u32,
     /// Session identifier of our `o=` line.
@@ -45,6 +47,7 @@ impl LocalMedia {
         Self {
             address,
             codecs: vec![Codec::Pcmu, Codec::Pcma],
+            prefers_own_order: false,
             ptime_ms: 20,
             session_id,
             version: session_id,
@@ -104,7 +107,7 @@ pub enum Refusal {
 /// Makes an offer of all that `local` can do (RFC 3264 §5).
 #[must_use]
 pub fn offer(local: &LocalMedia) -> SessionDescription {
-    let media = offered(local, TELEPHONE_EVENT_PAYLOAD_TYPE);
+    let media = offered(local, None);
     SessionDescription {
         media: vec![media],
         ..local.session()
@@ -116,14 +119,12 @@ pub fn offer(local: &LocalMedia) -> SessionDescription {
 /// version rises where something changes.
 #[must_use]
 pub fn reoffer(previous: &SessionDescription, local: &LocalMedia) -> SessionDescription {
-    let codec = local.codecs.first().copied().unwrap_or(Codec::Pcmu);
     let live = previous
         .media
         .iter()
         .position(MediaDescription::is_live_audio);
     let before = live.and_then(|index| previous.media.get(index));
-    let number = before.and_then(|media| media.telephone_event(codec));
-    let mut ours = offered(local, number.unwrap_or(TELEPHONE_EVENT_PAYLOAD_TYPE));
+    let mut ours = offered(local, before);
     if let Some(before) = before {
         ours.protocol.clone_from(&before.protocol);
         keep_crypto(&mut ours, before);
@@ -146,27 +147,25 @@ fn keep_crypto(ours: &mut MediaDescription, before: &MediaDescription) {
     ours.attributes.extend(cryptos.cloned());
 }
 
-fn offered(local: &LocalMedia, telephone_event: u8) -> MediaDescription {
-    let mut next_dynamic = FIRST_DYNAMIC_PAYLOAD_TYPE;
-    let mut payloads = Vec::new();
-    for codec in &local.codecs {
-        let number = codec.static_payload_type().unwrap_or_else(|| {
-            next_dynamic += u8::from(next_dynamic == telephone_event);
-            next_dynamic += 1;
-            next_dynamic - 1
-        });
-        payloads.push((number, *codec));
+/// Describes all that we can do; numbers that stood for something `before` stand for it again.
+fn offered(local: &LocalMedia, before: Option<&MediaDescription>) -> MediaDescription {
+    let mut numbers = Numbers::new(before);
+    let codecs = local.codecs.iter();
+    let payloads: Vec<(u8, Codec)> = codecs
+        .map(|codec| (numbers.of_codec(*codec), *codec))
+        .collect();
+    let mut events: Vec<(u8, u32)> = Vec::new();
+    for codec in local.codecs.iter().filter(|_| local.dtmf) {
+        let clock_rate_hz = codec.clock_rate_hz();
+        if !events.iter().any(|(_, known)| *known == clock_rate_hz) {
+            events.push((numbers.of_telephone_event(clock_rate_hz), clock_rate_hz));
+        }
     }
-    let clock_rate_hz = local
-        .codecs
-        .first()
-        .map_or(8_000, |codec| codec.clock_rate_hz());
-    let dtmf = local.dtmf.then_some((telephone_event, clock_rate_hz));
     let protocol = match local.srtp.policy() {
         SrtpPolicy::Required => "RTP/SAVP",
         SrtpPolicy::Optional | SrtpPolicy::Off => "RTP/AVP",
     };
-    let mut media = describe(local, protocol, &payloads, dtmf);
+    let mut media = describe(local, protocol, &payloads, &events);
     finish(&mut media, local.ptime_ms, local.direction, local.rtcp_mux);
     media.attributes.extend(local.srtp.offered());
     media
@@ -189,10 +188,10 @@ pub fn answer(
     let theirs = offer.media.get(index).ok_or(Refusal::NoAudio)?;
     let keys = chosen.accepted.as_ref().map(Accepted::keys);
     let negotiated = Negotiated::as_answerer(offer, theirs, chosen.codec, keys, local)?;
-    let dtmf = negotiated
+    let event = negotiated
         .dtmf
-        .map(|number| (number, negotiated.codec.clock_rate_hz()));
-    let mut ours = describe(local, &theirs.protocol, &[chosen.codec], dtmf);
+        .map(|number| (number, negotiated.dtmf_clock_rate_hz));
+    let mut ours = describe(local, &theirs.protocol, &[chosen.codec], event.as_slice());
     finish(
         &mut ours,
         negotiated.ptime_ms,
@@ -224,8 +223,8 @@ struct Chosen {
     accepted: Option<Accepted>,
 }
 
-/// Finds the first medium with a codec of ours, and that codec: the first that the offer lists,
-/// since the offerer then need not transcode. One that is encrypted goes before all others.
+/// Finds the first medium with a codec of ours, and that codec. One that is encrypted goes before
+/// all others.
 fn choose(offer: &SessionDescription, local: &LocalMedia) -> Result<Chosen, Refusal> {
     let mut in_the_clear = None;
     let mut refusal = Refusal::NoAudio;
@@ -233,9 +232,7 @@ fn choose(offer: &SessionDescription, local: &LocalMedia) -> Result<Chosen, Refu
         if !media.is_live_audio() {
             continue;
         }
-        let mut codecs = media.codecs();
-        let codec = codecs.find(|(_, codec)| local.codecs.contains(codec));
-        match (local.srtp.take(media), codec) {
+        match (local.srtp.take(media), preferred(media, local)) {
             (Err(refused), _) => refusal = refused,
             (Ok(_), None) => refusal = Refusal::NoCommonCodec,
             (Ok(accepted), Some(codec)) => {
@@ -255,20 +252,38 @@ fn choose(offer: &SessionDescription, local: &LocalMedia) -> Result<Chosen, Refu
     in_the_clear.ok_or(refusal)
 }
 
+/// The codec to take: the first that the offer lists, since the offerer then need not transcode,
+/// unless our own order goes first.
+fn preferred(media: &MediaDescription, local: &LocalMedia) -> Option<(u8, Codec)> {
+    let usable = media
+        .codecs()
+        .filter(|(_, codec)| local.codecs.contains(codec));
+    let rank = |codec| local.codecs.iter().position(|ours| *ours == codec);
+    if local.prefers_own_order {
+        usable.min_by_key(|(_, codec)| rank(*codec))
+    } else {
+        let mut usable = usable;
+        usable.next()
+    }
+}
+
 fn describe(
     local: &LocalMedia,
     protocol: &str,
     payloads: &[(u8, Codec)],
-    dtmf: Option<(u8, u32)>,
+    events: &[(u8, u32)],
 ) -> MediaDescription {
     let mut formats = Vec::new();
     let mut attributes = Vec::new();
     for (number, codec) in payloads {
         formats.push(number.to_string());
-        let map = format!("{number} {}/{}", codec.name(), codec.clock_rate_hz());
+        let map = format!("{number} {}", codec.rtpmap());
         attributes.push(Attribute::new("rtpmap", map));
+        if let Some(parameters) = parameters(*codec) {
+            attributes.push(Attribute::new("fmtp", format!("{number} {parameters}")));
+        }
     }
-    if let Some((number, clock_rate_hz)) = dtmf {
+    for (number, clock_rate_hz) in events {
         formats.push(number.to_string());
         let map = format!("{number} telephone-event/{clock_rate_hz}");
         attributes.push(Attribute::new("rtpmap", map));
@@ -289,6 +304,9 @@ fn finish(media: &mut MediaDescription, ptime_ms: u32, direction: Direction, rtc
     media
         .attributes
         .push(Attribute::new("ptime", ptime_ms.to_string()));
+    media
+        .attributes
+        .push(Attribute::new("maxptime", MAX_PTIME_MS.to_string()));
     if rtcp_mux {
         media.attributes.push(Attribute::flag("rtcp-mux"));
     }

@@ -1,7 +1,14 @@
 //! Reads what an `m=` line says about its payload types.
 
 use super::MediaDescription;
-use crate::codec::Codec;
+use crate::codec::{Codec, OpusWishes};
+
+/// The number of a telephone-event and the rate of its durations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct TelephoneEvent {
+    pub(super) payload_type: u8,
+    pub(super) clock_rate_hz: u32,
+}
 
 /// What one payload type number stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,14 +42,32 @@ impl MediaDescription {
     }
 
     /// Finds the telephone-event that runs at the codec's clock; Telnyx and others offer several
-    /// (RFC 4733 §2.1: one timestamp space, so one clock).
-    pub(super) fn telephone_event(&self, codec: Codec) -> Option<u8> {
-        self.payloads().find_map(|(number, payload)| match payload {
-            Payload::TelephoneEvent { clock_rate_hz } if clock_rate_hz == codec.clock_rate_hz() => {
-                Some(number)
-            }
-            _ => None,
+    /// (RFC 4733 §2.1: one timestamp space, so one clock). Many phones have Opus and know but the
+    /// one of 8,000: they are taken at that, rather than being sent tones.
+    pub(super) fn telephone_event(&self, codec: Codec) -> Option<TelephoneEvent> {
+        let fitting = self.telephone_event_at(codec.clock_rate_hz());
+        fitting.or_else(|| self.telephone_event_at(8_000))
+    }
+
+    /// Finds the telephone-event of a clock.
+    pub(super) fn telephone_event_at(&self, clock_rate_hz: u32) -> Option<TelephoneEvent> {
+        self.payloads().find_map(|(number, payload)| {
+            let event = Payload::TelephoneEvent { clock_rate_hz };
+            (payload == event).then_some(TelephoneEvent {
+                payload_type: number,
+                clock_rate_hz,
+            })
         })
+    }
+
+    /// What the description wishes of the Opus that it is sent under this number.
+    pub(super) fn opus_wishes(&self, payload_type: u8) -> OpusWishes {
+        let named = self.attributes.iter().filter(|line| line.name == "fmtp");
+        let values = named.filter_map(|line| line.value.as_deref()?.split_once(' '));
+        let mut lines = values.filter(|(number, _)| number.trim().parse() == Ok(payload_type));
+        lines
+            .next()
+            .map_or_else(OpusWishes::default, |(_, fields)| wishes(fields))
     }
 
     /// The packet time that the description wishes to receive, in milliseconds: a multiple of 10
@@ -99,4 +124,47 @@ fn payload(encoding: &str) -> Option<Payload> {
         return Some(Payload::TelephoneEvent { clock_rate_hz });
     }
     Codec::from_rtpmap(name, clock_rate_hz, channels).map(Payload::Audio)
+}
+
+/// The fields of Opus's `a=fmtp` (RFC 7587 §6.1); what is not understood stays at its default.
+fn wishes(fields: &str) -> OpusWishes {
+    let mut wishes = OpusWishes::default();
+    for field in fields.split(';') {
+        let Some((name, value)) = field.split_once('=') else {
+            continue;
+        };
+        let Ok(value) = value.trim().parse::<u32>() else {
+            continue;
+        };
+        match name.trim().to_ascii_lowercase().as_str() {
+            "maxplaybackrate" => wishes.max_playback_rate_hz = value,
+            "maxaveragebitrate" => wishes.max_average_bitrate_bps = value,
+            "cbr" => wishes.cbr = value == 1,
+            "useinbandfec" => wishes.in_band_fec = value == 1,
+            "usedtx" => wishes.dtx = value == 1,
+            _ => {}
+        }
+    }
+    wishes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_peer_wishes_of_opus_is_read_and_nonsense_is_passed_over() {
+        let read = wishes("minptime=10; useinbandfec=1;maxaveragebitrate=20000 ; stereo=1;cbr=1");
+        let expected = OpusWishes {
+            max_average_bitrate_bps: 20_000,
+            in_band_fec: true,
+            cbr: true,
+            ..OpusWishes::default()
+        };
+        assert_eq!(read, expected);
+        assert_eq!(
+            wishes("usedtx=yes;;=;maxplaybackrate=-1"),
+            OpusWishes::default()
+        );
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::{Cancelled, MediaSession};
+use super::{Cancelled, MediaSession, Tape};
 use crate::dtmf::InvalidDigit;
 use crate::playout::UtteranceId;
 use crate::sdp::Negotiated;
@@ -71,12 +71,16 @@ impl MediaSession {
 
     /// Turns [`Event::Recording`](super::Event::Recording) on or off.
     pub fn set_recording(&mut self, recording: bool) {
-        self.recording = recording;
+        if !recording {
+            self.tape = None;
+        } else if self.tape.is_none() {
+            self.tape = Some(Box::new(Tape::new(self.rate_hz)));
+        }
     }
 
     /// Goes on with what an offer and answer within the call agreed on: hold, resume, another
-    /// address, codec, packet time or key. Our source, numbers and timestamps go on; a peer at
-    /// another address is learned anew.
+    /// address, codec, packet time or key. Our source, numbers and timestamps go on, and so does
+    /// the rate of the sound; a peer at another address is learned anew.
     pub fn renegotiate(&mut self, now: Instant, negotiated: Negotiated) {
         match self.packing() {
             Some(packing) => self.stream.flush(&packing, &mut self.outbox),
@@ -99,9 +103,9 @@ impl MediaSession {
         if self.negotiated.direction.receives() && !before.direction.receives() {
             self.jitter.restart();
         }
-        if self.rate_hz() != before.codec.sample_rate_hz() {
-            self.jitter = self.jitter.renewed(now, self.rate_hz());
-        }
+        self.jitter.prepare(self.negotiated.receivable());
+        let (codec, wishes) = (self.negotiated.codec, self.negotiated.opus);
+        self.stream.encode_as(codec, wishes);
         if !before.direction.sends() {
             self.stream.mark();
             self.start_speaking(now);

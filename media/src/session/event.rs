@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use crate::dtmf::Digit;
 use crate::frame::Frame;
 use crate::playout::UtteranceId;
+use crate::session::RecordFrame;
 
 /// Reports what happened in a [`MediaSession`](crate::MediaSession).
 // A frame lies inline so that no packet costs an allocation; nobody keeps many events.
@@ -38,7 +39,7 @@ pub enum Event {
         /// Samples of it that were sent.
         played_samples: u64,
     },
-    /// 20 ms of the conversation, when recording is on.
+    /// 20 ms of the conversation, or 10 ms of a wideband one, when recording is on.
     Recording(RecordFrame),
     /// The peer's media comes from this address from now on.
     Latched {
@@ -58,22 +59,6 @@ pub enum Event {
     },
     /// The peer said goodbye in RTCP (RFC 3550 §6.6).
     RemoteBye,
-}
-
-/// Holds 20 ms of a conversation at 8 kHz, each party apart.
-#[derive(Clone, Debug)]
-pub struct RecordFrame {
-    /// What we sent.
-    pub local: [i16; RecordFrame::SAMPLES],
-    /// What the peer sent, as the jitter buffer played it.
-    pub remote: [i16; RecordFrame::SAMPLES],
-}
-
-impl RecordFrame {
-    /// Samples of each party.
-    pub const SAMPLES: usize = 160;
-    /// Samples per second.
-    pub const RATE_HZ: u32 = 8_000;
 }
 
 /// Names a packet that is ready to be sent.

@@ -10,6 +10,7 @@ mod report;
 mod security;
 mod send;
 mod stream;
+mod tape;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -17,12 +18,14 @@ use std::time::{Duration, Instant};
 
 pub use config::SessionConfig;
 use event::Notice;
-pub use event::{Cancelled, Event, RecordFrame, Transmit};
+pub use event::{Cancelled, Event, Transmit};
 use grid::Grid;
 use outbox::Outbox;
 use receive::Peer;
 use security::Security;
-use stream::{Packing, Stream};
+use stream::{Packing, Start, Stream};
+pub use tape::RecordFrame;
+use tape::Tape;
 
 use crate::dtmf::{DtmfReceiver, DtmfSender};
 use crate::echo::EchoGate;
@@ -79,8 +82,9 @@ const MAX_NOTICES: usize = 32;
 #[derive(Debug)]
 pub struct MediaSession {
     negotiated: Negotiated,
+    /// The rate of all sound within the session, set at its start by the codec agreed on then.
+    rate_hz: u32,
     continuous: bool,
-    recording: bool,
     media_timeout: Duration,
     cname: Vec<u8>,
     start: Instant,
@@ -99,7 +103,7 @@ pub struct MediaSession {
     schedule: Schedule,
     outbox: Outbox,
     notices: VecDeque<Notice>,
-    record: Option<RecordFrame>,
+    tape: Option<Box<Tape>>,
     echo: Option<Box<EchoGate>>,
     stats: Stats,
     lost_events: u64,
@@ -110,7 +114,10 @@ impl MediaSession {
     #[must_use]
     pub fn new(now: Instant, config: SessionConfig) -> Self {
         let negotiated = config.negotiated;
-        let rate_hz = negotiated.codec.sample_rate_hz();
+        let rate_hz = negotiated.rate_hz();
+        let mut jitter = JitterBuffer::new(now, rate_hz)
+            .with_delay_between(config.jitter_min_ms, config.jitter_max_ms);
+        jitter.prepare(negotiated.receivable());
         let guard = SourceGuard::new(
             config.source_rule,
             negotiated.remote,
@@ -122,30 +129,34 @@ impl MediaSession {
             Some(_) => config.first_sequence & 0x7FFF,
             None => config.first_sequence,
         };
+        let start = Start {
+            ssrc: config.ssrc,
+            sequence: first_sequence,
+            timestamp: config.first_timestamp,
+        };
         let mut session = Self {
             continuous: config.continuous,
-            recording: config.recording,
             media_timeout: config.media_timeout.max(Duration::from_millis(100)),
             cname: config.cname.into_bytes(),
             start: now,
             guard,
             security: None,
             peer: Peer::new(now),
-            jitter: JitterBuffer::new(now, rate_hz)
-                .with_delay_between(config.jitter_min_ms, config.jitter_max_ms),
+            jitter,
             dtmf_receiver: DtmfReceiver::default(),
             grid: Grid::new(now, rate_hz),
-            stream: Stream::new(config.ssrc, first_sequence, config.first_timestamp),
+            stream: Stream::new(start, rate_hz, negotiated.codec, negotiated.opus),
             playout: Playout::new(rate_hz, config.playout_capacity_ms),
             dtmf_sender: DtmfSender::new(),
             sounding: false,
             schedule: Schedule::new(now, config.unix_time, config.seed),
             outbox: Outbox::new(negotiated.remote),
             notices: VecDeque::with_capacity(MAX_NOTICES),
-            record: None,
+            tape: config.recording.then(|| Box::new(Tape::new(rate_hz))),
             echo: config.echo_gate.then(|| Box::new(EchoGate::new(rate_hz))),
             stats: Stats::default(),
             lost_events: 0,
+            rate_hz,
             negotiated,
         };
         session.secure(now, None);
@@ -177,13 +188,15 @@ impl MediaSession {
             }
             return Some(Event::Heard(frame));
         }
-        self.record.take().map(Event::Recording)
+        self.tape.as_mut()?.take().map(Event::Recording)
     }
 
-    /// Samples per second of what is played, heard and recorded.
+    /// Samples per second of what is played, heard and recorded: 8,000, or 16,000 when the session
+    /// began with a wideband codec. It never changes; a codec of another rate that is agreed on or
+    /// used later is converted.
     #[must_use]
     pub fn rate_hz(&self) -> u32 {
-        self.negotiated.codec.sample_rate_hz()
+        self.rate_hz
     }
 
     /// What was negotiated last.
@@ -198,11 +211,13 @@ impl MediaSession {
         self.guard.known()
     }
 
-    /// Memory that the session holds in bytes, inline and on the heap; it does not grow.
+    /// Memory that the session holds in bytes, inline and on the heap; it changes only when codecs
+    /// do.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
         size_of::<Self>()
             + self.jitter.heap_bytes()
+            + self.stream.heap_bytes()
             + self.playout.heap_bytes()
             + self.outbox.heap_bytes()
             + self.notices.capacity() * size_of::<Notice>()
@@ -212,6 +227,7 @@ impl MediaSession {
                 .as_ref()
                 .map_or(0, |echo| size_of::<EchoGate>() + echo.heap_bytes())
             + self.security.as_deref().map_or(0, Security::heap_bytes)
+            + self.tape.as_ref().map_or(0, |_| size_of::<Tape>())
             + self.negotiated.receive_payload_types.capacity() * 2
     }
 
@@ -230,12 +246,15 @@ impl MediaSession {
             packets_sent: self.stream.packets(),
             octets_sent: self.stream.octets(),
             lost,
-            jitter_ms: self.peer.jitter_ms(self.negotiated.codec.clock_rate_hz()),
+            jitter_ms: self.peer.jitter_ms(),
             late: jitter.late_packets,
             concealed_samples: jitter.concealed,
+            recovered_samples: jitter.recovered,
             shortened_samples: jitter.shortened,
             skipped_ticks: self.grid.skipped(),
-            overrun: self.lost_events + self.outbox.overrun() + jitter.unheard / 160,
+            overrun: self.lost_events
+                + self.outbox.overrun()
+                + jitter.unheard / u64::from(self.rate_hz / 50),
             echo_frames: self.echo.as_ref().map_or(0, |echo| echo.echoes()),
             buffer_delay_ms: jitter.delay_ms,
             rtt_ms,
@@ -260,7 +279,6 @@ impl MediaSession {
             .filter(|_| self.negotiated.direction.sends())?;
         Some(Packing {
             to,
-            codec: self.negotiated.codec,
             payload_type: self.negotiated.send_payload_type,
             ptime_ms: self.negotiated.ptime_ms,
         })

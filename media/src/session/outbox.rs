@@ -3,13 +3,14 @@
 use std::net::SocketAddr;
 
 use super::event::Transmit;
-use crate::rtp::{self, Kind};
+use crate::codec::MAX_PAYLOAD_BYTES;
+use crate::rtp::{self, HEADER_BYTES, Kind};
 use crate::srtp::Outbound;
 
 /// A step makes two packets of sound at most, what was left of the packet time before, a report.
 const SLOTS: usize = 4;
-/// RTP header and 60 ms of G.711, and room for an SRTP tag (RFC 3711 §3.1).
-const MAX_PACKET_BYTES: usize = 512;
+/// RTP header, the longest payload, and room for an SRTP tag (RFC 3711 §3.1).
+const MAX_PACKET_BYTES: usize = HEADER_BYTES + MAX_PAYLOAD_BYTES + 20;
 
 #[derive(Debug)]
 struct Slot {

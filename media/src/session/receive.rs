@@ -23,6 +23,7 @@ const REFUSAL_INTERVAL: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Peer {
     pub(super) reception: Option<Reception>,
+    timescale: Timescale,
     /// Lost and expected of sources before this one.
     before: (u64, u64),
     /// When something was last received, or the wait for it began.
@@ -43,10 +44,50 @@ enum Content {
     Other,
 }
 
+/// Places a source's timestamps in the session's sound: they count at the codec's clock, and
+/// another codec's may differ.
+#[derive(Clone, Copy, Debug, Default)]
+struct Timescale {
+    /// None before the first sound: timestamps stand for themselves.
+    clock_rate_hz: Option<u32>,
+    /// A timestamp and its sample: where this clock took over.
+    timestamp: u64,
+    sample: u64,
+    /// The newest timestamp that was placed.
+    newest: u64,
+}
+
+impl Timescale {
+    /// Counts at a clock from the next packet on. A sender that changes its clock goes on from
+    /// its last timestamp (RFC 7160 §4.1).
+    fn follow(&mut self, clock_rate_hz: u32, rate_hz: u32) {
+        if self.clock_rate_hz != Some(clock_rate_hz) {
+            self.sample = self.place(self.newest, rate_hz);
+            self.timestamp = self.newest;
+            self.clock_rate_hz = Some(clock_rate_hz);
+        }
+    }
+
+    fn place(&mut self, timestamp: u64, rate_hz: u32) -> u64 {
+        if self.newest == 0 {
+            (self.timestamp, self.sample) = (timestamp, timestamp);
+        }
+        self.newest = self.newest.max(timestamp);
+        let clock_rate_hz = self.clock_rate_hz.unwrap_or(rate_hz).max(1);
+        let ticks = timestamp.wrapping_sub(self.timestamp) as i64;
+        let (rate_hz, clock_rate_hz) = (i64::from(rate_hz), i64::from(clock_rate_hz));
+        // A peer may name any timestamps: whole seconds first, so that no product overflows.
+        let seconds = ticks.div_euclid(clock_rate_hz).wrapping_mul(rate_hz);
+        let rest = ticks.rem_euclid(clock_rate_hz) * rate_hz / clock_rate_hz;
+        self.sample.wrapping_add_signed(seconds.wrapping_add(rest))
+    }
+}
+
 impl Peer {
     pub(super) fn new(now: Instant) -> Self {
         Self {
             reception: None,
+            timescale: Timescale::default(),
             before: (0, 0),
             last_heard: now,
             timeouts: 0,
@@ -61,9 +102,8 @@ impl Peer {
         (self.before.0 + lost, self.before.1 + expected)
     }
 
-    pub(super) fn jitter_ms(&self, clock_rate_hz: u32) -> f32 {
-        let ticks = self.reception.as_ref().map_or(0, Reception::jitter);
-        ticks as f32 * 1_000.0 / clock_rate_hz as f32
+    pub(super) fn jitter_ms(&self) -> f32 {
+        self.reception.as_ref().map_or(0.0, Reception::jitter_ms)
     }
 
     /// Takes note of a sign of life, after which the wait for the next begins.
@@ -75,6 +115,7 @@ impl Peer {
     fn begin(&mut self, sequence: u16, timestamp: u32) {
         self.before = self.losses();
         self.reception = Some(Reception::new(sequence, timestamp));
+        self.timescale = Timescale::default();
         self.said_goodbye = false;
     }
 }
@@ -180,10 +221,12 @@ impl MediaSession {
             Arrival::Jumped => return,
         };
         let timestamp = reception.extend_timestamp(header.timestamp);
+        let rate_hz = self.rate_hz;
         let (codec, payload) = match content {
             Content::Sound(codec) => {
                 let since_start_us = micros(self.start, now);
                 reception.time(since_start_us, timestamp, codec.clock_rate_hz());
+                self.peer.timescale.follow(codec.clock_rate_hz(), rate_hz);
                 (codec, packet.payload)
             }
             // What carries no sound takes its place in the order all the same.
@@ -195,9 +238,10 @@ impl MediaSession {
         if content == Content::TelephoneEvent {
             self.hear_key(now, timestamp, packet.payload);
         }
+        let placed = self.peer.timescale.place(timestamp, rate_hz);
         self.jitter.insert(Packet {
             sequence,
-            timestamp,
+            timestamp: placed,
             received: now,
             codec,
             payload,
@@ -220,7 +264,7 @@ impl MediaSession {
     }
 
     pub(super) fn pressed(&mut self, press: Press) {
-        let per_ms = (self.negotiated.codec.clock_rate_hz() / 1_000).max(1);
+        let per_ms = (self.negotiated.dtmf_clock_rate_hz / 1_000).max(1);
         let notice = Notice::Dtmf {
             digit: press.digit,
             duration_ms: press.duration / per_ms,

@@ -63,6 +63,7 @@ impl MediaSession {
         }
         let clock_rate_hz = self.negotiated.codec.clock_rate_hz() as f32;
         self.stats.remote_loss = f32::from(block.fraction_lost) / 256.0;
+        self.stream.heed_loss(self.stats.remote_loss);
         self.stats.remote_jitter_ms = block.jitter as f32 * 1_000.0 / clock_rate_hz;
         self.schedule
             .heard_block(now, block.last_sender_report, block.delay_since_last);

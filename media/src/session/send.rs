@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::stream::Packing;
-use super::{MediaSession, Notice, RecordFrame};
+use super::{MediaSession, Notice};
 use crate::dtmf::{Outgoing, Tone};
 use crate::frame::Frame;
 use crate::playout::Progress;
@@ -29,8 +29,8 @@ impl MediaSession {
         if let Some(echo) = &mut self.echo {
             echo.sends(position, local, self.sounding);
         }
-        if self.recording {
-            self.record(local, remote);
+        if let Some(tape) = &mut self.tape {
+            self.lost_events += tape.record(local, remote);
         }
         self.grid.advance(self.playout.is_speaking());
         self.run_timers(now);
@@ -45,7 +45,8 @@ impl MediaSession {
             return;
         };
         let position = self.grid.position();
-        match self.dtmf_sender.step(position, local.len() as u16) {
+        let ticks = (self.negotiated.dtmf_clock_rate_hz / 50) as u16;
+        match self.dtmf_sender.step(position, ticks) {
             Outgoing::Event {
                 payload,
                 timestamp,
@@ -108,23 +109,5 @@ impl MediaSession {
                 },
             });
         })
-    }
-
-    fn record(&mut self, local: &[i16], remote: &[i16]) {
-        let mut frame = RecordFrame {
-            local: [0; RecordFrame::SAMPLES],
-            remote: [0; RecordFrame::SAMPLES],
-        };
-        // A wideband session is recorded at 8 kHz: the mean of two samples stands for both.
-        let fold = (self.rate_hz() / RecordFrame::RATE_HZ).max(1) as usize;
-        for (to, from) in [(&mut frame.local, local), (&mut frame.remote, remote)] {
-            for (to, from) in to.iter_mut().zip(from.chunks(fold)) {
-                let sum: i32 = from.iter().map(|sample| i32::from(*sample)).sum();
-                *to = (sum / fold as i32) as i16;
-            }
-        }
-        if self.record.replace(frame).is_some() {
-            self.lost_events += 1;
-        }
     }
 }

@@ -3,17 +3,16 @@
 use std::net::SocketAddr;
 
 use super::outbox::Outbox;
-use crate::codec::{Codec, Encoder};
+use crate::codec::{Codec, Encoder, MAX_PAYLOAD_BYTES, OpusWishes};
 use crate::rtp::{HEADER_BYTES, RtpHeader};
 
-/// 60 ms of packet time, and one step on top.
-const MAX_PENDING_BYTES: usize = 640;
+/// The longest packet time, in milliseconds.
+const MAX_PTIME_MS: u32 = 60;
 
 /// How sound is packed at the moment.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Packing {
     pub(super) to: SocketAddr,
-    pub(super) codec: Codec,
     pub(super) payload_type: u8,
     pub(super) ptime_ms: u32,
 }
@@ -22,28 +21,71 @@ pub(super) struct Packing {
 pub(super) struct Stream {
     ssrc: u32,
     sequence: u16,
-    first_timestamp: u32,
+    clock: Clock,
     encoder: Encoder,
-    /// Encoded sound that does not fill a packet yet, and its position in RTP time.
-    pending: [u8; MAX_PENDING_BYTES],
+    wishes: OpusWishes,
+    /// Sound that does not fill a packet yet, and the position at which it begins.
+    pending: Box<[i16]>,
     pending_len: usize,
     pending_position: u64,
+    /// Position of the last packet that was sent.
+    last_position: u64,
     /// The next packet starts a talk-spurt (RFC 3551 §4.1).
     marker: bool,
     packets: u64,
     octets: u64,
 }
 
+/// Where a stream begins.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Start {
+    pub(super) ssrc: u32,
+    pub(super) sequence: u16,
+    pub(super) timestamp: u32,
+}
+
+/// Turns positions in the session's sound into RTP timestamps of the codec's clock.
+#[derive(Clone, Copy, Debug)]
+struct Clock {
+    rate_hz: u32,
+    clock_rate_hz: u32,
+    /// A position and its timestamp: where this clock took over.
+    position: u64,
+    timestamp: u32,
+}
+
+impl Clock {
+    fn timestamp(&self, position: u64) -> u32 {
+        let moved = position.wrapping_sub(self.position) as i64;
+        let ticks = moved * i64::from(self.clock_rate_hz) / i64::from(self.rate_hz.max(1));
+        self.timestamp.wrapping_add(ticks as u32)
+    }
+
+    /// Counts at another rate from the last packet's position on (RFC 7160 §4.1).
+    fn change(&mut self, position: u64, clock_rate_hz: u32) {
+        self.timestamp = self.timestamp(position);
+        self.position = position;
+        self.clock_rate_hz = clock_rate_hz;
+    }
+}
+
 impl Stream {
-    pub(super) fn new(ssrc: u32, first_sequence: u16, first_timestamp: u32) -> Self {
+    pub(super) fn new(start: Start, rate_hz: u32, codec: Codec, wishes: OpusWishes) -> Self {
         Self {
-            ssrc,
-            sequence: first_sequence,
-            first_timestamp,
-            encoder: Encoder,
-            pending: [0; MAX_PENDING_BYTES],
+            ssrc: start.ssrc,
+            sequence: start.sequence,
+            clock: Clock {
+                rate_hz,
+                clock_rate_hz: codec.clock_rate_hz(),
+                position: 0,
+                timestamp: start.timestamp,
+            },
+            encoder: Encoder::new(codec, rate_hz, wishes),
+            wishes,
+            pending: vec![0; (rate_hz / 1_000 * MAX_PTIME_MS) as usize].into(),
             pending_len: 0,
             pending_position: 0,
+            last_position: 0,
             marker: true,
             packets: 0,
             octets: 0,
@@ -62,14 +104,35 @@ impl Stream {
         self.octets
     }
 
-    /// The timestamp of a position in RTP time.
+    pub(super) fn heap_bytes(&self) -> usize {
+        self.encoder.heap_bytes() + size_of_val(&*self.pending)
+    }
+
+    /// The timestamp of a position in the session's sound.
     pub(super) fn timestamp(&self, position: u64) -> u32 {
-        self.first_timestamp.wrapping_add(position as u32)
+        self.clock.timestamp(position)
     }
 
     /// Marks the next packet of sound as the first of a talk-spurt.
     pub(super) fn mark(&mut self) {
         self.marker = true;
+    }
+
+    /// Takes the share of our packets that the peer reports as lost.
+    pub(super) fn heed_loss(&mut self, loss: f32) {
+        self.encoder.heed_loss(loss);
+    }
+
+    /// Goes on in this codec; what is pending was sent or forgotten.
+    pub(super) fn encode_as(&mut self, codec: Codec, wishes: OpusWishes) {
+        if (codec, wishes) == (self.encoder.codec(), self.wishes) {
+            return;
+        }
+        self.encoder = Encoder::new(codec, self.clock.rate_hz, wishes);
+        self.wishes = wishes;
+        if codec.clock_rate_hz() != self.clock.clock_rate_hz {
+            self.clock.change(self.last_position, codec.clock_rate_hz());
+        }
     }
 
     /// Adds one step of sound, and sends each packet that it fills.
@@ -84,11 +147,12 @@ impl Stream {
             self.pending_position = position;
         }
         let room = self.pending.get_mut(self.pending_len..).unwrap_or_default();
-        self.pending_len += self.encoder.encode(packing.codec, samples, room);
-        let rate_khz = packing.codec.clock_rate_hz() / 1_000;
-        let full = packing
-            .codec
-            .payload_bytes((rate_khz * packing.ptime_ms) as usize);
+        room.iter_mut()
+            .zip(samples)
+            .for_each(|(to, from)| *to = *from);
+        self.pending_len = (self.pending_len + samples.len()).min(self.pending.len());
+        let ptime_ms = self.encoder.codec().packet_time_ms(packing.ptime_ms);
+        let full = (self.clock.rate_hz / 1_000 * ptime_ms) as usize;
         while full > 0 && self.pending_len >= full {
             self.send_pending(packing, full, outbox);
         }
@@ -121,13 +185,22 @@ impl Stream {
     }
 
     fn send_pending(&mut self, packing: &Packing, len: usize, outbox: &mut Outbox) {
-        let marker = std::mem::take(&mut self.marker);
-        let header = self.header(packing.payload_type, marker, self.pending_position, len);
-        let payload = self.pending.get(..len).unwrap_or_default();
-        outbox.push(packing.to, false, |packet| write(header, payload, packet));
+        let mut payload = [0; MAX_PAYLOAD_BYTES];
+        let sound = self.pending.get(..len).unwrap_or_default();
+        let bytes = self.encoder.encode(sound, &mut payload);
+        let payload = payload.get(..bytes).unwrap_or_default();
+        if payload.is_empty() {
+            // The encoder left silence out: what follows on it is a talk-spurt.
+            self.marker = true;
+        } else {
+            let marker = std::mem::take(&mut self.marker);
+            let position = self.pending_position;
+            let header = self.header(packing.payload_type, marker, position, bytes);
+            outbox.push(packing.to, false, |packet| write(header, payload, packet));
+        }
         self.pending.copy_within(len..self.pending_len, 0);
         self.pending_len -= len;
-        self.pending_position += packing.codec.payload_samples(len) as u64;
+        self.pending_position += len as u64;
     }
 
     fn header(&mut self, kind: u8, marker: bool, position: u64, bytes: usize) -> RtpHeader {
@@ -135,6 +208,7 @@ impl Stream {
         self.sequence = sequence.wrapping_add(1);
         self.packets += 1;
         self.octets += bytes as u64;
+        self.last_position = position;
         let timestamp = self.timestamp(position);
         RtpHeader {
             payload_type: kind,

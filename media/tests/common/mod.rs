@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use offhook_media::sdp::{self, Direction};
 use offhook_media::{
-    Event, Frame, LocalMedia, MediaSession, Negotiated, SessionConfig, SourceRule, UtteranceId,
+    Codec, Event, Frame, LocalMedia, MediaSession, Negotiated, SessionConfig, SourceRule,
+    UtteranceId,
 };
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
@@ -294,4 +295,49 @@ pub(crate) fn hold(negotiated: &Negotiated, direction: Direction) -> Negotiated 
         direction,
         ..negotiated.clone()
     }
+}
+
+/// Eleven seconds of speech at 16 kHz.
+pub(crate) fn speech_16k() -> Vec<i16> {
+    let path = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../tests/corpora/speech/jfk.wav"
+    );
+    let file = std::fs::read(path).unwrap();
+    let data = file.windows(4).position(|word| word == b"data").unwrap() + 8;
+    file[data..]
+        .chunks_exact(2)
+        .map(|pair| i16::from_le_bytes([pair[0], pair[1]]))
+        .collect()
+}
+
+/// A tone of this frequency and amplitude.
+pub(crate) fn tone(rate_hz: u32, hz: f64, amplitude: f64, samples: usize) -> Vec<i16> {
+    let step = std::f64::consts::TAU * hz / f64::from(rate_hz);
+    (0..samples)
+        .map(|n| (amplitude * (step * n as f64).sin()) as i16)
+        .collect()
+}
+
+/// How like two sounds are at a delay of the second: 1 when they are the same but for loudness.
+pub(crate) fn correlation(a: &[i16], b: &[i16], delay: usize) -> f64 {
+    let (mut product, mut energy_a, mut energy_b) = (0.0, 0.0, 0.0);
+    for (a, b) in a.iter().zip(b.iter().skip(delay)) {
+        let (a, b) = (f64::from(*a), f64::from(*b));
+        product += a * b;
+        energy_a += a * a;
+        energy_b += b * b;
+    }
+    product / (energy_a * energy_b).sqrt().max(1.0)
+}
+
+/// What A may send when B's answer took everything that was offered.
+pub(crate) fn taking_all(codecs: &[Codec]) -> (Negotiated, Negotiated) {
+    let mut a = LocalMedia::new(address(A), 1);
+    let mut b = LocalMedia::new(address(B), 2);
+    a.codecs = codecs.to_vec();
+    b.codecs = codecs.to_vec();
+    let (ours, theirs) = (sdp::offer(&a), sdp::offer(&b));
+    let at_a = Negotiated::from_answer(&ours, &theirs).unwrap();
+    (at_a, Negotiated::from_answer(&theirs, &ours).unwrap())
 }

@@ -13,13 +13,13 @@ use webrtc_vad::{SampleRate, Vad, VadMode};
 pub use detector::{VadEdge, VadSettings, VoiceDetector, is_audible, level_db};
 pub use silero::{Silero, SileroBatch, SileroState, WINDOW};
 
-/// Samples of 10 ms at 8 kHz, the shortest piece that the gate takes.
-const TEN_MS: usize = 80;
-
 /// The cheap first look at a frame: WebRTC's VAD, 1.3 µs for 20 ms.
 ///
 /// It lets almost all speech through, and much else: what passes is for [`Silero`] to judge.
-pub struct Gate(Vad);
+pub struct Gate {
+    vad: Vad,
+    rate_hz: u32,
+}
 
 impl Default for Gate {
     fn default() -> Self {
@@ -37,25 +37,27 @@ impl Gate {
     /// Makes a gate of the second-strictest mode: the strictest loses soft beginnings.
     #[must_use]
     pub fn new() -> Self {
-        Self(Vad::new_with_rate_and_mode(
-            SampleRate::Rate8kHz,
-            VadMode::Aggressive,
-        ))
+        let vad = Vad::new_with_rate_and_mode(SampleRate::Rate8kHz, VadMode::Aggressive);
+        Self {
+            vad,
+            rate_hz: 8_000,
+        }
     }
 
     /// Says whether the frame may hold speech.
     pub fn is_speech(&mut self, frame: &Frame) -> bool {
-        let mut narrow = [0_i16; Frame::MAX_SAMPLES];
-        let step = (frame.rate_hz / 8000).max(1) as usize;
-        let mut length = 0;
-        for (to, from) in narrow.iter_mut().zip(frame.samples().iter().step_by(step)) {
-            *to = *from;
-            length += 1;
+        if frame.rate_hz != self.rate_hz {
+            self.rate_hz = frame.rate_hz;
+            self.vad.set_sample_rate(match frame.rate_hz {
+                16_000 => SampleRate::Rate16kHz,
+                _ => SampleRate::Rate8kHz,
+            });
         }
         // The gate takes 10, 20 or 30 ms; what is left over belongs to the next frame's like.
-        let length = (length / TEN_MS).min(3) * TEN_MS;
-        match narrow.get(..length) {
-            Some(sound) if length > 0 => self.0.is_voice_segment(sound).unwrap_or(true),
+        let ten_ms = (frame.rate_hz as usize / 100).max(1);
+        let length = (frame.samples().len() / ten_ms).min(3) * ten_ms;
+        match frame.samples().get(..length) {
+            Some(sound) if length > 0 => self.vad.is_voice_segment(sound).unwrap_or(true),
             _ => false,
         }
     }

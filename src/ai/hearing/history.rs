@@ -1,10 +1,13 @@
-//! What a caller has said lately, kept as µ-law: a byte a sample, with the frames' arrivals.
+//! What a caller has said lately, kept as µ-law: a byte a sample, at the rate at which the call
+//! sounds, with the frames' arrivals.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use offhook_media::Frame;
 use offhook_media::codec::g711;
+
+use crate::ai::Audio;
 
 /// Kept at all times: what the turn model looks at.
 const RECENT: Duration = Duration::from_secs(8);
@@ -14,41 +17,50 @@ const LONGEST: Duration = Duration::from_secs(32);
 const LEAD_IN: Duration = Duration::from_millis(260);
 /// Sound after the last voiced frame that belongs to the word.
 const LEAD_OUT: Duration = Duration::from_millis(200);
-/// The rate of everything kept here.
-const RATE_HZ: usize = 8000;
+/// The rate of a call of which nothing was heard yet.
+const TELEPHONE_HZ: u32 = 8_000;
 
 struct Kept {
     received: Instant,
     bytes: usize,
 }
 
-/// A rolling record of one caller's sound at 8 kHz.
-#[derive(Default)]
+/// A rolling record of one caller's sound: 64 KB of a telephone call, 128 of a wideband one, and
+/// four times as much while the caller speaks for long.
 pub(super) struct History {
+    rate_hz: u32,
     sound: VecDeque<u8>,
     frames: VecDeque<Kept>,
+}
+
+impl Default for History {
+    fn default() -> Self {
+        Self {
+            rate_hz: TELEPHONE_HZ,
+            sound: VecDeque::new(),
+            frames: VecDeque::new(),
+        }
+    }
 }
 
 impl History {
     /// Adds a frame; `speaking` keeps what came before it for longer.
     pub(super) fn push(&mut self, frame: &Frame, speaking: bool) {
-        let narrow = frame.samples();
-        let step = (frame.rate_hz as usize / RATE_HZ).max(1);
-        let mut thinned = [0_i16; Frame::MAX_SAMPLES];
-        let mut encoded = [0_u8; Frame::MAX_SAMPLES];
-        let mut bytes = 0;
-        for (to, from) in thinned.iter_mut().zip(narrow.iter().step_by(step)) {
-            *to = *from;
-            bytes += 1;
+        if frame.rate_hz != self.rate_hz {
+            // A leg's rate never changes, so nothing is lost here.
+            self.rate_hz = frame.rate_hz;
+            self.sound.clear();
+            self.frames.clear();
         }
-        g711::encode_ulaw(thinned.get(..bytes).unwrap_or_default(), &mut encoded);
+        let mut encoded = [0_u8; Frame::MAX_SAMPLES];
+        let bytes = g711::encode_ulaw(frame.samples(), &mut encoded);
         self.sound.extend(encoded.iter().take(bytes));
         self.frames.push_back(Kept {
             received: frame.received,
             bytes,
         });
         let keep = if speaking { LONGEST } else { RECENT };
-        let most = usize::try_from(keep.as_secs()).unwrap_or(8) * RATE_HZ;
+        let most = self.samples(keep);
         while self.sound.len() > most {
             let Some(oldest) = self.frames.pop_front() else {
                 return;
@@ -56,12 +68,12 @@ impl History {
             self.sound.drain(..oldest.bytes.min(self.sound.len()));
         }
         if !speaking && self.sound.capacity() > 3 * most {
-            self.sound.shrink_to(most + RATE_HZ);
+            self.sound.shrink_to(most + most / 8);
         }
     }
 
     /// Gives what was received from `from` until `until`, with a little before and after.
-    pub(super) fn between(&self, from: Instant, until: Instant) -> Vec<i16> {
+    pub(super) fn between(&self, from: Instant, until: Instant) -> Audio {
         let from = from.checked_sub(LEAD_IN).unwrap_or(from);
         let until = until + LEAD_OUT;
         let mut begin = 0;
@@ -78,17 +90,24 @@ impl History {
     }
 
     /// Gives the last seconds, for the turn model.
-    pub(super) fn recent(&self) -> Vec<i16> {
-        let most = usize::try_from(RECENT.as_secs()).unwrap_or(8) * RATE_HZ;
+    pub(super) fn recent(&self) -> Audio {
+        let most = self.samples(RECENT);
         self.decode(self.sound.len().saturating_sub(most), self.sound.len())
     }
 
-    fn decode(&self, begin: usize, end: usize) -> Vec<i16> {
+    fn samples(&self, time: Duration) -> usize {
+        usize::try_from(time.as_secs() * u64::from(self.rate_hz)).unwrap_or(usize::MAX)
+    }
+
+    fn decode(&self, begin: usize, end: usize) -> Audio {
         let count = end.saturating_sub(begin);
         let encoded: Vec<u8> = self.sound.iter().skip(begin).take(count).copied().collect();
         let mut samples = vec![0; encoded.len()];
         g711::decode_ulaw(&encoded, &mut samples);
-        samples
+        Audio {
+            rate_hz: self.rate_hz,
+            samples,
+        }
     }
 }
 
@@ -96,38 +115,43 @@ impl History {
 mod tests {
     use super::*;
 
-    fn fed(frames: u64, speaking: bool) -> (History, Instant) {
+    fn fed(rate_hz: u32, frames: u64, speaking: bool) -> (History, Instant) {
         let start = crate::clock::now();
         let mut history = History::default();
+        let samples = usize::try_from(rate_hz).unwrap() / 50;
         for n in 0..frames {
             let at = start + Duration::from_millis(20 * n);
-            let level = i16::try_from(n % 100).unwrap() * 100;
-            history.push(
-                &Frame::new(8000, n * 160, at, false, &[level; 160]),
-                speaking,
-            );
+            let sound = vec![i16::try_from(n % 100).unwrap() * 100; samples];
+            history.push(&Frame::new(rate_hz, n * 160, at, false, &sound), speaking);
         }
         (history, start)
     }
 
     #[test]
     fn an_utterance_is_found_by_its_times_with_a_little_around_it() {
-        let (history, start) = fed(200, true);
-        let at = |ms| start + Duration::from_millis(ms);
-        let audio = history.between(at(1000), at(2000));
-        let expected = (1000 + 260 + 200) * 8;
-        assert!(
-            audio.len().abs_diff(expected) <= 160,
-            "{} for {expected}",
-            audio.len()
-        );
+        for rate_hz in [8_000, 16_000] {
+            let (history, start) = fed(rate_hz, 200, true);
+            let at = |ms| start + Duration::from_millis(ms);
+            let audio = history.between(at(1000), at(2000));
+            assert_eq!(audio.rate_hz, rate_hz);
+            let expected = (1000 + 260 + 200) * rate_hz as usize / 1_000;
+            assert!(
+                audio.samples.len().abs_diff(expected) <= rate_hz as usize / 50,
+                "{} for {expected}",
+                audio.samples.len()
+            );
+        }
     }
 
     #[test]
     fn memory_is_bounded_however_long_the_call_and_the_turn() {
-        let (history, _) = fed(20_000, true);
-        assert!(history.sound.len() <= 32 * RATE_HZ && history.frames.len() <= 32 * 50);
-        let (history, _) = fed(20_000, false);
-        assert_eq!(history.recent().len(), 8 * RATE_HZ);
+        for rate_hz in [8_000, 16_000] {
+            let (history, _) = fed(rate_hz, 20_000, true);
+            let second = rate_hz as usize;
+            assert!(history.sound.len() <= 32 * second && history.frames.len() <= 32 * 50);
+            let (history, _) = fed(rate_hz, 20_000, false);
+            assert_eq!(history.recent().samples.len(), 8 * second);
+            assert!(history.sound.capacity() <= 32 * second);
+        }
     }
 }

@@ -9,6 +9,7 @@ use offhook_media::{Codec, Frame, SrtpPolicy, UtteranceId};
 use offhook_models::vad::level_db;
 use tokio::sync::mpsc;
 
+use crate::call::codecs::Codecs;
 use crate::call::dial::{Answered, Attached, Dialling, dial};
 use crate::call::line::next_leg;
 use crate::clock;
@@ -52,7 +53,7 @@ impl BenchCaller {
             transport: destination.transport,
             route: Vec::new(),
             credentials: None,
-            codecs: vec![Codec::Pcmu],
+            codecs: Codecs::in_order([Codec::Pcmu]),
             srtp: SrtpPolicy::Off,
             headers: Vec::new(),
             ring_timeout: PATIENCE,

@@ -1,0 +1,92 @@
+//! Which codecs a call may have.
+
+use offhook_media::Codec;
+
+use crate::config::{self, Config, TrunkConfig};
+
+/// What is offered, and what is taken of an offer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Codecs {
+    offered: Vec<Codec>,
+    accepted: Vec<Codec>,
+    in_order: bool,
+}
+
+impl Default for Codecs {
+    /// G.711 is offered, which every carrier has and which costs next to nothing; what the other
+    /// side likes best is taken, if it is known here.
+    fn default() -> Self {
+        Self {
+            offered: vec![Codec::Pcmu, Codec::Pcma],
+            accepted: vec![Codec::Pcmu, Codec::Pcma, Codec::G722, Codec::Opus],
+            in_order: false,
+        }
+    }
+}
+
+impl Codecs {
+    /// Offers these, best first, and takes the first of them that is offered. One that is named
+    /// again counts once.
+    #[must_use]
+    pub fn in_order(named: impl IntoIterator<Item = Codec>) -> Self {
+        let mut codecs = Vec::new();
+        for codec in named {
+            if !codecs.contains(&codec) {
+                codecs.push(codec);
+            }
+        }
+        Self {
+            offered: codecs.clone(),
+            accepted: codecs,
+            in_order: true,
+        }
+    }
+
+    /// What is configured for a trunk's calls, else for all calls.
+    #[must_use]
+    pub fn configured(config: &Config, trunk: Option<&TrunkConfig>) -> Self {
+        let own = trunk.and_then(|trunk| trunk.codecs.as_ref());
+        match own.or(config.media.codecs.as_ref()) {
+            Some(codecs) => Self::in_order(codecs.iter().copied().map(media_codec)),
+            None => Self::default(),
+        }
+    }
+
+    /// What is offered, best first.
+    #[must_use]
+    pub fn offered(&self) -> &[Codec] {
+        &self.offered
+    }
+
+    /// What is taken of an offer.
+    #[must_use]
+    pub fn accepted(&self) -> &[Codec] {
+        &self.accepted
+    }
+
+    /// Whether our order counts, rather than the offer's.
+    #[must_use]
+    pub fn count_in_order(&self) -> bool {
+        self.in_order
+    }
+
+    /// The rate at which a call that is offered these will most likely sound, in hertz.
+    #[must_use]
+    pub fn likely_rate_hz(&self) -> u32 {
+        self.offered
+            .first()
+            .map_or(8_000, |codec| codec.sample_rate_hz())
+    }
+}
+
+/// The media crate's name of a configured codec.
+#[must_use]
+pub fn media_codec(codec: config::Codec) -> Codec {
+    match codec {
+        config::Codec::Pcmu => Codec::Pcmu,
+        config::Codec::Pcma => Codec::Pcma,
+        config::Codec::G722 => Codec::G722,
+        config::Codec::Opus => Codec::Opus,
+        config::Codec::L16 => Codec::L16,
+    }
+}
