@@ -112,9 +112,14 @@ fn a_minute(negotiated: Negotiated, packets: Vec<Vec<u8>>, reports: Vec<Vec<u8>>
     let (mut heard, mut sent, mut recorded) = (0, 0, 0);
     for (n, packet) in (0u64..).zip(&packets) {
         let now = at(n * 20 + 7);
+        // The path gets longer by 60 ms for a while, step by step, and shorter again at once.
+        let behind = if n % 1_000 < 500 { n % 1_000 / 150 } else { 0 };
         // Some are lost, some come late, some twice, some from elsewhere.
-        if n % 17 != 3 {
-            session.handle_rtp(now, peer, packet);
+        if n % 17 != 3 && n >= behind {
+            session.handle_rtp(now, peer, &packets[(n - behind) as usize]);
+        }
+        if n % 1_000 == 500 {
+            (n - 3..n).for_each(|late| session.handle_rtp(now, peer, &packets[late as usize]));
         }
         if n % 23 == 5 && n > 2 {
             session.handle_rtp(now, peer, &packets[n as usize - 2]);
@@ -148,7 +153,10 @@ fn a_minute(negotiated: Negotiated, packets: Vec<Vec<u8>>, reports: Vec<Vec<u8>>
         "{heard} {sent} {recorded}"
     );
     let stats = session.stats();
-    assert!(stats.concealed_samples > 0 && stats.rtcp_received == 30);
+    assert!(
+        stats.concealed_samples > 0 && stats.accelerated_ms > 0 && stats.rtcp_received == 30,
+        "{stats:?}"
+    );
 }
 
 /// Encodes and decodes some seconds of speech, every tenth packet lost, and tells how often each

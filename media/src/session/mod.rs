@@ -240,6 +240,7 @@ impl MediaSession {
             .schedule
             .round_trip()
             .map(|trip| trip.as_secs_f32() * 1_000.0);
+        let per_ms = u64::from(self.rate_hz() / 1_000).max(1);
         let missed = (lost + jitter.late_packets) as f32 / expected.max(1) as f32;
         let delay_ms = rtt_ms.unwrap_or(0.0) / 2.0 + jitter.delay_ms as f32 + 20.0;
         Stats {
@@ -250,13 +251,18 @@ impl MediaSession {
             late: jitter.late_packets,
             concealed_samples: jitter.concealed,
             recovered_samples: jitter.recovered,
-            shortened_samples: jitter.shortened,
+            accelerated_ms: (jitter.accelerated + jitter.discarded) / per_ms,
+            expanded_ms: jitter.expanded / per_ms,
+            concealed_ratio: jitter.concealed_ratio(),
+            accelerated_ratio: jitter.accelerated_ratio(),
+            expanded_ratio: jitter.expanded_ratio(),
             skipped_ticks: self.grid.skipped(),
             overrun: self.lost_events
                 + self.outbox.overrun()
                 + jitter.unheard / u64::from(self.rate_hz / 50),
             echo_frames: self.echo.as_ref().map_or(0, |echo| echo.echoes()),
             buffer_delay_ms: jitter.delay_ms,
+            buffer_target_ms: jitter.target_ms,
             rtt_ms,
             mos: (self.stats.received > 0).then(|| mean_opinion_score(missed, delay_ms)),
             ..self.stats
