@@ -27,6 +27,7 @@ use std::time::{Duration, Instant};
 pub use reorder::Packet;
 pub use stats::JitterStats;
 
+use crate::codec::comfort_noise::ComfortNoise;
 use crate::codec::{Codec, Decoder};
 use crate::conceal::Concealer;
 use crate::frame::Frame;
@@ -201,6 +202,12 @@ impl JitterBuffer {
         made_up
     }
 
+    /// Takes how the source's silence sounds, from a packet that was inserted without payload:
+    /// what is missing from now on is silence, until sound comes again.
+    pub fn comfort_noise(&mut self, noise: &ComfortNoise) {
+        self.concealer.comfort_noise(noise);
+    }
+
     /// Takes the next sound for the listeners: in order, each sample once.
     pub fn hear(&mut self) -> Option<Frame> {
         if self.timeline.is_heard() {
@@ -239,7 +246,10 @@ impl JitterBuffer {
     /// Heap memory in bytes; it changes only with [`JitterBuffer::prepare`].
     #[must_use]
     pub fn heap_bytes(&self) -> usize {
-        self.timeline.heap_bytes() + self.reorder.heap_bytes() + self.decoder.heap_bytes()
+        self.timeline.heap_bytes()
+            + self.reorder.heap_bytes()
+            + self.decoder.heap_bytes()
+            + self.concealer.heap_bytes()
     }
 
     /// The delay to aim at: what the network needs, within the bounds.
