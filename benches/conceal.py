@@ -133,7 +133,7 @@ def measure(files, rate_hz):
     table = collections.defaultdict(lambda: collections.defaultdict(dict))
     for ((name, percent, seed, method), _, _), value in zip(jobs, scores):
         table[percent][method][name, seed] = value
-    return table
+    return table, json.loads((out / "cost.json").read_text())
 
 
 def summary(methods):
@@ -166,7 +166,8 @@ def main():
         for name, sound in speech(VOICES[options.set], rate_hz):
             files.append(folder / f"{name}.wav")
             scipy.io.wavfile.write(files[-1], rate_hz, sound)
-    rows = {percent: summary(methods) for percent, methods in measure(files, rate_hz).items()}
+    table, cost = measure(files, rate_hz)
+    rows = {percent: summary(methods) for percent, methods in table.items()}
     print(f"{'loss':>5} {'runs':>5}   {'silence':>12} {'Appendix I':>12} {'Offhook':>12}   gain")
     for percent, row in sorted(rows.items()):
         cells = [f"{row[m]['mean']:.3f} ± {row[m]['deviation']:.2f}" if m in row else "–"
@@ -175,8 +176,11 @@ def main():
         gain = gain and (f"{gain['mean']:+.3f} ± {gain['error']:.3f}, "
                          f"better in {gain['better']:.0%}") or ""
         print(f"{percent:>4}% {row['runs']:>5}   {cells[0]:>12} {cells[1]:>12} {cells[2]:>12}   {gain}")
+    print(f"made up: {cost['first_us']:.1f} µs for a gap's first 20 ms, {cost['later_us']:.1f} µs "
+          f"for each later; {cost['came_us']:.1f} µs where a packet came")
     if options.json:
-        pathlib.Path(options.json).write_text(json.dumps({"rate_hz": rate_hz, "loss": rows}, indent=1))
+        figures = {"rate_hz": rate_hz, "set": options.set, "loss": rows, "cost": cost}
+        pathlib.Path(options.json).write_text(json.dumps(figures, indent=1))
 
 
 if __name__ == "__main__":

@@ -7,10 +7,11 @@
 //!
 //! Files are mono and 16-bit, at 8 kHz (or 16 kHz, which Appendix I does not know). For each there
 //! come `OUT/NAME.reference.wav`, which is the file after µ-law, and for each share of loss and
-//! each seed `OUT/NAME.PERCENT.SEED.METHOD.wav`.
+//! each seed `OUT/NAME.PERCENT.SEED.METHOD.wav`. `OUT/cost.json` says what a packet costs.
 #![allow(clippy::print_stdout)]
 
 mod appendix_i;
+mod cost;
 mod loss;
 
 use std::path::{Path, PathBuf};
@@ -38,9 +39,12 @@ fn main() -> Outcome<()> {
         .ok_or("where to write? conceal OUT FILE.wav…")?;
     std::fs::create_dir_all(&out)?;
     let mut packets = (0, 0);
+    let mut all = (8_000, Vec::new());
     for (number, file) in arguments.enumerate() {
         let name = file.file_stem().unwrap_or_default().to_string_lossy();
         let (rate_hz, sound) = read(&file)?;
+        all.0 = rate_hz;
+        all.1.extend(&sound);
         write(&out.join(format!("{name}.reference.wav")), rate_hz, &sound)?;
         for percent in LOSSES {
             for seed in 0..if percent == 0 { 1 } else { SEEDS } {
@@ -56,6 +60,11 @@ fn main() -> Outcome<()> {
         }
     }
     println!("{} of {} packets were lost", packets.0, packets.1);
+    let cost = cost::measure(all.0, &all.1);
+    let [first, later, came] = [cost.first_us, cost.later_us, cost.came_us];
+    let json =
+        format!("{{\"first_us\": {first:.2}, \"later_us\": {later:.2}, \"came_us\": {came:.2}}}\n");
+    std::fs::write(out.join("cost.json"), json)?;
     Ok(())
 }
 

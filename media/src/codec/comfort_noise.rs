@@ -159,6 +159,33 @@ mod tests {
     }
 
     #[test]
+    fn the_sign_of_a_coefficient_is_that_of_other_implementations() {
+        // FFmpeg's encoder, of noise whose neighbouring samples correlate by 0.8, at −38.3 dBov.
+        let payload = [39, 24, 144, 126, 123, 141, 136, 130, 129, 122, 132];
+        let told = ComfortNoise::parse(&payload).unwrap();
+        let mut noise = Noise::SILENT;
+        noise.set(told.rms(), told.predictor());
+        let mut sound = vec![0.0; 16_000];
+        noise.fill(&mut sound);
+        let lags = lpc::autocorrelation(&sound);
+        assert!(
+            (lags[1] / lags[0] - 0.8).abs() < 0.05,
+            "{}",
+            lags[1] / lags[0]
+        );
+        let level = 10.0 * (lags[0] / sound.len() as f32 / OVERLOAD.powi(2)).log10();
+        assert!((level + 39.0).abs() < 1.0, "{level}");
+        // Ours of that noise says the same.
+        let sound: Vec<i16> = sound.iter().map(|sample| *sample as i16).collect();
+        let mut ours = [0; MAX_PAYLOAD_BYTES];
+        ComfortNoise::describe(&sound[8_000..8_320]).write(&mut ours);
+        assert!(
+            ours[0].abs_diff(39) <= 2 && ours[1] < 60 && ours[2] > 110,
+            "{ours:?}"
+        );
+    }
+
+    #[test]
     fn any_payload_gives_a_stable_filter() {
         for byte in [0, 1, 127, 254, 255] {
             let payload = [byte; 40];

@@ -56,22 +56,9 @@ impl Envelope {
 
     /// Takes the spectrum of `predictor`.
     pub(super) fn begin(&mut self, predictor: &Predictor) {
-        let mut filter = [0.0; ORDER + 1];
-        filter[0] = 1.0;
-        for (to, from) in filter.iter_mut().skip(1).zip(&predictor.coefficients) {
-            *to = *from;
-        }
-        let mut inverse = [0.0; POINTS];
-        for (lag, cosines) in COSINES.iter().enumerate() {
-            let twice = if lag == 0 { 1.0 } else { 2.0 };
-            let weight = twice * dot(&filter, filter.get(lag..).unwrap_or_default());
-            for (sum, cosine) in inverse.iter_mut().zip(cosines) {
-                *sum += weight * cosine;
-            }
-        }
-        self.ln = inverse.map(|inverse| -inverse.max(1e-6).ln());
-        let sum: f32 = self.ln.iter().map(|ln| ln.exp()).sum();
-        self.energy = sum / POINTS as f32;
+        let spectrum = spectrum(predictor);
+        self.ln = spectrum.map(f32::ln);
+        self.energy = spectrum.iter().sum::<f32>() / POINTS as f32;
     }
 
     /// The filter after `ms` of drift, and the gain of its input against the start's. White noise
@@ -82,17 +69,48 @@ impl Envelope {
         for (to, (start, average)) in spectrum.iter_mut().zip(self.ln.iter().zip(self.average)) {
             *to = (average + kept * (start - average)).exp();
         }
-        let level = self.energy / spectrum.iter().sum::<f32>();
+        let level = self.energy * POINTS as f32 / spectrum.iter().sum::<f32>();
         spectrum.iter_mut().for_each(|power| *power *= level);
-        let mut lags: Autocorrelation = [0.0; ORDER + 1];
-        for (lag, cosines) in lags.iter_mut().zip(COSINES.iter()) {
-            *lag = dot(&spectrum, cosines);
-        }
-        lags[0] *= 1.0 + 1e-4;
-        let predictor = Predictor::new(&lags, ORDER);
-        // The spectrum's scale is that of an input of energy 1.
-        (predictor, (lags[0] * predictor.residual).sqrt())
+        filter_of(&spectrum)
     }
+}
+
+/// The filter that gives noise of 16 kHz the colour which `predictor` gives noise of 8 kHz, and
+/// hardly anything above.
+pub(super) fn widened(predictor: &Predictor) -> Predictor {
+    let narrow = spectrum(predictor);
+    let above = narrow.iter().copied().fold(f32::MAX, f32::min) * 1e-2;
+    let wide = std::array::from_fn(|point| narrow.get(2 * point).copied().unwrap_or(above));
+    filter_of(&wide).0
+}
+
+/// Power of what a predictor's filter makes of white noise.
+fn spectrum(predictor: &Predictor) -> [f32; POINTS] {
+    let mut filter = [0.0; ORDER + 1];
+    filter[0] = 1.0;
+    for (to, from) in filter.iter_mut().skip(1).zip(&predictor.coefficients) {
+        *to = *from;
+    }
+    let mut inverse = [0.0; POINTS];
+    for (lag, cosines) in COSINES.iter().enumerate() {
+        let twice = if lag == 0 { 1.0 } else { 2.0 };
+        let weight = twice * dot(&filter, filter.get(lag..).unwrap_or_default());
+        for (sum, cosine) in inverse.iter_mut().zip(cosines) {
+            *sum += weight * cosine;
+        }
+    }
+    inverse.map(|inverse| 1.0 / inverse.max(1e-6))
+}
+
+/// The filter of a spectrum, and the gain of its input for that power.
+fn filter_of(spectrum: &[f32; POINTS]) -> (Predictor, f32) {
+    let mut lags: Autocorrelation = [0.0; ORDER + 1];
+    for (lag, cosines) in lags.iter_mut().zip(COSINES.iter()) {
+        *lag = dot(spectrum, cosines) / POINTS as f32;
+    }
+    lags[0] *= 1.0 + 1e-4;
+    let predictor = Predictor::new(&lags, ORDER);
+    (predictor, (lags[0] * predictor.residual).sqrt())
 }
 
 fn angle(point: usize) -> f32 {

@@ -124,7 +124,12 @@ impl Concealer {
     /// Takes how the source's silence sounds (RFC 3389): what is made up is that, until sound
     /// comes again.
     pub fn comfort_noise(&mut self, noise: &ComfortNoise) {
-        self.background.describe(noise.rms(), noise.predictor());
+        // It has a number of its own only for a clock of 8 kHz (RFC 3389 §4).
+        let colour = match self.rate_hz {
+            ..=8_000 => noise.predictor(),
+            _ => envelope::widened(&noise.predictor()),
+        };
+        self.background.describe(noise.rms(), colour);
         if !std::mem::replace(&mut self.silenced, true) {
             self.silenced_at = self.made;
         }

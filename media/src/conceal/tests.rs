@@ -152,6 +152,32 @@ fn a_silence_that_the_source_described_sounds_as_described() {
 }
 
 #[test]
+fn a_described_silence_has_the_same_colour_at_16_khz() {
+    // Low noise: neighbours of 125 µs correlate by 0.8, those of 62.5 µs more.
+    let told = ComfortNoise::parse(&[45, 26]).unwrap();
+    let resemblance = |sound: &[i16], lag: usize| {
+        let pairs = sound.iter().zip(&sound[lag..]);
+        let sum: f32 = pairs.map(|(a, b)| f32::from(*a) * f32::from(*b)).sum();
+        sum / sound.len() as f32 / rms(sound).powi(2)
+    };
+    for (rate_hz, lag) in [(8_000, 1), (16_000, 2)] {
+        let mut concealer = Concealer::new(rate_hz);
+        concealer.comfort_noise(&told);
+        begin(&mut concealer, &[0; 1_000]);
+        let mut made = vec![0; 32_000];
+        concealer.generate(&mut made);
+        let loudness = rms(&made) / 32_768.0;
+        assert!((20.0 * loudness.log10() + 45.0).abs() < 1.0, "{loudness}");
+        let found = resemblance(&made, lag);
+        assert!((found - 0.8).abs() < 0.08, "{found} at {rate_hz}");
+        if rate_hz == 16_000 {
+            // Hardly anything above 4 kHz: what is left of neighbours' differences is small.
+            assert!(resemblance(&made, 1) > 0.93, "{}", resemblance(&made, 1));
+        }
+    }
+}
+
+#[test]
 fn a_gap_that_turns_out_to_be_silence_becomes_noise() {
     let (mut concealer, _) = carried_on(8_000, &vowel(1_000, 60.0), 320);
     concealer.comfort_noise(&ComfortNoise::SILENT);
