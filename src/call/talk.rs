@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Zoned;
-use offhook_media::Negotiated;
+use offhook_media::{Negotiated, Stats};
 use offhook_sip::CallHandle;
 use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;

@@ -14,7 +14,7 @@ const STANDSTILL_MS: usize = 60;
 /// … and hear silence for so long at most.
 const MAX_SILENCE_MS: usize = 10_000;
 /// Made-up sound has faded after so long, and more silence is not noticed.
-const FADED_MS: usize = 60;
+const FADED_MS: usize = 200;
 
 /// Sound whose samples are below this in the mean (-40 dB of full scale) may be a sender's silence.
 const FAINT: u64 = 300;
