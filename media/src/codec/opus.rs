@@ -1,6 +1,7 @@
 //! Opus, 16 kHz and mono on our side whatever the peer sends (RFC 6716, RFC 7587).
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use opus_pure::{Application, Bandwidth, OpusMode, RateControl, Signal, packet};
 
@@ -29,6 +30,17 @@ const PROTECTED_BPS: u32 = 40_000;
 const CAREFUL_BPS: u32 = 24_000;
 /// No encoder works below that (RFC 7587 §3.1.1).
 const LEAST_BPS: u32 = 6_000;
+
+/// Lets another's code work, on what anybody may have sent. Should it panic, it is given up: that
+/// costs one party its sound, and everyone else nothing.
+fn guarded<C, T>(codec: &mut Option<C>, work: impl FnOnce(&mut C) -> T) -> Option<T> {
+    let working = codec.as_mut()?;
+    let done = catch_unwind(AssertUnwindSafe(|| work(working)));
+    if done.is_err() {
+        *codec = None;
+    }
+    done.ok()
+}
 
 /// Says what a peer wishes of the Opus that it is sent: its `a=fmtp` (RFC 7587 §6.1). Stereo is
 /// left out, for what we send is mono.
@@ -61,7 +73,7 @@ impl Default for OpusWishes {
 
 /// Encodes one stream.
 pub(super) struct OpusEncoder {
-    inner: opus_pure::OpusEncoder,
+    inner: Option<opus_pure::OpusEncoder>,
     wishes: OpusWishes,
     loss: f32,
 }
@@ -85,7 +97,7 @@ impl OpusEncoder {
             inner.rate_control = RateControl::Cbr;
         }
         let mut encoder = Self {
-            inner,
+            inner: Some(inner),
             wishes,
             loss: 0.0,
         };
@@ -109,7 +121,10 @@ impl OpusEncoder {
                 .for_each(|(to, from)| *to = *from);
             padded.get(..frame).unwrap_or_default()
         };
-        let bytes = self.inner.encode_s16(samples, frame, out).unwrap_or(0);
+        let encoded = guarded(&mut self.inner, |inner| {
+            inner.encode_s16(samples, frame, out)
+        });
+        let bytes = encoded.and_then(Result::ok).unwrap_or(0);
         // A packet of two bytes or less says that there is silence, and may be left out.
         if self.wishes.dtx && bytes <= 2 {
             0
@@ -129,9 +144,10 @@ impl OpusEncoder {
             _ => BITRATE_BPS,
         };
         let most = self.wishes.max_average_bitrate_bps.max(LEAST_BPS);
-        self.inner.bitrate_bps = wanted.min(most) as i32;
-        self.inner.use_inband_fec = lossy;
-        self.inner.packet_loss_perc = if lossy {
+        let Some(inner) = &mut self.inner else { return };
+        inner.bitrate_bps = wanted.min(most) as i32;
+        inner.use_inband_fec = lossy;
+        inner.packet_loss_perc = if lossy {
             (self.loss * 100.0).ceil() as i32
         } else {
             0
@@ -144,14 +160,13 @@ impl fmt::Debug for OpusEncoder {
         f.debug_struct("OpusEncoder")
             .field("wishes", &self.wishes)
             .field("loss", &self.loss)
-            .field("bitrate_bps", &self.inner.bitrate_bps)
             .finish_non_exhaustive()
     }
 }
 
 /// Decodes one stream.
 pub(super) struct OpusDecoder {
-    inner: opus_pure::OpusDecoder,
+    inner: Option<opus_pure::OpusDecoder>,
     /// Made-up sound that was not asked for yet.
     spare: [i16; CONCEALED_AT_ONCE[1]],
     spare_len: usize,
@@ -165,7 +180,7 @@ impl OpusDecoder {
 
     pub(super) fn new() -> Option<Self> {
         Some(Self {
-            inner: opus_pure::OpusDecoder::new(RATE_HZ, 1).ok()?,
+            inner: Some(opus_pure::OpusDecoder::new(RATE_HZ, 1).ok()?),
             spare: [0; CONCEALED_AT_ONCE[1]],
             spare_len: 0,
             concealed: 0,
@@ -178,7 +193,10 @@ impl OpusDecoder {
         if samples == 0 || samples > out.len() {
             return 0;
         }
-        let decoded = self.inner.decode_s16(payload, samples, out).unwrap_or(0);
+        let decoded = guarded(&mut self.inner, |inner| {
+            inner.decode_s16(payload, samples, out)
+        });
+        let decoded = decoded.and_then(Result::ok).unwrap_or(0);
         self.join(out.get_mut(..decoded).unwrap_or_default());
         decoded
     }
@@ -189,10 +207,10 @@ impl OpusDecoder {
         let Some(out) = out.get_mut(..samples).filter(|out| !out.is_empty()) else {
             return 0;
         };
-        let decoded = self
-            .inner
-            .decode_fec_s16(payload, samples, out)
-            .unwrap_or(0);
+        let decoded = guarded(&mut self.inner, |inner| {
+            inner.decode_fec_s16(payload, samples, out)
+        });
+        let decoded = decoded.and_then(Result::ok).unwrap_or(0);
         self.join(out.get_mut(..decoded).unwrap_or_default());
         decoded
     }
@@ -232,7 +250,10 @@ impl OpusDecoder {
         let made = if self.concealed > MAX_CONCEALED {
             0
         } else {
-            self.inner.decode_s16(&[], piece.len(), piece).unwrap_or(0)
+            let made = guarded(&mut self.inner, |inner| {
+                inner.decode_s16(&[], piece.len(), piece)
+            });
+            made.and_then(Result::ok).unwrap_or(0)
         };
         piece.iter_mut().skip(made).for_each(|sample| *sample = 0);
     }
@@ -277,4 +298,31 @@ pub(super) fn fec_samples(payload: &[u8]) -> usize {
     let stereo = toc & 4 != 0;
     let carries = flag(frames) || stereo && flag(2 * frames + 1);
     if carries { samples } else { 0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn code_that_panics_is_given_up_and_harms_nobody_else() {
+        let mut codec = Some(7);
+        assert_eq!(guarded(&mut codec, |codec| *codec + 1), Some(8));
+        assert_eq!(guarded(&mut codec, |_| panic!("on purpose")), None::<i32>);
+        assert_eq!(codec, None);
+        assert_eq!(guarded(&mut codec, |codec| *codec + 1), None);
+    }
+
+    #[test]
+    fn a_decoder_that_was_given_up_is_silent() {
+        let mut decoder = OpusDecoder::new().unwrap();
+        decoder.inner = None;
+        let mut sound = [1; 320];
+        assert_eq!(decoder.decode(&[0x48, 1, 2, 3], &mut sound), 0);
+        decoder.conceal(&mut sound);
+        assert_eq!(sound, [0; 320]);
+        let mut encoder = OpusEncoder::new(OpusWishes::default()).unwrap();
+        encoder.inner = None;
+        assert_eq!(encoder.encode(&[1; 320], &mut [0; 640]), 0);
+    }
 }
