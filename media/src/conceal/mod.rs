@@ -12,8 +12,6 @@ mod limit;
 mod pitch;
 mod voice;
 
-pub(crate) use pitch::pitch;
-
 use crate::codec::comfort_noise::ComfortNoise;
 use background::Background;
 use voice::Voice;

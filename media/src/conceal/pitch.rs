@@ -4,28 +4,11 @@ use std::ops::RangeInclusive;
 
 use crate::lpc::dot;
 
-/// Windows that are searched are shorter than this: 20 ms and twice 15 ms, at 16 kHz.
-const MAX_SAMPLES: usize = 800;
 /// Energy below which nothing resembles anything.
 const LEAST_ENERGY: f32 = 250.0;
 
-/// Finds the lag at which the end of `history` resembles itself most, by the cross-correlation
-/// over `window` samples, normalised (ITU-T G.711 Appendix I §2.1).
-pub(crate) fn pitch(history: &[i16], shortest: usize, longest: usize, window: usize) -> usize {
-    let wanted = (window + longest).min(MAX_SAMPLES);
-    let Some(start) = history.len().checked_sub(wanted) else {
-        return shortest;
-    };
-    let mut sound = [0.0; MAX_SAMPLES];
-    let sound = sound.get_mut(..wanted).unwrap_or_default();
-    for (to, from) in sound.iter_mut().zip(history.iter().skip(start)) {
-        *to = f32::from(*from);
-    }
-    best_lag(sound, shortest..=longest, window).map_or(shortest, |best| best.0)
-}
-
 /// The lag at which the last `window` samples resemble the past most, and how much: 1 for the
-/// same, whatever the loudness.
+/// same, whatever the loudness (normalised cross-correlation, ITU-T G.711 Appendix I §2.1).
 pub(super) fn best_lag(
     sound: &[f32],
     lags: RangeInclusive<usize>,
@@ -71,28 +54,33 @@ fn normalised(product: f32, energies: f32) -> f32 {
 mod tests {
     use super::*;
 
+    fn found(sound: &[f32]) -> Option<(usize, f32)> {
+        best_lag(sound, 40..=120, 160)
+    }
+
     #[test]
     fn the_pitch_of_a_vowel_is_found() {
         for period in [44.0, 57.0, 80.0, 113.0] {
-            let vowel: Vec<i16> = (0..390)
+            let vowel: Vec<f32> = (0..390)
                 .map(|n| {
                     let phase = n as f32 / period * std::f32::consts::TAU;
-                    (6_000.0 * phase.sin() + 3_000.0 * (2.0 * phase).sin()) as i16
+                    6_000.0 * phase.sin() + 3_000.0 * (2.0 * phase).sin()
                 })
                 .collect();
-            let found = pitch(&vowel, 40, 120, 160) as f32;
-            let octave = (found / period).round().max(1.0);
+            let (lag, resemblance) = found(&vowel).unwrap();
+            let octave = (lag as f32 / period).round().max(1.0);
             assert!(
-                (found - octave * period).abs() <= 1.0,
-                "{found} for {period}"
+                (lag as f32 - octave * period).abs() <= 1.0,
+                "{lag} for {period}"
             );
+            assert!(resemblance > 0.95, "{resemblance}");
         }
     }
 
     #[test]
-    fn silence_and_short_sounds_have_some_pitch_within_the_bounds() {
-        assert!((40..=120).contains(&pitch(&[0; 390], 40, 120, 160)));
-        assert!((40..=120).contains(&pitch(&[i16::MIN; 390], 40, 120, 160)));
-        assert_eq!(pitch(&[1; 20], 40, 120, 160), 40);
+    fn silence_resembles_nothing_and_a_short_sound_has_no_pitch() {
+        assert_eq!(found(&[0.0; 390]).unwrap().1, 0.0);
+        assert!(found(&[-32_768.0; 390]).unwrap().1 > 0.99);
+        assert_eq!(found(&[1.0; 20]), None);
     }
 }
