@@ -208,7 +208,7 @@ impl Running {
             }
             Some(Signal::Info { content_type, body }) => {
                 if let Some(digit) = info_digit(content_type.as_deref(), &body) {
-                    self.conversation.handle_digit(now, digit);
+                    self.conversation.handle_info_digit(now, digit);
                 }
                 None
             }

@@ -290,7 +290,7 @@ impl SwitchCall {
             Signal::Confirmed { body: Some(answer) } => self.take_answer(cx, &answer),
             Signal::Info { content_type, body } => {
                 if let Some(digit) = info_digit(content_type.as_deref(), &body) {
-                    self.conversation.handle_digit(cx, digit);
+                    self.conversation.handle_info_digit(cx, digit);
                 }
             }
             Signal::Ended { cause } => {

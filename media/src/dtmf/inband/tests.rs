@@ -224,3 +224,88 @@ fn a_key_that_is_held_long_is_one_key() {
     assert_eq!(keys.len(), 1);
     assert!(keys[0].duration_ms.abs_diff(5_000) <= 13, "{keys:?}");
 }
+
+/// Percent of `rounds` times sixteen keys that are heard; a wrong one counts as ten missed.
+fn heard_percent(sent: Sent, noise_dbm0: f32, rounds: usize) -> i32 {
+    let (mut right, mut wrong) = (0, 0);
+    for round in 0..rounds {
+        let mut sound = vec![0.0; round * 7];
+        sound.extend(sent.dialled(KEYS, 60));
+        let found = heard(&with_noise(sound, noise_dbm0));
+        let mut wanted = KEYS.chars();
+        for key in found.chars() {
+            match wanted.any(|known| known == key) {
+                true => right += 1,
+                false => wrong += 1,
+            }
+        }
+    }
+    (right - 10 * wrong) * 100 / (16 * rounds as i32)
+}
+
+#[test]
+fn detection_falls_off_beyond_the_limits_only() {
+    const QUIET: f32 = -70.0;
+    let percent = |name: &str, values: &[f32], sent: &dyn Fn(f32) -> (Sent, f32)| {
+        let found = values.iter().map(|value| {
+            let (sent, noise_dbm0) = sent(*value);
+            (*value, heard_percent(sent, noise_dbm0, 7))
+        });
+        let found: Vec<(f32, i32)> = found.collect();
+        println!("{name}: {found:?}");
+        found
+    };
+    let ms = percent("ms", &[20.0, 23.0, 26.0, 30.0, 34.0, 40.0], &|ms| {
+        (
+            Sent {
+                ms: ms as u32,
+                ..USUAL
+            },
+            QUIET,
+        )
+    });
+    let noise = percent("dB over noise", &[0.0, 3.0, 6.0, 9.0, 12.0, 15.0], &|db| {
+        let even = Sent {
+            row_dbm0: -12.0,
+            column_dbm0: -12.0,
+            ..USUAL
+        };
+        (even, -12.0 - db)
+    });
+    let twist = percent("column over row", &[-12.0, -8.0, 0.0, 4.0, 8.0], &|db| {
+        let row_dbm0 = -12.0 - db / 2.0;
+        (
+            Sent {
+                row_dbm0,
+                column_dbm0: row_dbm0 + db,
+                ..USUAL
+            },
+            QUIET,
+        )
+    });
+    let off = percent(
+        "percent off",
+        &[-3.5, -2.5, -1.7, 0.0, 1.7, 2.5, 3.5],
+        &|percent| {
+            (
+                Sent {
+                    off: (percent, 0.0),
+                    ..USUAL
+                },
+                QUIET,
+            )
+        },
+    );
+    let at = |found: &[(f32, i32)], value: f32| found.iter().find(|f| f.0 == value).unwrap().1;
+    assert_eq!((at(&ms, 23.0), at(&ms, 40.0)), (0, 100));
+    assert_eq!((at(&noise, 15.0), at(&noise, 12.0) >= 95), (100, true));
+    assert!([-8.0, 0.0, 4.0].iter().all(|db| at(&twist, *db) == 100));
+    assert!(
+        [-1.7, 0.0, 1.7]
+            .iter()
+            .all(|percent| at(&off, *percent) == 100)
+    );
+    assert!([-3.5, 3.5].iter().all(|percent| at(&off, *percent) == 0));
+    // What is heard is right, also in noise as loud as each tone.
+    assert!(noise.iter().all(|(_, percent)| *percent >= 0), "{noise:?}");
+}
