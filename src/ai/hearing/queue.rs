@@ -87,8 +87,6 @@ impl FrameQueue {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::clock;
 
@@ -106,10 +104,9 @@ mod tests {
     #[test]
     fn each_frame_of_a_leg_reaches_a_reader_that_sleeps_between_them_in_order() {
         const FRAMES: u64 = 10_000;
-        let queue = Arc::new(FrameQueue::new(64));
-        let reader = std::thread::spawn({
-            let queue = Arc::clone(&queue);
-            move || {
+        let queue = FrameQueue::new(64);
+        std::thread::scope(|threads| {
+            threads.spawn(|| {
                 queue.read_here();
                 let mut next = 0;
                 while next < FRAMES {
@@ -121,14 +118,13 @@ mod tests {
                         None => queue.sleep(LONG),
                     }
                 }
+            });
+            for leg in 0..FRAMES {
+                while !queue.push(heard(leg)) {
+                    std::thread::yield_now();
+                }
             }
         });
-        for leg in 0..FRAMES {
-            while !queue.push(heard(leg)) {
-                std::thread::yield_now();
-            }
-        }
-        reader.join().unwrap();
     }
 
     #[test]
@@ -142,7 +138,7 @@ mod tests {
 
     #[test]
     fn who_has_something_to_ask_ends_the_readers_rest() {
-        let queue = Arc::new(FrameQueue::new(1));
+        let queue = FrameQueue::new(1);
         queue.read_here();
         // A call that comes before the rest keeps it from beginning.
         queue.wake();
