@@ -31,7 +31,8 @@ pub(crate) fn call(id: &str, direction: &str, state: &str) -> Value {
         "started_at": "2026-01-01T10:00:00.000Z", "answered_at": "2026-01-01T10:00:02.000Z",
         "ended_at": if ended { json!("2026-01-01T10:01:00.000Z") } else { Value::Null },
         "outcome": null, "variables": { "caller_name": "Ada" },
-        "media": { "codec": "PCMU", "srtp": null, "packets": 10, "lost": 0, "jitter_ms": 0.5, "mos": 4.3 },
+        "media": { "codec": "PCMU", "srtp": null, "packets": 10, "lost": 0, "jitter_ms": 0.5, "mos": 4.3,
+            "jitter_buffer": null },
         "turns": [
             { "who": "agent", "text": "Hello there, who is calling?", "heard_text": "Hello there,",
               "started_at": "2026-01-01T10:00:02.100Z", "interrupted": true,

@@ -13,9 +13,9 @@ use crate::reception::micros;
 const BIN_MS: u32 = 3;
 const BINS: usize = 84;
 /// Share of packets that should be in time.
-const QUANTILE: f32 = 0.97;
+const QUANTILE: f32 = 0.975;
 /// Share that a new packet has in the histogram: the last few seconds count.
-const LEARN: f32 = 1.0 / 256.0;
+const LEARN: f32 = 1.0 / 320.0;
 /// The fastest packet of so many windows is the measure of all delays.
 const WINDOWS: usize = 4;
 const WINDOW_US: u64 = 500_000;
@@ -189,7 +189,7 @@ mod tests {
         assert_eq!(estimator.target_ms(), 0);
         feed(&mut estimator, 200..1_200, &[0, 13, 31, 2, 7]);
         assert_eq!(estimator.target_ms(), 33);
-        feed(&mut estimator, 1_200..2_200, &[0]);
+        feed(&mut estimator, 1_200..2_400, &[0]);
         assert_eq!(estimator.target_ms(), 0);
     }
 

@@ -46,7 +46,7 @@ const L16_BYTES: usize = 8_192;
 /// Clocks and ticks wander: a packet that is a little later than expected is still in time.
 const GUARD_US: i64 = 1_000;
 /// What waits by no more than this too long is left alone, so that it is not stretched to and fro.
-const SLACK_US: i64 = 2_000;
+const SLACK_US: i64 = 4_000;
 /// Packets given up that are remembered, to tell a late one from a copy.
 const REMEMBERED: u64 = 64;
 

@@ -1,9 +1,11 @@
 //! `offhook bench`: figures taken on the wire, from a caller's packets and waveform, never from
-//! the switch's own events. The switch under test is a process of its own.
+//! the switch's own events. The switch under test is a process of its own. The jitter buffer alone
+//! is measured offline.
 
 mod caller;
 mod capacity;
 mod figures;
+mod jitter;
 mod load;
 mod subject;
 mod switch;
@@ -25,13 +27,19 @@ pub(super) enum BenchCommand {
     /// What a call costs beside the machine's floor, a bare C echo, and how evenly it is sent
     #[command(after_help = "Example:\n  offhook bench switch --calls 100 --json")]
     Switch(switch::SwitchArgs),
+    /// The jitter buffer over traces, offline: delay, concealment, stretching
+    #[command(
+        after_help = "Examples:\n  offhook bench jitter\n  offhook bench jitter wifi \
+                            lte-handover --json\n  offhook bench jitter measured.txt --voice hello.wav"
+    )]
+    Jitter(jitter::JitterArgs),
 }
 
 pub(super) fn run(command: &BenchCommand) -> anyhow::Result<ExitCode> {
-    let runtime = super::runtime()?;
     match command {
-        BenchCommand::Turn(args) => runtime.block_on(turn::run(args)),
-        BenchCommand::Capacity(args) => runtime.block_on(capacity::run(args)),
-        BenchCommand::Switch(args) => runtime.block_on(switch::run(args)),
+        BenchCommand::Turn(args) => super::runtime()?.block_on(turn::run(args)),
+        BenchCommand::Capacity(args) => super::runtime()?.block_on(capacity::run(args)),
+        BenchCommand::Jitter(args) => jitter::run(args),
+        BenchCommand::Switch(args) => super::runtime()?.block_on(switch::run(args)),
     }
 }
