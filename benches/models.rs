@@ -10,13 +10,14 @@ use std::path::Path;
 use std::sync::OnceLock;
 use std::time::Instant;
 
+use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
 use offhook_media::Frame;
 use offhook_models::Runtime;
 use offhook_models::manifest::default_dir;
 use offhook_models::resample::{Upsampler, convert_rate, upsample};
 use offhook_models::turn::TurnDetector;
-use offhook_models::vad::{Gate, Silero, SileroState, WINDOW};
+use offhook_models::vad::{Gate, Silero, SileroBatch, SileroState, WINDOW};
 use offhook_models::voice::{Step as Sound, Voice, VoiceOptions};
 use offhook_models::whisper::{Options, Size, Step, Transcription, Whisper};
 
@@ -77,6 +78,27 @@ fn silero_per_window(bencher: Bencher<'_, '_>) {
         silero
             .probability(&mut state, window)
             .expect("a probability")
+    });
+}
+
+/// Silero on a window of each of several calls, in one run.
+#[divan::bench(args = [1, 2, 4, 8, 16], sample_count = 200)]
+fn silero_on_windows_of_calls(bencher: Bencher<'_, '_>, calls: usize) {
+    let silero = Silero::load(&runtime(), &default_dir()).expect("Silero is in the model folder");
+    let sound = speech(16_000);
+    let (windows, _) = sound.as_chunks::<WINDOW>();
+    let mut windows = windows.iter().cycle();
+    let mut states = vec![SileroState::default(); calls];
+    let mut batch = SileroBatch::default();
+    bencher.counter(ItemsCount::new(calls)).bench_local(|| {
+        batch.clear();
+        for state in &mut states {
+            batch.add(state, windows.next().expect("a window"));
+        }
+        silero.run(&mut batch).expect("the windows are judged");
+        for (number, state) in states.iter_mut().enumerate() {
+            batch.take(number, state).expect("a probability");
+        }
     });
 }
 

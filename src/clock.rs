@@ -1,12 +1,28 @@
 //! The only reader of time: everything else is told what time it is.
 
-use std::time::Instant;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
 /// Reads the monotonic clock.
 #[allow(clippy::disallowed_methods)] // this module is where time enters
 #[must_use]
 pub fn now() -> Instant {
     Instant::now()
+}
+
+/// One beat: media threads step on beats, so that what many calls do falls together.
+pub const BEAT: Duration = Duration::from_millis(1);
+
+/// Gives the beat that `instant` is in: beats are a whole number of [`BEAT`]s apart, for the whole
+/// process.
+#[must_use]
+pub fn beat(instant: Instant) -> Instant {
+    static FIRST: OnceLock<Instant> = OnceLock::new();
+    let first = *FIRST.get_or_init(|| instant);
+    let since = instant.saturating_duration_since(first).as_nanos() % BEAT.as_nanos();
+    instant
+        .checked_sub(Duration::from_nanos(u64::try_from(since).unwrap_or(0)))
+        .unwrap_or(instant)
 }
 
 /// Reads the wall clock in the system's time zone.
@@ -95,9 +111,18 @@ pub fn earliest(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
+
+    #[test]
+    fn beats_are_whole_milliseconds_apart_and_not_after_what_is_in_them() {
+        let first = beat(now());
+        assert_eq!(beat(first), first);
+        for us in [1, 999, 1_000, 1_001, 123_456] {
+            let instant = first + Duration::from_micros(us);
+            let expected = first + BEAT * u32::try_from(us / 1_000).unwrap();
+            assert_eq!(beat(instant), expected, "{us} µs");
+        }
+    }
 
     #[test]
     fn a_records_times_follow_the_monotonic_clock_both_ways() {

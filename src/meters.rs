@@ -151,6 +151,10 @@ pub fn leg_closed(stats: &Stats, codec: Codec, rate_hz: u32) {
     let ms = |samples: u64| samples / u64::from((rate_hz / 1_000).max(1));
     counter!(names::RTP_CONCEALED_MS).increment(ms(stats.concealed_samples));
     counter!(names::RTP_RECOVERED_MS).increment(ms(stats.recovered_samples));
+    counter!(names::RTP_ACCELERATED_MS).increment(stats.accelerated_ms);
+    counter!(names::RTP_EXPANDED_MS).increment(stats.expanded_ms);
+    histogram!(names::JITTER_DELAY_MS).record(f64::from(stats.buffer_delay_ms));
+    histogram!(names::JITTER_TARGET_MS).record(f64::from(stats.buffer_target_ms));
     let reasons = [
         ("foreign", stats.foreign),
         ("malformed", stats.malformed),

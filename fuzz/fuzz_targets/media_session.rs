@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use offhook_media::sdp;
-use offhook_media::{Event, LocalMedia, MediaSession, SessionConfig, UtteranceId};
+use offhook_media::{Event, InbandDtmf, LocalMedia, MediaSession, SessionConfig, UtteranceId};
 
 fn session(start: Instant) -> MediaSession {
     let peer: SocketAddr = ([192, 0, 2, 1], 4000).into();
@@ -19,6 +19,7 @@ fn session(start: Instant) -> MediaSession {
     let config = SessionConfig {
         recording: true,
         echo_gate: true,
+        inband_dtmf: InbandDtmf::On,
         ..SessionConfig::new(negotiated, 7, peer.ip())
     };
     MediaSession::new(start, config)

@@ -6,11 +6,13 @@
 #![forbid(unsafe_code)]
 
 pub mod codec;
-mod conceal;
+pub mod conceal;
 pub mod dtmf;
 mod echo;
 mod frame;
 pub mod jitter;
+mod lpc;
+mod noise;
 mod playout;
 pub mod rate;
 mod reception;
@@ -27,7 +29,7 @@ mod testing;
 pub mod wav;
 
 pub use codec::Codec;
-pub use dtmf::{Digit, InvalidDigit};
+pub use dtmf::{Digit, InbandDtmf, InvalidDigit};
 pub use frame::Frame;
 pub use playout::UtteranceId;
 pub use sdp::{Direction, LocalMedia, Negotiated, Refusal, SessionDescription, SrtpPolicy};

@@ -21,10 +21,19 @@ pub struct Stats {
     pub late: u64,
     /// Samples made up for what was late or lost.
     pub concealed_samples: u64,
-    /// Samples of lost packets that the packets after them carried again (Opus).
+    /// Samples of lost packets that the packets after them carried again (Opus); some of them were
+    /// heard when it was too late to play them, and are concealed as well.
     pub recovered_samples: u64,
-    /// Samples left out to wear off delay.
-    pub shortened_samples: u64,
+    /// Sound left out to wear off delay, in milliseconds.
+    pub accelerated_ms: u64,
+    /// Sound played twice to build up delay, in milliseconds.
+    pub expanded_ms: u64,
+    /// Share of what was played that was made up for late or lost packets, 0 to 1.
+    pub concealed_ratio: f32,
+    /// Samples left out to wear off delay, as a share of those played.
+    pub accelerated_ratio: f32,
+    /// Share of what was played that was played twice to build up delay, 0 to 1.
+    pub expanded_ratio: f32,
     /// Datagrams from elsewhere, dropped by the source rule.
     pub foreign: u64,
     /// Packets of an SRTP session that are forged, damaged, in the clear or of another key.
@@ -45,8 +54,10 @@ pub struct Stats {
     pub rtcp_received: u64,
     /// Frames of sound that were our own echo, silenced for whoever listens.
     pub echo_frames: u64,
-    /// Delay in the jitter buffer, in milliseconds.
+    /// Mean delay in the jitter buffer, in milliseconds.
     pub buffer_delay_ms: u32,
+    /// Delay that the jitter buffer aims at, in milliseconds.
+    pub buffer_target_ms: u32,
     /// Share of our packets that the peer reports as lost lately, 0 to 1.
     pub remote_loss: f32,
     /// Jitter that the peer reports, in milliseconds.

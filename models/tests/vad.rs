@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use offhook_media::Frame;
 use offhook_models::manifest::default_dir;
 use offhook_models::vad::{
-    Gate, Silero, SileroState, VadEdge, VadSettings, VoiceDetector, WINDOW, level_db,
+    Gate, Silero, SileroBatch, SileroState, VadEdge, VadSettings, VoiceDetector, WINDOW, level_db,
 };
 
 const FRAME: Duration = Duration::from_millis(20);
@@ -234,4 +234,70 @@ fn a_state_that_was_reset_hears_as_a_new_one() {
     probabilities(&mut state, &windows("jfk.wav")[..50]);
     state.reset();
     assert_eq!(probabilities(&mut state, &speech), fresh);
+}
+
+/// Another run of the same graph may add its products in another order.
+const ROUNDING: f32 = 1e-4;
+
+#[test]
+fn windows_of_several_calls_judged_in_one_run_are_judged_as_each_alone() {
+    let calls = [
+        windows("jfk.wav"),
+        windows("weather_question.wav"),
+        windows("hello_world.wav"),
+    ];
+    let alone: Vec<Vec<f32>> = calls
+        .iter()
+        .map(|windows| probabilities(&mut SileroState::default(), windows))
+        .collect();
+    let mut states = vec![SileroState::default(); calls.len()];
+    let mut batch = SileroBatch::default();
+    for index in 0..calls[0].len() {
+        // The shorter calls end while the longest goes on: the batch gets smaller.
+        let going_on = |call: &usize| index < calls[*call].len();
+        let in_call: Vec<usize> = (0..calls.len()).filter(going_on).collect();
+        batch.clear();
+        for &call in &in_call {
+            batch.add(&mut states[call], &calls[call][index]);
+        }
+        assert_eq!(batch.len(), in_call.len());
+        silero().run(&mut batch).unwrap();
+        for (number, &call) in in_call.iter().enumerate() {
+            let heard = batch.take(number, &mut states[call]).unwrap();
+            let expected = alone[call][index];
+            assert!(
+                (heard - expected).abs() < ROUNDING,
+                "{heard} for {expected}"
+            );
+        }
+        assert_eq!(batch.take(in_call.len(), &mut SileroState::default()), None);
+    }
+}
+
+#[test]
+fn a_window_that_was_not_judged_counts_for_nothing_and_the_call_goes_on() {
+    let speech = frames(
+        &between_silences(common::telephone("jfk.wav"), 8_000),
+        8_000,
+    );
+    let (mut gate, mut detector) = (Gate::new(), VoiceDetector::new(VadSettings::default()));
+    let (mut batch, mut edges, mut failed) = (SileroBatch::default(), Vec::new(), 0);
+    for frame in &speech {
+        detector.push(frame, gate.is_speech(frame));
+        while detector.is_due() {
+            batch.clear();
+            detector.add_to(&mut batch);
+            // The third run fails.
+            failed += 1;
+            if failed != 3 {
+                silero().run(&mut batch).unwrap();
+            }
+            match detector.judge(&batch, 0) {
+                Ok(edge) => edges.extend(edge),
+                Err(_) => assert_eq!(failed, 3),
+            }
+        }
+    }
+    assert!(matches!(edges[..], [VadEdge::SpeechStart { .. }, ..]));
+    assert!(matches!(edges[..], [.., VadEdge::SpeechStop { .. }]));
 }

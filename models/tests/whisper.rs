@@ -60,19 +60,23 @@ fn at_the_telephones_rate_it_is_the_same() {
     assert!(!transcript.retried);
 }
 
-/// How many words differ, place by place.
-fn differing(text: &str, wanted: &str) -> usize {
+/// Whether the words are the same, place by place, but for an ending ("Americans", "asked") that one
+/// of them lacks: which of two it is may depend on how the processor rounds.
+fn same_but_for_endings(text: &str, wanted: &str) -> bool {
+    const ENDING: usize = 2;
     let (heard, wanted) = (common::words(text), common::words(wanted));
-    assert_eq!(heard.len(), wanted.len(), "{heard:?}");
-    let pairs = heard.iter().zip(&wanted);
-    pairs.filter(|(heard, wanted)| heard != wanted).count()
+    let alike = |(heard, wanted): (&String, &String)| {
+        let begins = heard.starts_with(wanted.as_str()) || wanted.starts_with(heard.as_str());
+        begins && heard.len().abs_diff(wanted.len()) <= ENDING
+    };
+    heard.len() == wanted.len() && heard.iter().zip(&wanted).all(alike)
 }
 
 #[test]
 fn companding_costs_no_more_than_the_end_of_a_word() {
-    // The tiny model hears "America" for "Americans".
     let transcript = hear(&common::telephone("jfk.wav"));
-    assert!(differing(&transcript.text, JFK) <= 1, "{transcript:?}");
+    let heard = &transcript.text;
+    assert!(same_but_for_endings(heard, JFK), "{transcript:?}");
     let question = hear(&common::telephone("weather_question.wav"));
     assert_eq!(question.text, "What is the weather in Paris?");
 }
@@ -83,7 +87,8 @@ fn sound_longer_than_a_window_is_transcribed_in_order() {
     let question = common::telephone("weather_question.wav");
     let transcript = hear(&[once, vec![0; 4_000], question, vec![0; 80_000]].concat());
     let wanted = format!("{JFK} What is the weather in Paris");
-    assert!(differing(&transcript.text, &wanted) <= 1, "{transcript:?}");
+    let heard = &transcript.text;
+    assert!(same_but_for_endings(heard, &wanted), "{transcript:?}");
 }
 
 #[test]

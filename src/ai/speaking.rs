@@ -196,21 +196,20 @@ impl Drop for Speaking {
 
 #[cfg(test)]
 mod tests {
-    use std::process::Command;
     use std::sync::mpsc::channel;
     use std::time::Duration;
 
     use offhook_models::manifest::default_dir;
     use offhook_models::voice::{Phonemizer, PhonemizerOptions, VoiceOptions};
     use offhook_models::{Runtime, WorkerOptions};
+    use rustix::process::{Pid, Signal, kill_process};
 
     use super::*;
     use crate::clock;
 
-    fn signal(process: u32, signal: &str) {
-        let mut kill = Command::new("kill");
-        let status = kill.args([signal, &process.to_string()]).status();
-        assert!(status.unwrap().success());
+    fn signal(process: u32, signal: Signal) {
+        let process = Pid::from_raw(process.try_into().unwrap()).unwrap();
+        kill_process(process, signal).unwrap();
     }
 
     #[test]
@@ -230,7 +229,7 @@ mod tests {
         let workers = Arc::new(Workers::start(WorkerOptions::new(1, clock::now)).unwrap());
         let voice = PiperVoice::start(voice, Arc::clone(&workers)).unwrap();
         let program = phonemizer.process_id().unwrap();
-        signal(program, "-STOP");
+        signal(program, Signal::STOP);
         let (tell, said) = channel();
         let deliver = Box::new(move |sound| tell.send(sound).is_ok());
         voice.speak("Never heard before.", 8_000, Abandon::default(), deliver);
@@ -245,7 +244,7 @@ mod tests {
             turn.recv().unwrap();
         }
         assert!(said.try_recv().is_err(), "the program does not hang");
-        signal(program, "-CONT");
+        signal(program, Signal::CONT);
         assert!(matches!(said.recv().unwrap(), Sound::Chunk(_)));
     }
 }

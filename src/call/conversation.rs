@@ -8,6 +8,7 @@ use std::time::Instant;
 use offhook_media::UtteranceId;
 use tokio::sync::mpsc;
 
+use super::digits::Digits;
 use super::requests::Requests;
 use super::spans::Turns;
 use super::speech::{SpeechQueue, Step};
@@ -59,6 +60,7 @@ pub enum Directive {
 pub struct Conversation {
     agent: Agent,
     speech: SpeechQueue,
+    digits: Digits,
     leg: LegId,
     media: MediaThread,
     ears: Ears,
@@ -98,6 +100,7 @@ impl Conversation {
         Self {
             agent: parts.agent,
             speech: SpeechQueue::new(parts.rate_hz),
+            digits: Digits::default(),
             leg: parts.leg,
             media: parts.media,
             ears: parts.ears,
@@ -153,11 +156,13 @@ impl Conversation {
         self.agent.awaits_playout()
     }
 
-    /// Takes a digit that came by another way than the media, such as INFO.
-    pub fn handle_digit(&mut self, now: Instant, digit: char) {
+    /// Takes a digit that came by INFO; one that the media told of as well counts once.
+    pub fn handle_info_digit(&mut self, now: Instant, digit: char) {
         let _turn = self.turns.enter();
-        self.agent.handle_digit(now, digit);
-        self.drain(now);
+        if self.digits.inform(now, digit) {
+            self.agent.handle_digit(now, digit);
+            self.drain(now);
+        }
     }
 
     /// Takes an edge of the caller's speech.
@@ -173,8 +178,10 @@ impl Conversation {
     /// Takes what happened on the leg.
     pub fn handle_leg(&mut self, now: Instant, event: &LegEvent) {
         let _turn = self.turns.enter();
-        if let LegEvent::Dtmf { digit } = event {
-            return self.handle_digit(now, *digit);
+        if let LegEvent::Dtmf { digit, held } = event
+            && self.digits.hear(now, *digit, *held)
+        {
+            self.agent.handle_digit(now, *digit);
         }
         if let Some(played) = self.speech.handle_leg(event) {
             self.agent.handle_playout(now, played);

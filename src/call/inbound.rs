@@ -36,6 +36,7 @@ pub async fn take(services: Arc<Services>, incoming: Box<IncomingCall>) {
 async fn admit_or_refuse(services: Arc<Services>, incoming: Box<IncomingCall>) {
     let sip = services.line.sip().clone();
     let call = incoming.call;
+    let _held = sip.hold(call);
     match admit(&services, &incoming.invite) {
         Ok(admitted) => serve(services, incoming, admitted).await,
         Err(refusal) => {

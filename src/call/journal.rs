@@ -63,6 +63,7 @@ impl Journal {
             services: Arc::clone(services),
             record,
             turns: 0,
+            ended: false,
         };
         tokio::spawn(writer.run(queue).in_current_span());
         Self { id, entries }
@@ -126,6 +127,8 @@ struct Writer {
     services: Arc<Services>,
     record: CallRecord,
     turns: u32,
+    /// Whether the end was written down.
+    ended: bool,
 }
 
 impl Writer {
@@ -134,6 +137,25 @@ impl Writer {
             if let Err(error) = self.write(entry).await {
                 tracing::error!(%error, "a call's record was not kept");
             }
+        }
+        if !self.ended {
+            self.write_lost().await;
+        }
+    }
+
+    /// Closes the record of a call whose task went without a word, which only a fault makes it do.
+    async fn write_lost(&mut self) {
+        tracing::error!("a call's task failed: its record is closed as it is");
+        let end = Final {
+            state: CallState::Failed,
+            ended_at: self.now(),
+            outcome: "failed".to_owned(),
+            reason: "the call's task failed: this is a fault of the switch, its log tells more"
+                .to_owned(),
+            media: None,
+        };
+        if let Err(error) = self.write_end(end).await {
+            tracing::error!(%error, "a call's record was not kept");
         }
     }
 
@@ -208,6 +230,7 @@ impl Writer {
     }
 
     async fn write_end(&mut self, end: Final) -> Result<(), crate::store::StoreError> {
+        self.ended = true;
         self.record.state = end.state;
         self.record.ended_at = Some(end.ended_at);
         self.record.outcome = Some(end.outcome);

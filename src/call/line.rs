@@ -252,7 +252,7 @@ impl Line {
         sink: Option<SinkBuilder>,
         recorder: Option<Box<dyn RecordSink>>,
     ) -> Result<Leg, LineError> {
-        let now = clock::now();
+        let now = clock::beat(clock::now());
         let mut config =
             SessionConfig::new(negotiated.clone(), rand::rng().random(), signalling_remote);
         config.first_sequence = rand::rng().random();

@@ -3,6 +3,7 @@
 pub mod codecs;
 pub mod conversation;
 pub mod dial;
+pub(crate) mod digits;
 mod inbound;
 mod journal;
 pub mod line;
@@ -27,4 +28,4 @@ pub use recording::{Recorder, RecorderError, Unrecorded};
 pub use requests::Requests;
 pub use services::{AgentSpec, Busy, Place, ServiceParts, Services, Watcher};
 pub use talk::outbound_facts;
-pub(crate) use talk::stored_state;
+pub(crate) use talk::{media_summary, stored_state};

@@ -116,6 +116,7 @@ async fn dial_and_talk(services: Arc<Services>, outbound: Outbound) {
                 // The answer was faster: it is asked once more, of the call that runs.
                 let _ = services.hang_up(id);
             }
+            let _held = services.line.sip().hold(answered.call);
             talk.run(call, answered.call, answered.signals, answered.leg)
                 .await
         }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use serde_json::Value;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
@@ -76,6 +76,8 @@ pub struct Services {
     pub places: Arc<Semaphore>,
     /// What must come to its end before the store is closed, such as deliveries in flight.
     pub background: TaskTracker,
+    /// Told when models are loaded or the switch stops.
+    changed: Notify,
     live: Mutex<HashMap<Uuid, mpsc::Sender<Control>>>,
 }
 
@@ -176,6 +178,7 @@ impl Services {
             registrations: Mutex::default(),
             places,
             background: TaskTracker::new(),
+            changed: Notify::new(),
             live: Mutex::default(),
         }
     }
@@ -185,13 +188,7 @@ impl Services {
     /// # Errors
     /// When the switch is full, not ready, behind, cannot keep records, or is stopping.
     pub fn take_place(&self) -> Result<(Place, Arc<OnBox>), Busy> {
-        if self.places.is_closed() {
-            return Err(Busy::Stopping);
-        }
-        if let Health::Spilling { reason, .. } = self.store.health() {
-            return Err(Busy::Store(reason));
-        }
-        let on_box = self.on_box.get().ok_or(Busy::NoModels)?;
+        let on_box = self.ready()?;
         let permit = Arc::clone(&self.places)
             .try_acquire_owned()
             .map_err(|_| Busy::Full(self.config.limits.max_calls))?;
@@ -203,6 +200,43 @@ impl Services {
             listening,
         };
         Ok((place, Arc::clone(on_box)))
+    }
+
+    /// Returns the models with which a call would be taken now, if there is a place.
+    fn ready(&self) -> Result<&Arc<OnBox>, Busy> {
+        if self.places.is_closed() {
+            return Err(Busy::Stopping);
+        }
+        if let Health::Spilling { reason, .. } = self.store.health() {
+            return Err(Busy::Store(reason));
+        }
+        self.on_box.get().ok_or(Busy::NoModels)
+    }
+
+    /// Takes the models in; false when there were some already.
+    pub fn models_loaded(&self, on_box: Arc<OnBox>) -> bool {
+        let taken = self.on_box.set(on_box).is_ok();
+        self.changed.notify_one();
+        taken
+    }
+
+    /// Takes no calls from now on, since the switch stops.
+    pub fn stop_taking(&self) {
+        self.places.close();
+        self.changed.notify_one();
+    }
+
+    /// Tells those who watch the switch by OPTIONS whether calls would be taken, until the SIP task
+    /// ends.
+    pub async fn tell_watchers(self: Arc<Self>) {
+        let mut health = self.store.watch_health();
+        let sip = self.line.sip();
+        while sip.set_takes_calls(self.ready().is_ok()).await.is_ok() {
+            tokio::select! {
+                () = self.changed.notified() => {}
+                changed = health.changed() => if changed.is_err() { return },
+            }
+        }
     }
 
     /// Makes a call reachable for hang-ups until its [`Live`] is dropped. While the switch stops it

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Zoned;
-use offhook_media::Negotiated;
+use offhook_media::{Negotiated, Stats};
 use offhook_sip::CallHandle;
 use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
@@ -30,7 +30,7 @@ use crate::crm::{CRM_CONTACT, given_names};
 use crate::meters;
 use crate::net::media::{LegId, SinkBuilder};
 use crate::net::sip::Signal;
-use crate::store::{CallRecord, CallState as StoredState, MediaSummary};
+use crate::store::{CallRecord, CallState as StoredState, JitterBufferSummary, MediaSummary};
 use crate::switch::{Call, CallState, EndReason, Outcome};
 
 /// How long a closed leg may take to tell its figures.
@@ -390,6 +390,30 @@ pub(crate) fn stored_state(state: &CallState) -> StoredState {
     }
 }
 
+/// What a call's record keeps of its leg's figures.
+pub(crate) fn media_summary(
+    codec: Option<String>,
+    srtp: Option<String>,
+    stats: &Stats,
+) -> MediaSummary {
+    let ratio = |ratio: f32| (f64::from(ratio) * 1e5).round() / 1e5;
+    MediaSummary {
+        codec,
+        srtp,
+        packets: stats.received,
+        lost: stats.lost,
+        jitter_ms: stats.jitter_ms.into(),
+        mos: stats.mos.map(f64::from),
+        jitter_buffer: Some(JitterBufferSummary {
+            target_ms: stats.buffer_target_ms,
+            delay_ms: stats.buffer_delay_ms,
+            concealed: ratio(stats.concealed_ratio),
+            accelerated: ratio(stats.accelerated_ratio),
+            expanded: ratio(stats.expanded_ratio),
+        }),
+    }
+}
+
 /// Waits for the closed leg's figures.
 async fn summary(leg: &mut Leg) -> Option<MediaSummary> {
     let codec = leg.codec.name().to_owned();
@@ -403,14 +427,8 @@ async fn summary(leg: &mut Leg) -> Option<MediaSummary> {
             "most of a call's packets were not authentic: wrong keys, or none"
         );
     }
-    Some(MediaSummary {
-        codec: Some(codec),
-        srtp: leg.srtp().map(|suite| suite.name().to_owned()),
-        packets: stats.received,
-        lost: stats.lost,
-        jitter_ms: stats.jitter_ms.into(),
-        mos: stats.mos.map(f64::from),
-    })
+    let srtp = leg.srtp().map(|suite| suite.name().to_owned());
+    Some(media_summary(Some(codec), srtp, &stats))
 }
 
 /// What every outbound call tells its flow.

@@ -9,6 +9,7 @@ use tracing::Instrument;
 use uuid::Uuid;
 
 use super::conversation::{Conversation, Directive, Work};
+use super::digits::info_digit;
 use super::journal::Journal;
 use super::line::{Leg, Line};
 use crate::agent::{BookRequest, CallOutcome, HangUpReason, RequestFailure};
@@ -207,7 +208,7 @@ impl Running {
             }
             Some(Signal::Info { content_type, body }) => {
                 if let Some(digit) = info_digit(content_type.as_deref(), &body) {
-                    self.conversation.handle_digit(now, digit);
+                    self.conversation.handle_info_digit(now, digit);
                 }
                 None
             }
@@ -298,41 +299,5 @@ pub(crate) fn end_reason(cause: EndCause) -> EndReason {
         EndCause::NoAck => EndReason::Lost("the answer was never acknowledged".to_owned()),
         EndCause::Timeout => EndReason::Lost("the other side does not answer any more".to_owned()),
         other => EndReason::Lost(format!("the signalling was lost: {other:?}")),
-    }
-}
-
-/// Reads a digit from an INFO body: `Signal=5` or the bare digit.
-pub(crate) fn info_digit(content_type: Option<&str>, body: &[u8]) -> Option<char> {
-    let content_type = content_type?.to_ascii_lowercase();
-    let text = std::str::from_utf8(body.get(..body.len().min(256))?).ok()?;
-    let value = if content_type.starts_with("application/dtmf-relay") {
-        let line = text
-            .lines()
-            .find(|line| line.to_ascii_lowercase().starts_with("signal"))?;
-        line.split_once('=')?.1
-    } else if content_type.starts_with("application/dtmf") {
-        text
-    } else {
-        return None;
-    };
-    let digit = value.trim().chars().next()?.to_ascii_uppercase();
-    "0123456789*#ABCD".contains(digit).then_some(digit)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_digit_in_an_info_request_is_read_in_both_usual_forms() {
-        let relay = Some("application/dtmf-relay");
-        assert_eq!(
-            info_digit(relay, b"Signal= 5\r\nDuration=160\r\n"),
-            Some('5')
-        );
-        assert_eq!(info_digit(Some("application/dtmf"), b"#"), Some('#'));
-        assert_eq!(info_digit(relay, b"Duration=160\r\n"), None);
-        assert_eq!(info_digit(Some("text/plain"), b"5"), None);
-        assert_eq!(info_digit(relay, b"\xff\xfe"), None);
     }
 }

@@ -227,7 +227,7 @@ async fn talk(
                 Some(_) => {}
             },
             event = answered.leg.event() => match event {
-                Some(LegEvent::Dtmf { digit }) => digits.push(digit),
+                Some(LegEvent::Dtmf { digit, .. }) => digits.push(digit),
                 Some(_) => {}
                 None => break ("lost", false),
             },

@@ -186,6 +186,7 @@ pub async fn assemble(
         config,
     };
     let services = Arc::new(Services::new(parts));
+    tokio::spawn(Arc::clone(&services).tell_watchers());
     for keeper in keepers {
         let (sip, services) = (services.line.sip().clone(), Arc::clone(&services));
         let note = move |trunk: &str, state| services.note_registration(trunk, state);
@@ -366,7 +367,7 @@ fn load_models(
         let on_box = OnBox::load(&services.config.models, voices, voicing, words)?;
         let took_ms = clock::ms_between(begun, clock::now());
         tracing::info!(took_ms, "the speech models are loaded: agents take calls");
-        let _ = services.on_box.set(Arc::new(on_box));
+        services.models_loaded(Arc::new(on_box));
         Ok::<(), anyhow::Error>(())
     });
     async move { task.await? }
@@ -394,7 +395,7 @@ async fn stop_signal() -> anyhow::Result<()> {
 
 /// Ends the calls, keeps their records, and lets the outbox deliver what it can.
 pub async fn finish(services: &Arc<Services>, stop: &CancellationToken) {
-    services.places.close();
+    services.stop_taking();
     services.end_all();
     let quiet = async {
         while services.running() > 0 {

@@ -19,13 +19,14 @@ use super::set_up;
 use super::world::Cx;
 use crate::agent::CallOutcome;
 use crate::call::conversation::Directive;
+use crate::call::digits::info_digit;
 use crate::call::line::LegTerms;
 use crate::call::session::{Change, Session};
-use crate::call::task::{end_reason, info_digit, media_timeout};
-use crate::call::{stored_state, stored_turn, stored_variables};
+use crate::call::task::{end_reason, media_timeout};
+use crate::call::{media_summary, stored_state, stored_turn, stored_variables};
 use crate::net::media::LegEvent;
 use crate::net::sip::Signal;
-use crate::store::{CallRecord, CallState as StoredState, MediaSummary};
+use crate::store::{CallRecord, CallState as StoredState};
 use crate::switch::{Call, EndReason};
 
 /// As in `call::task`.
@@ -289,7 +290,7 @@ impl SwitchCall {
             Signal::Confirmed { body: Some(answer) } => self.take_answer(cx, &answer),
             Signal::Info { content_type, body } => {
                 if let Some(digit) = info_digit(content_type.as_deref(), &body) {
-                    self.conversation.handle_digit(cx, digit);
+                    self.conversation.handle_info_digit(cx, digit);
                 }
             }
             Signal::Ended { cause } => {
@@ -469,14 +470,9 @@ impl SwitchCall {
         self.record.ended_at = Some(cx.timestamp(self.life.ended().unwrap_or(now)));
         let outcome = self.outcome.take().map(|outcome| outcome.outcome);
         self.record.outcome = Some(outcome.unwrap_or_else(|| state.as_str().to_owned()));
-        self.record.media = self.stats.as_ref().map(|stats| MediaSummary {
-            codec: self.session.negotiated().map(|n| n.codec.name().to_owned()),
-            srtp: None,
-            packets: stats.received,
-            lost: stats.lost,
-            jitter_ms: stats.jitter_ms.into(),
-            mos: stats.mos.map(f64::from),
-        });
+        let codec = self.session.negotiated().map(|n| n.codec.name().to_owned());
+        let stats = self.stats.as_ref();
+        self.record.media = stats.map(|stats| media_summary(codec, None, stats));
         cx.note(self.number, || format!("recorded: {:?}", state.as_str()));
         ledger.finish(cx, &self.record);
         self.stage = Stage::Over { at: now };

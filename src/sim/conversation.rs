@@ -16,6 +16,7 @@ use crate::agent::{Agent, Command, PlayoutEvent, RequestId, SpeculationId};
 use crate::ai::Sound;
 use crate::ai::hearing::Edge;
 use crate::call::conversation::{Directive, Work};
+use crate::call::digits::Digits;
 use crate::call::speech::{SpeechQueue, Step};
 use crate::net::media::LegEvent;
 
@@ -25,6 +26,7 @@ const TOO_LATE_TO_STOP: f64 = 0.3;
 pub(super) struct Conversation {
     agent: Agent,
     pub(super) speech: SpeechQueue,
+    digits: Digits,
     pub(super) ears: Ears,
     models: Models,
     call: usize,
@@ -40,6 +42,7 @@ impl Conversation {
         Self {
             agent,
             speech: SpeechQueue::new(voice::RATE_HZ as u32),
+            digits: Digits::default(),
             ears: Ears::default(),
             models,
             call,
@@ -78,9 +81,12 @@ impl Conversation {
         self.agent.awaits_playout()
     }
 
-    pub(super) fn handle_digit(&mut self, cx: &mut Cx, digit: char) {
-        self.agent.handle_digit(cx.clock.now(), digit);
-        self.drain(cx);
+    pub(super) fn handle_info_digit(&mut self, cx: &mut Cx, digit: char) {
+        let now = cx.clock.now();
+        if self.digits.inform(now, digit) {
+            self.agent.handle_digit(now, digit);
+            self.drain(cx);
+        }
     }
 
     pub(super) fn handle_edge(&mut self, cx: &mut Cx, edge: Edge) {
@@ -93,11 +99,14 @@ impl Conversation {
     }
 
     pub(super) fn handle_leg(&mut self, cx: &mut Cx, event: &LegEvent) {
-        if let LegEvent::Dtmf { digit } = event {
-            return self.handle_digit(cx, *digit);
+        let now = cx.clock.now();
+        if let LegEvent::Dtmf { digit, held } = event
+            && self.digits.hear(now, *digit, *held)
+        {
+            self.agent.handle_digit(now, *digit);
         }
         if let Some(played) = self.speech.handle_leg(event) {
-            self.agent.handle_playout(cx.clock.now(), played);
+            self.agent.handle_playout(now, played);
         }
         self.drain(cx);
     }

@@ -238,6 +238,24 @@ pub struct MediaSummary {
     pub jitter_ms: f64,
     /// Estimated mean opinion score, 1 to 4.5 (ITU-T G.107), when enough was heard.
     pub mos: Option<f64>,
+    /// What the jitter buffer did; none in records from before it told.
+    #[serde(default)]
+    pub jitter_buffer: Option<JitterBufferSummary>,
+}
+
+/// What the jitter buffer of a call's recording and relay did; ratios are of what it played.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct JitterBufferSummary {
+    /// Delay that it aimed at in the end, in milliseconds.
+    pub target_ms: u32,
+    /// Mean delay, in milliseconds.
+    pub delay_ms: u32,
+    /// Made up for late or lost packets.
+    pub concealed: f64,
+    /// Left out to wear off delay.
+    pub accelerated: f64,
+    /// Played twice to build up delay.
+    pub expanded: f64,
 }
 
 /// One turn of the conversation.
@@ -377,6 +395,13 @@ mod tests {
             lost: 1,
             jitter_ms: 0.5,
             mos: Some(4.3),
+            jitter_buffer: Some(JitterBufferSummary {
+                target_ms: 12,
+                delay_ms: 23,
+                concealed: 0.01,
+                accelerated: 0.0,
+                expanded: 0.002,
+            }),
         });
         call.turns.push(TurnRecord {
             who: Who::Agent,
@@ -394,7 +419,9 @@ mod tests {
             r#""to":"+2","trunk":null,"agent":null,"state":"in-progress","#,
             r#""started_at":"1970-01-01T00:00:00.000Z","answered_at":"1970-01-01T00:00:01.500Z","#,
             r#""ended_at":null,"outcome":null,"variables":{},"media":{"codec":"PCMU","#,
-            r#""srtp":null,"packets":10,"lost":1,"jitter_ms":0.5,"mos":4.3},"#,
+            r#""srtp":null,"packets":10,"lost":1,"jitter_ms":0.5,"mos":4.3,"#,
+            r#""jitter_buffer":{"target_ms":12,"delay_ms":23,"concealed":0.01,"accelerated":0.0,"#,
+            r#""expanded":0.002}},"#,
             r#""turns":[{"who":"agent","#,
             r#""text":"Hello","heard_text":"Hel","started_at":"1970-01-01T00:00:01.600Z","#,
             r#""latency":{"endpoint_ms":1,"stt_ms":null,"llm_first_token_ms":null,"#,

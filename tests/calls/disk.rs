@@ -7,6 +7,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions as _, Connection as _};
 
 use crate::caller::Caller;
+use crate::doors::until_options_says;
 use crate::rig::{Switch, heard_words, voice};
 
 /// The flow notes something long after the first answer: more than a full database has room for.
@@ -79,6 +80,7 @@ async fn assert_refuses_new_calls(switch: &Switch) {
     else {
         panic!("{refused:?}")
     };
+    until_options_says(switch, "503").await;
     let refused = switch.post_call("sip:someone@127.0.0.1").await;
     assert_eq!(refused.status(), 503);
     assert!(refused.headers().contains_key("retry-after"));
@@ -124,6 +126,7 @@ async fn a_disk_that_fills_up_in_a_call_costs_new_calls_and_no_record() {
         .wait_for(|health| *health == Health::Ready)
         .await
         .unwrap();
+    until_options_says(&switch, "200").await;
     let id = ended.call_id.clone().unwrap();
     let record = switch.json(&format!("/v1/calls/{id}")).await;
     assert_eq!(record["state"], "completed", "{record:#}");

@@ -35,6 +35,10 @@ async fn answer(switch: &Switch, user: &str, from: &str, sdp: &str) -> String {
         port = here.port(),
         length = sdp.len(),
     );
+    final_answer(&socket, host, &request).await
+}
+
+async fn final_answer(socket: &UdpSocket, host: &str, request: &str) -> String {
     socket.send_to(request.as_bytes(), host).await.unwrap();
     let mut buffer = [0; 4096];
     loop {
@@ -42,6 +46,24 @@ async fn answer(switch: &Switch, user: &str, from: &str, sdp: &str) -> String {
         let answer = String::from_utf8_lossy(&buffer[..length]).into_owned();
         if !answer.starts_with("SIP/2.0 1") {
             return answer;
+        }
+    }
+}
+
+/// Asks by OPTIONS, as a proxy that watches the switch does, until the answer has this status.
+pub(crate) async fn until_options_says(switch: &Switch, wanted: &str) {
+    let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let here = socket.local_addr().unwrap();
+    let host = switch.uri.split('@').nth(1).unwrap();
+    for n in 1.. {
+        let request = format!(
+            "OPTIONS sip:{host} SIP/2.0\r\nVia: SIP/2.0/UDP {here};branch=z9hG4bK{n};rport\r\n\
+             Max-Forwards: 70\r\nFrom: <sip:watcher@{here}>;tag=1\r\nTo: <sip:{host}>\r\n\
+             Call-ID: watch-{n}\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n"
+        );
+        let answer = final_answer(&socket, host, &request).await;
+        if status(&answer) == wanted {
+            return;
         }
     }
 }
@@ -115,5 +137,19 @@ async fn one_call_more_than_configured_is_told_when_to_try_again() {
     // Its place is free again.
     let third = Caller::dial(&switch.uri).await.unwrap();
     third.hang_up().await;
+    switch.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_without_a_free_media_port_is_told_when_to_try_again() {
+    let config = "[media]\nports = \"19000-19001\"\n[limits]\nretry_after_s = 7\n";
+    let switch = Switch::start_with(FLOW, config, Options::default()).await;
+    let mut events = switch.events();
+    let caller = Caller::dial(&switch.uri).await.unwrap();
+    let second = answer(&switch, "test", CALLER, &offer("RTP/AVP")).await;
+    assert_eq!(status(&second), "503", "{second}");
+    assert!(second.contains("Retry-After: 7\r\n"), "{second}");
+    caller.hang_up().await;
+    switch.record(&mut events).await;
     switch.stop().await;
 }

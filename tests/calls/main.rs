@@ -16,6 +16,7 @@ mod conforms;
 mod crm;
 mod disk;
 mod doors;
+mod faults;
 mod language_model;
 #[path = "../llm_support/mod.rs"]
 mod llm_support;

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use futures_util::StreamExt;
 use offhook::ai::{Audio, OnBox, Voicing, Words};
-use offhook::call::Services;
+use offhook::call::{Services, Watcher};
 use offhook::cli::run::{assemble, finish, serve_api};
 use offhook::config::{Config, Env};
 use offhook::http::{Event, EventFilter, EventStream, StreamItem};
@@ -48,6 +48,12 @@ impl Switch {
         Self::start_in(tempfile::tempdir().unwrap(), flow, more, options).await
     }
 
+    /// Starts a switch whose conversations somebody watches.
+    pub(crate) async fn start_watched(flow: &str, watcher: Arc<dyn Watcher>) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        Self::assemble(folder, flow, "", Options::default(), Some(watcher)).await
+    }
+
     /// Starts a switch in a folder where one may have run before.
     pub(crate) async fn start_in(
         folder: tempfile::TempDir,
@@ -55,23 +61,38 @@ impl Switch {
         more: &str,
         options: Options,
     ) -> Self {
+        Self::assemble(folder, flow, more, options, None).await
+    }
+
+    async fn assemble(
+        folder: tempfile::TempDir,
+        flow: &str,
+        more: &str,
+        options: Options,
+        watcher: Option<Arc<dyn Watcher>>,
+    ) -> Self {
         offhook::tls::install();
         std::fs::write(folder.path().join("flow.toml"), flow).unwrap();
+        let recordings = if more.contains("[media]") {
+            ""
+        } else {
+            "media.recordings = \"recordings\"\n"
+        };
         let text = format!(
             "sip.listen = [\"udp://127.0.0.1:0\"]\nhttp.listen = \"127.0.0.1:0\"\n\
-             media.recordings = \"recordings\"\n\
+             {recordings}\
              [[agent]]\nname = \"test\"\nflow = \"flow.toml\"\n{more}"
         );
         let file = folder.path().join("offhook.toml");
         let config = Config::parse(&text, Some(&file), &Env::process()).unwrap();
         let models = on_box(&config);
         let stop = CancellationToken::new();
-        let (services, news) = assemble(config, options, None, &stop).await.unwrap();
+        let (services, news) = assemble(config, options, watcher, &stop).await.unwrap();
         let metrics = Metrics::install().unwrap();
         tokio::spawn(switchboard::run(Arc::clone(&services), news));
         tokio::spawn(meters::run(Arc::clone(&services), metrics.clone()));
         let api = serve_api(&services, metrics, &stop).await.unwrap();
-        assert!(services.on_box.set(models).is_ok());
+        assert!(services.models_loaded(models));
         let (_, sip) = services.line.sip().listeners()[0];
         Self {
             services,

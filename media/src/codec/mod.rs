@@ -1,5 +1,6 @@
 //! Codecs that a session can carry, and what encodes and decodes them.
 
+pub mod comfort_noise;
 mod decoder;
 mod encoder;
 pub mod g711;

@@ -1,15 +1,32 @@
-//! Telephone keys: named events (RFC 4733) both ways, and tones (ITU-T Q.23) for who lacks them.
+//! Telephone keys: named events (RFC 4733) and, for who lacks them, tones (ITU-T Q.23), both ways.
 
+mod goertzel;
+mod inband;
+mod once;
 mod receive;
 mod send;
 mod tone;
 
 use std::fmt;
 
+pub(crate) use inband::InbandReceiver;
+pub use once::{OncePerPress, Way};
 pub(crate) use receive::{DtmfReceiver, Press};
 pub(crate) use send::{DtmfSender, Outgoing};
 pub use send::{InvalidDigit, check_keys};
 pub(crate) use tone::Tone;
+
+/// Says when keys are heard in the sound itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum InbandDtmf {
+    /// Where the peer takes no telephone-events.
+    #[default]
+    Auto,
+    /// Always: a key that also comes as telephone-event counts once.
+    On,
+    /// Never.
+    Off,
+}
 
 /// Names a key of a telephone.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]

@@ -2,8 +2,8 @@
 
 use super::Digit;
 
-const ROWS_HZ: [u16; 4] = [697, 770, 852, 941];
-const COLUMNS_HZ: [u16; 4] = [1209, 1336, 1477, 1633];
+pub(super) const ROWS_HZ: [u16; 4] = [697, 770, 852, 941];
+pub(super) const COLUMNS_HZ: [u16; 4] = [1209, 1336, 1477, 1633];
 /// Row, column of each event code.
 const PLACES: [(usize, usize); 16] = [
     (3, 1),
@@ -23,6 +23,22 @@ const PLACES: [(usize, usize); 16] = [
     (2, 3),
     (3, 3),
 ];
+
+/// The key of a row and a column, each from 0 to 3.
+pub(super) fn at(row: usize, column: usize) -> Option<Digit> {
+    let event = PLACES.iter().position(|place| *place == (row, column))?;
+    Digit::from_event(event as u8)
+}
+
+/// The frequency of a row, from 0 to 3.
+pub(super) fn row_hz(row: usize) -> f32 {
+    ROWS_HZ.get(row).copied().map_or(0.0, f32::from)
+}
+
+/// The frequency of a column, from 0 to 3.
+pub(super) fn column_hz(column: usize) -> f32 {
+    COLUMNS_HZ.get(column).copied().map_or(0.0, f32::from)
+}
 
 /// Plays the two tones of a key (ITU-T Q.23).
 #[derive(Clone, Copy, Debug)]

@@ -3,11 +3,14 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
+use super::seam::Seam;
 use crate::frame::Frame;
 use crate::ring::{copy_in, copy_out};
 
 /// Pieces that may wait for their listener.
-const MAX_SPANS: usize = 40;
+const MAX_SPANS: usize = 24;
+/// What is too old to be kept is blended into what follows over so long.
+const CUT_US: usize = 5_000;
 
 /// Where a piece of sound for the listeners lies.
 #[derive(Clone, Copy, Debug)]
@@ -20,10 +23,12 @@ struct Span {
 }
 
 /// Keeps the newest sound. It has two readers: the playout side, which takes fixed steps on its
-/// clock, and the listeners, which take each piece as it comes.
+/// clock and may leave something out or go back a little, and the listeners, which take each piece
+/// as it comes.
 #[derive(Debug)]
 pub(crate) struct Timeline {
     samples: Box<[i16]>,
+    seam: Seam,
     /// Samples written and played since the beginning: positions, which never wrap.
     written: u64,
     played: u64,
@@ -36,6 +41,7 @@ impl Timeline {
     pub(crate) fn new(rate_hz: u32, capacity: usize) -> Self {
         Self {
             samples: vec![0; capacity.max(1)].into_boxed_slice(),
+            seam: Seam::new(rate_hz),
             written: 0,
             played: 0,
             spans: VecDeque::with_capacity(MAX_SPANS),
@@ -50,16 +56,22 @@ impl Timeline {
         (self.written - self.played) as usize
     }
 
+    /// Position of the sample that is written next.
+    pub(crate) fn end(&self) -> u64 {
+        self.written
+    }
+
     /// Samples whose listeners did not come for them in time.
     pub(crate) fn unheard(&self) -> u64 {
         self.unheard
     }
 
     pub(crate) fn heap_bytes(&self) -> usize {
-        size_of_val(&*self.samples) + self.spans.capacity() * size_of::<Span>()
+        let spans = self.spans.capacity() * size_of::<Span>();
+        size_of_val(&*self.samples) + spans + self.seam.heap_bytes()
     }
 
-    /// Appends sound and returns its position; what is too old to be kept is never played.
+    /// Appends sound, which must fit, and returns its position.
     pub(crate) fn push(&mut self, samples: &[i16]) -> u64 {
         let position = self.written;
         self.write(position, samples);
@@ -67,6 +79,49 @@ impl Timeline {
         let oldest = self.written.saturating_sub(self.samples.len() as u64);
         self.played = self.played.max(oldest);
         position
+    }
+
+    /// Leaves out the oldest of what waits, until `level` samples of it are left.
+    pub(crate) fn cut_to(&mut self, level: usize) -> usize {
+        let excess = self.level().saturating_sub(level);
+        if excess > 0 {
+            let seam = self.rate_hz as usize * CUT_US / 1_000_000;
+            self.leave_out(excess, seam.min(self.level()));
+        }
+        excess
+    }
+
+    /// Leaves out what would be played next, and blends over a seam into what comes after it.
+    pub(crate) fn leave_out(&mut self, samples: usize, seam: usize) {
+        self.begin_seam(seam);
+        self.played = (self.played + samples as u64).min(self.written);
+    }
+
+    /// Goes back: what was played is played once more, after a seam of the same length.
+    pub(crate) fn repeat(&mut self, samples: usize) {
+        self.begin_seam(samples);
+        self.played = self.played.saturating_sub(samples as u64);
+    }
+
+    /// Whether what lies so many samples before what is played next is still here.
+    pub(crate) fn can_go_back(&self, samples: usize) -> bool {
+        samples as u64 <= self.played && self.level() + samples <= self.samples.len()
+    }
+
+    /// Whether a seam is still being played.
+    pub(crate) fn is_blending(&self) -> bool {
+        self.seam.is_open()
+    }
+
+    fn begin_seam(&mut self, samples: usize) {
+        let at = self.index(self.played);
+        let ring = &self.samples;
+        self.seam.begin(samples, |next| copy_out(ring, at, next));
+    }
+
+    /// Puts other sound in the place of some that was written lately, for those who read it later.
+    pub(crate) fn replace(&mut self, position: u64, samples: &[i16]) {
+        self.write(position, samples);
     }
 
     /// Offers sound at a position to the listeners.
@@ -88,6 +143,21 @@ impl Timeline {
             timestamp,
             received,
         });
+    }
+
+    /// Whether the listeners took all that there is.
+    pub(crate) fn is_heard(&self) -> bool {
+        self.spans.is_empty()
+    }
+
+    /// Whether so many samples fit without overwriting what the listeners did not take.
+    pub(crate) fn has_room(&self, samples: usize) -> bool {
+        let Some(first) = self.spans.front() else {
+            return true;
+        };
+        let unheard = (self.written - first.start) as usize;
+        let spans = samples.div_ceil(self.rate_hz as usize / 50) + 1;
+        unheard + samples <= self.samples.len() && self.spans.len() + spans <= MAX_SPANS
     }
 
     /// Takes the next piece that the listeners have not heard.
@@ -120,11 +190,8 @@ impl Timeline {
     /// Plays the next samples; `out` must not be longer than the level.
     pub(crate) fn play(&mut self, out: &mut [i16]) {
         self.read(self.played, out);
-        self.skip(out.len());
-    }
-
-    pub(crate) fn skip(&mut self, samples: usize) {
-        self.played = (self.played + samples as u64).min(self.written);
+        self.seam.blend(out);
+        self.played = (self.played + out.len() as u64).min(self.written);
     }
 
     /// Copies samples that were written before, ending `before` samples ahead of the newest.
@@ -135,9 +202,9 @@ impl Timeline {
         self.read(self.written - known.len() as u64, known);
     }
 
-    /// Reads the samples that would be played next, without playing them.
-    pub(crate) fn peek(&self, out: &mut [i16]) {
-        self.read(self.played, out);
+    /// Reads sound around what would be played next, from so many samples before it on.
+    pub(crate) fn around(&self, before: usize, out: &mut [i16]) {
+        self.read(self.played.saturating_sub(before as u64), out);
     }
 
     fn write(&mut self, position: u64, from: &[i16]) {

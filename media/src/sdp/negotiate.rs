@@ -30,6 +30,8 @@ pub struct Negotiated {
     pub dtmf_clock_rate_hz: u32,
     /// What the peer wishes of the Opus that it is sent.
     pub opus: OpusWishes,
+    /// Whether either side may send its silence as comfort noise (RFC 3389).
+    pub comfort_noise: bool,
     /// Where the peer receives RTP; unspecified when it is on hold in the old way.
     pub remote: SocketAddr,
     /// Where the peer receives RTCP (RFC 3605, 5761).
@@ -84,6 +86,7 @@ impl Negotiated {
             dtmf_receive,
             dtmf_clock_rate_hz: clock_rate_hz(dtmf, codec),
             opus: theirs.opus_wishes(send_payload_type),
+            comfort_noise: !codec.is_wideband() && ours.comfort_noise() && theirs.comfort_noise(),
             remote: peer.remote,
             remote_rtcp: peer.remote_rtcp,
             ptime_ms: theirs.packet_time_ms(ours.packet_time_ms(20)),
@@ -114,6 +117,7 @@ impl Negotiated {
             dtmf_receive: dtmf,
             dtmf_clock_rate_hz: clock_rate_hz(event, codec),
             opus: theirs.opus_wishes(payload_type),
+            comfort_noise: !codec.is_wideband() && local.comfort_noise && theirs.comfort_noise(),
             remote: peer.remote,
             remote_rtcp: peer.remote_rtcp,
             ptime_ms: theirs.packet_time_ms(local.ptime_ms),

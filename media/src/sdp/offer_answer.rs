@@ -8,7 +8,7 @@ use super::crypto::{Accepted, CRYPTO};
 use super::numbers::{Numbers, parameters};
 use super::{Attribute, Connection, Direction, LocalSrtp, MediaDescription, Negotiated};
 use super::{Origin, SessionDescription, SrtpPolicy};
-use crate::codec::Codec;
+use crate::codec::{Codec, comfort_noise};
 
 /// The longest packets that we care to receive, in milliseconds.
 const MAX_PTIME_MS: u32 = 60;
@@ -33,6 +33,8 @@ pub struct LocalMedia {
     pub direction: Direction,
     /// Whether telephone-events are taken and offered (RFC 4733).
     pub dtmf: bool,
+    /// Whether silence may be told as comfort noise, at 8 kHz (RFC 3389).
+    pub comfort_noise: bool,
     /// Whether RTCP may share RTP's port (RFC 5761).
     pub rtcp_mux: bool,
     /// Whether media is encrypted, and with which keys.
@@ -53,6 +55,7 @@ impl LocalMedia {
             version: session_id,
             direction: Direction::SendRecv,
             dtmf: true,
+            comfort_noise: false,
             rtcp_mux: true,
             srtp: LocalSrtp::off(),
         }
@@ -166,6 +169,9 @@ fn offered(local: &LocalMedia, before: Option<&MediaDescription>) -> MediaDescri
         SrtpPolicy::Optional | SrtpPolicy::Off => "RTP/AVP",
     };
     let mut media = describe(local, protocol, &payloads, &events);
+    if local.comfort_noise {
+        add_comfort_noise(&mut media);
+    }
     finish(&mut media, local.ptime_ms, local.direction, local.rtcp_mux);
     media.attributes.extend(local.srtp.offered());
     media
@@ -192,6 +198,9 @@ pub fn answer(
         .dtmf
         .map(|number| (number, negotiated.dtmf_clock_rate_hz));
     let mut ours = describe(local, &theirs.protocol, &[chosen.codec], event.as_slice());
+    if negotiated.comfort_noise {
+        add_comfort_noise(&mut ours);
+    }
     finish(
         &mut ours,
         negotiated.ptime_ms,
@@ -298,6 +307,13 @@ fn describe(
         connection: None,
         attributes,
     }
+}
+
+fn add_comfort_noise(media: &mut MediaDescription) {
+    let number = comfort_noise::PAYLOAD_TYPE;
+    media.formats.push(number.to_string());
+    let map = Attribute::new("rtpmap", format!("{number} CN/8000"));
+    media.attributes.push(map);
 }
 
 fn finish(media: &mut MediaDescription, ptime_ms: u32, direction: Direction, rtcp_mux: bool) {

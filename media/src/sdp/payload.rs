@@ -1,7 +1,7 @@
 //! Reads what an `m=` line says about its payload types.
 
 use super::MediaDescription;
-use crate::codec::{Codec, OpusWishes};
+use crate::codec::{Codec, OpusWishes, comfort_noise};
 
 /// The number of a telephone-event and the rate of its durations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,7 +14,11 @@ pub(super) struct TelephoneEvent {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Payload {
     Audio(Codec),
-    TelephoneEvent { clock_rate_hz: u32 },
+    TelephoneEvent {
+        clock_rate_hz: u32,
+    },
+    /// Comfort noise at 8 kHz (RFC 3389 §4).
+    ComfortNoise,
 }
 
 impl MediaDescription {
@@ -26,6 +30,7 @@ impl MediaDescription {
             let number = format.parse::<u8>().ok()?;
             let payload = match maps.get(usize::from(number))? {
                 Some(encoding) => payload(encoding),
+                None if number == comfort_noise::PAYLOAD_TYPE => Some(Payload::ComfortNoise),
                 None => Codec::from_static_payload_type(number).map(Payload::Audio),
             };
             Some((number, payload?))
@@ -37,7 +42,7 @@ impl MediaDescription {
         self.payloads()
             .filter_map(|(number, payload)| match payload {
                 Payload::Audio(codec) => Some((number, codec)),
-                Payload::TelephoneEvent { .. } => None,
+                Payload::TelephoneEvent { .. } | Payload::ComfortNoise => None,
             })
     }
 
@@ -68,6 +73,13 @@ impl MediaDescription {
         lines
             .next()
             .map_or_else(OpusWishes::default, |(_, fields)| wishes(fields))
+    }
+
+    /// Whether silence may be told as comfort noise, which has a number of its own at 8 kHz.
+    pub(super) fn comfort_noise(&self) -> bool {
+        let number = comfort_noise::PAYLOAD_TYPE;
+        self.payloads()
+            .any(|payload| payload == (number, Payload::ComfortNoise))
     }
 
     /// The packet time that the description wishes to receive, in milliseconds: a multiple of 10
@@ -122,6 +134,9 @@ fn payload(encoding: &str) -> Option<Payload> {
     let channels = fields.next().map_or(Ok(1), str::parse).ok()?;
     if name.eq_ignore_ascii_case("telephone-event") {
         return Some(Payload::TelephoneEvent { clock_rate_hz });
+    }
+    if name.eq_ignore_ascii_case("CN") {
+        return (clock_rate_hz == 8_000).then_some(Payload::ComfortNoise);
     }
     Codec::from_rtpmap(name, clock_rate_hz, channels).map(Payload::Audio)
 }

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use crate::dtmf::InbandDtmf;
 use crate::sdp::Negotiated;
 use crate::source::SourceRule;
 
@@ -30,13 +31,16 @@ pub struct SessionConfig {
     pub cname: String,
     /// Time since 1970 at the session's first moment, for RTCP's NTP timestamps.
     pub unix_time: Duration,
-    /// Whether silence is sent while nothing is said: carriers end calls without RTP.
+    /// Whether silence is sent while nothing is said: carriers end calls without RTP. Where it is
+    /// not, comfort noise stands for it if that was agreed on.
     pub continuous: bool,
     /// Whether each tick yields an [`Event::Recording`](crate::Event::Recording).
     pub recording: bool,
     /// Whether what is heard is compared with what was sent, and our own echo silenced: for a
     /// party to which somebody listens. It holds 21 KB.
     pub echo_gate: bool,
+    /// Whether keys are heard in the peer's sound.
+    pub inband_dtmf: InbandDtmf,
     /// Sound that the playout holds at most, in milliseconds: 500 ms are 8,000 bytes.
     pub playout_capacity_ms: u32,
     /// The least delay of the jitter buffer, in milliseconds.
@@ -66,6 +70,7 @@ impl SessionConfig {
             continuous: true,
             recording: false,
             echo_gate: false,
+            inband_dtmf: InbandDtmf::Auto,
             playout_capacity_ms: 500,
             jitter_min_ms: 0,
             jitter_max_ms: 240,

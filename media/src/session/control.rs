@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::{Cancelled, MediaSession, Tape};
+use super::{Cancelled, MediaSession, Tape, inband_receiver};
 use crate::dtmf::InvalidDigit;
 use crate::playout::UtteranceId;
 use crate::sdp::Negotiated;
@@ -106,6 +106,10 @@ impl MediaSession {
         self.jitter.prepare(self.negotiated.receivable());
         let (codec, wishes) = (self.negotiated.codec, self.negotiated.opus);
         self.stream.encode_as(codec, wishes);
+        let inband = inband_receiver(self.inband_dtmf, &self.negotiated, self.rate_hz);
+        if inband.is_some() != self.inband.is_some() {
+            self.inband = inband;
+        }
         if !before.direction.sends() {
             self.stream.mark();
             self.start_speaking(now);

@@ -16,7 +16,8 @@ pub enum Event {
     /// Sound from the peer, in order and each sample once: at once when its packet is the next
     /// one, after the jitter buffer gave up waiting when it is not.
     Heard(Frame),
-    /// A key that the peer pressed (RFC 4733), when it was released.
+    /// A key that the peer pressed, when it was released: as telephone-events (RFC 4733) or, where
+    /// [`InbandDtmf`](crate::InbandDtmf) says so, as tones. Each press is reported once.
     Dtmf {
         /// The key.
         digit: Digit,

@@ -27,7 +27,8 @@ use stream::{Packing, Start, Stream};
 pub use tape::RecordFrame;
 use tape::Tape;
 
-use crate::dtmf::{DtmfReceiver, DtmfSender};
+use crate::codec::comfort_noise::ComfortNoise;
+use crate::dtmf::{DtmfReceiver, DtmfSender, InbandDtmf, InbandReceiver, OncePerPress};
 use crate::echo::EchoGate;
 use crate::jitter::JitterBuffer;
 use crate::playout::Playout;
@@ -94,12 +95,17 @@ pub struct MediaSession {
     peer: Peer,
     jitter: JitterBuffer,
     dtmf_receiver: DtmfReceiver,
+    inband_dtmf: InbandDtmf,
+    inband: Option<Box<InbandReceiver>>,
+    presses: OncePerPress,
     grid: Grid,
     stream: Stream,
     playout: Playout,
     dtmf_sender: DtmfSender,
     /// The last packet of sound that was sent belongs to an utterance.
     sounding: bool,
+    /// The comfort noise that stands for our silence now, and where in RTP time it was sent.
+    quiet: Option<(ComfortNoise, u64)>,
     schedule: Schedule,
     outbox: Outbox,
     notices: VecDeque<Notice>,
@@ -144,11 +150,15 @@ impl MediaSession {
             peer: Peer::new(now),
             jitter,
             dtmf_receiver: DtmfReceiver::default(),
+            inband_dtmf: config.inband_dtmf,
+            inband: inband_receiver(config.inband_dtmf, &negotiated, rate_hz),
+            presses: OncePerPress::default(),
             grid: Grid::new(now, rate_hz),
             stream: Stream::new(start, rate_hz, negotiated.codec, negotiated.opus),
             playout: Playout::new(rate_hz, config.playout_capacity_ms),
             dtmf_sender: DtmfSender::new(),
             sounding: false,
+            quiet: None,
             schedule: Schedule::new(now, config.unix_time, config.seed),
             outbox: Outbox::new(negotiated.remote),
             notices: VecDeque::with_capacity(MAX_NOTICES),
@@ -186,6 +196,7 @@ impl MediaSession {
             {
                 frame.silence_echo();
             }
+            self.hear_tones(&frame);
             return Some(Event::Heard(frame));
         }
         self.tape.as_mut()?.take().map(Event::Recording)
@@ -228,6 +239,10 @@ impl MediaSession {
                 .map_or(0, |echo| size_of::<EchoGate>() + echo.heap_bytes())
             + self.security.as_deref().map_or(0, Security::heap_bytes)
             + self.tape.as_ref().map_or(0, |_| size_of::<Tape>())
+            + self
+                .inband
+                .as_ref()
+                .map_or(0, |_| size_of::<InbandReceiver>())
             + self.negotiated.receive_payload_types.capacity() * 2
     }
 
@@ -240,6 +255,7 @@ impl MediaSession {
             .schedule
             .round_trip()
             .map(|trip| trip.as_secs_f32() * 1_000.0);
+        let per_ms = u64::from(self.rate_hz() / 1_000).max(1);
         let missed = (lost + jitter.late_packets) as f32 / expected.max(1) as f32;
         let delay_ms = rtt_ms.unwrap_or(0.0) / 2.0 + jitter.delay_ms as f32 + 20.0;
         Stats {
@@ -250,13 +266,18 @@ impl MediaSession {
             late: jitter.late_packets,
             concealed_samples: jitter.concealed,
             recovered_samples: jitter.recovered,
-            shortened_samples: jitter.shortened,
+            accelerated_ms: (jitter.accelerated + jitter.discarded) / per_ms,
+            expanded_ms: jitter.expanded / per_ms,
+            concealed_ratio: jitter.concealed_ratio(),
+            accelerated_ratio: jitter.accelerated_ratio(),
+            expanded_ratio: jitter.expanded_ratio(),
             skipped_ticks: self.grid.skipped(),
             overrun: self.lost_events
                 + self.outbox.overrun()
                 + jitter.unheard / u64::from(self.rate_hz / 50),
             echo_frames: self.echo.as_ref().map_or(0, |echo| echo.echoes()),
             buffer_delay_ms: jitter.delay_ms,
+            buffer_target_ms: jitter.target_ms,
             rtt_ms,
             mos: (self.stats.received > 0).then(|| mean_opinion_score(missed, delay_ms)),
             ..self.stats
@@ -283,4 +304,18 @@ impl MediaSession {
             ptime_ms: self.negotiated.ptime_ms,
         })
     }
+}
+
+/// What hears keys in the peer's sound, where that is wanted.
+fn inband_receiver(
+    wish: InbandDtmf,
+    negotiated: &Negotiated,
+    rate_hz: u32,
+) -> Option<Box<InbandReceiver>> {
+    let wanted = match wish {
+        InbandDtmf::Auto => negotiated.dtmf_receive.is_none(),
+        InbandDtmf::On => true,
+        InbandDtmf::Off => false,
+    };
+    wanted.then(|| Box::new(InbandReceiver::new(rate_hz)))
 }

@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 
 use super::{MediaSession, Notice};
 use crate::codec::Codec;
-use crate::dtmf::Press;
+use crate::codec::comfort_noise::{self, ComfortNoise};
+use crate::dtmf::{Digit, Press, Way};
+use crate::frame::Frame;
 use crate::jitter::Packet;
 use crate::reception::{Arrival, Reception, micros};
 use crate::rtp::{self, Kind, RtpPacket};
@@ -40,7 +42,9 @@ pub(super) struct Peer {
 enum Content {
     Sound(Codec),
     TelephoneEvent,
-    /// Comfort noise (RFC 3389), or nothing that was agreed on.
+    /// How the peer's silence sounds (RFC 3389).
+    ComfortNoise,
+    /// Nothing that was agreed on.
     Other,
 }
 
@@ -150,7 +154,7 @@ impl MediaSession {
             }
         };
         let content = self.content(packet.header.payload_type);
-        if content == Content::Other && packet.header.payload_type != 13 {
+        if content == Content::Other {
             self.stats.unknown_payload += 1;
             // Nobody is learned by what was not agreed on.
             if self.guard.ssrc() != Some(packet.header.ssrc) {
@@ -169,6 +173,8 @@ impl MediaSession {
         let mut known = self.negotiated.receive_payload_types.iter();
         match known.find(|(number, _)| *number == payload_type) {
             Some((_, codec)) => Content::Sound(*codec),
+            // It has a number of its own, and comes from peers that did not ask.
+            None if payload_type == comfort_noise::PAYLOAD_TYPE => Content::ComfortNoise,
             None => Content::Other,
         }
     }
@@ -230,7 +236,9 @@ impl MediaSession {
                 (codec, packet.payload)
             }
             // What carries no sound takes its place in the order all the same.
-            Content::TelephoneEvent | Content::Other => (self.negotiated.codec, &[][..]),
+            Content::TelephoneEvent | Content::ComfortNoise | Content::Other => {
+                (self.negotiated.codec, &[][..])
+            }
         };
         if !self.negotiated.direction.receives() {
             return;
@@ -246,6 +254,11 @@ impl MediaSession {
             codec,
             payload,
         });
+        if content == Content::ComfortNoise
+            && let Some(noise) = ComfortNoise::parse(packet.payload)
+        {
+            self.jitter.comfort_noise(&noise);
+        }
     }
 
     fn hear_key(&mut self, now: Instant, timestamp: u64, payload: &[u8]) {
@@ -260,16 +273,32 @@ impl MediaSession {
         presses
             .into_iter()
             .flatten()
-            .for_each(|press| self.pressed(press));
+            .for_each(|press| self.pressed(now, press));
     }
 
-    pub(super) fn pressed(&mut self, press: Press) {
+    pub(super) fn pressed(&mut self, now: Instant, press: Press) {
         let per_ms = (self.negotiated.dtmf_clock_rate_hz / 1_000).max(1);
-        let notice = Notice::Dtmf {
-            digit: press.digit,
-            duration_ms: press.duration / per_ms,
+        self.press(now, press.digit, press.duration / per_ms, Way::Event);
+    }
+
+    /// Listens for keys in sound that is about to be heard.
+    pub(super) fn hear_tones(&mut self, frame: &Frame) {
+        let Some(inband) = &mut self.inband else {
+            return;
         };
-        self.notify(notice);
+        // No key is shorter than a frame.
+        let mut key = None;
+        inband.hear(frame.samples(), |heard| key = Some(heard));
+        if let Some(key) = key {
+            self.press(frame.received, key.digit, key.duration_ms, Way::Tone);
+        }
+    }
+
+    fn press(&mut self, now: Instant, digit: Digit, duration_ms: u32, way: Way) {
+        let held = Duration::from_millis(u64::from(duration_ms));
+        if self.presses.is_new(now, digit, way, held) {
+            self.notify(Notice::Dtmf { digit, duration_ms });
+        }
     }
 
     pub(super) fn refuse(&mut self, now: Instant, from: SocketAddr) {

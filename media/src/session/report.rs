@@ -77,7 +77,7 @@ impl MediaSession {
     /// Runs what is due beside the sound.
     pub(super) fn run_timers(&mut self, now: Instant) {
         if let Some(press) = self.dtmf_receiver.tick(now) {
-            self.pressed(press);
+            self.pressed(now, press);
         }
         if self.schedule.fires(now) {
             self.report(now, false);

@@ -4,9 +4,15 @@ use std::time::Instant;
 
 use super::stream::Packing;
 use super::{MediaSession, Notice};
+use crate::codec::comfort_noise::{self, ComfortNoise};
 use crate::dtmf::{Outgoing, Tone};
 use crate::frame::Frame;
 use crate::playout::Progress;
+
+/// Comfort noise is sent again after so long, in case that it was lost.
+const COMFORT_NOISE_EVERY_MS: u64 = 200;
+/// … or when it is louder or softer by so much.
+const COMFORT_NOISE_STEP_DB: u8 = 3;
 
 impl MediaSession {
     /// Takes the step that is due: sends sound or silence, plays what the peer said to the
@@ -83,12 +89,37 @@ impl MediaSession {
         }
         self.sounding = sounding;
         if sounding || self.continuous {
+            self.quiet = None;
             self.stream
                 .sound(packing, position, sound, &mut self.outbox);
         } else {
             self.stream.flush(packing, &mut self.outbox);
             self.stream.mark();
+            self.send_comfort_noise(packing, position, sound);
         }
+    }
+
+    /// Tells the peer how our silence sounds, where it understands that (RFC 3389): when it
+    /// begins, when it changes and now and then.
+    fn send_comfort_noise(&mut self, packing: &Packing, position: u64, sound: &[i16]) {
+        if !self.negotiated.comfort_noise {
+            return;
+        }
+        let noise = ComfortNoise::describe(sound);
+        let repeat = u64::from(self.rate_hz) / 1_000 * COMFORT_NOISE_EVERY_MS;
+        if self.quiet.is_some_and(|(sent, at)| {
+            sent.level_dbov().abs_diff(noise.level_dbov()) < COMFORT_NOISE_STEP_DB
+                && position.wrapping_sub(at) < repeat
+        }) {
+            return;
+        }
+        self.quiet = Some((noise, position));
+        let mut payload = [0; comfort_noise::MAX_PAYLOAD_BYTES];
+        let len = noise.write(&mut payload);
+        let payload = payload.get(..len).unwrap_or_default();
+        let (to, number) = (packing.to, comfort_noise::PAYLOAD_TYPE);
+        self.stream
+            .event(to, number, false, position, payload, &mut self.outbox);
     }
 
     fn take_playout(&mut self, now: Instant, local: &mut [i16]) -> bool {

@@ -7,6 +7,9 @@
 /// Inputs that each interpolated sample weighs.
 const TAPS: usize = 32;
 
+/// Inputs taken at once: 20 ms.
+const PIECE: usize = 160;
+
 /// Delay of [`Upsampler`] in samples of 8 kHz.
 pub const DELAY_SAMPLES: usize = TAPS / 2;
 
@@ -37,30 +40,35 @@ impl Upsampler {
     /// given now comes out [`DELAY_SAMPLES`] inputs later.
     pub fn process(&mut self, samples: &[i16], out: &mut Vec<f32>) {
         out.reserve(2 * samples.len());
-        for &sample in samples {
-            self.push(f32::from(sample) / 32768.0, out);
+        // What came before, and behind it a piece of what comes now: one line of sound.
+        let mut line = [0.0; TAPS + PIECE];
+        for piece in samples.chunks(PIECE) {
+            let (before, now) = line.split_at_mut(TAPS);
+            before.copy_from_slice(&self.history);
+            for (to, sample) in now.iter_mut().zip(piece) {
+                *to = f32::from(*sample) / 32_768.0;
+            }
+            for inputs in line.windows(TAPS).skip(1).take(piece.len()) {
+                // The middle of the taps lies between this input and the next.
+                let at = inputs.get(DELAY_SAMPLES - 1).copied().unwrap_or_default();
+                out.extend([at, weigh(inputs, &self.taps)]);
+            }
+            if let Some(last) = line.get(piece.len()..piece.len() + TAPS) {
+                self.history.copy_from_slice(last);
+            }
         }
     }
+}
 
-    fn push(&mut self, sample: f32, out: &mut Vec<f32>) {
-        self.history.copy_within(1.., 0);
-        if let Some(newest) = self.history.last_mut() {
-            *newest = sample;
+/// Adds up inputs by their taps, in lanes that the processor adds at once.
+fn weigh(inputs: &[f32], taps: &[f32; TAPS]) -> f32 {
+    let mut lanes = [0.0_f32; 8];
+    for (inputs, taps) in inputs.chunks_exact(8).zip(taps.chunks_exact(8)) {
+        for ((lane, input), tap) in lanes.iter_mut().zip(inputs).zip(taps) {
+            *lane += input * tap;
         }
-        // The middle of the taps lies between these two inputs.
-        let at = self
-            .history
-            .get(DELAY_SAMPLES - 1)
-            .copied()
-            .unwrap_or_default();
-        let between = self
-            .history
-            .iter()
-            .zip(&self.taps)
-            .map(|(x, h)| x * h)
-            .sum();
-        out.extend([at, between]);
     }
+    lanes.iter().sum()
 }
 
 /// Samples the sinc half-way between inputs, under a Blackman window, and scales it to unit

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use offhook_media::Frame;
 
-use super::silero::{Silero, SileroState, WINDOW};
+use super::silero::{Silero, SileroBatch, SileroState, WINDOW};
 use crate::resample::Upsampler;
 use crate::runtime::ModelError;
 
@@ -76,7 +76,21 @@ pub fn is_audible(level_db: f32, loudest_db: f32) -> bool {
     level_db > AUDIBLE_FLOOR_DB && level_db > loudest_db - AUDIBLE_RANGE_DB
 }
 
+/// A window that waits for Silero.
+#[derive(Debug)]
+struct Due {
+    /// The skipped window before it, which only brings the memory up to date.
+    before: Option<Box<[f32; WINDOW]>>,
+    window: Box<[f32; WINDOW]>,
+    /// Arrival of the frame with its first sample.
+    since: Instant,
+}
+
 /// Follows one call.
+///
+/// Frames go in by [`push`](Self::push); while [`is_due`](Self::is_due), a window goes to Silero by
+/// [`add_to`](Self::add_to), with those of other calls, and what came of it back in by
+/// [`judge`](Self::judge).
 #[derive(Debug)]
 pub struct VoiceDetector {
     settings: VadSettings,
@@ -91,6 +105,9 @@ pub struct VoiceDetector {
     skipped_in_a_row: u32,
     /// The gate let one of the pending frames through.
     passed: bool,
+    /// The frame that came last: its arrival, and whether the gate let it through.
+    latest: Option<(Instant, bool)>,
+    due: Option<Due>,
     speaking: bool,
     voiced_in_a_row: u32,
     silent_in_a_row: u32,
@@ -113,6 +130,8 @@ impl VoiceDetector {
             skipped: None,
             skipped_in_a_row: 0,
             passed: false,
+            latest: None,
+            due: None,
             speaking: false,
             voiced_in_a_row: 0,
             silent_in_a_row: 0,
@@ -128,17 +147,8 @@ impl VoiceDetector {
         self.speaking
     }
 
-    /// Takes the next frame; `passed` says whether the gate let it through. Gives the edge that
-    /// it brought and how often Silero ran.
-    ///
-    /// # Errors
-    /// ONNX Runtime fails.
-    pub fn hear(
-        &mut self,
-        silero: &Silero,
-        frame: &Frame,
-        passed: bool,
-    ) -> Result<(Option<VadEdge>, u64), ModelError> {
+    /// Takes the next frame; `passed` says whether the gate let it through. No window may be due.
+    pub fn push(&mut self, frame: &Frame, passed: bool) {
         self.pending_since.get_or_insert(frame.received);
         if frame.rate_hz == 16_000 {
             let scale = 1.0 / 32_768.0;
@@ -149,20 +159,102 @@ impl VoiceDetector {
         }
         self.passed |= passed;
         self.note_level(frame);
-        let (mut edge, mut runs) = (None, 0);
-        while self.pending.len() >= WINDOW {
+        self.latest = Some((frame.received, passed));
+        self.advance();
+    }
+
+    /// Whether a window waits for Silero.
+    #[must_use]
+    pub fn is_due(&self) -> bool {
+        self.due.is_some()
+    }
+
+    /// Adds the window that is due to a batch.
+    pub fn add_to(&mut self, batch: &mut SileroBatch) {
+        if let Some(due) = &self.due {
+            batch.add(&mut self.state, due.before.as_ref().unwrap_or(&due.window));
+        }
+    }
+
+    /// Takes what came of the window that was added to the batch `number` windows after the first,
+    /// and gives the edge that it brought.
+    ///
+    /// # Errors
+    /// The batch was not run, or failed; the window counts for nothing then.
+    pub fn judge(
+        &mut self,
+        batch: &SileroBatch,
+        number: usize,
+    ) -> Result<Option<VadEdge>, ModelError> {
+        let Some(mut due) = self.due.take() else {
+            return Ok(None);
+        };
+        let Some(probability) = batch.take(number, &mut self.state) else {
+            self.advance();
+            return Err(ModelError::malformed("silero", "a window was not judged"));
+        };
+        if due.before.take().is_some() {
+            self.due = Some(due);
+            return Ok(None);
+        }
+        let edge = self.step(probability, due.since);
+        self.advance();
+        Ok(edge)
+    }
+
+    /// Takes the next frame and judges it alone. Gives the edge that it brought and how often
+    /// Silero ran.
+    ///
+    /// # Errors
+    /// ONNX Runtime fails.
+    pub fn hear(
+        &mut self,
+        silero: &Silero,
+        frame: &Frame,
+        passed: bool,
+    ) -> Result<(Option<VadEdge>, u64), ModelError> {
+        self.push(frame, passed);
+        let (mut batch, mut edge, mut runs) = (SileroBatch::default(), None, 0);
+        while self.is_due() {
+            batch.clear();
+            self.add_to(&mut batch);
+            silero.run(&mut batch)?;
+            runs += 1;
+            edge = edge.or(self.judge(&batch, 0)?);
+        }
+        Ok((edge, runs))
+    }
+
+    /// Goes on to the next window that Silero must judge; those that it need not are left out.
+    fn advance(&mut self) {
+        while self.due.is_none() && self.pending.len() >= WINDOW {
             let mut window = Box::new([0.0; WINDOW]);
             for (to, from) in window.iter_mut().zip(self.pending.drain(..WINDOW)) {
                 *to = from;
             }
-            let (probability, ran) = self.judge(silero, window)?;
-            runs += ran;
-            let since = self.pending_since.take().unwrap_or(frame.received);
-            edge = edge.or(self.step(probability, since));
-            self.pending_since = (!self.pending.is_empty()).then_some(frame.received);
+            let Some((received, passed)) = self.latest else {
+                return;
+            };
+            let since = self.pending_since.take().unwrap_or(received);
+            if self.passed || self.speaking || self.voiced_in_a_row > 0 {
+                if self.skipped_in_a_row > STALE_WINDOWS {
+                    self.state.reset();
+                }
+                self.skipped_in_a_row = 0;
+                let before = self.skipped.take();
+                self.due = Some(Due {
+                    before,
+                    window,
+                    since,
+                });
+            } else {
+                self.skipped_in_a_row = self.skipped_in_a_row.saturating_add(1);
+                self.skipped = Some(window);
+                self.step(0.0, since);
+            }
+            self.pending_since = (!self.pending.is_empty()).then_some(received);
             self.passed = passed;
         }
-        Ok((edge, runs))
     }
 
     /// Keeps the arrival of the last frame that can be heard, while there may be speech.
@@ -175,28 +267,6 @@ impl VoiceDetector {
             self.loudest_db = self.loudest_db.max(level);
             self.last_audible = Some(frame.received);
         }
-    }
-
-    fn judge(
-        &mut self,
-        silero: &Silero,
-        window: Box<[f32; WINDOW]>,
-    ) -> Result<(f32, u64), ModelError> {
-        if !self.passed && !self.speaking && self.voiced_in_a_row == 0 {
-            self.skipped_in_a_row = self.skipped_in_a_row.saturating_add(1);
-            self.skipped = Some(window);
-            return Ok((0.0, 0));
-        }
-        let mut runs = 1;
-        if self.skipped_in_a_row > STALE_WINDOWS {
-            self.state.reset();
-        }
-        self.skipped_in_a_row = 0;
-        if let Some(before) = self.skipped.take() {
-            silero.probability(&mut self.state, &before)?;
-            runs += 1;
-        }
-        Ok((silero.probability(&mut self.state, &window)?, runs))
     }
 
     fn step(&mut self, probability: f32, since: Instant) -> Option<VadEdge> {

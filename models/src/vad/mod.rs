@@ -11,7 +11,7 @@ use offhook_media::Frame;
 use webrtc_vad::{SampleRate, Vad, VadMode};
 
 pub use detector::{VadEdge, VadSettings, VoiceDetector, is_audible, level_db};
-pub use silero::{Silero, SileroState, WINDOW};
+pub use silero::{Silero, SileroBatch, SileroState, WINDOW};
 
 /// The cheap first look at a frame: WebRTC's VAD, 1.3 µs for 20 ms.
 ///

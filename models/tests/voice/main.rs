@@ -15,6 +15,7 @@ use offhook_models::voice::{
     Phonemizer, PhonemizerOptions, PhraseCache, Step, Voice, VoiceOptions,
 };
 use offhook_models::whisper::{Options, Size, Whisper};
+use rustix::process::{Pid, Signal, kill_process};
 
 fn phonemizer() -> Phonemizer {
     let options = PhonemizerOptions {
@@ -72,10 +73,8 @@ fn a_killed_program_is_started_again_and_no_asker_notices() {
     let phonemizer = phonemizer();
     for round in 0..10 {
         let before = phonemizer.process_id().unwrap();
-        let status = std::process::Command::new("kill")
-            .args(["-9", &before.to_string()])
-            .status();
-        assert!(status.unwrap().success());
+        let process = Pid::from_raw(before.try_into().unwrap()).unwrap();
+        kill_process(process, Signal::KILL).unwrap();
         let text = format!("round {round} goes on, and on.");
         let phonemes = phonemizer.phonemes("en-us", &text).unwrap();
         assert!(phonemes.starts_with("ɹˈaʊnd"), "{phonemes}");

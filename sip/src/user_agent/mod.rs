@@ -115,6 +115,8 @@ pub struct UserAgent {
     calls: HashMap<CallHandle, Call>,
     registrations: HashMap<RegistrationHandle, Registration>,
     last_handle: u64,
+    /// Whether a call that rang now would be taken.
+    takes_calls: bool,
     deadlines: Deadlines,
     transmits: VecDeque<Transmit>,
     events: VecDeque<Event>,
@@ -139,6 +141,7 @@ impl UserAgent {
             calls: HashMap::new(),
             registrations: HashMap::new(),
             last_handle: 0,
+            takes_calls: true,
             deadlines: Deadlines::default(),
             transmits: VecDeque::new(),
             events: VecDeque::new(),
@@ -151,6 +154,12 @@ impl UserAgent {
     /// addresses change while calls run.
     pub fn set_trunk_networks(&mut self, trunk: &str, networks: Vec<Network>) {
         self.gate.set_trunk_networks(trunk, networks);
+    }
+
+    /// Says whether a call that rang now would be taken; while not, an OPTIONS gets 503, as the
+    /// INVITE would (RFC 3261 §11.2). It is so from the start.
+    pub fn set_takes_calls(&mut self, takes_calls: bool) {
+        self.takes_calls = takes_calls;
     }
 
     /// Acts on every timer that is due at `now`.

@@ -59,7 +59,7 @@ impl UserAgent {
     }
 
     /// Answers OPTIONS as an INVITE would be answered (§11.2): whoever watches us by it learns
-    /// when we are full. Nothing is kept of it.
+    /// when we are full or not ready. Nothing is kept of it.
     pub(super) fn answer_options(&mut self, flow: Flow, message: &Message<'_>) {
         if self.is_busy() {
             return self.reply_overloaded(flow, message);
@@ -73,6 +73,8 @@ impl UserAgent {
 
     fn is_busy(&self) -> bool {
         let alive = self.calls.values().filter(|call| call.is_alive());
-        self.calls.len() >= self.settings.max_calls || alive.count() >= self.settings.busy_calls
+        !self.takes_calls
+            || self.calls.len() >= self.settings.max_calls
+            || alive.count() >= self.settings.busy_calls
     }
 }

@@ -53,6 +53,19 @@ fn options_says_busy_where_a_call_would_be_told_so_and_not_for_a_call_that_is_ov
 }
 
 #[test]
+fn options_says_503_while_no_call_would_be_taken() {
+    let mut desk = Desk::with(settings());
+    let options = |n: u32| request("OPTIONS", n, &format!("z9hG4bKo{n}"), "", "", "");
+    desk.ua.set_takes_calls(false);
+    desk.receive(&options(1));
+    let refusal = desk.one();
+    assert_eq!(refusal.what(), "503");
+    desk.ua.set_takes_calls(true);
+    desk.receive(&options(2));
+    assert_eq!(desk.one().what(), "200");
+}
+
+#[test]
 fn transactions_are_bounded_and_a_call_can_still_be_ended() {
     let mut desk = Desk::with(Settings {
         max_transactions: 5,

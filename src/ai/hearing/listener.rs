@@ -3,13 +3,16 @@
 use std::collections::HashMap;
 use std::sync::Weak;
 
-use offhook_media::Frame;
-use offhook_models::vad::{Silero, VadEdge, VadSettings, VoiceDetector};
+use offhook_models::vad::{Silero, SileroBatch, VadEdge, VadSettings, VoiceDetector};
 use tokio::sync::mpsc;
 
 use super::Edge;
 use super::history::History;
+use super::queue::Heard;
 use crate::net::media::LegId;
+
+/// Windows judged in one run: more would hold up the first of them for nothing.
+const BATCH_MAX: usize = 16;
 
 struct Listener {
     detector: VoiceDetector,
@@ -22,6 +25,11 @@ struct Listener {
 pub(super) struct Listeners {
     silero: Silero,
     legs: HashMap<LegId, Listener>,
+    /// Whose next window waits for Silero.
+    due: Vec<LegId>,
+    batch: SileroBatch,
+    /// Windows judged since they were last asked for.
+    windows: u64,
 }
 
 impl Listeners {
@@ -29,6 +37,9 @@ impl Listeners {
         Self {
             silero,
             legs: HashMap::new(),
+            due: Vec::with_capacity(BATCH_MAX),
+            batch: SileroBatch::default(),
+            windows: 0,
         }
     }
 
@@ -56,30 +67,84 @@ impl Listeners {
         self.legs.get(&leg).map(|listener| &listener.history)
     }
 
-    /// Takes a frame and tells its call of the edge that it brought; gives Silero's runs.
-    pub(super) fn hear(&mut self, leg: LegId, passed: bool, frame: &Frame) -> u64 {
-        let Some(listener) = self.legs.get_mut(&leg) else {
-            return 0;
+    /// How many legs are listened to.
+    pub(super) fn count(&self) -> usize {
+        self.legs.len()
+    }
+
+    /// Takes a frame; its call is told of the edge that it brought by [`finish_round`] at the
+    /// latest.
+    ///
+    /// [`finish_round`]: Self::finish_round
+    pub(super) fn hear(&mut self, heard: &Heard) {
+        // What a window means depends on what came of the one before it.
+        while self.is_due(heard.leg) {
+            self.judge();
+        }
+        let Some(listener) = self.legs.get_mut(&heard.leg) else {
+            return;
         };
-        listener
-            .history
-            .push(frame, listener.detector.is_speaking());
-        let (edge, runs) = match listener.detector.hear(&self.silero, frame, passed) {
-            Ok(heard) => heard,
-            Err(error) => {
-                tracing::error!(%error, "voice detection failed on a frame");
-                return 0;
+        let speaking = listener.detector.is_speaking();
+        listener.history.push(&heard.frame, speaking);
+        listener.detector.push(&heard.frame, heard.voiced);
+        if listener.detector.is_due() {
+            self.due.push(heard.leg);
+            if self.due.len() >= BATCH_MAX {
+                self.judge();
             }
+        }
+    }
+
+    /// Judges what is due; gives Silero's windows since this was last called.
+    pub(super) fn finish_round(&mut self) -> u64 {
+        while !self.due.is_empty() {
+            self.judge();
+        }
+        std::mem::take(&mut self.windows)
+    }
+
+    fn is_due(&self, leg: LegId) -> bool {
+        let listener = self.legs.get(&leg);
+        listener.is_some_and(|listener| listener.detector.is_due())
+    }
+
+    /// Has Silero judge one window of each leg that waits, all in one run.
+    fn judge(&mut self) {
+        self.batch.clear();
+        let legs = &mut self.legs;
+        self.due.retain(|leg| legs.contains_key(leg));
+        for leg in &self.due {
+            if let Some(listener) = legs.get_mut(leg) {
+                listener.detector.add_to(&mut self.batch);
+            }
+        }
+        self.windows += self.due.len() as u64;
+        if let Err(error) = self.silero.run(&mut self.batch) {
+            tracing::error!(%error, "voice detection failed");
+        }
+        for (number, leg) in self.due.iter().enumerate() {
+            if let Some(listener) = legs.get_mut(leg) {
+                listener.judged(&self.batch, number);
+            }
+        }
+        self.due
+            .retain(|leg| legs.get(leg).is_some_and(|l| l.detector.is_due()));
+    }
+}
+
+impl Listener {
+    /// Takes what came of its window and tells its call of the edge that it brought.
+    fn judged(&mut self, batch: &SileroBatch, number: usize) {
+        // That a run failed has been said.
+        let Ok(Some(edge)) = self.detector.judge(batch, number) else {
+            return;
         };
-        let edge = edge.map(|edge| match edge {
+        let edge = match edge {
             VadEdge::SpeechStart { at } => Edge::SpeechStart { at },
             VadEdge::SpeechStop { at } => Edge::SpeechStop { at },
-        });
-        if let Some(edge) = edge
-            && listener.edges.try_send(edge).is_err()
-        {
+        };
+        if self.edges.try_send(edge).is_err() {
             tracing::warn!("a call does not read its speech edges");
         }
-        runs
     }
 }

@@ -4,9 +4,10 @@
 
 mod history;
 mod listener;
+mod queue;
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -14,6 +15,7 @@ use offhook_media::Frame;
 use offhook_models::vad::{Gate, Silero};
 use tokio::sync::mpsc;
 
+use self::queue::{FrameQueue, Heard};
 use super::{Abandon, Deliver, Recognised, SpeechToText, TurnModel};
 use crate::agent::flow::SlotKind;
 use crate::clock;
@@ -21,6 +23,12 @@ use crate::net::media::{FrameSink, LegId, SinkBuilder};
 
 /// Frames that may wait for the hearing thread: over a second of sound of two hundred calls.
 const QUEUE: usize = 10_000;
+/// What else may wait for it.
+const ASKED: usize = 4_096;
+/// Up to so many legs each frame wakes the thread; with more of them it looks once a beat, so that
+/// the media threads have nobody to wake.
+const PROMPT_LEGS: usize = 16;
+const BEAT: Duration = Duration::from_millis(2);
 /// How often the thread looks for legs that nobody listens to any more.
 const SWEEP: Duration = Duration::from_millis(500);
 /// Edges that may wait for one call.
@@ -54,14 +62,8 @@ pub struct Counters {
     pub windows: AtomicU64,
 }
 
-// A frame lies inline in the queue, so that none costs the media thread an allocation.
-#[allow(clippy::large_enum_variant)]
+/// What is asked of the hearing thread beside frames.
 enum Input {
-    Frame {
-        leg: LegId,
-        voiced: bool,
-        frame: Frame,
-    },
     Open {
         leg: LegId,
         edges: mpsc::Sender<Edge>,
@@ -76,6 +78,21 @@ enum Input {
     },
 }
 
+/// The ways to the hearing thread.
+#[derive(Clone)]
+struct Inputs {
+    asked: SyncSender<Input>,
+    frames: Arc<FrameQueue>,
+}
+
+impl Inputs {
+    fn ask(&self, input: Input) -> Result<(), Input> {
+        let taken = self.asked.try_send(input);
+        self.frames.wake();
+        taken.map_err(refused)
+    }
+}
+
 struct RecogniseRequest {
     leg: LegId,
     from: Instant,
@@ -88,14 +105,14 @@ struct RecogniseRequest {
 /// Speaks to the hearing thread. Cloning is cheap.
 #[derive(Clone)]
 pub struct Hearing {
-    inputs: SyncSender<Input>,
+    inputs: Inputs,
     counters: Arc<Counters>,
 }
 
 /// One leg's ears, which its conversation holds; dropping them ends the listening.
 pub struct Ears {
     leg: LegId,
-    inputs: SyncSender<Input>,
+    inputs: Inputs,
     _held: Arc<()>,
 }
 
@@ -118,10 +135,13 @@ impl Hearing {
         recogniser: Arc<dyn SpeechToText>,
         turn_model: Option<Arc<dyn TurnModel>>,
     ) -> std::io::Result<Self> {
-        let (inputs, queue) = sync_channel(QUEUE);
+        let (asked, queue) = sync_channel(ASKED);
+        let frames = Arc::new(FrameQueue::new(QUEUE));
         let counters = Arc::new(Counters::default());
         let thread = Thread {
-            queue,
+            asked: queue,
+            frames: Arc::clone(&frames),
+            later: Vec::new(),
             listeners: listener::Listeners::new(silero),
             recogniser,
             turn_model,
@@ -130,6 +150,7 @@ impl Hearing {
         std::thread::Builder::new()
             .name("hearing".to_owned())
             .spawn(move || thread.run())?;
+        let inputs = Inputs { asked, frames };
         Ok(Self { inputs, counters })
     }
 
@@ -145,20 +166,20 @@ impl Hearing {
             edges,
             ears: Arc::downgrade(&held),
         };
-        self.inputs.try_send(open).map_err(|_| Behind)?;
+        self.inputs.ask(open).map_err(|_| Behind)?;
         let ears = Ears {
             leg,
             inputs: self.inputs.clone(),
             _held: held,
         };
-        let inputs = self.inputs.clone();
+        let frames = Arc::clone(&self.inputs.frames);
         let counters = Arc::clone(&self.counters);
         let sink: SinkBuilder = Box::new(move || {
             // The gate cannot change threads, so it is made where it works.
             Box::new(GateSink {
                 leg,
                 gate: Gate::new(),
-                inputs,
+                frames,
                 counters,
             })
         });
@@ -191,8 +212,7 @@ impl Ears {
             abandon,
             deliver,
         };
-        if let Err(error) = self.inputs.try_send(Input::Recognise(Box::new(request)))
-            && let Input::Recognise(request) = refused(error)
+        if let Err(Input::Recognise(request)) = self.inputs.ask(Input::Recognise(Box::new(request)))
         {
             (request.deliver)(Err("the hearing thread does not keep up".to_owned()));
         }
@@ -205,9 +225,7 @@ impl Ears {
             abandon,
             deliver,
         };
-        if let Err(error) = self.inputs.try_send(input)
-            && let Input::Judge { deliver, .. } = refused(error)
-        {
+        if let Err(Input::Judge { deliver, .. }) = self.inputs.ask(input) {
             deliver(Err("the hearing thread does not keep up".to_owned()));
         }
     }
@@ -224,7 +242,7 @@ fn refused(error: std::sync::mpsc::TrySendError<Input>) -> Input {
 struct GateSink {
     leg: LegId,
     gate: Gate,
-    inputs: SyncSender<Input>,
+    frames: Arc<FrameQueue>,
     counters: Arc<Counters>,
 }
 
@@ -235,19 +253,22 @@ impl FrameSink for GateSink {
         if voiced {
             self.counters.passed.fetch_add(1, Ordering::Relaxed);
         }
-        let input = Input::Frame {
+        let heard = Heard {
             leg: self.leg,
             voiced,
             frame: frame.clone(),
         };
-        if self.inputs.try_send(input).is_err() {
+        if !self.frames.push(heard) {
             self.counters.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
 }
 
 struct Thread {
-    queue: Receiver<Input>,
+    asked: Receiver<Input>,
+    frames: Arc<FrameQueue>,
+    /// What waits for the frames that came before it; empty between rounds.
+    later: Vec<Input>,
     listeners: listener::Listeners,
     recogniser: Arc<dyn SpeechToText>,
     turn_model: Option<Arc<dyn TurnModel>>,
@@ -256,27 +277,52 @@ struct Thread {
 
 impl Thread {
     fn run(mut self) {
+        self.frames.read_here();
         let mut swept = clock::now();
-        loop {
-            match self.queue.recv_timeout(SWEEP) {
-                Ok(input) => self.take(input),
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return,
-            }
-            // Under load the queue is never empty, and the sweep must come all the same.
-            if clock::now().saturating_duration_since(swept) >= SWEEP {
-                swept = clock::now();
+        while let Some(frames) = self.round() {
+            let now = clock::now();
+            if now.saturating_duration_since(swept) >= SWEEP {
+                swept = now;
                 self.listeners.sweep();
+            }
+            if frames > 0 && self.listeners.count() > PROMPT_LEGS {
+                self.frames.pause(BEAT);
+            } else {
+                self.frames.sleep(SWEEP);
             }
         }
     }
 
-    fn take(&mut self, input: Input) {
-        match input {
-            Input::Frame { leg, voiced, frame } => {
-                let windows = self.listeners.hear(leg, voiced, &frame);
-                self.counters.windows.fetch_add(windows, Ordering::Relaxed);
+    /// Does what there is to do and gives the number of frames heard; none once everybody who
+    /// could ask is gone.
+    fn round(&mut self) -> Option<usize> {
+        loop {
+            match self.asked.try_recv() {
+                // A leg is opened before its frames, …
+                Ok(Input::Open { leg, edges, ears }) => self.listeners.open(leg, edges, ears),
+                Ok(input) => self.later.push(input),
+                Err(TryRecvError::Empty) => break,
+                Err(TryRecvError::Disconnected) => return None,
             }
+        }
+        let waiting = self.frames.len();
+        for _ in 0..waiting {
+            let Some(heard) = self.frames.pop() else {
+                break;
+            };
+            self.listeners.hear(&heard);
+        }
+        let windows = self.listeners.finish_round();
+        self.counters.windows.fetch_add(windows, Ordering::Relaxed);
+        // … and what is asked of it is answered after those that came before the question.
+        for input in std::mem::take(&mut self.later) {
+            self.answer(input);
+        }
+        Some(waiting)
+    }
+
+    fn answer(&mut self, input: Input) {
+        match input {
             Input::Open { leg, edges, ears } => self.listeners.open(leg, edges, ears),
             Input::Recognise(request) => self.recognise(*request),
             Input::Judge {
@@ -320,9 +366,10 @@ mod tests {
 
     #[test]
     fn a_hearing_thread_that_is_behind_refuses_a_leg_and_holds_up_neither_its_call_nor_its_end() {
-        let (inputs, queue) = sync_channel(1);
+        let (asked, queue) = sync_channel(1);
+        let frames = Arc::new(FrameQueue::new(1));
         let hearing = Hearing {
-            inputs,
+            inputs: Inputs { asked, frames },
             counters: Arc::default(),
         };
         let (ears, _edges, _sink) = hearing.listen(1).unwrap();

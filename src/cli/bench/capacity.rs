@@ -19,13 +19,13 @@ use crate::clock;
 use crate::phone::Phone;
 
 /// The core of the switch and the core of the callers.
-const SUBJECT_CORE: usize = 0;
+pub(super) const SUBJECT_CORE: usize = 0;
 const CALLER_CORE: usize = 1;
 /// Share of the time in which a caller can be heard.
 const SPEECH_SHARE: f64 = 0.45;
 /// What the callers say, over and over: eleven seconds of a speech, with its pauses.
 const SPEECH: &[u8] = include_bytes!("../../../tests/corpora/speech/jfk.wav");
-const FLOW: &str = include_str!("capacity.toml");
+pub(super) const FLOW: &str = include_str!("capacity.toml");
 /// Between two calls' beginnings.
 const STAGGER: Duration = Duration::from_millis(30);
 /// From the last call's beginning to the measurement's.
@@ -177,7 +177,7 @@ fn report(
 }
 
 /// The speech with so much silence after it that it can be heard [`SPEECH_SHARE`] of the time.
-fn track() -> anyhow::Result<Arc<[i16]>> {
+pub(super) fn track() -> anyhow::Result<Arc<[i16]>> {
     let mut samples = wav::parse_8k(SPEECH)?;
     let audible = share(&samples) * samples.len() as f64;
     samples.resize((audible / SPEECH_SHARE) as usize / 160 * 160, 0);
@@ -185,14 +185,18 @@ fn track() -> anyhow::Result<Arc<[i16]>> {
 }
 
 /// The share of frames that can be heard.
-fn share(samples: &[i16]) -> f64 {
+pub(super) fn share(samples: &[i16]) -> f64 {
     let frames = samples.chunks(160);
     let all = frames.len().max(1);
     frames.filter(|frame| is_audible(frame)).count() as f64 / all as f64
 }
 
 /// Has the agent say what it will say to everybody, so that it is known when the calls come.
-async fn warm_up(phone: &Arc<Phone>, uri: &str, track: &Arc<[i16]>) -> anyhow::Result<()> {
+pub(super) async fn warm_up(
+    phone: &Arc<Phone>,
+    uri: &str,
+    track: &Arc<[i16]>,
+) -> anyhow::Result<()> {
     let mut caller = BenchCaller::dial(Arc::clone(phone), uri).await?;
     caller.heard_after(clock::now()).await?;
     caller.silent_for(Duration::from_secs(1)).await?;

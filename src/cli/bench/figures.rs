@@ -2,6 +2,12 @@
 
 use serde_json::{Value, json};
 
+/// The value that this share of sorted measurements does not exceed; none when there are none.
+pub(super) fn rank(sorted: &[f64], share: f64) -> Option<f64> {
+    let at = (share * sorted.len() as f64).ceil() as usize;
+    sorted.get(at.saturating_sub(1)).copied()
+}
+
 /// The summary of a list of measurements, in their own unit.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Summary {
@@ -17,10 +23,7 @@ impl Summary {
     pub(super) fn of(measured: &[f64]) -> Option<Self> {
         let mut sorted = measured.to_vec();
         sorted.sort_by(f64::total_cmp);
-        let rank = |share: f64| {
-            let at = (share * sorted.len() as f64).ceil() as usize;
-            sorted.get(at.saturating_sub(1)).copied()
-        };
+        let rank = |share: f64| rank(&sorted, share);
         Some(Self {
             count: sorted.len(),
             p50: rank(0.50)?,

@@ -4,7 +4,9 @@
 mod caller;
 mod capacity;
 mod figures;
+mod load;
 mod subject;
+mod switch;
 mod turn;
 
 use std::process::ExitCode;
@@ -20,6 +22,9 @@ pub(super) enum BenchCommand {
     /// Simultaneous calls with voice detection on one core, and what they cost
     #[command(after_help = "Example:\n  offhook bench capacity --calls 100 --seconds 30 --json")]
     Capacity(capacity::CapacityArgs),
+    /// What a call costs beside the machine's floor, a bare C echo, and how evenly it is sent
+    #[command(after_help = "Example:\n  offhook bench switch --calls 100 --json")]
+    Switch(switch::SwitchArgs),
 }
 
 pub(super) fn run(command: &BenchCommand) -> anyhow::Result<ExitCode> {
@@ -27,5 +32,6 @@ pub(super) fn run(command: &BenchCommand) -> anyhow::Result<ExitCode> {
     match command {
         BenchCommand::Turn(args) => runtime.block_on(turn::run(args)),
         BenchCommand::Capacity(args) => runtime.block_on(capacity::run(args)),
+        BenchCommand::Switch(args) => runtime.block_on(switch::run(args)),
     }
 }

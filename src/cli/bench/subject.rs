@@ -121,17 +121,12 @@ impl Subject {
 
     /// CPU time that the process has used, in seconds.
     pub(super) fn cpu_seconds(&self) -> anyhow::Result<f64> {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
-        let after = stat.rsplit(") ").next().unwrap_or_default();
-        let ticks = |at: usize| {
-            after
-                .split(' ')
-                .nth(at)
-                .and_then(|ticks| ticks.parse::<f64>().ok())
-                .unwrap_or(0.0)
-        };
-        // utime and stime are fields 14 and 15 of proc(5); two stand before the bracket.
-        Ok((ticks(11) + ticks(12)) / 100.0)
+        cpu_seconds(self.id())
+    }
+
+    /// The process.
+    pub(super) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Memory that the process holds, in KiB.
@@ -141,6 +136,21 @@ impl Subject {
         let kib = line.and_then(|line| line.trim().split(' ').next()?.parse().ok());
         Ok(kib.unwrap_or(0))
     }
+}
+
+/// CPU time that a process has used, in seconds.
+pub(super) fn cpu_seconds(process: u32) -> anyhow::Result<f64> {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat"))?;
+    let after = stat.rsplit(") ").next().unwrap_or_default();
+    let ticks = |at: usize| {
+        after
+            .split(' ')
+            .nth(at)
+            .and_then(|ticks| ticks.parse::<f64>().ok())
+            .unwrap_or(0.0)
+    };
+    // utime and stime are fields 14 and 15 of proc(5); two stand before the bracket.
+    Ok((ticks(11) + ticks(12)) / 100.0)
 }
 
 impl Drop for Subject {

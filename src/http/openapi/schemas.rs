@@ -139,8 +139,20 @@ fn call_members() -> Value {
             "lost": { "type": "integer", "description": "Never came" },
             "jitter_ms": { "type": "number", "description": "RFC 3550 A.8" },
             "mos": maybe("number", "Estimated, ITU-T G.107"),
+            "jitter_buffer": { "oneOf": [{ "type": "null" }, jitter_buffer()] },
         }))] },
     })
+}
+
+fn jitter_buffer() -> Value {
+    let share = |what: &str| json!({ "type": "number", "description": what });
+    object(json!({
+        "target_ms": { "type": "integer", "description": "Delay that it aimed at in the end" },
+        "delay_ms": { "type": "integer", "description": "Mean delay" },
+        "concealed": share("Made up for late or lost packets, of what was played"),
+        "accelerated": share("Left out to wear off delay, of what was played"),
+        "expanded": share("Played twice to build up delay, of what was played"),
+    }))
 }
 
 fn turns() -> Value {

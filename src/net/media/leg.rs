@@ -11,6 +11,7 @@ use offhook_media::{Event, MediaSession, UtteranceId};
 use tokio::sync::mpsc;
 
 use super::{Counters, FrameSink, LegEvent, LegId, OpenLeg, PortPair, RecordSink};
+use crate::clock;
 
 /// Packets that are dropped of each socket when a leg opens: more than its buffer holds.
 const EARLY_MAX: usize = 4096;
@@ -97,9 +98,10 @@ impl Leg {
     }
 
     pub(super) fn tick(&mut self, now: Instant, counters: &Counters) {
-        self.feed(now);
+        let beat = clock::beat(now);
+        self.feed(beat);
         self.session.tick(now);
-        self.feed(now);
+        self.feed(beat);
         self.drain(counters);
     }
 

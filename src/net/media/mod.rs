@@ -92,10 +92,12 @@ pub enum Command {
 /// Tells what happened on a leg.
 #[derive(Debug)]
 pub enum LegEvent {
-    /// A digit was pressed.
+    /// A digit was pressed, and is released now.
     Dtmf {
         /// `0`–`9`, `*`, `#`, `A`–`D`.
         digit: char,
+        /// How long it was held.
+        held: Duration,
     },
     /// The first audible packet of an utterance left.
     PlayoutStarted {
@@ -145,8 +147,9 @@ impl LegEvent {
     #[must_use]
     pub fn of(event: &Event) -> Option<Self> {
         Some(match *event {
-            Event::Dtmf { digit, .. } => Self::Dtmf {
+            Event::Dtmf { digit, duration_ms } => Self::Dtmf {
                 digit: digit.as_char(),
+                held: Duration::from_millis(u64::from(duration_ms)),
             },
             Event::PlayoutStarted { utterance, at } => Self::PlayoutStarted { utterance, at },
             Event::PlayoutFinished {

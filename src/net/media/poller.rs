@@ -7,10 +7,10 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
-use rustix::event::{EventfdFlags, Timespec, eventfd};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create, timerfd_settime,
 };
@@ -24,6 +24,13 @@ const ZERO: Timespec = Timespec {
     tv_sec: 0,
     tv_nsec: 0,
 };
+
+fn timespec(delay: Duration) -> Timespec {
+    Timespec {
+        tv_sec: i64::try_from(delay.as_secs()).unwrap_or(i64::MAX),
+        tv_nsec: i64::from(delay.subsec_nanos()),
+    }
+}
 
 /// What ended a wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,19 +148,36 @@ impl Poller {
         Ok(())
     }
 
+    /// Waits until `beat` or until the waker calls, whatever comes at the sockets; then finds what
+    /// has come by then. `now` is the time of the call.
+    pub(super) fn wait_for_beat(
+        &mut self,
+        events: &mut Events,
+        now: Instant,
+        beat: Instant,
+    ) -> io::Result<()> {
+        let left = beat.saturating_duration_since(now);
+        if !left.is_zero() {
+            let mut called = [PollFd::new(&*self.waker, PollFlags::IN)];
+            match poll(&mut called, Some(&timespec(left))) {
+                // The counter is read away, or the next wait would be none.
+                Ok(1..) => {
+                    let _ = rustix::io::read(&*self.waker, &mut [0_u8; 8]);
+                }
+                Ok(0) | Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        self.wait(events, now, Some(now))
+    }
+
     fn arm(&mut self, now: Instant, deadline: Option<Instant>) -> io::Result<()> {
         if deadline == self.armed {
             return Ok(());
         }
         let it_value = match deadline {
             // An all-zero value would disarm; a deadline that has passed does not come here.
-            Some(deadline) => {
-                let delay = deadline.saturating_duration_since(now);
-                Timespec {
-                    tv_sec: i64::try_from(delay.as_secs()).unwrap_or(i64::MAX),
-                    tv_nsec: i64::from(delay.subsec_nanos()),
-                }
-            }
+            Some(deadline) => timespec(deadline.saturating_duration_since(now)),
             None => ZERO,
         };
         let once = Itimerspec {

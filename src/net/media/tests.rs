@@ -74,6 +74,10 @@ struct Rig {
 }
 
 fn rig(seed: u64) -> Rig {
+    rig_of(LEG, seed)
+}
+
+fn rig_of(leg: LegId, seed: u64) -> Rig {
     let ports = PortPool::new(42_000..=42_999, seed);
     let ports = ports
         .open(Ipv4Addr::LOCALHOST.into(), clock::now())
@@ -96,7 +100,7 @@ fn rig(seed: u64) -> Rig {
         leg: ports.local,
     };
     let open = OpenLeg {
-        leg: LEG,
+        leg,
         session: Box::new(MediaSession::new(clock::now(), config)),
         ports,
         sink: Some(Box::new(move || Box::new(Ear(ear)))),
@@ -163,4 +167,35 @@ fn a_leg_of_which_nobody_hears_any_more_ends_by_itself() {
     peer.await_sound();
     drop(events);
     peer.await_goodbye();
+}
+
+#[test]
+fn many_legs_are_served_once_a_beat_and_each_hears_its_own_peer() {
+    let media = MediaThread::start(None).unwrap();
+    let mut rigs: Vec<_> = (1..=40).map(|leg| rig_of(leg, 100 + leg)).collect();
+    let mut parts = Vec::new();
+    for rig in rigs.drain(..) {
+        media.send(Command::Open(rig.open)).unwrap();
+        parts.push((rig.peer, rig.heard, rig.events));
+    }
+    for (peer, _, _) in &parts {
+        peer.await_sound();
+    }
+    for sequence in 0..10 {
+        for (number, (peer, _, _)) in parts.iter().enumerate() {
+            peer.send(sequence, if number % 2 == 0 { LOUD } else { SOFT });
+        }
+    }
+    for (number, (_, heard, _)) in parts.iter().enumerate() {
+        for _ in 0..10 {
+            let loudest = heard.recv().unwrap();
+            assert_eq!(loudest > 1_000, number % 2 == 0, "leg {number}: {loudest}");
+        }
+    }
+    for leg in 1..=40 {
+        media.send(Command::Close(leg)).unwrap();
+    }
+    for (peer, _, _) in &parts {
+        peer.await_goodbye();
+    }
 }

@@ -118,6 +118,7 @@ pub(crate) enum Command {
     Reroute(RegistrationHandle, Flow),
     Unregister(RegistrationHandle),
     TrunkNetworks(String, Vec<Network>),
+    TakesCalls(bool),
     Respond(Box<Request>, u16, Vec<(String, String)>),
     Stats(oneshot::Sender<offhook_sip::Stats>),
 }
@@ -353,6 +354,24 @@ impl Sip {
         self.send(Command::TrunkNetworks(trunk, networks)).await
     }
 
+    /// Says whether a call that rang now would be taken; those who ask by OPTIONS are told.
+    ///
+    /// # Errors
+    /// When the SIP task has ended.
+    pub async fn set_takes_calls(&self, takes_calls: bool) -> Result<(), SipError> {
+        self.send(Command::TakesCalls(takes_calls)).await
+    }
+
+    /// Ends the call when what is returned is dropped, whatever becomes of the task that serves it;
+    /// a call that is over by then is left alone.
+    #[must_use]
+    pub fn hold(&self, call: CallHandle) -> Held {
+        Held {
+            commands: self.commands.clone(),
+            call,
+        }
+    }
+
     /// Gives a binding up.
     ///
     /// # Errors
@@ -389,6 +408,20 @@ impl Sip {
             .send(command)
             .await
             .map_err(|_| SipError::Gone)
+    }
+}
+
+/// Ends its call when it is dropped ([`Sip::hold`]).
+#[derive(Debug)]
+pub struct Held {
+    commands: mpsc::Sender<Command>,
+    call: CallHandle,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // A full queue may refuse it; the call then ends with its next signal, which nobody reads.
+        let _ = self.commands.try_send(Command::HangUp(self.call, None));
     }
 }
 

@@ -1,0 +1,297 @@
+//! `offhook bench switch`: what a call costs the switch, and how evenly it sends, beside the floor
+//! of the machine: a bare C echo of the same packets. The load comes from a core of its own.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use clap::Args;
+use offhook_media::codec::g711;
+use offhook_media::sdp::{self, LocalMedia, Negotiated, SessionDescription};
+use offhook_sip::{Invite, Transport};
+use serde_json::{Value, json};
+
+use super::capacity::{FLOW, SUBJECT_CORE, share, track, warm_up};
+use super::figures::rank;
+use super::load::{self, Measured, Stream};
+use super::subject::{Options, Subject, cpu_seconds};
+use crate::clock;
+use crate::net::sip::{PlacedCall, Signal};
+use crate::phone::{Destination, Phone};
+
+/// The core of the load.
+const LOAD_CORE: usize = 1;
+/// From the load's beginning to the measurement's.
+const SETTLE: Duration = Duration::from_secs(3);
+/// How long a call may take to be answered.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// The floor's first port: outside of the switch's and the phone's.
+const FLOOR_PORT: u16 = 12_000;
+const FLOOR: &str = include_str!("../../../benches/floor/floor.c");
+
+/// Measures the cost of a call beside the machine's floor.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct SwitchArgs {
+    /// Simultaneous calls
+    #[arg(long, default_value_t = 100)]
+    calls: usize,
+    /// How long each part is measured
+    #[arg(long, default_value_t = 10)]
+    seconds: u64,
+    /// Print the figures as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// One part of a run: who was measured, and what it came to.
+struct Part {
+    busy: f64,
+    measured: Measured,
+}
+
+pub(super) async fn run(args: &SwitchArgs) -> anyhow::Result<ExitCode> {
+    let track = track()?;
+    let speech_share = share(&track);
+    let mut encoded = vec![0; track.len()];
+    g711::encode_ulaw(&track, &mut encoded);
+    let encoded: Arc<[u8]> = encoded.into();
+    let folder = tempfile::tempdir()?;
+    let floor = Floor::compile(folder.path())?;
+    // The floor comes before and after: what the machine does meanwhile shows in the difference.
+    let before = floor.measure(args, &encoded).await?;
+    let (switch, answered, failed) = measure_switch(args, &track, &encoded).await?;
+    let after = floor.measure(args, &encoded).await?;
+    report(args, &before, &switch, &after, speech_share, failed);
+    let clean = failed == 0 && switch.measured.lost == 0 && answered == args.calls;
+    Ok(if clean {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+async fn measure_switch(
+    args: &SwitchArgs,
+    track: &Arc<[i16]>,
+    encoded: &Arc<[u8]>,
+) -> anyhow::Result<(Part, usize, usize)> {
+    let options = Options {
+        flow: FLOW,
+        core: Some(SUBJECT_CORE),
+        consume: true,
+        calls: args.calls + 1,
+    };
+    let subject = Subject::start(&options).await?;
+    let phone = Arc::new(Phone::start(IpAddr::V4(Ipv4Addr::LOCALHOST), Some(LOAD_CORE)).await?);
+    warm_up(&phone, &subject.uri, track).await?;
+    let destination = Destination::resolve(&subject.uri).await?;
+    let (mut streams, mut calls, mut failed) = (Vec::new(), Vec::new(), 0);
+    for stream in open(args, encoded)? {
+        match dial(&phone, &destination, &stream).await {
+            Ok(placed) => {
+                calls.push(placed);
+                streams.push(stream);
+            }
+            Err(error) => {
+                tracing::warn!("a call was not answered: {error:#}");
+                failed += 1;
+            }
+        }
+    }
+    let answered = streams.len();
+    let part = measure(args, streams, encoded, subject.id()).await?;
+    for placed in &calls {
+        let _ = phone.line.sip().hang_up(placed.call, None).await;
+    }
+    Ok((part, answered, failed))
+}
+
+/// Opens the streams, each at another place of the track.
+fn open(args: &SwitchArgs, encoded: &[u8]) -> anyhow::Result<Vec<Stream>> {
+    let apart = encoded.len() / args.calls.max(1);
+    let streams = (0..args.calls).map(|number| Stream::open(number, apart * number));
+    streams.collect()
+}
+
+/// Calls for a stream, and connects it to where the answer says.
+async fn dial(
+    phone: &Phone,
+    destination: &Destination,
+    stream: &Stream,
+) -> anyhow::Result<PlacedCall> {
+    let target = *destination.targets.first().context("no address")?;
+    let sip = phone.line.sip();
+    let flow = sip.flow_to(target, Transport::Udp)?;
+    let ours = sdp::offer(&LocalMedia::new(stream.address()?, 1));
+    let mut placed = sip
+        .invite(Invite {
+            request_uri: destination.uri.clone(),
+            to: destination.uri.clone(),
+            from: "sip:load@127.0.0.1".to_owned(),
+            route: Vec::new(),
+            flow,
+            credentials: None,
+            body: ours.to_string().into_bytes(),
+            content_type: "application/sdp".to_owned(),
+            headers: Vec::new(),
+        })
+        .await?;
+    let answer = tokio::time::timeout(PATIENCE, answer(&mut placed)).await??;
+    let theirs = SessionDescription::parse(&answer)?;
+    stream.connect(Negotiated::from_answer(&ours, &theirs)?.remote)?;
+    Ok(placed)
+}
+
+async fn answer(placed: &mut PlacedCall) -> anyhow::Result<Vec<u8>> {
+    loop {
+        match placed.signals.recv().await.context("the call is gone")? {
+            Signal::Answered { body } => return body.context("the answer describes no media"),
+            Signal::Rejected { status, .. } => anyhow::bail!("it was refused with {status}"),
+            Signal::Ended { .. } => anyhow::bail!("it ended"),
+            _ => {}
+        }
+    }
+}
+
+/// Loads whoever is at the other end of the streams, and takes its CPU time meanwhile.
+async fn measure(
+    args: &SwitchArgs,
+    streams: Vec<Stream>,
+    encoded: &Arc<[u8]>,
+    process: u32,
+) -> anyhow::Result<Part> {
+    let begin = clock::now() + SETTLE;
+    let end = begin + Duration::from_secs(args.seconds);
+    let track = Arc::clone(encoded);
+    let load =
+        tokio::task::spawn_blocking(move || load::run(streams, &track, LOAD_CORE, begin, end));
+    let used = |at: Instant| async move {
+        tokio::time::sleep_until(at.into()).await;
+        Ok::<_, anyhow::Error>((clock::now(), cpu_seconds(process)?))
+    };
+    let (from, cpu_from) = used(begin).await?;
+    let (until, cpu_until) = used(end).await?;
+    let busy = (cpu_until - cpu_from) / until.duration_since(from).as_secs_f64();
+    let measured = load.await??;
+    Ok(Part { busy, measured })
+}
+
+/// The bare echo, compiled.
+struct Floor(PathBuf);
+
+impl Floor {
+    fn compile(folder: &Path) -> anyhow::Result<Self> {
+        let (source, program) = (folder.join("floor.c"), folder.join("floor"));
+        std::fs::write(&source, FLOOR)?;
+        let mut compiler = Command::new("cc");
+        compiler.args(["-O2", "-o"]).arg(&program).arg(&source);
+        let compiled = compiler
+            .status()
+            .context("cannot run cc, which compiles the floor")?;
+        anyhow::ensure!(compiled.success(), "cc does not compile the floor");
+        Ok(Self(program))
+    }
+
+    async fn measure(&self, args: &SwitchArgs, encoded: &Arc<[u8]>) -> anyhow::Result<Part> {
+        let mut command = Command::new("taskset");
+        command
+            .args(["-c", &SUBJECT_CORE.to_string()])
+            .arg(&self.0)
+            .args([FLOOR_PORT.to_string(), args.calls.to_string()])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped());
+        let mut running = Running(command.spawn().context("cannot start the floor")?);
+        let mut said = running.0.stdout.take().context("the floor says nothing")?;
+        // It says so when its sockets are bound.
+        std::io::Read::read_exact(&mut said, &mut [0; 5]).context("the floor ended")?;
+        let streams = open(args, encoded)?;
+        for (number, stream) in streams.iter().enumerate() {
+            let port = FLOOR_PORT + 2 * u16::try_from(number)?;
+            stream.connect(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))?;
+        }
+        measure(args, streams, encoded, running.0.id()).await
+    }
+}
+
+/// A process that ends with its owner.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn report(
+    args: &SwitchArgs,
+    before: &Part,
+    switch: &Part,
+    after: &Part,
+    speech_share: f64,
+    failed: usize,
+) {
+    let calls = args.calls.max(1) as f64;
+    let floor = f64::midpoint(before.busy, after.busy);
+    let ratio = switch.busy / floor.max(1e-9);
+    if args.json {
+        return crate::cli::say(json!({
+            "bench": "switch", "calls": args.calls, "seconds": args.seconds,
+            "failed_calls": failed, "speech_share": round(speech_share),
+            "core_percent_per_call": round(switch.busy * 100.0 / calls),
+            "times_the_floor": round(ratio),
+            "switch": part(switch, calls), "floor": [part(before, calls), part(after, calls)],
+        }));
+    }
+    crate::cli::say(format_args!(
+        "{} calls for {} s, speech {:.0} % of the time: {:.3} % of a core a call, {ratio:.1} times \
+         the floor ({:.3} %), {} of {} packets lost, {failed} calls failed",
+        args.calls,
+        args.seconds,
+        speech_share * 100.0,
+        switch.busy * 100.0 / calls,
+        floor * 100.0 / calls,
+        switch.measured.lost,
+        switch.measured.lost + switch.measured.received,
+    ));
+    for (name, part) in [
+        ("switch", switch),
+        ("floor", before),
+        ("floor again", after),
+    ] {
+        let sorted = sorted(&part.measured.jitter_ms);
+        let at = |share| rank(&sorted, share).unwrap_or(0.0);
+        crate::cli::say(format_args!(
+            "{name:12} send jitter p50 {:.3} ms   p99 {:.3} ms   p99.9 {:.3} ms",
+            at(0.5),
+            at(0.99),
+            at(0.999)
+        ));
+    }
+}
+
+fn part(part: &Part, calls: f64) -> Value {
+    let sorted = sorted(&part.measured.jitter_ms);
+    let at = |share| rank(&sorted, share).map(round);
+    json!({
+        "core_busy": round(part.busy),
+        "core_percent_per_call": round(part.busy * 100.0 / calls),
+        "packets_sent_to_it": part.measured.sent,
+        "packets_received": part.measured.received,
+        "packets_lost": part.measured.lost,
+        "send_jitter_ms": { "p50": at(0.5), "p99": at(0.99), "p99.9": at(0.999) },
+    })
+}
+
+fn sorted(measured: &[f64]) -> Vec<f64> {
+    let mut sorted = measured.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted
+}
+
+fn round(value: f64) -> f64 {
+    (value * 1_000.0).round() / 1_000.0
+}
