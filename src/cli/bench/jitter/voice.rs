@@ -4,6 +4,8 @@
 use super::link::Dice;
 use super::trace::PER_MS;
 
+/// The peak of a vowel: 10 dB below full scale, as speech on the telephone.
+const LOUDEST: f64 = 10_000.0;
 /// How long it speaks before it repeats itself.
 const SECONDS: usize = 20;
 
@@ -31,17 +33,21 @@ fn vowel(sound: &mut Vec<i16>, dice: &mut Dice) {
         Resonance::new(dice.between(300.0, 750.0), 80.0),
         Resonance::new(dice.between(900.0, 2_300.0), 120.0),
     ];
-    let mut phase = 0.0;
+    let (mut phase, mut spoken) = (0.0, Vec::with_capacity(samples));
     for n in 0..samples {
         let along = n as f64 / samples as f64;
         phase += (from_hz + (to_hz - from_hz) * along) / 8_000.0;
         let pulse = if phase >= 1.0 { 1.0 } else { 0.0 };
         phase -= pulse;
         let swell = (along * std::f64::consts::PI).sin().powf(0.4);
-        let throat = mouth[0].filter(pulse * 7_000.0 * swell);
-        let out = throat + 0.4 * mouth[1].filter(throat);
-        sound.push(out.clamp(-30_000.0, 30_000.0) as i16);
+        let throat = mouth[0].filter(pulse * swell);
+        spoken.push(throat + 0.4 * mouth[1].filter(throat));
     }
+    // Each vowel is as loud as the others, whatever its resonances make of the pulses.
+    let peak = spoken
+        .iter()
+        .fold(f64::MIN_POSITIVE, |peak, out: &f64| peak.max(out.abs()));
+    sound.extend(spoken.iter().map(|out| (out / peak * LOUDEST) as i16));
 }
 
 fn hiss(sound: &mut Vec<i16>, dice: &mut Dice, ms: f64, loudness: f64) {
