@@ -222,7 +222,11 @@ impl Agent {
     /// Notes that voice stopped; `at` is when the last voiced audio was received.
     pub fn handle_speech_stop(&mut self, now: Instant, at: Instant) {
         if let Some(hold) = &mut self.hold {
-            hold.voicing = false;
+            let voicing = std::mem::take(&mut hold.voicing);
+            if let Some(ear) = self.ear.as_mut().filter(|_| voicing) {
+                // It was believed to go on until the hold.
+                ear.stopped_earlier(at);
+            }
             return;
         }
         let Some(ear) = self.ear.as_mut().filter(|e| e.voicing) else {

@@ -121,6 +121,15 @@ impl Listening {
         self.last_voiced = at;
     }
 
+    /// Corrects the end of a voice that has stopped, unless it was not after that.
+    pub(super) fn stopped_earlier(&mut self, at: Instant) {
+        let at = at.max(self.voice_since);
+        if !self.voicing && at < self.last_voiced {
+            self.voiced = self.voiced.saturating_sub(self.last_voiced - at);
+            self.last_voiced = at;
+        }
+    }
+
     /// Returns the whole text of the turn, if the last look has a transcript.
     pub(super) fn text(&self) -> Option<String> {
         let last = self.guess.as_ref()?.transcript.as_ref()?;

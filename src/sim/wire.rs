@@ -17,8 +17,6 @@ use crate::agent::{TurnId, TurnRecord};
 
 /// A fade of 5 ms is the most that may follow on a pause or a cancellation.
 const FADE: usize = 40;
-/// A packet so far ahead of the newest follows on it, over those that are missing.
-const NEAR: u16 = 50;
 /// Samples of one step of the leg.
 const STEP: usize = 160;
 /// Where sound is cut it may be counted so much too short: fades in and out.
@@ -61,8 +59,6 @@ pub(super) struct Wire {
     streams: Streams,
     /// When audible packets of the caller came.
     voiced: Vec<Instant>,
-    /// The caller's newest packet, and whether it was audible.
-    newest: Option<(u16, bool)>,
     /// Whether the caller wants sound.
     on_hold: bool,
     ptime_ms: u32,
@@ -248,18 +244,8 @@ impl Wire {
         };
         let sound = sound.get(..length).unwrap_or_default();
         let audible = |run: &Run| run.code.is_some() && run.samples > FADE;
-        let is_audible = voice::runs(sound).iter().any(audible);
-        // What was made up of a voice that packets are missing of ends in the packet after them.
-        let sequence = packet.header.sequence;
-        let follows_a_loss = self.newest.is_some_and(|(newest, was_audible)| {
-            was_audible && (2..NEAR).contains(&sequence.wrapping_sub(newest))
-        });
-        if is_audible || follows_a_loss {
+        if voice::runs(sound).iter().any(audible) {
             self.voiced.push(now);
-        }
-        let ahead = |(newest, _): (u16, bool)| sequence.wrapping_sub(newest) < u16::MAX / 2;
-        if self.newest.is_none_or(ahead) {
-            self.newest = Some((sequence, is_audible));
         }
     }
 
