@@ -5,7 +5,7 @@
 //! to 3.4 kHz, and lets through less than −40 dB of what lies beyond 4.6 kHz.
 
 /// Samples of the lower rate that the filter weighs.
-const TAPS: usize = 32;
+pub const TAPS: usize = 32;
 /// Those that it remembers.
 const PAST: usize = TAPS - 1;
 /// Samples of the lower rate that are filtered at once.
@@ -96,7 +96,9 @@ fn extend(past: &mut [f32; PAST], new: impl ExactSizeIterator<Item = i16>) -> [f
     line
 }
 
-fn weigh(window: &[f32], taps: &[f32; TAPS]) -> f32 {
+/// Adds up the samples of `window`, [`TAPS`] of them, each times its tap.
+#[must_use]
+pub fn weigh(window: &[f32], taps: &[f32; TAPS]) -> f32 {
     // Eight sums side by side, so that they are added up as vectors.
     let mut sums = [0.0; 8];
     for (samples, taps) in window.chunks_exact(8).zip(taps.chunks_exact(8)) {
@@ -114,7 +116,8 @@ fn to_sample(value: f32) -> i16 {
 
 /// Samples the sinc half-way between the lower rate's samples, under a Blackman window, scaled to
 /// unit gain.
-fn half_band() -> [f32; TAPS] {
+#[must_use]
+pub fn half_band() -> [f32; TAPS] {
     let mut taps = [0.0; TAPS];
     for (index, tap) in taps.iter_mut().enumerate() {
         let x = index as f64 - (TAPS as f64 - 1.0) / 2.0;

@@ -4,8 +4,7 @@
 //! windowed sinc over 32 inputs. It delays by [`DELAY_SAMPLES`] inputs (2 ms), where `rubato` with
 //! its shortest useful filter holds 8 to 24 ms back, and is flat within 0.1 dB up to 3.4 kHz.
 
-/// Inputs that each interpolated sample weighs.
-const TAPS: usize = 32;
+use offhook_media::rate::{TAPS, half_band, weigh};
 
 /// Inputs taken at once: 20 ms.
 const PIECE: usize = 160;
@@ -58,32 +57,6 @@ impl Upsampler {
             }
         }
     }
-}
-
-/// Adds up inputs by their taps, in lanes that the processor adds at once.
-fn weigh(inputs: &[f32], taps: &[f32; TAPS]) -> f32 {
-    let mut lanes = [0.0_f32; 8];
-    for (inputs, taps) in inputs.chunks_exact(8).zip(taps.chunks_exact(8)) {
-        for ((lane, input), tap) in lanes.iter_mut().zip(inputs).zip(taps) {
-            *lane += input * tap;
-        }
-    }
-    lanes.iter().sum()
-}
-
-/// Samples the sinc half-way between inputs, under a Blackman window, and scales it to unit
-/// gain.
-fn half_band() -> [f32; TAPS] {
-    let mut taps = [0.0; TAPS];
-    for (index, tap) in taps.iter_mut().enumerate() {
-        let x = index as f64 - (TAPS as f64 - 1.0) / 2.0;
-        let phase = std::f64::consts::TAU * (index as f64 + 0.5) / TAPS as f64;
-        let window = 0.42 - 0.5 * phase.cos() + 0.08 * (2.0 * phase).cos();
-        let sinc = (std::f64::consts::PI * x).sin() / (std::f64::consts::PI * x);
-        *tap = (sinc * window) as f32;
-    }
-    let gain: f32 = taps.iter().sum();
-    taps.map(|tap| tap / gain)
 }
 
 #[cfg(test)]
