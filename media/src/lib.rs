@@ -5,12 +5,15 @@
 //! and reads what two parties agree on; [`wav`] writes what they said.
 #![forbid(unsafe_code)]
 
+mod bursts;
 pub mod codec;
 pub mod conceal;
 pub mod dtmf;
 mod echo;
+mod emodel;
 mod frame;
 pub mod jitter;
+mod level;
 mod lpc;
 mod noise;
 mod playout;
@@ -28,11 +31,13 @@ mod stats;
 mod testing;
 pub mod wav;
 
+pub use bursts::Losses;
 pub use codec::Codec;
 pub use dtmf::{Digit, InbandDtmf, InvalidDigit};
+pub use emodel::{Impairments, mean_opinion_score};
 pub use frame::Frame;
 pub use playout::UtteranceId;
 pub use sdp::{Direction, LocalMedia, Negotiated, Refusal, SessionDescription, SrtpPolicy};
-pub use session::{Cancelled, Event, MediaSession, RecordFrame, SessionConfig, Transmit};
+pub use session::{Cancelled, Event, MediaSession, OneWay, RecordFrame, SessionConfig, Transmit};
 pub use source::SourceRule;
-pub use stats::{Stats, mean_opinion_score};
+pub use stats::Stats;

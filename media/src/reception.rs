@@ -2,6 +2,10 @@
 
 use std::time::Instant;
 
+use crate::bursts::{Bursts, Losses};
+
+/// What became of a packet is settled when so many after it were sent.
+const SETTLED_AFTER: u64 = 64;
 /// A jump ahead by more is no loss but another stream (RFC 3550 A.1).
 const MAX_DROPOUT: u16 = 3_000;
 /// A packet that is later than so many others is no reordering (RFC 3550 A.1).
@@ -33,6 +37,11 @@ pub(crate) struct Reception {
     jump: Option<u16>,
     /// Which of the newest 128 numbers came, the newest lowest.
     recent: u128,
+    /// Which of them came too late to be played.
+    late: u128,
+    /// The first number of which it is open what becomes of it, and how those before lay.
+    unsettled: u64,
+    bursts: Bursts,
     received: u64,
     duplicates: u64,
     /// Lost before the source started over.
@@ -56,6 +65,9 @@ impl Reception {
             max: base,
             jump: None,
             recent: 0,
+            late: 0,
+            unsettled: base,
+            bursts: Bursts::default(),
             received: 0,
             duplicates: 0,
             lost_before: 0,
@@ -74,8 +86,11 @@ impl Reception {
         let ahead = sequence.wrapping_sub(self.max as u16);
         if ahead < MAX_DROPOUT {
             self.jump = None;
-            self.max += u64::from(ahead);
+            let max = self.max + u64::from(ahead);
+            self.settle(max.saturating_sub(SETTLED_AFTER));
+            self.max = max;
             self.recent = self.recent.checked_shl(u32::from(ahead)).unwrap_or(0);
+            self.late = self.late.checked_shl(u32::from(ahead)).unwrap_or(0);
             return self.mark(0);
         }
         let behind = ahead.wrapping_neg();
@@ -88,6 +103,40 @@ impl Reception {
         }
         self.jump = Some(sequence.wrapping_add(1));
         Arrival::Jumped
+    }
+
+    /// Takes note that a packet which came, came too late to be played.
+    pub(crate) fn was_late(&mut self, sequence: u64) {
+        let behind = u32::try_from(self.max.saturating_sub(sequence)).unwrap_or(u32::MAX);
+        self.late |= 1_u128.checked_shl(behind).unwrap_or(0);
+    }
+
+    /// Settles what became of the packets before `end`.
+    fn settle(&mut self, end: u64) {
+        let mut bursts = self.bursts;
+        self.unsettled = self.count(&mut bursts, end);
+        self.bursts = bursts;
+    }
+
+    /// Counts in `bursts` what became of the packets from the first unsettled one up to `end`.
+    fn count(&self, bursts: &mut Bursts, end: u64) -> u64 {
+        for number in self.unsettled..end.min(self.max + 1) {
+            let behind = (self.max - number) as u32;
+            let is_among = |window: u128| window.checked_shr(behind).unwrap_or(0) & 1 == 1;
+            match is_among(self.recent) {
+                true => bursts.came(is_among(self.late)),
+                false => bursts.lose(1),
+            }
+        }
+        bursts.lose(end.saturating_sub(self.unsettled.max(self.max + 1)));
+        self.unsettled.max(end)
+    }
+
+    /// Tells how losses lay over the source's whole life.
+    pub(crate) fn bursts(&self) -> Losses {
+        let mut bursts = self.bursts;
+        self.count(&mut bursts, self.max + 1);
+        bursts.losses()
     }
 
     /// Copies count as received (RFC 3550 A.3), though nothing else is done with them.
@@ -180,11 +229,13 @@ impl Reception {
     /// RFC 3550 A.1: after a jump all counts start over, as if the source were new.
     fn restart(&mut self, sequence: u16) {
         (self.lost_before, self.expected_before) = self.losses();
+        self.settle(self.max + 1);
         let next_cycle = (self.max >> 16) + 1;
         self.base = (next_cycle << 16) + u64::from(sequence);
         self.max = self.base;
+        self.unsettled = self.base;
         self.jump = None;
-        self.recent = 1;
+        (self.recent, self.late) = (1, 0);
         self.received = 1;
         self.duplicates = 0;
         self.transit = None;
@@ -262,6 +313,33 @@ mod tests {
         assert_eq!(source.fraction_lost(), 96);
         source.arrive(8);
         assert_eq!(source.fraction_lost(), 0);
+    }
+
+    #[test]
+    fn each_packet_is_settled_once_however_it_came() {
+        let mut source = Reception::new(65_500, 0);
+        let mut numbers: Vec<u16> = (0..300_u16).map(|n| n.wrapping_add(65_500)).collect();
+        numbers.swap(40, 43);
+        let lost = [100, 101, 150, 299];
+        for (at, number) in numbers.iter().enumerate() {
+            if lost.contains(&at) {
+                continue;
+            }
+            let Arrival::Valid { sequence, .. } = source.arrive(*number) else {
+                panic!("{number}")
+            };
+            if at == 200 {
+                source.was_late(sequence);
+            }
+        }
+        let told = source.bursts();
+        // The last one is not missed yet, as nothing came after it.
+        assert!((told.discarded - 1.0 / 299.0).abs() < 1e-6, "{told:?}");
+        assert!((told.gap_density - 2.0 / 297.0).abs() < 1e-6, "{told:?}");
+        assert_eq!((told.burst_packets, told.burst_density), (2.0, 1.0));
+        source.arrive(40_000);
+        source.arrive(40_001);
+        assert_eq!(source.bursts().burst_packets, 2.0, "a jump is no loss");
     }
 
     #[test]

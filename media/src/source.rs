@@ -122,6 +122,14 @@ impl SourceGuard {
         (!to.ip().is_unspecified() && to.port() != 0).then_some(to)
     }
 
+    /// Takes the peer for one behind NAT when nothing came from where it described itself, and
+    /// what comes is from where its signalling comes from, the one other address that is trusted.
+    pub(crate) fn fall_back(&mut self, from: SocketAddr) {
+        if self.known.is_none() && from.ip().to_canonical() == self.signalling {
+            self.rule = SourceRule::Signalling;
+        }
+    }
+
     pub(crate) fn rule(&self) -> SourceRule {
         self.rule
     }

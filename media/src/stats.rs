@@ -1,5 +1,7 @@
 //! What a session counted, and how well it must have sounded.
 
+use crate::bursts::Losses;
+
 /// Counts what a session went through.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Stats {
@@ -62,38 +64,19 @@ pub struct Stats {
     pub remote_loss: f32,
     /// Jitter that the peer reports, in milliseconds.
     pub remote_jitter_ms: f32,
+    /// Share of our packets that came to the peer too late, by its extended report, 0 to 1.
+    pub remote_discard: f32,
+    /// Mean opinion score that the peer gives what it heard of us, by its extended report.
+    pub remote_mos: Option<f32>,
+    /// How the losses lay.
+    pub losses: Losses,
+    /// Level of the peer's speech in dBm0, once there was some.
+    pub speech_dbm0: Option<f32>,
+    /// Level of what is behind it in dBm0, once anything was heard.
+    pub noise_dbm0: Option<f32>,
     /// Round trip by RTCP, in milliseconds, once known.
     pub rtt_ms: Option<f32>,
     /// Mean opinion score that the E-model gives what we heard, 1 to 4.5; none before anything
     /// was heard.
     pub mos: Option<f32>,
-}
-
-/// Estimates the mean opinion score of G.711 with concealment by the E-model (ITU-T G.107;
-/// Bpl 25.1 for G.711 with Appendix I by G.113): `loss` from 0 to 1, `delay_ms` from mouth to ear.
-#[must_use]
-pub fn mean_opinion_score(loss: f32, delay_ms: f32) -> f32 {
-    const UNIMPAIRED: f32 = 93.2;
-    const LOSS_ROBUSTNESS: f32 = 25.1;
-    let percent = loss.clamp(0.0, 1.0) * 100.0;
-    let equipment = 95.0 * percent / (percent + LOSS_ROBUSTNESS);
-    // G.107's delay impairment, as Cole and Rosenbluth simplified it.
-    let delay = 0.024 * delay_ms + 0.11 * (delay_ms - 177.3).max(0.0);
-    let rating = (UNIMPAIRED - delay - equipment).clamp(0.0, 100.0);
-    let score = 1.0 + 0.035 * rating + rating * (rating - 60.0) * (100.0 - rating) * 7e-6;
-    score.clamp(1.0, 4.5)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_clean_call_scores_well_and_loss_and_delay_cost() {
-        assert!((4.3..4.5).contains(&mean_opinion_score(0.0, 40.0)));
-        assert!((3.4..4.0).contains(&mean_opinion_score(0.05, 100.0)));
-        assert!(mean_opinion_score(0.2, 40.0) < 2.9);
-        assert!(mean_opinion_score(0.0, 500.0) < mean_opinion_score(0.0, 150.0) - 0.5);
-        assert!(mean_opinion_score(1.0, 2_000.0) >= 1.0);
-    }
 }

@@ -6,7 +6,7 @@ mod common;
 use common::{CLEAN, Call, Weather};
 use offhook_media::rtcp::{RtcpPacket, parse};
 use offhook_media::sdp::Direction;
-use offhook_media::{Event, Stats};
+use offhook_media::{Event, Stats, UtteranceId};
 
 fn stats(call: &Call) -> (Stats, Stats) {
     (call.a.session.stats(), call.b.session.stats())
@@ -116,6 +116,62 @@ fn who_only_listens_reports_what_it_receives() {
         assert_eq!(block.ssrc, 0xAAAA_0006);
         assert_eq!((block.fraction_lost, block.cumulative_lost), (0, 0));
     }
+}
+
+#[test]
+fn each_side_tells_the_other_how_its_voice_is_heard() {
+    let weather = Weather {
+        delay_ms: 30,
+        jitter_ms: 0,
+        loss: 0.05,
+        copies: 0.0,
+    };
+    let mut call = Call::new(7, weather, |_| {});
+    let tone = common::tone(8_000, 440.0, 3_000.0, 160);
+    call.run_with(40_000, |now, a, _| {
+        // Half a second of sound, half a second of none.
+        let ms = now.duration_since(common::epoch()).as_millis() as u64;
+        if ms.is_multiple_of(20) && ms % 1_000 < 500 {
+            a.session.play(now, UtteranceId(1), &tone);
+        }
+    });
+    let (a, b) = stats(&call);
+    let told = a.remote_mos.unwrap();
+    assert!((told - b.mos.unwrap()).abs() < 0.6, "{told} {b:?}");
+    let mut seen = 0;
+    let reports = call.b.sent.iter().filter(|sent| !sent.is_rtp());
+    for report in reports.skip(1) {
+        let Some(voice) = parse(&report.bytes)
+            .unwrap()
+            .find_map(|packet| match packet {
+                RtcpPacket::ExtendedReport { mut voices, .. } => voices.next(),
+                _ => None,
+            })
+        else {
+            panic!("no extended report");
+        };
+        assert_eq!(voice.ssrc, 0xAAAA_0007);
+        assert!((0.01..0.12).contains(&voice.loss), "{voice:?}");
+        assert!((58..=64).contains(&voice.round_trip_ms), "{voice:?}");
+        assert!(voice.gap_ms > 0 && voice.burst_ms > 0, "{voice:?}");
+        assert!(voice.burst_density > voice.gap_density, "{voice:?}");
+        // 3,000 of 32,768 are 20.8 dB below the sine of full scale, which is 3.14 dBm0.
+        let level = voice.signal_dbm0.unwrap();
+        assert!((-20..=-16).contains(&level), "{voice:?}");
+        assert!((60..93).contains(&voice.rating.unwrap()), "{voice:?}");
+        seen += 1;
+    }
+    assert!(seen >= 4);
+}
+
+#[test]
+fn who_does_not_ask_how_it_is_heard_is_not_told() {
+    let mut call = Call::new(8, CLEAN, |local| local.voip_metrics = false);
+    call.run(20_000);
+    let reports = call.a.sent.iter().filter(|sent| !sent.is_rtp());
+    let mut packets = reports.flat_map(|report| parse(&report.bytes).unwrap());
+    assert!(packets.all(|packet| !matches!(packet, RtcpPacket::ExtendedReport { .. })));
+    assert_eq!(call.a.session.stats().remote_mos, None);
 }
 
 #[test]

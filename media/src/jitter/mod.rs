@@ -232,6 +232,18 @@ impl JitterBuffer {
         self.timeline.level()
     }
 
+    /// How long a packet's sound lasts, in milliseconds.
+    #[must_use]
+    pub fn packet_ms(&self) -> f32 {
+        self.packet_samples as f32 * 1_000.0 / self.rate_hz.max(1) as f32
+    }
+
+    /// The delay to which the buffer may grow, in milliseconds.
+    #[must_use]
+    pub fn limit_ms(&self) -> u32 {
+        self.bounds_ms.1
+    }
+
     /// Tells what the buffer went through.
     #[must_use]
     pub fn stats(&self) -> JitterStats {

@@ -1,12 +1,14 @@
-//! RTCP: reports on what was sent and heard (RFC 3550 §6).
+//! RTCP: reports on what was sent and heard (RFC 3550 §6), and how well (RFC 3611).
 
 mod schedule;
 mod write;
+mod xr;
 
 pub(crate) use schedule::Schedule;
 use thiserror::Error;
 pub(crate) use write::{MAX_COMPOUND_BYTES, write_compound};
 pub use write::{Report, SenderInfo};
+pub use xr::{ExtendedBlocks, VoipMetrics};
 
 const SENDER_REPORT: u8 = 200;
 const RECEIVER_REPORT: u8 = 201;
@@ -79,7 +81,14 @@ pub enum RtcpPacket<'a> {
     },
     /// BYE.
     Goodbye(Sources<'a>),
-    /// Anything else, to be skipped: APP, feedback, XR.
+    /// XR: how well the other side is heard (RFC 3611).
+    ExtendedReport {
+        /// Who sends.
+        ssrc: u32,
+        /// What it says of voices.
+        voices: ExtendedBlocks<'a>,
+    },
+    /// Anything else, to be skipped: APP, feedback.
     Other(u8),
 }
 
@@ -227,6 +236,10 @@ fn read_packet<'a>(header: &Header, body: &'a [u8]) -> Option<RtcpPacket<'a>> {
                 cname,
             })
         }
+        xr::EXTENDED_REPORT => Some(RtcpPacket::ExtendedReport {
+            ssrc: word(body, 0)?,
+            voices: ExtendedBlocks(body.get(4..)?),
+        }),
         GOODBYE => Some(RtcpPacket::Goodbye(Sources(body.get(..count * 4)?))),
         _ => None,
     }
@@ -279,6 +292,7 @@ mod tests {
             info: Some(info),
             block: Some(block),
             cname: b"abc",
+            voice: None,
             goodbye,
         };
         let mut bytes = [0; MAX_COMPOUND_BYTES];

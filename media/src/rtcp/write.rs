@@ -1,11 +1,14 @@
 //! Writes compound packets: a report, the canonical name, and at the end a goodbye.
 
-use super::{CNAME, GOODBYE, RECEIVER_REPORT, ReportBlock, SENDER_REPORT, SOURCE_DESCRIPTION};
+use super::xr::{BLOCK_BYTES, EXTENDED_REPORT};
+use super::{
+    CNAME, GOODBYE, RECEIVER_REPORT, ReportBlock, SENDER_REPORT, SOURCE_DESCRIPTION, VoipMetrics,
+};
 
 /// The longest name that is sent.
 pub(crate) const MAX_CNAME_BYTES: usize = 64;
-/// SR with one block, SDES with the longest name, BYE.
-pub(crate) const MAX_COMPOUND_BYTES: usize = 52 + 8 + 2 + MAX_CNAME_BYTES + 4 + 8;
+/// SR with one block, SDES with the longest name, XR with VoIP metrics, BYE.
+pub(crate) const MAX_COMPOUND_BYTES: usize = 52 + 8 + 2 + MAX_CNAME_BYTES + 4 + 8 + BLOCK_BYTES + 8;
 
 /// Holds what a sender report says about its sender (RFC 3550 §6.4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +32,8 @@ pub struct Report<'a> {
     pub info: Option<SenderInfo>,
     /// What was heard.
     pub block: Option<ReportBlock>,
+    /// How well the other side's voice was heard; nothing unless it is wanted.
+    pub voice: Option<VoipMetrics>,
     /// Canonical name.
     pub cname: &'a [u8],
     /// Whether this is the last packet.
@@ -45,6 +50,11 @@ pub(crate) fn write_compound(report: &Report<'_>, out: &mut [u8]) -> usize {
     };
     writer.report(report);
     writer.description(report);
+    if let Some(voice) = report.voice {
+        writer.header(0, EXTENDED_REPORT, 1 + (BLOCK_BYTES / 4) as u16);
+        writer.word(report.ssrc);
+        writer.bytes(&voice.to_bytes());
+    }
     if report.goodbye {
         writer.header(1, GOODBYE, 1);
         writer.word(report.ssrc);

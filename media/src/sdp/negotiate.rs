@@ -8,6 +8,11 @@ use super::{Connection, Direction, LocalMedia, MediaDescription, Refusal, Sessio
 use crate::codec::{Codec, OpusWishes};
 use crate::srtp::SrtpKeys;
 
+/// Attribute that asks for extended reports (RFC 3611 §5.1), …
+pub(super) const RTCP_XR: &str = "rtcp-xr";
+/// … and the one that we send and understand.
+pub(super) const VOIP_METRICS: &str = "voip-metrics";
+
 /// Holds what an offer and its answer agree on, seen from our side (RFC 3264 §7).
 ///
 /// Payload types are per direction: each side is sent the numbers that its own description
@@ -42,6 +47,8 @@ pub struct Negotiated {
     pub direction: Direction,
     /// Whether RTCP shares RTP's port both ways (RFC 5761 §5.1.1).
     pub rtcp_mux: bool,
+    /// Whether the peer asks to be told how well it is heard (RFC 3611 §5).
+    pub voip_metrics: bool,
     /// The keys of both sides; without them media goes in the clear.
     pub srtp: Option<SrtpKeys>,
 }
@@ -92,6 +99,7 @@ impl Negotiated {
             ptime_ms: theirs.packet_time_ms(ours.packet_time_ms(20)),
             direction: ours.direction(our_offer).and(peer.direction.reversed()),
             rtcp_mux: peer.rtcp_mux && ours.attribute("rtcp-mux").is_some(),
+            voip_metrics: peer.voip_metrics,
             srtp,
         }
         .with_shared_port())
@@ -123,6 +131,7 @@ impl Negotiated {
             ptime_ms: theirs.packet_time_ms(local.ptime_ms),
             direction: local.direction.and(peer.direction.reversed()),
             rtcp_mux: peer.rtcp_mux && local.rtcp_mux,
+            voip_metrics: peer.voip_metrics,
             srtp,
         }
         .with_shared_port())
@@ -178,6 +187,7 @@ struct Peer {
     remote_rtcp: SocketAddr,
     direction: Direction,
     rtcp_mux: bool,
+    voip_metrics: bool,
 }
 
 impl Peer {
@@ -201,8 +211,18 @@ impl Peer {
             remote_rtcp: rtcp_address(remote, media),
             direction,
             rtcp_mux: media.attribute("rtcp-mux").is_some(),
+            voip_metrics: asks_for_voip_metrics(session, media),
         })
     }
+}
+
+/// `a=rtcp-xr:<format> …`, of the medium or of the session (RFC 3611 §5.1).
+fn asks_for_voip_metrics(session: &SessionDescription, media: &MediaDescription) -> bool {
+    let formats = media
+        .attribute(RTCP_XR)
+        .or_else(|| session.attribute(RTCP_XR));
+    let mut formats = formats.unwrap_or_default().split_whitespace();
+    formats.any(|format| format == VOIP_METRICS)
 }
 
 /// `a=rtcp:<port> [<nettype> <addrtype> <address>]` (RFC 3605 §2.1), else the next port.

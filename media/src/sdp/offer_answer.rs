@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use thiserror::Error;
 
 use super::crypto::{Accepted, CRYPTO};
+use super::negotiate::{RTCP_XR, VOIP_METRICS};
 use super::numbers::{Numbers, parameters};
 use super::{Attribute, Connection, Direction, LocalSrtp, MediaDescription, Negotiated};
 use super::{Origin, SessionDescription, SrtpPolicy};
@@ -37,6 +38,8 @@ pub struct LocalMedia {
     pub comfort_noise: bool,
     /// Whether RTCP may share RTP's port (RFC 5761).
     pub rtcp_mux: bool,
+    /// Whether the peer is asked to tell how well it hears us (RFC 3611).
+    pub voip_metrics: bool,
     /// Whether media is encrypted, and with which keys.
     pub srtp: LocalSrtp,
 }
@@ -57,6 +60,7 @@ impl LocalMedia {
             dtmf: true,
             comfort_noise: false,
             rtcp_mux: true,
+            voip_metrics: true,
             srtp: LocalSrtp::off(),
         }
     }
@@ -172,6 +176,7 @@ fn offered(local: &LocalMedia, before: Option<&MediaDescription>) -> MediaDescri
     if local.comfort_noise {
         add_comfort_noise(&mut media);
     }
+    ask_for_voip_metrics(&mut media, local);
     finish(&mut media, local.ptime_ms, local.direction, local.rtcp_mux);
     media.attributes.extend(local.srtp.offered());
     media
@@ -200,6 +205,10 @@ pub fn answer(
     let mut ours = describe(local, &theirs.protocol, &[chosen.codec], event.as_slice());
     if negotiated.comfort_noise {
         add_comfort_noise(&mut ours);
+    }
+    // Who asks understands the question.
+    if negotiated.voip_metrics {
+        ask_for_voip_metrics(&mut ours, local);
     }
     finish(
         &mut ours,
@@ -314,6 +323,12 @@ fn add_comfort_noise(media: &mut MediaDescription) {
     media.formats.push(number.to_string());
     let map = Attribute::new("rtpmap", format!("{number} CN/8000"));
     media.attributes.push(map);
+}
+
+fn ask_for_voip_metrics(media: &mut MediaDescription, local: &LocalMedia) {
+    if local.voip_metrics {
+        media.attributes.push(Attribute::new(RTCP_XR, VOIP_METRICS));
+    }
 }
 
 fn finish(media: &mut MediaDescription, ptime_ms: u32, direction: Direction, rtcp_mux: bool) {

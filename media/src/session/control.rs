@@ -87,6 +87,7 @@ impl MediaSession {
             None => self.stream.discard(),
         }
         let before = std::mem::replace(&mut self.negotiated, negotiated);
+        self.voip_metrics_wanted |= self.negotiated.voip_metrics;
         self.secure(now, before.srtp.as_ref());
         let remote = self.negotiated.remote;
         if !remote.ip().is_unspecified() && !self.guard.is_negotiated(remote) {
@@ -100,6 +101,9 @@ impl MediaSession {
             self.peer.rtcp_from = None;
         }
         self.peer.is_there(now);
+        if before.direction != self.negotiated.direction || before.remote != remote {
+            self.watch.restart(now, &self.stats);
+        }
         if self.negotiated.direction.receives() && !before.direction.receives() {
             self.jitter.restart();
         }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::dtmf::Digit;
 use crate::frame::Frame;
 use crate::playout::UtteranceId;
-use crate::session::RecordFrame;
+use crate::session::{OneWay, RecordFrame};
 
 /// Reports what happened in a [`MediaSession`](crate::MediaSession).
 // A frame lies inline so that no packet costs an allocation; nobody keeps many events.
@@ -57,6 +57,19 @@ pub enum Event {
     MediaTimeout {
         /// How long nothing came.
         silent_for: Duration,
+    },
+    /// One side hears nothing of the other: half a second after sound should flow, and again when
+    /// another reason is found.
+    OneWay {
+        /// Why.
+        why: OneWay,
+        /// How long sound should have flowed.
+        silent_for: Duration,
+    },
+    /// The peer is heard after it was missed.
+    TwoWay {
+        /// How long after it should have been.
+        after: Duration,
     },
     /// The peer said goodbye in RTCP (RFC 3550 §6.6).
     RemoteBye,
@@ -109,6 +122,13 @@ pub(super) enum Notice {
     MediaTimeout {
         silent_for: Duration,
     },
+    OneWay {
+        why: OneWay,
+        silent_for: Duration,
+    },
+    TwoWay {
+        after: Duration,
+    },
     RemoteBye,
 }
 
@@ -129,6 +149,8 @@ impl From<Notice> for Event {
             Notice::Latched { remote } => Self::Latched { remote },
             Notice::SourceRefused { from } => Self::SourceRefused { from },
             Notice::MediaTimeout { silent_for } => Self::MediaTimeout { silent_for },
+            Notice::OneWay { why, silent_for } => Self::OneWay { why, silent_for },
+            Notice::TwoWay { after } => Self::TwoWay { after },
             Notice::RemoteBye => Self::RemoteBye,
         }
     }

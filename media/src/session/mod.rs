@@ -5,12 +5,14 @@ mod control;
 mod event;
 mod grid;
 mod outbox;
+mod quality;
 mod receive;
 mod report;
 mod security;
 mod send;
 mod stream;
 mod tape;
+mod watch;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -26,16 +28,19 @@ use security::Security;
 use stream::{Packing, Start, Stream};
 pub use tape::RecordFrame;
 use tape::Tape;
+pub use watch::OneWay;
+use watch::Watch;
 
 use crate::codec::comfort_noise::ComfortNoise;
 use crate::dtmf::{DtmfReceiver, DtmfSender, InbandDtmf, InbandReceiver, OncePerPress};
 use crate::echo::EchoGate;
 use crate::jitter::JitterBuffer;
+use crate::level::LevelMeter;
 use crate::playout::Playout;
 use crate::rtcp::Schedule;
 use crate::sdp::Negotiated;
 use crate::source::SourceGuard;
-use crate::stats::{Stats, mean_opinion_score};
+use crate::stats::Stats;
 
 /// Notices that may wait for their owner.
 const MAX_NOTICES: usize = 32;
@@ -107,10 +112,14 @@ pub struct MediaSession {
     /// The comfort noise that stands for our silence now, and where in RTP time it was sent.
     quiet: Option<(ComfortNoise, u64)>,
     schedule: Schedule,
+    /// The peer asked for VoIP metrics, or sends them itself (RFC 3611 §5).
+    voip_metrics_wanted: bool,
     outbox: Outbox,
     notices: VecDeque<Notice>,
     tape: Option<Box<Tape>>,
     echo: Option<Box<EchoGate>>,
+    level: LevelMeter,
+    watch: Watch,
     stats: Stats,
     lost_events: u64,
 }
@@ -160,10 +169,13 @@ impl MediaSession {
             sounding: false,
             quiet: None,
             schedule: Schedule::new(now, config.unix_time, config.seed),
+            voip_metrics_wanted: negotiated.voip_metrics,
             outbox: Outbox::new(negotiated.remote),
             notices: VecDeque::with_capacity(MAX_NOTICES),
             tape: config.recording.then(|| Box::new(Tape::new(rate_hz))),
             echo: config.echo_gate.then(|| Box::new(EchoGate::new(rate_hz))),
+            level: LevelMeter::default(),
+            watch: Watch::new(now),
             stats: Stats::default(),
             lost_events: 0,
             rate_hz,
@@ -197,6 +209,9 @@ impl MediaSession {
                 frame.silence_echo();
             }
             self.hear_tones(&frame);
+            if !frame.concealed {
+                self.level.hear(frame.samples());
+            }
             return Some(Event::Heard(frame));
         }
         self.tape.as_mut()?.take().map(Event::Recording)
@@ -244,44 +259,6 @@ impl MediaSession {
                 .as_ref()
                 .map_or(0, |_| size_of::<InbandReceiver>())
             + self.negotiated.receive_payload_types.capacity() * 2
-    }
-
-    /// Tells what was counted so far.
-    #[must_use]
-    pub fn stats(&self) -> Stats {
-        let jitter = self.jitter.stats();
-        let (lost, expected) = self.peer.losses();
-        let rtt_ms = self
-            .schedule
-            .round_trip()
-            .map(|trip| trip.as_secs_f32() * 1_000.0);
-        let per_ms = u64::from(self.rate_hz() / 1_000).max(1);
-        let missed = (lost + jitter.late_packets) as f32 / expected.max(1) as f32;
-        let delay_ms = rtt_ms.unwrap_or(0.0) / 2.0 + jitter.delay_ms as f32 + 20.0;
-        Stats {
-            packets_sent: self.stream.packets(),
-            octets_sent: self.stream.octets(),
-            lost,
-            jitter_ms: self.peer.jitter_ms(),
-            late: jitter.late_packets,
-            concealed_samples: jitter.concealed,
-            recovered_samples: jitter.recovered,
-            accelerated_ms: (jitter.accelerated + jitter.discarded) / per_ms,
-            expanded_ms: jitter.expanded / per_ms,
-            concealed_ratio: jitter.concealed_ratio(),
-            accelerated_ratio: jitter.accelerated_ratio(),
-            expanded_ratio: jitter.expanded_ratio(),
-            skipped_ticks: self.grid.skipped(),
-            overrun: self.lost_events
-                + self.outbox.overrun()
-                + jitter.unheard / u64::from(self.rate_hz / 50),
-            echo_frames: self.echo.as_ref().map_or(0, |echo| echo.echoes()),
-            buffer_delay_ms: jitter.delay_ms,
-            buffer_target_ms: jitter.target_ms,
-            rtt_ms,
-            mos: (self.stats.received > 0).then(|| mean_opinion_score(missed, delay_ms)),
-            ..self.stats
-        }
     }
 
     fn notify(&mut self, notice: Notice) {

@@ -11,7 +11,7 @@ use crate::codec::Codec;
 use crate::codec::comfort_noise::{self, ComfortNoise};
 use crate::dtmf::{Digit, Press, Way};
 use crate::frame::Frame;
-use crate::jitter::Packet;
+use crate::jitter::{Inserted, Packet};
 use crate::reception::{Arrival, Reception, micros};
 use crate::rtp::{self, Kind, RtpPacket};
 use crate::source::Verdict;
@@ -156,6 +156,7 @@ impl MediaSession {
         let content = self.content(packet.header.payload_type);
         if content == Content::Other {
             self.stats.unknown_payload += 1;
+            self.watch.refused_payload(packet.header.payload_type);
             // Nobody is learned by what was not agreed on.
             if self.guard.ssrc() != Some(packet.header.ssrc) {
                 return;
@@ -203,6 +204,9 @@ impl MediaSession {
     fn receive(&mut self, now: Instant, content: Content, packet: &RtpPacket<'_>) {
         self.peer.is_there(now);
         self.stats.received += 1;
+        if content != Content::Other {
+            self.watch.heard();
+        }
         let header = packet.header;
         let Some(reception) = self.peer.reception.as_mut() else {
             return;
@@ -247,13 +251,16 @@ impl MediaSession {
             self.hear_key(now, timestamp, packet.payload);
         }
         let placed = self.peer.timescale.place(timestamp, rate_hz);
-        self.jitter.insert(Packet {
+        let inserted = self.jitter.insert(Packet {
             sequence,
             timestamp: placed,
             received: now,
             codec,
             payload,
         });
+        if let (Inserted::Late, Some(reception)) = (inserted, &mut self.peer.reception) {
+            reception.was_late(sequence);
+        }
         if content == Content::ComfortNoise
             && let Some(noise) = ComfortNoise::parse(packet.payload)
         {
@@ -303,6 +310,7 @@ impl MediaSession {
 
     pub(super) fn refuse(&mut self, now: Instant, from: SocketAddr) {
         self.stats.foreign += 1;
+        self.watch.refused_source(from);
         let quiet = |last| now.saturating_duration_since(last) >= REFUSAL_INTERVAL;
         if self.peer.last_refusal.is_none_or(quiet) {
             self.peer.last_refusal = Some(now);

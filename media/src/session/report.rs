@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::{MediaSession, Notice};
 use crate::rtcp::{
-    MAX_COMPOUND_BYTES, Report, ReportBlock, RtcpPacket, SenderInfo, parse, write_compound,
+    Blocks, MAX_COMPOUND_BYTES, Report, ReportBlock, RtcpPacket, SenderInfo, parse, write_compound,
 };
 use crate::sdp::Direction;
 use crate::source::SourceRule;
@@ -39,11 +39,11 @@ impl MediaSession {
                     if self.guard.ssrc() == Some(ssrc) {
                         self.schedule.heard_sender_report(now, info.ntp);
                     }
-                    blocks.for_each(|block| self.heard_about_us(now, &block));
+                    self.heard_reports(now, blocks);
                 }
                 RtcpPacket::ReceiverReport { blocks, .. } => {
                     self.peer.is_there(now);
-                    blocks.for_each(|block| self.heard_about_us(now, &block));
+                    self.heard_reports(now, blocks);
                 }
                 RtcpPacket::Goodbye(mut sources) => {
                     let known = self.guard.ssrc();
@@ -52,15 +52,24 @@ impl MediaSession {
                         self.notify(Notice::RemoteBye);
                     }
                 }
+                RtcpPacket::ExtendedReport { voices, .. } => {
+                    self.voip_metrics_wanted = true;
+                    voices.for_each(|voice| self.heard_of_our_voice(&voice));
+                }
                 RtcpPacket::SourceDescription { .. } | RtcpPacket::Other(_) => {}
             }
         }
     }
 
-    fn heard_about_us(&mut self, now: Instant, block: &ReportBlock) {
-        if block.ssrc != self.stream.ssrc() {
-            return;
+    fn heard_reports(&mut self, now: Instant, mut blocks: Blocks<'_>) {
+        let block = blocks.find(|block| block.ssrc == self.stream.ssrc());
+        if let Some(block) = &block {
+            self.heard_about_us(now, block);
         }
+        self.report_tells(now, block.as_ref());
+    }
+
+    fn heard_about_us(&mut self, now: Instant, block: &ReportBlock) {
         let clock_rate_hz = self.negotiated.codec.clock_rate_hz() as f32;
         self.stats.remote_loss = f32::from(block.fraction_lost) / 256.0;
         self.stream.heed_loss(self.stats.remote_loss);
@@ -79,6 +88,7 @@ impl MediaSession {
         if let Some(press) = self.dtmf_receiver.tick(now) {
             self.pressed(now, press);
         }
+        self.watch(now);
         if self.schedule.fires(now) {
             self.report(now, false);
         }
@@ -109,6 +119,10 @@ impl MediaSession {
             ssrc: self.stream.ssrc(),
             info,
             block,
+            voice: self
+                .voip_metrics_wanted
+                .then(|| self.voip_metrics())
+                .flatten(),
             cname: &self.cname,
             goodbye,
         };

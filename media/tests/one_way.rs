@@ -1,0 +1,188 @@
+//! Sound that goes one way only is noticed within half a second, explained and, where the rules
+//! allow it, healed.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod common;
+
+use std::time::{Duration, Instant};
+
+use common::{A, B, CLEAN, Call, Party, at, config, hold, rtp, with_peer_at};
+use offhook_media::{Direction, Event, OneWay, SessionConfig};
+
+/// What was told of sound that goes one way, and when in milliseconds.
+fn told(party: &Party) -> Vec<(u64, OneWay)> {
+    let since = |at: Instant| at.duration_since(common::epoch()).as_millis() as u64;
+    let events = party.events.iter();
+    let told = events.filter_map(|(at, event)| match event {
+        Event::OneWay { why, .. } => Some((since(*at), *why)),
+        _ => None,
+    });
+    told.collect()
+}
+
+fn healed(party: &Party) -> Option<Duration> {
+    party.events.iter().find_map(|(_, event)| match event {
+        Event::TwoWay { after } => Some(*after),
+        _ => None,
+    })
+}
+
+/// Runs a party for so long while `from` sends it packets of this payload type.
+fn stream(party: &mut Party, from: &str, payload_type: u8, ms: std::ops::Range<u64>) {
+    for now in ms {
+        if now.is_multiple_of(20) {
+            let n = now / 20;
+            let packet = rtp(payload_type, n as u16, 160 * n as u32, 7, &[0x55; 160]);
+            party.receive(at(now), from, &packet);
+        }
+        party.run_until(at(now + 1));
+    }
+}
+
+fn party() -> Party {
+    Party::new(config(with_peer_at(A), 1))
+}
+
+#[test]
+fn a_peer_of_whom_nothing_comes_is_missed_within_half_a_second_and_once() {
+    let mut party = party();
+    party.run_until(at(5_000));
+    let told = told(&party);
+    assert_eq!(told.len(), 1, "{told:?}");
+    let (when, why) = told[0];
+    assert!((500..=520).contains(&when), "{when}");
+    assert_eq!(why, OneWay::NothingComes);
+    assert_eq!(healed(&party), None);
+}
+
+#[test]
+fn when_the_peer_is_heard_after_all_it_is_said_how_long_that_took() {
+    let mut party = party();
+    party.run_until(at(1_300));
+    stream(&mut party, A, 0, 1_300..3_000);
+    let after = healed(&party).unwrap().as_millis();
+    assert!((1_300..=2_020).contains(&after), "{after}");
+    assert_eq!(told(&party).len(), 1);
+}
+
+#[test]
+fn a_call_that_is_heard_both_ways_and_one_that_falls_silent_later_have_no_trouble() {
+    let mut call = Call::new(1, CLEAN, |_| {});
+    call.run(3_000);
+    assert!(told(&call.a).is_empty() && told(&call.b).is_empty());
+    let mut party = party();
+    stream(&mut party, A, 0, 0..1_000);
+    party.run_until(at(20_000));
+    assert!(told(&party).is_empty(), "it may have nothing to say");
+}
+
+#[test]
+fn a_held_call_is_not_missed_until_it_is_resumed() {
+    let mut party = party();
+    stream(&mut party, A, 0, 0..1_000);
+    let agreed = party.session.negotiated().clone();
+    let held = hold(&agreed, Direction::RecvOnly);
+    party.session.renegotiate(at(1_000), held);
+    party.run_until(at(9_000));
+    assert!(told(&party).is_empty());
+    party.session.renegotiate(at(9_000), agreed);
+    party.run_until(at(12_000));
+    let told = told(&party);
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!((9_500..=9_520).contains(&told[0].0), "{told:?}");
+}
+
+#[test]
+fn a_codec_that_was_not_agreed_on_is_named() {
+    let mut party = party();
+    stream(&mut party, A, 18, 0..1_000);
+    assert_eq!(told(&party)[0].1, OneWay::WrongPayload { payload_type: 18 });
+}
+
+#[test]
+fn what_is_no_rtp_is_named() {
+    let mut party = party();
+    for n in 0..50 {
+        party.receive(at(n * 20), A, &[0; 172]);
+        party.run_until(at(n * 20 + 20));
+    }
+    assert_eq!(told(&party)[0].1, OneWay::NotRtp);
+}
+
+#[test]
+fn a_stranger_is_named_and_never_heard() {
+    let mut party = party();
+    stream(&mut party, "203.0.113.66:4000", 0, 0..3_000);
+    let from = "203.0.113.66:4000".parse().unwrap();
+    assert_eq!(told(&party), [(500, OneWay::WrongSource { from })]);
+    assert_eq!(party.heard().count(), 0);
+}
+
+#[test]
+fn a_peer_that_describes_a_wrong_address_is_heard_from_where_it_signals() {
+    let signals_from = "198.18.0.9";
+    let mut party = Party::new(SessionConfig {
+        signalling_remote: signals_from.parse().unwrap(),
+        ..config(with_peer_at(A), 1)
+    });
+    stream(&mut party, "198.18.0.9:7000", 0, 0..2_000);
+    assert!(party.heard().count() > 60);
+    assert!(healed(&party).is_some());
+    let last = party.rtp().last().unwrap();
+    assert_eq!(last.to, "198.18.0.9:7000".parse().unwrap());
+    let before = party.rtp().filter(|sent| sent.to != last.to).count();
+    assert!(
+        before <= 28,
+        "{before} packets went to the described address"
+    );
+}
+
+#[test]
+fn who_was_heard_where_it_described_itself_is_not_left_for_where_it_signals() {
+    let mut party = Party::new(SessionConfig {
+        signalling_remote: "198.18.0.9".parse().unwrap(),
+        ..config(with_peer_at(A), 1)
+    });
+    stream(&mut party, A, 0, 0..600);
+    let heard = party.heard().count();
+    stream(&mut party, "198.18.0.9:7000", 0, 600..3_000);
+    assert_eq!(
+        party.heard().filter(|(_, frame)| !frame.concealed).count(),
+        heard
+    );
+    assert!(matches!(told(&party)[0].1, OneWay::WrongSource { .. }));
+}
+
+#[test]
+fn a_few_knocks_while_the_peer_is_silent_are_no_trouble() {
+    let mut party = party();
+    stream(&mut party, A, 0, 0..1_000);
+    for n in 0..8 {
+        let packet = rtp(0, n, 0, 9, &[0; 160]);
+        party.receive(at(1_000 + 400 * u64::from(n)), "203.0.113.66:4000", &packet);
+        party.run_until(at(1_400 + 400 * u64::from(n)));
+    }
+    assert!(told(&party).is_empty());
+}
+
+#[test]
+fn a_peer_whose_reports_say_that_it_hears_nothing_is_believed() {
+    // A's packets are lost on the way, B's reports come through.
+    let mut call = Call::new(2, CLEAN, |_| {});
+    let mut b = Party::new(config(call.b.session.negotiated().clone(), 2));
+    let mut taken = 0;
+    for now in 0..40_000 {
+        b.run_until(at(now));
+        for sent in &b.sent[taken..] {
+            call.a
+                .session
+                .handle_rtp(at(now), B.parse().unwrap(), &sent.bytes);
+        }
+        taken = b.sent.len();
+        call.a.run_until(at(now));
+    }
+    let told = told(&call.a);
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!(told[0].1, OneWay::NotHeard);
+    assert!((7_000..25_000).contains(&told[0].0), "{told:?}");
+}
