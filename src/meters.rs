@@ -155,6 +155,15 @@ pub fn leg_closed(stats: &Stats, codec: Codec, rate_hz: u32) {
     counter!(names::RTP_EXPANDED_MS).increment(stats.expanded_ms);
     histogram!(names::JITTER_DELAY_MS).record(f64::from(stats.buffer_delay_ms));
     histogram!(names::JITTER_TARGET_MS).record(f64::from(stats.buffer_target_ms));
+    let scores = [("ours", stats.mos), ("theirs", stats.remote_mos)];
+    for (side, mos) in scores {
+        if let Some(mos) = mos {
+            histogram!(names::CALL_MOS, "side" => side).record(f64::from(mos));
+        }
+    }
+    if let Some(rtt_ms) = stats.rtt_ms {
+        histogram!(names::CALL_RTT_MS).record(f64::from(rtt_ms));
+    }
     let reasons = [
         ("foreign", stats.foreign),
         ("malformed", stats.malformed),
@@ -166,6 +175,11 @@ pub fn leg_closed(stats: &Stats, codec: Codec, rate_hz: u32) {
     for (reason, packets) in reasons {
         counter!(names::RTP_DROPPED, "reason" => reason).increment(packets);
     }
+}
+
+/// Counts that one side heard nothing of the other.
+pub fn one_way_audio(reason: &'static str) {
+    counter!(names::ONE_WAY_AUDIO, "reason" => reason).increment(1);
 }
 
 /// Counts an interruption that was none: the agent went on.

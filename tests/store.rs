@@ -67,7 +67,7 @@ async fn a_call_is_kept_as_it_goes_and_as_it_ended() {
         lost: 2,
         jitter_ms: 1.25,
         mos: Some(4.25),
-        jitter_buffer: None,
+        ..MediaSummary::default()
     });
     store
         .finish_call(ended.clone(), vec![item(&ended, "log")])

@@ -10,7 +10,7 @@ const MEMORY: f32 = 100.0;
 const LEAST_POWER: f32 = 1.0;
 /// 0 dBm0 is 3.14 dB below the sine of full scale, and that 3.01 below its square
 /// (ITU-T G.711): this is full scale in dBm0.
-const FULL_SCALE_DBM0: f32 = 3.14 + 3.01;
+const FULL_SCALE_DBM0: f32 = 6.15;
 
 /// Follows the level of a party's speech and of its background.
 #[derive(Clone, Copy, Debug, Default)]
@@ -77,7 +77,7 @@ mod tests {
     fn the_digital_milliwatt_is_0_dbm0_and_what_is_behind_it_is_told_apart() {
         let mut meter = LevelMeter::default();
         // The sine of full scale is 3.14 dBm0.
-        let milliwatt = 32_767.0 * 10_f32.powf(-3.14 / 20.0);
+        let milliwatt = 32_767.0 * 0.696_6;
         for _ in 0..4 {
             tone(&mut meter, milliwatt / 300.0);
             tone(&mut meter, milliwatt);

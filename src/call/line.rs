@@ -365,7 +365,16 @@ impl Leg {
         Ok(sdp)
     }
 
-    /// Takes the answer that an ACK brought to the offer of our own answer.
+    /// Makes an offer of our own within the call; [`Leg::take_answer`] takes what comes of it.
+    ///
+    /// # Errors
+    /// When the media thread does not take it.
+    pub fn offer_again(&mut self) -> Result<Vec<u8>, LineError> {
+        // As to a peer that asks for an offer: all that we can, both ways.
+        self.answer_reoffer(None)
+    }
+
+    /// Takes the answer to an offer of ours, which an ACK or the answer to a re-INVITE brought.
     ///
     /// # Errors
     /// When it cannot be used; the session goes on as it was.

@@ -17,6 +17,7 @@ mod spans;
 pub mod speech;
 mod talk;
 pub mod task;
+pub mod trouble;
 
 pub use crate::net::sip::Sip;
 pub use inbound::{party, take};

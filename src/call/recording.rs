@@ -124,6 +124,8 @@ impl Recorder {
             .name("recordings".to_owned())
             .spawn(move || {
                 writer.run(&queue, sweep);
+                // Who waits for the end finds nobody to hand a frame to.
+                drop(queue);
                 let _ = tell.send(());
             })
             .map_err(RecorderError::Thread)?;

@@ -20,6 +20,7 @@ use super::requests::Requests;
 use super::services::{AgentSpec, Live, Services, variables};
 use super::spans;
 use super::task::{Control, Running};
+use super::trouble::Troubles;
 use crate::agent::flow::{FlowRun, RunOptions};
 use crate::agent::{self, Agent, Context, Dialogue, Settings, Variables, WallClock};
 use crate::ai::OnBox;
@@ -30,7 +31,9 @@ use crate::crm::{CRM_CONTACT, given_names};
 use crate::meters;
 use crate::net::media::{LegId, SinkBuilder};
 use crate::net::sip::Signal;
-use crate::store::{CallRecord, CallState as StoredState, JitterBufferSummary, MediaSummary};
+use crate::store::{
+    CallRecord, CallState as StoredState, JitterBufferSummary, MediaSummary, RemoteSummary,
+};
 use crate::switch::{Call, CallState, EndReason, Outcome};
 
 /// How long a closed leg may take to tell its figures.
@@ -315,10 +318,12 @@ impl Talk {
             epoch,
             on_turn: Some(on_turn),
             results: self.results,
+            troubles: Troubles::default(),
         };
         let mut over = running.run().instrument(spans::leg(self.leg)).await;
         call.handle_end(clock::now(), over.reason.clone());
-        let media = summary(&mut over.leg).await;
+        let troubles = std::mem::take(&mut over.troubles);
+        let media = summary(&mut over.leg, troubles).await;
         let outcome = over.outcome.map(|outcome| outcome.outcome);
         let end = Ending {
             call,
@@ -402,8 +407,18 @@ pub(crate) fn media_summary(
         srtp,
         packets: stats.received,
         lost: stats.lost,
-        jitter_ms: stats.jitter_ms.into(),
-        mos: stats.mos.map(f64::from),
+        jitter_ms: rounded(stats.jitter_ms),
+        mos: stats.mos.map(rounded),
+        rtt_ms: stats.rtt_ms.map(rounded),
+        burst_ratio: Some(rounded(stats.losses.burst_ratio)),
+        speech_dbm0: stats.speech_dbm0.map(rounded),
+        noise_dbm0: stats.noise_dbm0.map(rounded),
+        remote: (stats.rtcp_received > 0).then(|| RemoteSummary {
+            lost: ratio(stats.remote_loss),
+            jitter_ms: rounded(stats.remote_jitter_ms),
+            mos: stats.remote_mos.map(rounded),
+        }),
+        trouble: Vec::new(),
         jitter_buffer: Some(JitterBufferSummary {
             target_ms: stats.buffer_target_ms,
             delay_ms: stats.buffer_delay_ms,
@@ -414,8 +429,13 @@ pub(crate) fn media_summary(
     }
 }
 
+/// Figures that nobody reads beyond their second place.
+fn rounded(figure: f32) -> f64 {
+    (f64::from(figure) * 100.0).round() / 100.0
+}
+
 /// Waits for the closed leg's figures.
-async fn summary(leg: &mut Leg) -> Option<MediaSummary> {
+async fn summary(leg: &mut Leg, troubles: Vec<String>) -> Option<MediaSummary> {
     let codec = leg.codec.name().to_owned();
     let closed = tokio::time::timeout(CLOSING, leg.closed()).await;
     let stats = closed.ok().flatten()?;
@@ -428,7 +448,11 @@ async fn summary(leg: &mut Leg) -> Option<MediaSummary> {
         );
     }
     let srtp = leg.srtp().map(|suite| suite.name().to_owned());
-    Some(media_summary(Some(codec), srtp, &stats))
+    let summary = media_summary(Some(codec), srtp, &stats);
+    Some(MediaSummary {
+        trouble: troubles,
+        ..summary
+    })
 }
 
 /// What every outbound call tells its flow.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use offhook_media::OneWay;
 use offhook_sip::{CallHandle, EndCause};
 use tokio::sync::mpsc;
 use tracing::Instrument;
@@ -12,10 +13,12 @@ use super::conversation::{Conversation, Directive, Work};
 use super::digits::info_digit;
 use super::journal::Journal;
 use super::line::{Leg, Line};
+use super::trouble::{self, Mend, Troubles};
 use crate::agent::{BookRequest, CallOutcome, HangUpReason, RequestFailure};
 use crate::agent::{Booking, TurnRecord};
 use crate::ai::hearing::Edge;
 use crate::clock::{self, Epoch};
+use crate::meters;
 use crate::net::media::LegEvent;
 use crate::net::sip::Signal;
 use crate::store::Appointment;
@@ -62,6 +65,8 @@ pub struct Running {
     pub on_turn: Option<OnTurn>,
     /// Where bookings' answers go.
     pub results: mpsc::Sender<Work>,
+    /// What went wrong with the call's sound so far.
+    pub troubles: Troubles,
 }
 
 /// How a call in progress ended.
@@ -74,6 +79,8 @@ pub struct Over {
     pub journal: Option<Journal>,
     /// The media, closed.
     pub leg: Leg,
+    /// What went wrong with its sound, in words.
+    pub troubles: Vec<String>,
 }
 
 impl Running {
@@ -135,6 +142,7 @@ impl Running {
             outcome,
             journal: self.journal,
             leg: self.leg,
+            troubles: self.troubles.into_words(),
         }
     }
 
@@ -167,6 +175,16 @@ impl Running {
     ) -> Option<EndReason> {
         let reason = match event {
             Some(LegEvent::MediaTimeout { silent_for }) => media_timeout(silent_for),
+            Some(LegEvent::OneWay { why, silent_for }) => {
+                self.handle_one_way(why, silent_for, end.is_none()).await;
+                return end;
+            }
+            Some(LegEvent::TwoWay { after }) => {
+                let words = self.troubles.two_way(after);
+                tracing::info!(trouble = %words, "a call's sound");
+                self.tell_of_sound(&words);
+                return end;
+            }
             Some(event) => {
                 self.conversation.handle_leg(clock::now(), &event);
                 return end;
@@ -177,6 +195,30 @@ impl Running {
             return end;
         }
         Some(self.give_up(reason).await)
+    }
+
+    /// Tells that one side hears nothing of the other, and mends it where that is possible.
+    async fn handle_one_way(&mut self, why: OneWay, silent_for: Duration, may_mend: bool) {
+        meters::one_way_audio(trouble::reason(why));
+        let (words, mend) = self.troubles.one_way(why, silent_for);
+        tracing::warn!(trouble = %words, "a call's sound");
+        self.tell_of_sound(&words);
+        if mend != Mend::OfferAgain || !may_mend || self.leg.is_held() {
+            return;
+        }
+        match self.leg.offer_again() {
+            Ok(offer) => {
+                let _ = self.line.sip().reoffer(self.call, offer).await;
+            }
+            Err(error) => tracing::info!(%error, "the session cannot be offered anew"),
+        }
+    }
+
+    fn tell_of_sound(&self, words: &str) {
+        if let Some(journal) = &self.journal {
+            let at = self.epoch.timestamp(clock::now());
+            journal.event("call.sound", at, serde_json::json!({ "trouble": words }));
+        }
     }
 
     /// Ends the call from here.
@@ -199,11 +241,25 @@ impl Running {
                 self.conversation.handle_hold(now, self.leg.is_held());
                 None
             }
-            Some(Signal::Confirmed { body: Some(answer) }) => {
+            Some(
+                Signal::Confirmed { body: Some(answer) }
+                | Signal::ReofferAnswered {
+                    result: Ok(Some(answer)),
+                },
+            ) => {
                 if let Err(error) = self.leg.take_answer(&answer) {
                     tracing::info!(%error, "an answer was of no use; the session goes on");
                 }
                 self.conversation.handle_hold(now, self.leg.is_held());
+                None
+            }
+            Some(Signal::ReofferAnswered {
+                result: Err(status),
+            }) => {
+                tracing::info!(
+                    status,
+                    "the other side refused our offer; the session goes on"
+                );
                 None
             }
             Some(Signal::Info { content_type, body }) => {

@@ -15,6 +15,7 @@ use crate::call::codecs::Codecs;
 use crate::call::conversation::{Conversation, Parts, WORK_QUEUE};
 use crate::call::dial::{Attached, DialFailure, Dialling, dial};
 use crate::call::task::Running;
+use crate::call::trouble::Troubles;
 use crate::call::{Requests, line::next_leg};
 use crate::clock::{self, Epoch};
 use crate::phone::{Destination, Phone, PhoneError};
@@ -123,6 +124,7 @@ impl DemoCaller {
             epoch: Epoch::take(),
             on_turn: None,
             results,
+            troubles: Troubles::default(),
         };
         Ok(running.run().await.reason)
     }

@@ -72,6 +72,11 @@ metrics! {
         "Sound left out to wear off delay, in ms, at a call's end"
     RTP_EXPANDED_MS Counter "offhook_rtp_expanded_ms_total"
         "Sound played twice to build up delay, in ms, at a call's end"
+    CALL_MOS Histogram "offhook_call_mos"
+        "Mean opinion score of a call, at its end {side: ours as we heard it, theirs as they say}"
+    CALL_RTT_MS Histogram "offhook_call_rtt_ms" "Round trip by RTCP at a call's end, in ms"
+    ONE_WAY_AUDIO Counter "offhook_one_way_audio_total"
+        "Times that one side heard nothing of the other {reason}"
     JITTER_DELAY_MS Histogram "offhook_jitter_buffer_delay_ms"
         "Mean delay of the jitter buffer at a call's end, in ms"
     JITTER_TARGET_MS Histogram "offhook_jitter_buffer_target_ms"
@@ -124,6 +129,9 @@ const BUCKETS_MS: [f64; 20] = [
     1_000.0, 1_500.0, 2_500.0, 5_000.0, 10_000.0,
 ];
 
+/// Bounds of the histograms of mean opinion scores.
+const BUCKETS_MOS: [f64; 9] = [1.5, 2.0, 2.5, 3.0, 3.5, 3.8, 4.0, 4.2, 4.4];
+
 /// How often [`Metrics::upkeep`] has to run, so that histograms do not grow.
 pub const UPKEEP: Duration = Duration::from_secs(5);
 
@@ -141,6 +149,8 @@ impl Metrics {
         let handle = INSTALLED.get_or_init(|| {
             let recorder = PrometheusBuilder::new()
                 .set_buckets_for_metric(Matcher::Suffix("_ms".to_owned()), &BUCKETS_MS)
+                .ok()?
+                .set_buckets_for_metric(Matcher::Suffix("_mos".to_owned()), &BUCKETS_MOS)
                 .ok()?
                 .build_recorder();
             let handle = recorder.handle();
@@ -187,7 +197,8 @@ mod tests {
                 metric.name.ends_with("_total"),
                 metric.kind == Kind::Counter
             );
-            assert_eq!(metric.name.ends_with("_ms"), metric.kind == Kind::Histogram);
+            let has_unit = metric.name.ends_with("_ms") || metric.name.ends_with("_mos");
+            assert_eq!(has_unit, metric.kind == Kind::Histogram);
         }
         let names: std::collections::BTreeSet<_> = ALL.iter().map(|metric| metric.name).collect();
         assert_eq!(names.len(), ALL.len());

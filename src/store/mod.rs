@@ -11,6 +11,7 @@
 
 mod calls;
 mod error;
+mod media;
 pub mod outbox;
 mod outbox_calls;
 pub mod record;
@@ -34,7 +35,7 @@ use uuid::Uuid;
 pub use error::StoreError;
 pub use record::{
     Appointment, CachedContact, CallRecord, CallState, CallUpdate, Direction, EventRecord,
-    JitterBufferSummary, MediaSummary, TurnLatency, TurnRecord, Who,
+    JitterBufferSummary, MediaSummary, RemoteSummary, TurnLatency, TurnRecord, Who,
 };
 
 use spill::Spill;

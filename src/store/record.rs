@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
+pub use super::media::{JitterBufferSummary, MediaSummary, RemoteSummary};
 use super::rfc3339;
 
 /// One call, as `GET /v1/calls/{id}` shows it.
@@ -222,42 +223,6 @@ names!(CallState {
 #[error("not a name of {0}")]
 pub struct UnknownName(pub(crate) &'static str);
 
-/// What the media session of a call measured.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct MediaSummary {
-    /// Codec in use, by its SDP name, such as `PCMU`.
-    pub codec: Option<String>,
-    /// Crypto suite in use, by its SDP name; none when media went in the clear.
-    #[serde(default)]
-    pub srtp: Option<String>,
-    /// RTP packets received.
-    pub packets: u64,
-    /// RTP packets that never came (RFC 3550 §A.3).
-    pub lost: u64,
-    /// Interarrival jitter in milliseconds (RFC 3550 §A.8).
-    pub jitter_ms: f64,
-    /// Estimated mean opinion score, 1 to 4.5 (ITU-T G.107), when enough was heard.
-    pub mos: Option<f64>,
-    /// What the jitter buffer did; none in records from before it told.
-    #[serde(default)]
-    pub jitter_buffer: Option<JitterBufferSummary>,
-}
-
-/// What the jitter buffer of a call's recording and relay did; ratios are of what it played.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct JitterBufferSummary {
-    /// Delay that it aimed at in the end, in milliseconds.
-    pub target_ms: u32,
-    /// Mean delay, in milliseconds.
-    pub delay_ms: u32,
-    /// Made up for late or lost packets.
-    pub concealed: f64,
-    /// Left out to wear off delay.
-    pub accelerated: f64,
-    /// Played twice to build up delay.
-    pub expanded: f64,
-}
-
 /// One turn of the conversation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TurnRecord {
@@ -395,6 +360,16 @@ mod tests {
             lost: 1,
             jitter_ms: 0.5,
             mos: Some(4.3),
+            rtt_ms: Some(61.25),
+            burst_ratio: Some(1.0),
+            speech_dbm0: Some(-19.5),
+            noise_dbm0: None,
+            remote: Some(RemoteSummary {
+                lost: 0.01,
+                jitter_ms: 2.5,
+                mos: Some(4.1),
+            }),
+            trouble: vec!["nothing comes".into()],
             jitter_buffer: Some(JitterBufferSummary {
                 target_ms: 12,
                 delay_ms: 23,
@@ -420,6 +395,8 @@ mod tests {
             r#""started_at":"1970-01-01T00:00:00.000Z","answered_at":"1970-01-01T00:00:01.500Z","#,
             r#""ended_at":null,"outcome":null,"variables":{},"media":{"codec":"PCMU","#,
             r#""srtp":null,"packets":10,"lost":1,"jitter_ms":0.5,"mos":4.3,"#,
+            r#""rtt_ms":61.25,"burst_ratio":1.0,"speech_dbm0":-19.5,"noise_dbm0":null,"#,
+            r#""remote":{"lost":0.01,"jitter_ms":2.5,"mos":4.1},"trouble":["nothing comes"],"#,
             r#""jitter_buffer":{"target_ms":12,"delay_ms":23,"concealed":0.01,"accelerated":0.0,"#,
             r#""expanded":0.002}},"#,
             r#""turns":[{"who":"agent","#,

@@ -67,6 +67,8 @@ pub(crate) struct Peer {
     version: u32,
     sequence: u16,
     timestamp: u32,
+    /// The payload type of what it says.
+    pub(crate) payload_type: u8,
     /// The switch's first SDP.
     pub(crate) answer: String,
 }
@@ -87,6 +89,7 @@ impl Peer {
             version: 1,
             sequence: 0,
             timestamp: 0,
+            payload_type: 0,
             answer: String::new(),
         };
         let offer = peer.sdp("sendrecv", "127.0.0.1");
@@ -178,12 +181,39 @@ impl Peer {
         body(&ok).to_owned()
     }
 
+    /// Waits for the switch's own re-INVITE and takes what it offers; gives the offer.
+    pub(crate) async fn take_reoffer(&mut self) -> String {
+        let (request, from) = loop {
+            let (request, from) = message(&self.sip).await;
+            if request.starts_with("INVITE ") {
+                break (request, from);
+            }
+        };
+        self.version += 1;
+        let answer = self.sdp("sendrecv", "127.0.0.1");
+        let ok = format!(
+            "SIP/2.0 200 OK\r\nVia: {}\r\nFrom: {}\r\nTo: {}\r\nCall-ID: {}\r\nCSeq: {}\r\n\
+             Contact: <sip:peer@{}>\r\nContent-Type: application/sdp\r\n\
+             Content-Length: {}\r\n\r\n{answer}",
+            field(&request, "Via"),
+            field(&request, "From"),
+            field(&request, "To"),
+            field(&request, "Call-ID"),
+            field(&request, "CSeq"),
+            self.sip.local_addr().unwrap(),
+            answer.len()
+        );
+        self.sip.send_to(ok.as_bytes(), from).await.unwrap();
+        while !message(&self.sip).await.0.starts_with("ACK ") {}
+        body(&request).to_owned()
+    }
+
     /// Says something at 8 kHz, at the speed of speech.
     pub(crate) async fn say(&mut self, samples: &[i16]) {
         let mut clock = tokio::time::interval(Duration::from_millis(20));
         for frame in samples.chunks_exact(160) {
             clock.tick().await;
-            let mut packet = vec![0x80, 0];
+            let mut packet = vec![0x80, self.payload_type];
             packet.extend(self.sequence.to_be_bytes());
             packet.extend(self.timestamp.to_be_bytes());
             packet.extend(9_u32.to_be_bytes());

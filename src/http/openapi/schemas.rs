@@ -139,9 +139,26 @@ fn call_members() -> Value {
             "lost": { "type": "integer", "description": "Never came" },
             "jitter_ms": { "type": "number", "description": "RFC 3550 A.8" },
             "mos": maybe("number", "Estimated, ITU-T G.107"),
+            "rtt_ms": maybe("number", "Round trip by RTCP"),
+            "burst_ratio": maybe("number", "How much longer runs of losses were than by chance"),
+            "speech_dbm0": maybe("number", "Level of the other party's speech"),
+            "noise_dbm0": maybe("number", "Level of what is behind it"),
+            "remote": { "oneOf": [{ "type": "null" }, remote()] },
+            "trouble": {
+                "type": "array", "items": { "type": "string" },
+                "description": "What went wrong with the sound, in words and in order",
+            },
             "jitter_buffer": { "oneOf": [{ "type": "null" }, jitter_buffer()] },
         }))] },
     })
+}
+
+fn remote() -> Value {
+    object(json!({
+        "lost": { "type": "number", "description": "Share of our packets lost lately" },
+        "jitter_ms": { "type": "number", "description": "Their jitter" },
+        "mos": maybe("number", "What the other side gives our sound (RFC 3611)"),
+    }))
 }
 
 fn jitter_buffer() -> Value {

@@ -18,7 +18,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::time::{Duration, Instant};
 
-use offhook_media::{Event, Frame, MediaSession, Negotiated, RecordFrame, Stats, UtteranceId};
+use offhook_media::{
+    Event, Frame, MediaSession, Negotiated, OneWay, RecordFrame, Stats, UtteranceId,
+};
 use tokio::sync::mpsc;
 
 pub use ports::{PortError, PortPair, PortPool};
@@ -135,6 +137,18 @@ pub enum LegEvent {
         /// Who sent them.
         from: SocketAddr,
     },
+    /// One side hears nothing of the other.
+    OneWay {
+        /// Why.
+        why: OneWay,
+        /// How long sound should have flowed.
+        silent_for: Duration,
+    },
+    /// The other side is heard after it was missed.
+    TwoWay {
+        /// How long after it should have been.
+        after: Duration,
+    },
     /// The leg's media is closed.
     Closed {
         /// What was counted.
@@ -164,6 +178,8 @@ impl LegEvent {
             Event::Latched { remote } => Self::Latched { remote },
             Event::SourceRefused { from } => Self::SourceRefused { from },
             Event::MediaTimeout { silent_for } => Self::MediaTimeout { silent_for },
+            Event::OneWay { why, silent_for } => Self::OneWay { why, silent_for },
+            Event::TwoWay { after } => Self::TwoWay { after },
             _ => return None,
         })
     }

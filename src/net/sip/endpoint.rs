@@ -127,6 +127,7 @@ impl Endpoint {
                 self.agent.reject(now, call, status, &headers);
             }
             Command::HangUp(call, reason) => self.agent.hang_up(now, call, reason.as_deref()),
+            Command::Reoffer(call, offer) => self.agent.reinvite(now, call, offer),
             Command::AnswerReoffer(call, answer) => self.agent.answer_reoffer(now, call, answer),
             Command::Register(register, reply) => {
                 let _ = reply.send(self.register(*register));
@@ -203,6 +204,9 @@ impl Endpoint {
             }
             Event::Confirmed { call, body } => self.signal(call, Signal::Confirmed { body }),
             Event::Reoffer { call, offer } => self.signal(call, Signal::Reoffer { offer }),
+            Event::ReofferAnswered { call, result } => {
+                self.signal(call, Signal::ReofferAnswered { result });
+            }
             Event::Info {
                 call,
                 content_type,
@@ -278,7 +282,6 @@ impl Endpoint {
                     tracing::warn!(unwritten, "a call was refused with 503: a bound is reached");
                 }
             }
-            _ => {}
         }
     }
 

@@ -63,6 +63,11 @@ pub enum Signal {
         /// Its SDP.
         offer: Option<Vec<u8>>,
     },
+    /// The other side answered the re-INVITE that [`Sip::reoffer`] sent.
+    ReofferAnswered {
+        /// Its SDP answer, or the status that refused it: the session then goes on as it was.
+        result: Result<Option<Vec<u8>>, u16>,
+    },
     /// An INFO request (RFC 6086), such as DTMF.
     Info {
         /// Its media type.
@@ -110,6 +115,7 @@ pub(crate) enum Command {
     Answer(CallHandle, Vec<u8>, oneshot::Sender<bool>),
     Reject(CallHandle, u16, Vec<(String, String)>),
     HangUp(CallHandle, Option<String>),
+    Reoffer(CallHandle, Vec<u8>),
     AnswerReoffer(CallHandle, Result<Option<Vec<u8>>, u16>),
     Register(
         Box<Register>,
@@ -305,6 +311,15 @@ impl Sip {
     /// When the SIP task has ended.
     pub async fn hang_up(&self, call: CallHandle, reason: Option<String>) -> Result<(), SipError> {
         self.send(Command::HangUp(call, reason)).await
+    }
+
+    /// Offers the other side of an answered call another session description, by a re-INVITE;
+    /// [`Signal::ReofferAnswered`] tells what it said.
+    ///
+    /// # Errors
+    /// When the SIP task has ended.
+    pub async fn reoffer(&self, call: CallHandle, offer: Vec<u8>) -> Result<(), SipError> {
+        self.send(Command::Reoffer(call, offer)).await
     }
 
     /// Answers a re-offer with SDP, or refuses it with a status.
