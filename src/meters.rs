@@ -157,6 +157,11 @@ pub fn leg_closed(stats: &Stats, codec: Codec, rate_hz: u32) {
     histogram!(names::JITTER_TARGET_MS).record(f64::from(stats.buffer_target_ms));
     let reasons = [
         ("foreign", stats.foreign),
+        ("ssrc", stats.wrong_ssrc),
+        ("looped", stats.looped),
+        ("truncated", stats.truncated),
+        ("oversized", stats.oversized),
+        ("version", stats.wrong_version),
         ("malformed", stats.malformed),
         ("unauthenticated", stats.unauthenticated),
         ("replayed", stats.replayed),
