@@ -10,8 +10,10 @@ use offhook_media::codec::g711;
 use offhook_media::jitter::{JitterBuffer, Packet};
 use offhook_media::rtp::RtpPacket;
 use offhook_media::sdp::{self, LocalMedia};
+use offhook_media::srtp::{MasterKey, Outbound, SrtpKeys, Suite};
 use offhook_media::{
-    Codec, Event, MediaSession, SessionConfig, SessionDescription, SourceRule, UtteranceId,
+    Codec, Event, MediaSession, Negotiated, SessionConfig, SessionDescription, SourceRule,
+    UtteranceId,
 };
 
 fn main() {
@@ -155,12 +157,111 @@ fn tick_with_every_fifth_packet_lost(bencher: Bencher<'_, '_>) {
     });
 }
 
-#[divan::bench]
-fn foreign_packet(bencher: Bencher<'_, '_>) {
+/// What a flood of packets costs that are of no use, each: made of the peer's next packet.
+fn bad_packet(bencher: Bencher<'_, '_>, port: u16, spoil: impl FnOnce(&mut Vec<u8>, &[u8])) {
     let now = epoch();
-    let (mut session, feed) = (session(now), Feed::new(now));
-    let from = SocketAddr::from(([203, 0, 113, 1], 4000));
-    bencher.bench_local(|| session.handle_rtp(now, from, black_box(&feed.packet)));
+    let (mut session, mut feed) = (session(now), Feed::new(now));
+    let from = SocketAddr::from(([192, 0, 2, 1], 4000));
+    session.handle_rtp(now, from, feed.next());
+    while session.poll_event().is_some() {}
+    session.tick(now);
+    let ours = session.poll_transmit().map(|packet| packet.bytes.to_vec());
+    let mut packet = feed.next().to_vec();
+    spoil(&mut packet, &ours.unwrap());
+    let from = SocketAddr::from(([192, 0, 2, 1], port));
+    bencher.bench_local(|| session.handle_rtp(now, from, black_box(&packet)));
+    let stats = session.stats();
+    assert_eq!(stats.received - stats.duplicates, 1, "{stats:?}");
+}
+
+#[divan::bench]
+fn bad_packet_foreign(bencher: Bencher<'_, '_>) {
+    bad_packet(bencher, 4_002, |_, _| {});
+}
+
+#[divan::bench]
+fn bad_packet_truncated(bencher: Bencher<'_, '_>) {
+    bad_packet(bencher, 4_000, |packet, _| packet.truncate(7));
+}
+
+#[divan::bench]
+fn bad_packet_oversized(bencher: Bencher<'_, '_>) {
+    bad_packet(bencher, 4_000, |packet, _| packet.resize(9_000, 0));
+}
+
+#[divan::bench]
+fn bad_packet_of_another_version(bencher: Bencher<'_, '_>) {
+    bad_packet(bencher, 4_000, |packet, _| packet[0] = 0x40);
+}
+
+#[divan::bench]
+fn bad_packet_of_another_ssrc(bencher: Bencher<'_, '_>) {
+    bad_packet(bencher, 4_000, |packet, _| packet[8] = 1);
+}
+
+#[divan::bench]
+fn bad_packet_of_no_payload_type(bencher: Bencher<'_, '_>) {
+    bad_packet(bencher, 4_000, |packet, _| {
+        packet[1..12].copy_from_slice(&[96; 11])
+    });
+}
+
+#[divan::bench]
+fn bad_packet_looped(bencher: Bencher<'_, '_>) {
+    bad_packet(bencher, 4_000, |packet, ours| *packet = ours.to_vec());
+}
+
+#[divan::bench]
+fn bad_packet_replayed(bencher: Bencher<'_, '_>) {
+    bad_packet(bencher, 4_000, |packet, _| {
+        // The one before, once more.
+        packet[3] -= 1;
+        packet[7] -= 160;
+    });
+}
+
+#[divan::bench]
+fn bad_report_of_another_ssrc(bencher: Bencher<'_, '_>) {
+    bad_packet(bencher, 4_001, |packet, _| {
+        packet.clear();
+        packet.extend([0x80, 201, 0, 1, 0, 0, 0, 9]);
+    });
+}
+
+#[divan::bench]
+fn bad_packet_forged_under_srtp(bencher: Bencher<'_, '_>) {
+    bad_srtp(bencher, |packet| packet[3] += 1);
+}
+
+#[divan::bench]
+fn bad_packet_replayed_under_srtp(bencher: Bencher<'_, '_>) {
+    bad_srtp(bencher, |_| {});
+}
+
+/// The same in an SRTP session, of a packet that came before.
+fn bad_srtp(bencher: Bencher<'_, '_>, spoil: impl FnOnce(&mut Vec<u8>)) {
+    let now = epoch();
+    let mut random = rand::rng();
+    let mut draw = || MasterKey::draw(Suite::AesCm128HmacSha1_80, &mut random);
+    let (ours, theirs) = (draw(), draw());
+    let (mut session, mut feed) = (session(now), Feed::new(now));
+    let mut sender = Outbound::new(&theirs);
+    let srtp = Some(SrtpKeys {
+        ours,
+        theirs,
+        their_mki: None,
+    });
+    let negotiated = session.negotiated().clone();
+    session.renegotiate(now, Negotiated { srtp, ..negotiated });
+    let mut packet = feed.next().to_vec();
+    let len = packet.len();
+    packet.resize(len + 10, 0);
+    sender.protect_rtp(&mut packet, len).unwrap();
+    let from = SocketAddr::from(([192, 0, 2, 1], 4_000));
+    session.handle_rtp(now, from, &packet);
+    spoil(&mut packet);
+    bencher.bench_local(|| session.handle_rtp(now, from, black_box(&packet)));
+    assert_eq!(session.stats().received, 1);
 }
 
 #[divan::bench]

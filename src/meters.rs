@@ -166,6 +166,11 @@ pub fn leg_closed(stats: &Stats, codec: Codec, rate_hz: u32) {
     }
     let reasons = [
         ("foreign", stats.foreign),
+        ("ssrc", stats.wrong_ssrc),
+        ("looped", stats.looped),
+        ("truncated", stats.truncated),
+        ("oversized", stats.oversized),
+        ("version", stats.wrong_version),
         ("malformed", stats.malformed),
         ("unauthenticated", stats.unauthenticated),
         ("replayed", stats.replayed),

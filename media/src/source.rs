@@ -12,6 +12,12 @@ use std::time::{Duration, Instant};
 const SSRC_SILENCE: Duration = Duration::from_millis(200);
 /// … and for so long before the same source is heard from another port.
 const PORT_SILENCE: Duration = Duration::from_millis(500);
+/// A packet that is older by so many is a copy or late, and no sign that its source still talks;
+/// one that is older by more has started over (MAX_MISORDER, RFC 3550 A.1).
+const MAX_MISORDER: u16 = 100;
+/// Sources that may prove themselves side by side, so that packets from one port of an address do
+/// not keep another from it.
+const CANDIDATES: usize = 4;
 /// Sequence numbers that a moved source may have skipped.
 const MAX_SKIPPED: u16 = 500;
 
@@ -79,7 +85,8 @@ pub(crate) struct SourceGuard {
     negotiated: SocketAddr,
     signalling: IpAddr,
     known: Option<Source>,
-    candidate: Option<Source>,
+    /// The newest first.
+    candidates: [Option<Source>; CANDIDATES],
 }
 
 impl SourceGuard {
@@ -90,7 +97,7 @@ impl SourceGuard {
             negotiated,
             signalling,
             known: None,
-            candidate: None,
+            candidates: [None; CANDIDATES],
         }
     }
 
@@ -143,6 +150,11 @@ impl SourceGuard {
         canonical(remote) == self.negotiated
     }
 
+    /// Whether the known source is at this address and port.
+    pub(crate) fn is_source(&self, from: SocketAddr) -> bool {
+        self.known() == Some(canonical(from))
+    }
+
     /// The known source's synchronisation source.
     pub(crate) fn ssrc(&self) -> Option<u32> {
         self.known.as_ref().map(|known| known.ssrc)
@@ -165,9 +177,11 @@ impl SourceGuard {
         let from = canonical(from);
         match &mut self.known {
             Some(known) if known.from == from && known.ssrc == ssrc => {
-                known.last_heard = now;
-                known.sequence = sequence;
-                self.candidate = None;
+                let behind = known.sequence.wrapping_sub(sequence);
+                if behind > MAX_MISORDER {
+                    known.last_heard = now;
+                    known.sequence = sequence;
+                }
                 Verdict::Known
             }
             Some(_) => self.challenge(now, from, ssrc, sequence),
@@ -188,21 +202,25 @@ impl SourceGuard {
         self.probation(now, from, ssrc, sequence)
     }
 
-    /// Another source wants the place of the known one, which must have fallen silent.
+    /// Another source wants the place of the known one, which must have fallen silent; but the very
+    /// address that was negotiated goes before any other port, whoever was first.
     fn challenge(&mut self, now: Instant, from: SocketAddr, ssrc: u32, sequence: u16) -> Verdict {
         let Some(known) = self.known else {
             return Verdict::Foreign;
         };
         let silent = now.saturating_duration_since(known.last_heard);
         let negotiated = self.rule == SourceRule::Negotiated && from == self.negotiated;
-        let (allowed, verdict) = if from == known.from || negotiated {
+        let (allowed, verdict) = if from == known.from {
             // The same address sends another stream: music on hold, another gateway behind it.
             (silent >= SSRC_SILENCE, Verdict::Learned)
+        } else if negotiated && ssrc != known.ssrc {
+            (true, Verdict::Learned)
         } else if from.ip() == known.from.ip() && ssrc == known.ssrc {
             // A NAT gave the same stream another port.
             let skipped = sequence.wrapping_sub(known.sequence);
             let follows = (1..=MAX_SKIPPED).contains(&skipped);
-            (follows && silent >= PORT_SILENCE, Verdict::Moved)
+            let free = negotiated || silent >= PORT_SILENCE;
+            (follows && free, Verdict::Moved)
         } else {
             (false, Verdict::Foreign)
         };
@@ -216,17 +234,27 @@ impl SourceGuard {
     }
 
     fn proves(&self, from: SocketAddr, ssrc: u32, sequence: u16) -> bool {
-        self.candidate
-            .is_some_and(|candidate| candidate.is_followed_by(from, ssrc, sequence))
+        let mut candidates = self.candidates.iter().flatten();
+        candidates.any(|candidate| candidate.is_followed_by(from, ssrc, sequence))
     }
 
     fn probation(&mut self, now: Instant, from: SocketAddr, ssrc: u32, sequence: u16) -> Verdict {
-        self.candidate = Some(Source {
+        let newest = Source {
             from,
             ssrc,
             sequence,
             last_heard: now,
-        });
+        };
+        let same = |place: &Option<Source>| place.is_some_and(|known| known.from == from);
+        let place = self.candidates.iter().position(same);
+        let place = place.unwrap_or(CANDIDATES - 1);
+        if let Some(candidates) = self.candidates.get_mut(..=place) {
+            candidates.rotate_right(1);
+            candidates
+                .iter_mut()
+                .take(1)
+                .for_each(|first| *first = Some(newest));
+        }
         Verdict::Probation
     }
 
@@ -244,7 +272,7 @@ impl SourceGuard {
             sequence,
             last_heard: now,
         });
-        self.candidate = None;
+        self.candidates = [None; CANDIDATES];
         verdict
     }
 

@@ -36,13 +36,24 @@ pub struct Stats {
     pub accelerated_ratio: f32,
     /// Share of what was played that was played twice to build up delay, 0 to 1.
     pub expanded_ratio: f32,
-    /// Datagrams from elsewhere, dropped by the source rule.
+    /// Datagrams from another address or port than the peer's, dropped by the source rule.
     pub foreign: u64,
+    /// Packets from where the peer's come from, but of another synchronisation source while the
+    /// peer's own is heard; reports that name another one.
+    pub wrong_ssrc: u64,
+    /// Packets of our own that came back (RFC 3550 §8.2), dropped.
+    pub looped: u64,
     /// Packets of an SRTP session that are forged, damaged, in the clear or of another key.
     pub unauthenticated: u64,
     /// Authentic packets of an SRTP session that came before, or too late to tell.
     pub replayed: u64,
-    /// Datagrams that are neither RTP nor RTCP, or broken.
+    /// Datagrams that end before their headers say so, or before any header does.
+    pub truncated: u64,
+    /// Packets that are longer than any that was agreed on.
+    pub oversized: u64,
+    /// Datagrams of another version than 2: no RTP, such as STUN, DTLS or ZRTP.
+    pub wrong_version: u64,
+    /// Packets that are broken otherwise: their padding does not fit, or reports without a report.
     pub malformed: u64,
     /// Packets of a payload type that was not agreed on.
     pub unknown_payload: u64,

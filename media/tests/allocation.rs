@@ -56,6 +56,7 @@ fn a_minute_of_a_call_allocates_nothing() {
         .collect();
     let mut report = vec![0x80, 200, 0, 6];
     report.resize(28, 0);
+    report[7] = 5;
     a_minute(with_peer_at(A), packets, vec![report.clone(); 30]);
     let packets = (0..3_000u16)
         .map(|n| rtp(9, n, u32::from(n) * 160, 5, &[n as u8; 160]))
@@ -85,6 +86,7 @@ fn an_encrypted_minute(suite: Suite) {
         .collect();
     let mut report = vec![0x80, 200, 0, 6];
     report.resize(28, 0);
+    report[7] = 5;
     let reports = (0..30).map(|_| protect(report.clone(), true)).collect();
     let srtp = SrtpKeys {
         ours: MasterKey::draw(suite, &mut rand::rng()),

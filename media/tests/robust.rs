@@ -5,10 +5,13 @@ mod common;
 
 use std::fs;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use common::{A, B, Party, address, at, config, rtp, taking_all, with_peer_at};
 use offhook_media::sdp;
-use offhook_media::{Codec, Event, LocalMedia, Negotiated, SessionDescription};
+use offhook_media::{
+    Codec, Event, LocalMedia, Negotiated, OneWay, SessionConfig, SessionDescription, Stats,
+};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -164,30 +167,119 @@ proptest! {
     }
 }
 
+/// A kind of packet that is of no use: how it is made of the peer's next one, and its counter.
+type Bad = (&'static str, fn(&mut Vec<u8>, &[u8]), fn(&Stats) -> u64);
+
+const BAD: [Bad; 8] = [
+    ("truncated", |packet, _| packet.truncate(7), |s| s.truncated),
+    ("empty", |packet, _| packet.clear(), |s| s.truncated),
+    (
+        "oversized",
+        |packet, _| packet.resize(9_000, 0x40),
+        |s| s.oversized,
+    ),
+    ("version", |packet, _| packet[0] = 0x40, |s| s.wrong_version),
+    ("padding", |packet, _| packet[0] = 0xA0, |s| s.malformed),
+    ("source", |packet, _| packet[8] = 9, |s| s.wrong_ssrc),
+    (
+        "looped",
+        |packet, ours| *packet = ours.to_vec(),
+        |s| s.looped,
+    ),
+    ("payload", |packet, _| packet[1] = 96, |s| s.unknown_payload),
+];
+
+fn good(n: u16) -> Vec<u8> {
+    // If it said that it was padded, its padding would be longer than itself.
+    rtp(0, n, u32::from(n) * 160, 5, &[0xC0; 160])
+}
+
 #[test]
-fn truncated_oversized_and_wrong_packets_are_counted_and_never_end_a_call() {
+fn a_flood_of_any_kind_of_bad_packet_is_counted_as_such_and_ends_no_call() {
+    const FLOOD: u64 = 20;
+    for (name, make, counted) in BAD {
+        let mut party = Party::new(SessionConfig {
+            media_timeout: Duration::from_secs(1),
+            ..config(with_peer_at(A), 7)
+        });
+        for n in 0..200u16 {
+            let now = u64::from(n) * 20;
+            party.receive(at(now), A, &good(n));
+            party.run_until(at(now + 20));
+            let ours = party.rtp().last().unwrap().bytes.clone();
+            for _ in 0..FLOOD {
+                let mut bad = good(n + 1);
+                make(&mut bad, &ours);
+                party.receive(at(now + 19), A, &bad);
+            }
+        }
+        let stats = party.session.stats();
+        assert_eq!(counted(&stats), 200 * FLOOD, "{name} {stats:?}");
+        let heard = party.heard().filter(|(_, frame)| !frame.concealed);
+        // A payload type that was not agreed on takes its packet's place, as it may.
+        let expected = if name == "payload" { 1 } else { 200 };
+        assert_eq!(heard.count(), expected, "{name}");
+        let ends = |event: &Event| matches!(event, Event::RemoteBye | Event::MediaTimeout { .. });
+        assert!(!party.events.iter().any(|(_, event)| ends(event)), "{name}");
+        let all = [
+            stats.truncated,
+            stats.oversized,
+            stats.wrong_version,
+            stats.malformed,
+            stats.wrong_ssrc,
+            stats.looped,
+            stats.unknown_payload,
+            stats.foreign,
+        ];
+        assert_eq!(all.iter().sum::<u64>(), 200 * FLOOD, "{name} {stats:?}");
+    }
+}
+
+#[test]
+fn a_replayed_packet_is_counted_and_does_nothing() {
     let mut party = Party::new(config(with_peer_at(A), 7));
-    let good = |n: u16| rtp(0, n, u32::from(n) * 160, 5, &[0x40; 160]);
-    party.receive(at(0), A, &good(0));
-    party.receive(at(1), A, &good(1)[..7]);
-    party.receive(at(2), A, &[]);
-    let mut version = good(1);
-    version[0] = 0x40;
-    party.receive(at(3), A, &version);
-    party.receive(at(4), A, &rtp(0, 1, 160, 5, &[0; 9_000]));
-    party.receive(at(5), A, &rtp(96, 1, 160, 6, &[0; 160]));
-    party.receive(at(6), A, &rtp(0, 1, 160, 6, &[0; 160]));
-    party.receive(at(20), A, &good(1));
-    party.receive(at(21), A, &good(1));
+    for n in 0..200u16 {
+        for _ in 0..20 {
+            party.receive(at(u64::from(n) * 20), A, &good(n));
+        }
+        party.run_until(at(u64::from(n) * 20 + 20));
+    }
     let stats = party.session.stats();
-    assert_eq!((stats.malformed, stats.unknown_payload), (4, 1));
-    assert_eq!((stats.foreign, stats.duplicates), (1, 1));
-    assert_eq!(party.heard().count(), 2);
+    assert_eq!((stats.duplicates, stats.lost), (200 * 19, 0), "{stats:?}");
+    assert_eq!(party.heard().count(), 200);
+}
+
+#[test]
+fn a_line_that_only_sends_our_own_packets_back_is_alive_and_says_nothing() {
+    let mut party = Party::new(SessionConfig {
+        media_timeout: Duration::from_secs(1),
+        ..config(with_peer_at(A), 7)
+    });
+    for n in 0..200u64 {
+        party.run_until(at(n * 20 + 20));
+        let ours = party.rtp().last().unwrap().bytes.clone();
+        party.receive(at(n * 20 + 25), A, &ours);
+    }
+    assert_eq!(party.session.stats().looped, 200);
+    let told: Vec<_> = party.events.iter().map(|(_, event)| event).collect();
+    let why = OneWay::Looped;
     assert!(
-        party
-            .events
-            .iter()
-            .all(|(_, event)| !matches!(event, Event::RemoteBye))
+        matches!(told[..], [Event::OneWay { why: found, .. }] if *found == why),
+        "{told:?}"
+    );
+}
+
+#[test]
+fn a_peer_that_drew_our_source_is_heard() {
+    let mut party = Party::new(config(with_peer_at(A), 7));
+    party.run_until(at(100));
+    for n in 0..10u16 {
+        let packet = rtp(0, n, 0xABCD_0000 + u32::from(n) * 160, 7, &[0x40; 160]);
+        party.receive(at(100 + u64::from(n) * 20), A, &packet);
+    }
+    assert_eq!(
+        (party.heard().count(), party.session.stats().looped),
+        (10, 0)
     );
 }
 

@@ -105,7 +105,10 @@ fn ten_thousand_attacks_are_neither_heard_nor_answered() {
         .sum();
     assert_eq!(real, 10_000 * 160);
     let stats = party.session.stats();
-    assert!(stats.foreign > 15_000, "{stats:?}");
+    assert!(
+        stats.foreign > 14_000 && stats.wrong_ssrc > 4_500,
+        "{stats:?}"
+    );
     let reports = party
         .events
         .iter()
@@ -149,6 +152,63 @@ fn another_port_at_the_negotiated_address_must_prove_itself() {
     // What it is sent goes where the description said.
     party.run_until(at(200));
     assert!(party.rtp().all(|sent| sent.to == address(A)));
+}
+
+#[test]
+fn the_negotiated_address_takes_its_place_from_another_port_whoever_was_first() {
+    let mut party = Party::new(config(with_peer_at(A), 7));
+    for n in 0..50 {
+        let ms = u64::from(n) * 20;
+        let other = "192.0.2.1:61000";
+        party.receive(at(ms), other, &speech(n, 9, EVIL));
+        if n == 25 {
+            party.run_until(at(ms));
+            party.events.clear();
+        }
+        if n > 25 {
+            party.receive(at(ms), A, &good(n));
+            party.run_until(at(ms + 20));
+        }
+    }
+    assert_eq!(latched(&party), [A]);
+    let heard = party.heard().filter(|(_, frame)| !frame.concealed);
+    let good = ulaw_to_linear(linear_to_ulaw(GOOD));
+    assert_eq!(
+        heard.filter(|(_, f)| f.samples()[100] == good).count(),
+        50 - 27
+    );
+}
+
+#[test]
+fn a_port_that_is_tried_between_two_packets_of_the_peer_does_not_keep_it_from_being_known() {
+    let mut party = behind_nat();
+    for n in 0..10 {
+        let ms = u64::from(n) * 20;
+        party.receive(at(ms), "198.51.100.77:33333", &good(n));
+        for port in [1_111, 2_222, 3_333] {
+            let other = format!("198.51.100.77:{port}");
+            party.receive(at(ms + 1), &other, &speech(7 * n, u32::from(n), EVIL));
+        }
+    }
+    assert_eq!(latched(&party), ["198.51.100.77:33333"]);
+    assert!(!evil_heard(&party));
+}
+
+#[test]
+fn copies_of_old_packets_do_not_keep_a_stream_from_moving() {
+    let mut party = behind_nat();
+    for n in 0..50 {
+        party.receive(at(u64::from(n) * 20), "198.51.100.77:33333", &good(n));
+    }
+    for n in 0..30 {
+        let ms = 1_000 + u64::from(n) * 20;
+        party.receive(at(ms), "198.51.100.77:33333", &good(n));
+    }
+    for n in 80..85 {
+        party.receive(at(u64::from(n) * 20), "198.51.100.77:44444", &good(n));
+    }
+    let moved = ["198.51.100.77:33333", "198.51.100.77:44444"];
+    assert_eq!(latched(&party), moved);
 }
 
 #[test]
@@ -242,6 +302,71 @@ fn another_source_at_the_peers_address_is_heard_once_the_old_one_is_silent() {
         assert!(frame.rtp_timestamp >= last);
         last = frame.rtp_timestamp;
     }
+}
+
+/// A receiver report of `ssrc` about `about`: all was lost.
+fn report(ssrc: u32, about: u32) -> Vec<u8> {
+    let mut packet = vec![0x81, 201, 0, 7];
+    packet.extend(ssrc.to_be_bytes());
+    packet.extend(about.to_be_bytes());
+    packet.extend([0xFF; 20]);
+    packet
+}
+
+#[test]
+fn reports_of_another_source_at_the_peers_address_are_neither_believed_nor_a_sign_of_life() {
+    let mut party = Party::new(SessionConfig {
+        media_timeout: std::time::Duration::from_secs(1),
+        ..config(with_peer_at(A), 7)
+    });
+    party.receive(at(0), A, &good(0));
+    for ms in (20..1_500).step_by(20) {
+        let stranger = report(0x66, 7);
+        party
+            .session
+            .handle_rtcp(at(ms), address("192.0.2.1:4001"), &stranger);
+        party.run_until(at(ms + 20));
+    }
+    let timeout = |event: &Event| matches!(event, Event::MediaTimeout { .. });
+    assert!(party.events.iter().any(|(_, event)| timeout(event)));
+    let stats = party.session.stats();
+    assert_eq!((stats.remote_loss, stats.rtcp_received), (0.0, 0));
+    assert_eq!(stats.wrong_ssrc, 74);
+    party.receive(at(1_600), A, &report(PEER, 7));
+    assert!(party.session.stats().remote_loss > 0.9);
+}
+
+#[test]
+fn our_reports_stay_with_the_port_that_the_peers_come_from() {
+    let mut negotiated = with_peer_at("192.168.1.20:4000");
+    negotiated.rtcp_mux = false;
+    let mut party = Party::new(SessionConfig {
+        source_rule: SourceRule::Signalling,
+        signalling_remote: "198.51.100.77".parse().unwrap(),
+        ..config(negotiated, 7)
+    });
+    for n in 0..1_000 {
+        let ms = u64::from(n) * 20;
+        party.receive(at(ms), "198.51.100.77:33333", &good(n));
+        let ports: &[u16] = match n {
+            ..3 => &[],
+            3 => &[33_340],
+            _ if n % 200 == 0 => &[33_340, 6_666],
+            _ => &[6_666],
+        };
+        for port in ports {
+            let from = format!("198.51.100.77:{port}");
+            let bytes = report(PEER, 7);
+            party.session.handle_rtcp(at(ms), address(&from), &bytes);
+        }
+        party.run_until(at(ms + 20));
+    }
+    let reports = party.sent.iter().filter(|sent| !sent.is_rtp());
+    let ports: Vec<u16> = reports.map(|sent| sent.to.port()).collect();
+    assert!(
+        ports.len() > 3 && ports.iter().all(|port| *port == 33_340),
+        "{ports:?}"
+    );
 }
 
 #[test]

@@ -306,6 +306,55 @@ fn a_new_key_of_the_peer_takes_effect_within_the_call_and_ours_goes_on() {
 }
 
 #[test]
+fn a_key_that_is_taken_up_again_goes_on_and_what_came_under_it_is_not_heard_again() {
+    let mut party = party();
+    let (mut first, mut music) = (Outbound::new(&key(2)), Outbound::new(&key(5)));
+    let rekeyed = SrtpKeys {
+        theirs: key(5),
+        ..keys()
+    };
+    // More than one rollover, so that the counter cannot be guessed.
+    let mut recorded = Vec::new();
+    for n in 0..140_000u64 {
+        let packet = rtp(0, n as u16, n as u32 * 160, PEER, &[linear_to_ulaw(GOOD)]);
+        let packet = protect(&mut first, &packet);
+        if n % 100 == 0 {
+            party.receive(at(n * 20), A, &packet);
+        }
+        recorded.push(packet);
+    }
+    let now = 2_800_000;
+    party.session.renegotiate(at(now), secured(rekeyed.clone()));
+    for n in 0..50u16 {
+        let packet = protect(&mut music, &speech(n, 0x77, 2 * GOOD));
+        party.receive(at(now + 1_000 + u64::from(n) * 20), A, &packet);
+    }
+    // Through the clear as well.
+    for negotiated in [with_peer_at(A), secured(keys())] {
+        party.session.renegotiate(at(now + 3_000), negotiated);
+    }
+    party.events.clear();
+    let taken = party.session.stats().received;
+    for (n, packet) in recorded.iter().enumerate().rev().step_by(100).take(200) {
+        party.receive(at(now + 3_000 + n as u64 % 2), A, packet);
+    }
+    // Only what is newer than the newest that came, of which there was one.
+    assert!(party.session.stats().received <= taken + 1);
+    for n in 140_000..140_010u64 {
+        let packet = rtp(
+            0,
+            n as u16,
+            n as u32 * 160,
+            PEER,
+            &[linear_to_ulaw(GOOD); 160],
+        );
+        let packet = protect(&mut first, &packet);
+        party.receive(at(now + 4_000 + (n - 140_000) * 20), A, &packet);
+    }
+    assert!(samples_heard(&party, GOOD) > 8 * 160);
+}
+
+#[test]
 fn a_hold_that_changes_no_key_keeps_the_counters() {
     let mut party = party();
     let mut sender = Outbound::new(&key(2));
@@ -360,7 +409,7 @@ fn a_goodbye_counts_only_when_it_is_authentic_and_new() {
     let forged = protect_rtcp(&mut Outbound::new(&key(3)), &goodbye);
     party.receive(at(2), A, &forged);
     let stats = party.session.stats();
-    let counted = (stats.unauthenticated, stats.malformed);
+    let counted = (stats.unauthenticated, stats.truncated);
     assert_eq!((byes(&party), counted), (0, (1, 1)));
     let real = protect_rtcp(&mut sender, &goodbye);
     let port = address("192.0.2.1:4001");

@@ -86,6 +86,7 @@ fn describe(why: OneWay) -> String {
         OneWay::NotRtp => {
             "nothing is heard of the other side: what comes to our media port is no RTP".to_owned()
         }
+        OneWay::Looped => "nothing is heard of the other side: our own sound comes back".to_owned(),
         OneWay::NotHeard => {
             "the other side hears nothing: its reports say that none of our packets reach it"
                 .to_owned()
@@ -102,6 +103,7 @@ pub fn reason(why: OneWay) -> &'static str {
         OneWay::WrongPayload { .. } => "wrong payload",
         OneWay::NotAuthentic => "not authentic",
         OneWay::NotRtp => "not rtp",
+        OneWay::Looped => "looped",
         OneWay::NotHeard => "not heard",
     }
 }

@@ -97,6 +97,8 @@ pub struct MediaSession {
     guard: SourceGuard,
     /// Without it media goes in the clear.
     security: Option<Box<Security>>,
+    /// What came under the peer's key before media went in the clear.
+    unsecured: Option<Box<Security>>,
     peer: Peer,
     jitter: JitterBuffer,
     dtmf_receiver: DtmfReceiver,
@@ -156,6 +158,7 @@ impl MediaSession {
             start: now,
             guard,
             security: None,
+            unsecured: None,
             peer: Peer::new(now),
             jitter,
             dtmf_receiver: DtmfReceiver::default(),
@@ -253,6 +256,7 @@ impl MediaSession {
                 .as_ref()
                 .map_or(0, |echo| size_of::<EchoGate>() + echo.heap_bytes())
             + self.security.as_deref().map_or(0, Security::heap_bytes)
+            + self.unsecured.as_deref().map_or(0, Security::heap_bytes)
             + self.tape.as_ref().map_or(0, |_| size_of::<Tape>())
             + self
                 .inband

@@ -13,11 +13,14 @@ use crate::dtmf::{Digit, Press, Way};
 use crate::frame::Frame;
 use crate::jitter::{Inserted, Packet};
 use crate::reception::{Arrival, Reception, micros};
-use crate::rtp::{self, Kind, RtpPacket};
+use crate::rtp::{self, Kind, RtpError, RtpPacket};
 use crate::source::Verdict;
 
 /// The longest payload that is taken: 200 ms of G.711, more than a datagram of Ethernet holds.
 const MAX_PAYLOAD_BYTES: usize = 1_600;
+/// The peer's reports must have stayed away for so long before they may come from another port:
+/// two intervals at their longest.
+const REPORTS_MOVE_AFTER: Duration = Duration::from_secs(15);
 /// Refused sources are reported so often at most.
 const REFUSAL_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -32,8 +35,8 @@ pub(super) struct Peer {
     pub(super) last_heard: Instant,
     pub(super) timeouts: u32,
     last_refusal: Option<Instant>,
-    /// Where its RTCP comes from.
-    pub(super) rtcp_from: Option<SocketAddr>,
+    /// Where its RTCP comes from, and when it came last.
+    pub(super) rtcp_from: Option<(SocketAddr, Instant)>,
     pub(super) said_goodbye: bool,
 }
 
@@ -116,6 +119,15 @@ impl Peer {
         self.timeouts = 0;
     }
 
+    /// Remembers where reports come from; while they come, no other port takes their place.
+    pub(super) fn reports_from(&mut self, now: Instant, from: SocketAddr) {
+        let silent = |last| now.saturating_duration_since(last) >= REPORTS_MOVE_AFTER;
+        match self.rtcp_from {
+            Some((known, last)) if known != from && !silent(last) => {}
+            _ => self.rtcp_from = Some((from, now)),
+        }
+    }
+
     fn begin(&mut self, sequence: u16, timestamp: u32) {
         self.before = self.losses();
         self.reception = Some(Reception::new(sequence, timestamp));
@@ -133,10 +145,8 @@ impl MediaSession {
         match rtp::classify(bytes) {
             Kind::Rtp => {}
             Kind::Rtcp => return self.handle_rtcp(now, from, bytes),
-            Kind::Other => {
-                self.stats.malformed += 1;
-                return;
-            }
+            Kind::Other if bytes.len() < rtp::HEADER_BYTES => return self.stats.truncated += 1,
+            Kind::Other => return self.stats.wrong_version += 1,
         }
         match self.security {
             Some(_) => self.handle_srtp(now, from, bytes),
@@ -148,11 +158,14 @@ impl MediaSession {
     pub(super) fn handle_clear_rtp(&mut self, now: Instant, from: SocketAddr, bytes: &[u8]) {
         let packet = match RtpPacket::parse(bytes) {
             Ok(packet) if packet.payload.len() <= MAX_PAYLOAD_BYTES => packet,
-            _ => {
-                self.stats.malformed += 1;
-                return;
-            }
+            Ok(_) => return self.stats.oversized += 1,
+            Err(RtpError::Truncated) => return self.stats.truncated += 1,
+            Err(RtpError::Version) => return self.stats.wrong_version += 1,
+            Err(RtpError::Padding) => return self.stats.malformed += 1,
         };
+        if self.stream.sent_lately(&packet.header) {
+            return self.looped(now, from);
+        }
         let content = self.content(packet.header.payload_type);
         if content == Content::Other {
             self.stats.unknown_payload += 1;
@@ -191,14 +204,30 @@ impl MediaSession {
                 self.dtmf_receiver.restart();
                 self.notify(Notice::Latched { remote: from });
             }
-            Verdict::Moved => self.notify(Notice::Latched { remote: from }),
+            Verdict::Moved => {
+                self.peer.rtcp_from = None;
+                self.notify(Notice::Latched { remote: from });
+            }
             Verdict::Probation => return false,
+            Verdict::Foreign if self.guard.is_source(from) => {
+                self.stats.wrong_ssrc += 1;
+                return false;
+            }
             Verdict::Foreign => {
                 self.refuse(now, from);
                 return false;
             }
         }
         true
+    }
+
+    /// Drops a packet of ours that came back (RFC 3550 §8.2): it says nothing but that the way is
+    /// there.
+    fn looped(&mut self, now: Instant, from: SocketAddr) {
+        self.stats.looped += 1;
+        if self.guard.is_source(from) || self.guard.is_negotiated(from) {
+            self.peer.is_there(now);
+        }
     }
 
     fn receive(&mut self, now: Instant, content: Content, packet: &RtpPacket<'_>) {

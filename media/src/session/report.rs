@@ -5,7 +5,8 @@ use std::time::Instant;
 
 use super::{MediaSession, Notice};
 use crate::rtcp::{
-    Blocks, MAX_COMPOUND_BYTES, Report, ReportBlock, RtcpPacket, SenderInfo, parse, write_compound,
+    Blocks, MAX_COMPOUND_BYTES, Report, ReportBlock, RtcpError, RtcpPacket, SenderInfo, parse,
+    write_compound,
 };
 use crate::sdp::Direction;
 use crate::source::SourceRule;
@@ -24,25 +25,34 @@ impl MediaSession {
         }
     }
 
-    /// Takes reports that may come from there and, with SRTP, are authentic and new.
+    /// Takes reports that may come from there and, with SRTP, are authentic and new. Whoever sends
+    /// them must call itself by the peer's synchronisation source, once that is known: a port of
+    /// the peer's address is not the peer.
     pub(super) fn handle_clear_rtcp(&mut self, now: Instant, from: SocketAddr, bytes: &[u8]) {
-        let Ok(packets) = parse(bytes) else {
-            self.stats.malformed += 1;
-            return;
+        let packets = match parse(bytes) {
+            Ok(packets) => packets,
+            Err(RtcpError::Length) => return self.stats.truncated += 1,
+            Err(RtcpError::Version) => return self.stats.wrong_version += 1,
+            Err(RtcpError::NoReport | RtcpError::Padding) => return self.stats.malformed += 1,
         };
-        self.stats.rtcp_received += 1;
-        self.peer.rtcp_from = Some(from);
+        let mut reporter = None;
         for packet in packets {
             match packet {
                 RtcpPacket::SenderReport { ssrc, info, blocks } => {
-                    self.peer.is_there(now);
+                    if reporter.is_none() && !self.is_from_peer(now, from, ssrc) {
+                        return;
+                    }
+                    reporter = Some(ssrc);
                     if self.guard.ssrc() == Some(ssrc) {
                         self.schedule.heard_sender_report(now, info.ntp);
                     }
                     self.heard_reports(now, blocks);
                 }
-                RtcpPacket::ReceiverReport { blocks, .. } => {
-                    self.peer.is_there(now);
+                RtcpPacket::ReceiverReport { ssrc, blocks } => {
+                    if reporter.is_none() && !self.is_from_peer(now, from, ssrc) {
+                        return;
+                    }
+                    reporter = Some(ssrc);
                     self.heard_reports(now, blocks);
                 }
                 RtcpPacket::Goodbye(mut sources) => {
@@ -59,6 +69,27 @@ impl MediaSession {
                 RtcpPacket::SourceDescription { .. } | RtcpPacket::Other(_) => {}
             }
         }
+    }
+
+    /// Judges a compound by the source of its first report, and takes note of a sign of life.
+    fn is_from_peer(&mut self, now: Instant, from: SocketAddr, ssrc: u32) -> bool {
+        let known = self.guard.ssrc();
+        // What is authentic is the peer's, whichever of its sources reports.
+        let authentic = self.security.is_some();
+        if ssrc == self.stream.ssrc() {
+            self.stats.looped += 1;
+            return false;
+        }
+        if !authentic && known.is_some_and(|known| known != ssrc) {
+            self.stats.wrong_ssrc += 1;
+            return false;
+        }
+        self.stats.rtcp_received += 1;
+        self.peer.is_there(now);
+        if known.is_some() {
+            self.peer.reports_from(now, from);
+        }
+        true
     }
 
     fn heard_reports(&mut self, now: Instant, mut blocks: Blocks<'_>) {
@@ -166,7 +197,7 @@ impl MediaSession {
         let to = match self.guard.rule() {
             SourceRule::Negotiated => self.negotiated.remote_rtcp,
             SourceRule::Signalling => match self.peer.rtcp_from {
-                Some(from) if from.ip().to_canonical() == rtp.ip() => from,
+                Some((from, _)) if from.ip().to_canonical() == rtp.ip() => from,
                 _ => SocketAddr::new(rtp.ip(), rtp.port().checked_add(1)?),
             },
         };

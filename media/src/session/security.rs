@@ -5,8 +5,10 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use super::MediaSession;
-use crate::srtp::{Inbound, Outbound, SrtpError, SrtpKeys};
+use crate::srtp::{Inbound, MasterKey, Mki, Outbound, SrtpError, SrtpKeys};
 
+/// Keys of a peer's that are known again when they are taken up once more.
+const MAX_OLD_KEYS: usize = 4;
 /// Datagrams that are longer carry nothing that would be taken.
 const MAX_DATAGRAM_BYTES: usize = 2_048;
 /// The key before is understood until its last packets have come through, once the next is in
@@ -18,14 +20,62 @@ const OLD_KEY_AT_MOST: Duration = Duration::from_secs(32);
 /// What takes the protection off the peer's packets.
 #[derive(Debug)]
 pub(super) struct Security {
-    current: Inbound,
-    /// Packets under the key before are on their way while a new one is agreed on.
-    before: Option<(Box<Inbound>, Instant)>,
+    current: Keyed,
+    /// Those before, the last one last. They are kept in case that a peer takes up a key again, as
+    /// one does that comes back from music on hold: nothing that came under it is taken twice.
+    before: Vec<Keyed>,
+    /// Packets under the last one are on their way while a new one is agreed on: until then they
+    /// are taken.
+    before_until: Instant,
+}
+
+/// A key of the peer's, and all that came under it.
+#[derive(Debug)]
+struct Keyed {
+    key: MasterKey,
+    mki: Option<Mki>,
+    inbound: Inbound,
+}
+
+impl Keyed {
+    fn new(key: &MasterKey, mki: Option<Mki>, inbound: Inbound) -> Self {
+        let key = key.clone();
+        Self { key, mki, inbound }
+    }
+
+    fn is(&self, key: &MasterKey, mki: Option<Mki>) -> bool {
+        self.key == *key && self.mki == mki
+    }
 }
 
 impl Security {
     pub(super) fn heap_bytes(&self) -> usize {
-        size_of::<Self>() + self.before.as_ref().map_or(0, |_| size_of::<Inbound>())
+        size_of::<Self>() + self.before.capacity() * size_of::<Keyed>()
+    }
+
+    fn new(now: Instant, key: &MasterKey, mki: Option<Mki>) -> Self {
+        Self {
+            current: Keyed::new(key, mki, Inbound::new(key, mki)),
+            before: Vec::new(),
+            before_until: now,
+        }
+    }
+
+    /// Goes on under a key; one that was in use before goes on with its counters.
+    fn follow(&mut self, now: Instant, key: &MasterKey, mki: Option<Mki>) {
+        if self.current.is(key, mki) {
+            return;
+        }
+        let known = self.before.iter().position(|before| before.is(key, mki));
+        let next = match known {
+            Some(at) => self.before.remove(at),
+            None => Keyed::new(key, mki, self.current.inbound.after(key, mki)),
+        };
+        if self.before.len() >= MAX_OLD_KEYS {
+            self.before.remove(0);
+        }
+        self.before.push(std::mem::replace(&mut self.current, next));
+        self.before_until = now + OLD_KEY_AT_MOST;
     }
 
     fn unprotect(
@@ -34,20 +84,15 @@ impl Security {
         packet: &mut [u8],
         open: impl Fn(&mut Inbound, &mut [u8]) -> Result<usize, SrtpError>,
     ) -> Result<usize, SrtpError> {
-        let opened = open(&mut self.current, packet);
-        let Some((before, until)) = &mut self.before else {
-            return opened;
-        };
+        let opened = open(&mut self.current.inbound, packet);
         if opened.is_ok() {
-            *until = (*until).min(now + OLD_KEY_AFTER_FIRST);
+            self.before_until = self.before_until.min(now + OLD_KEY_AFTER_FIRST);
         }
-        if *until <= now {
-            self.before = None;
-            return opened;
-        }
-        match opened {
-            Err(SrtpError::Unauthenticated) => open(before, packet),
-            opened => opened,
+        match (opened, self.before.last_mut()) {
+            (Err(SrtpError::Unauthenticated), Some(before)) if now < self.before_until => {
+                open(&mut before.inbound, packet)
+            }
+            (opened, _) => opened,
         }
     }
 }
@@ -60,23 +105,15 @@ impl MediaSession {
             self.outbox
                 .protect(keys.map(|keys| Outbound::new(&keys.ours)));
         }
-        let theirs = |keys: &SrtpKeys| (keys.theirs.clone(), keys.their_mki);
-        let next = keys.map(theirs);
-        if next == before.map(theirs) {
+        let old = self.security.take().or_else(|| self.unsecured.take());
+        let Some(keys) = keys else {
+            self.unsecured = old;
             return;
-        }
-        let old = self.security.take();
-        self.security = next.map(|(key, mki)| {
-            let (current, before) = match old {
-                Some(old) => {
-                    let current = old.current.after(&key, mki);
-                    let before = Box::new(old.current);
-                    (current, Some((before, now + OLD_KEY_AT_MOST)))
-                }
-                None => (Inbound::new(&key, mki), None),
-            };
-            Box::new(Security { current, before })
-        });
+        };
+        let (key, mki) = (&keys.theirs, keys.their_mki);
+        let mut security = old.unwrap_or_else(|| Box::new(Security::new(now, key, mki)));
+        security.follow(now, key, mki);
+        self.security = Some(security);
     }
 
     pub(super) fn handle_srtp(&mut self, now: Instant, from: SocketAddr, bytes: &[u8]) {
@@ -107,12 +144,16 @@ impl MediaSession {
                 packet.copy_from_slice(bytes);
                 security.unprotect(now, packet, open)
             }
-            None => Err(SrtpError::Truncated),
+            None => {
+                self.stats.oversized += 1;
+                return None;
+            }
         };
         match opened {
             Ok(len) => return room.get(..len),
             Err(SrtpError::Unauthenticated) => self.stats.unauthenticated += 1,
             Err(SrtpError::Replayed) => self.stats.replayed += 1,
+            Err(SrtpError::Truncated) => self.stats.truncated += 1,
             Err(_) => self.stats.malformed += 1,
         }
         None

@@ -6,6 +6,9 @@ use super::outbox::Outbox;
 use crate::codec::{Codec, Encoder, MAX_PAYLOAD_BYTES, OpusWishes};
 use crate::rtp::{HEADER_BYTES, RtpHeader};
 
+/// Packets that may still be on their way back to us: a minute of them.
+const SENT_LATELY: u16 = 3_000;
+const LATELY_S: u32 = 60;
 /// The longest packet time, in milliseconds.
 const MAX_PTIME_MS: u32 = 60;
 
@@ -94,6 +97,18 @@ impl Stream {
 
     pub(super) fn ssrc(&self) -> u32 {
         self.ssrc
+    }
+
+    /// Whether a packet is one of ours come back (RFC 3550 §8.2). A peer that drew, or copied, our
+    /// synchronisation source has numbers of its own.
+    pub(super) fn sent_lately(&self, header: &RtpHeader) -> bool {
+        if header.ssrc != self.ssrc {
+            return false;
+        }
+        let back = self.sequence.wrapping_sub(header.sequence);
+        let since = self.timestamp(self.last_position);
+        let since = since.wrapping_sub(header.timestamp);
+        (1..=SENT_LATELY).contains(&back) && since <= LATELY_S * self.clock.clock_rate_hz
     }
 
     pub(super) fn packets(&self) -> u64 {

@@ -36,6 +36,8 @@ pub enum OneWay {
     NotAuthentic,
     /// What comes is no RTP.
     NotRtp,
+    /// What comes is our own sound, sent back.
+    Looped,
     /// The peer's reports say that nothing of ours comes to it.
     NotHeard,
 }
@@ -74,6 +76,7 @@ struct Refused {
     payload: u64,
     unauthentic: u64,
     malformed: u64,
+    looped: u64,
 }
 
 impl Refused {
@@ -82,7 +85,8 @@ impl Refused {
             source: stats.foreign,
             payload: stats.unknown_payload,
             unauthentic: stats.unauthenticated,
-            malformed: stats.malformed,
+            malformed: stats.malformed + stats.truncated + stats.wrong_version + stats.oversized,
+            looped: stats.looped,
         }
     }
 }
@@ -147,6 +151,7 @@ impl Watch {
                 Some(OneWay::NotAuthentic),
             ),
             (now.malformed - before.malformed, Some(OneWay::NotRtp)),
+            (now.looped - before.looped, Some(OneWay::Looped)),
         ];
         let (packets, cause) = causes.into_iter().max_by_key(|(packets, _)| *packets)?;
         cause.filter(|_| packets >= STREAM_PACKETS)

@@ -82,7 +82,7 @@ impl Inbound {
             let index = nearest_index(window.highest(), head.sequence);
             admit(window, index)?;
             open(index, packet)?;
-            window.mark(index);
+            self.rtp_sources.mark(head.ssrc, index);
             return Ok(parts.body);
         }
         let sequence = u64::from(head.sequence);
@@ -93,7 +93,7 @@ impl Inbound {
         let mut guesses = [goes_on, Some(sequence), rolled].into_iter().flatten();
         let index = guesses.find(|index| open(*index, packet).is_ok());
         let index = index.ok_or(SrtpError::Unauthenticated)?;
-        self.rtp_sources.insert(head.ssrc, index);
+        self.rtp_sources.mark(head.ssrc, index);
         Ok(parts.body)
     }
 
@@ -119,8 +119,7 @@ impl Inbound {
             return Err(SrtpError::Unauthenticated);
         }
         let index = u64::from(word & !ENCRYPTED);
-        let window = self.rtcp_sources.find(ssrc);
-        if let Some(window) = &window {
+        if let Some(window) = self.rtcp_sources.find(ssrc) {
             admit(window, index)?;
         }
         let place = Place {
@@ -131,10 +130,7 @@ impl Inbound {
         };
         let cipher = self.rtcp.as_ref().ok_or(SrtpError::Unauthenticated)?;
         open(cipher, &place, packet, &parts, self.mki)?;
-        match window {
-            Some(window) => window.mark(index),
-            None => self.rtcp_sources.insert(ssrc, index),
-        }
+        self.rtcp_sources.mark(ssrc, index);
         Ok(parts.body)
     }
 

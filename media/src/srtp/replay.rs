@@ -53,18 +53,30 @@ pub(super) struct Sources {
 }
 
 impl Sources {
-    /// Finds what came from a source.
-    pub(super) fn find(&mut self, ssrc: u32) -> Option<&mut Window> {
-        let known = self.known.get_mut(..self.len)?;
-        let at = known.iter().position(|(known, _)| *known == ssrc)?;
-        if at > 0 {
-            known.get_mut(..=at)?.rotate_right(1);
+    /// Tells what came from a source; nothing changes by it, since anybody may name one.
+    pub(super) fn find(&self, ssrc: u32) -> Option<&Window> {
+        let mut known = self.known.get(..self.len)?.iter();
+        known
+            .find(|(known, _)| *known == ssrc)
+            .map(|(_, window)| window)
+    }
+
+    /// Takes note of a source's authentic packet.
+    pub(super) fn mark(&mut self, ssrc: u32, index: u64) {
+        let known = self.known.get_mut(..self.len).unwrap_or_default();
+        let Some(at) = known.iter().position(|(known, _)| *known == ssrc) else {
+            return self.insert(ssrc, index);
+        };
+        if let Some(known) = known.get_mut(..=at) {
+            known.rotate_right(1);
         }
-        known.first_mut().map(|(_, window)| window)
+        if let Some((_, window)) = known.first_mut() {
+            window.mark(index);
+        }
     }
 
     /// Starts with the first packet of a source.
-    pub(super) fn insert(&mut self, ssrc: u32, index: u64) {
+    fn insert(&mut self, ssrc: u32, index: u64) {
         self.len = (self.len + 1).min(MAX_SOURCES);
         self.known.rotate_right(1);
         if let Some(first) = self.known.first_mut() {
@@ -105,11 +117,17 @@ mod tests {
     fn a_source_makes_room_only_for_more_than_fit() {
         let mut sources = Sources::default();
         for ssrc in 0..MAX_SOURCES as u32 {
-            sources.insert(ssrc, 9);
+            sources.mark(ssrc, 9);
         }
-        assert_eq!(sources.find(0).map(|window| window.highest()), Some(9));
-        sources.insert(99, 1);
+        assert_eq!(sources.find(0).map(Window::highest), Some(9));
+        assert_eq!(
+            sources.latest(),
+            Some((15, 9)),
+            "to name one changes nothing"
+        );
+        sources.mark(0, 10);
+        sources.mark(99, 1);
         assert!(sources.find(0).is_some() && sources.find(1).is_none());
-        assert_eq!(sources.latest(), Some((0, 9)));
+        assert_eq!(sources.latest(), Some((99, 1)));
     }
 }
