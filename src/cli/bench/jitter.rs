@@ -13,6 +13,7 @@ use anyhow::Context;
 use clap::Args;
 use serde_json::{Value, json};
 
+use super::graph::{Graph, Scale, Series};
 use crate::clock;
 use score::{Score, score};
 use subject::Ours;
@@ -37,6 +38,9 @@ pub(in crate::cli) struct JitterArgs {
     /// What is said, as a WAV file; a made-up voice when left out
     #[arg(long, value_name = "WAV")]
     voice: Option<PathBuf>,
+    /// Draw them as an SVG file as well
+    #[arg(long, value_name = "SVG")]
+    graph: Option<PathBuf>,
     /// Print the figures as JSON
     #[arg(long)]
     json: bool,
@@ -56,12 +60,13 @@ pub(super) fn run(args: &JitterArgs) -> anyhow::Result<ExitCode> {
         crate::cli::say(HEAD);
     }
     let mut rows = Vec::new();
+    let mut curves = Vec::new();
     for name in names {
         let trace = find(name)?;
-        let bounds_ms = (args.min_ms, args.max_ms);
-        let start = clock::now();
-        let fresh = || Ours::new(start, bounds_ms);
-        let score = score(&trace, &voice, args.step_ms, fresh);
+        let score = measure(args, &trace, &voice, args.min_ms);
+        if args.graph.is_some() {
+            curves.push(curve(args, &trace, &voice));
+        }
         if args.json {
             rows.push(row(&trace, &score));
         } else {
@@ -71,7 +76,35 @@ pub(super) fn run(args: &JitterArgs) -> anyhow::Result<ExitCode> {
     if args.json {
         crate::cli::say(json!({ "step_ms": args.step_ms, "traces": rows }));
     }
+    if let Some(path) = &args.graph {
+        let graph = Graph {
+            title: "What waiting buys: the least delay raised from 0 to 120 ms".to_owned(),
+            x: "mean delay, ms",
+            y: "sound that is not as it was sent, %",
+            scale: Scale::Linear,
+            series: curves,
+        };
+        graph.write(path)?;
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+fn measure(args: &JitterArgs, trace: &Trace, voice: &[i16], min_ms: u32) -> Score {
+    let start = clock::now();
+    let bounds_ms = (min_ms, args.max_ms.max(min_ms));
+    score(trace, voice, args.step_ms, || Ours::new(start, bounds_ms))
+}
+
+/// What share of the sound is made up or stretched, by how long packets are made to wait.
+fn curve(args: &JitterArgs, trace: &Trace, voice: &[i16]) -> Series {
+    let scores = (0..=120)
+        .step_by(10)
+        .map(|min_ms| measure(args, trace, voice, min_ms));
+    let points = scores.map(|score| (score.delay_ms, score.disturbed() * 100.0));
+    Series {
+        name: trace.name.clone(),
+        points: points.collect(),
+    }
 }
 
 fn find(name: &str) -> anyhow::Result<Trace> {

@@ -1,13 +1,18 @@
 //! The load of `offhook bench switch`: many RTP streams from one thread on a core of its own, which
-//! never sleeps, so that what it measures is the other side's doing.
+//! never sleeps. When a packet came is told by the kernel (`SO_TIMESTAMPNS`), which had it at once: what
+//! is measured is the other side's doing, however late this thread reads it.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::io::IoSliceMut;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg, setsockopt, sockopt};
+use nix::sys::time::TimeSpec;
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 
 use crate::clock;
@@ -35,7 +40,8 @@ pub(super) struct Stream {
 }
 
 struct Arrival {
-    at: Instant,
+    /// By the kernel's clock, since 1970.
+    at: Duration,
     sequence: u16,
     timestamp: u32,
     silent: bool,
@@ -61,6 +67,7 @@ impl Stream {
     pub(super) fn open(number: usize, at: usize) -> anyhow::Result<Self> {
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
         socket.set_nonblocking(true)?;
+        setsockopt(&socket, sockopt::ReceiveTimestampns, &true)?;
         Ok(Self {
             socket,
             sequence: 1,
@@ -108,10 +115,9 @@ impl Stream {
 
     fn receive(&mut self, measured: &mut Measured) {
         let mut packet = [0_u8; 2048];
-        let Ok(length) = self.socket.recv(&mut packet) else {
+        let Some((length, at)) = read(&self.socket, &mut packet) else {
             return;
         };
-        let at = clock::now();
         let Some(([_, kind, s0, s1, t0, t1, t2, t3, ..], payload)) = packet
             .get(..length)
             .and_then(<[u8]>::split_first_chunk::<HEADER>)
@@ -133,12 +139,25 @@ impl Stream {
             measured.lost += u64::from(missing.min(1_000));
             // An utterance begins at once and ends early by as much: no jitter of the sender's.
             if missing == 0 && last.silent == arrival.silent {
-                let apart = arrival.at.duration_since(last.at).as_secs_f64() * 1_000.0;
+                let apart = arrival.at.saturating_sub(last.at).as_secs_f64() * 1_000.0;
                 let meant = f64::from(arrival.timestamp.wrapping_sub(last.timestamp)) / PER_MS;
                 measured.jitter_ms.push((apart - meant).abs());
             }
         }
     }
+}
+
+/// Reads a packet, and when the kernel had it: what this thread is late by is left out.
+fn read(socket: &UdpSocket, packet: &mut [u8]) -> Option<(usize, Duration)> {
+    let mut times = nix::cmsg_space!(TimeSpec);
+    let mut parts = [IoSliceMut::new(packet)];
+    let flags = MsgFlags::empty();
+    let read = recvmsg::<()>(socket.as_raw_fd(), &mut parts, Some(&mut times), flags).ok()?;
+    let at = read.cmsgs().ok()?.find_map(|message| match message {
+        ControlMessageOwned::ScmTimestampns(at) => Some(Duration::from(at)),
+        _ => None,
+    })?;
+    Some((read.bytes, at))
 }
 
 /// Runs the streams until `end`, on this core; what comes before `begin` is not measured.

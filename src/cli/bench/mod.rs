@@ -4,7 +4,9 @@
 
 mod caller;
 mod capacity;
+mod cyclictest;
 mod figures;
+mod graph;
 mod jitter;
 mod load;
 mod subject;

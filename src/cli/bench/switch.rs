@@ -15,7 +15,9 @@ use offhook_sip::{Invite, Transport};
 use serde_json::{Value, json};
 
 use super::capacity::{FLOW, SUBJECT_CORE, share, track, warm_up};
+use super::cyclictest::{self, WakeUp};
 use super::figures::rank;
+use super::graph::{Graph, Scale, Series};
 use super::load::{self, Measured, Stream};
 use super::subject::{Options, Subject, cpu_seconds};
 use crate::clock;
@@ -41,6 +43,9 @@ pub(in crate::cli) struct SwitchArgs {
     /// How long each part is measured
     #[arg(long, default_value_t = 10)]
     seconds: u64,
+    /// Draw them as an SVG file as well
+    #[arg(long, value_name = "SVG")]
+    graph: Option<PathBuf>,
     /// Print the figures as JSON
     #[arg(long)]
     json: bool,
@@ -50,6 +55,25 @@ pub(in crate::cli) struct SwitchArgs {
 struct Part {
     busy: f64,
     measured: Measured,
+}
+
+/// What came of the switch's part.
+struct Switch {
+    part: Part,
+    answered: usize,
+    failed: usize,
+    /// What its memory grew by with the calls, in KiB.
+    grown_kib: u64,
+}
+
+/// All that a run measured.
+struct Run {
+    speech_share: f64,
+    /// How late the machine itself wakes a thread, where cyclictest can tell.
+    wake_up: Option<WakeUp>,
+    switch: Switch,
+    /// The floor, before and after.
+    floor: [Part; 2],
 }
 
 pub(super) async fn run(args: &SwitchArgs) -> anyhow::Result<ExitCode> {
@@ -62,10 +86,38 @@ pub(super) async fn run(args: &SwitchArgs) -> anyhow::Result<ExitCode> {
     let floor = Floor::compile(folder.path())?;
     // The floor comes before and after: what the machine does meanwhile shows in the difference.
     let before = floor.measure(args, &encoded).await?;
-    let (switch, answered, failed) = measure_switch(args, &track, &encoded).await?;
+    let switch = measure_switch(args, &track, &encoded).await?;
     let after = floor.measure(args, &encoded).await?;
-    report(args, &before, &switch, &after, speech_share, failed);
-    let clean = failed == 0 && switch.measured.lost == 0 && answered == args.calls;
+    let time = Duration::from_secs(args.seconds);
+    let wake_up =
+        tokio::task::spawn_blocking(move || cyclictest::measure(SUBJECT_CORE, time)).await?;
+    let run = Run {
+        speech_share,
+        wake_up,
+        switch,
+        floor: [before, after],
+    };
+    report(args, &run);
+    if let Some(path) = &args.graph {
+        let [floor, _] = &run.floor;
+        let named = [
+            ("switch", &run.switch.part),
+            ("floor, a bare C echo", floor),
+        ];
+        let series =
+            named.map(|(name, part)| Series::distribution(name, part.measured.jitter_ms.clone()));
+        let graph = Graph {
+            title: format!("How evenly {} calls are sent", args.calls),
+            x: "distance from the 20 ms grid, ms",
+            y: "share of packets, %",
+            scale: Scale::Logarithmic,
+            series: series.into(),
+        };
+        graph.write(path)?;
+    }
+    let switch = &run.switch;
+    let all = switch.failed == 0 && switch.answered == args.calls;
+    let clean = all && switch.part.measured.lost == 0;
     Ok(if clean {
         ExitCode::SUCCESS
     } else {
@@ -77,7 +129,7 @@ async fn measure_switch(
     args: &SwitchArgs,
     track: &Arc<[i16]>,
     encoded: &Arc<[u8]>,
-) -> anyhow::Result<(Part, usize, usize)> {
+) -> anyhow::Result<Switch> {
     let options = Options {
         flow: FLOW,
         core: Some(SUBJECT_CORE),
@@ -89,6 +141,7 @@ async fn measure_switch(
     warm_up(&phone, &subject.uri, track).await?;
     let destination = Destination::resolve(&subject.uri).await?;
     let (mut streams, mut calls, mut failed) = (Vec::new(), Vec::new(), 0);
+    let resident_kib = subject.resident_kib()?;
     for stream in open(args, encoded)? {
         match dial(&phone, &destination, &stream).await {
             Ok(placed) => {
@@ -103,10 +156,16 @@ async fn measure_switch(
     }
     let answered = streams.len();
     let part = measure(args, streams, encoded, subject.id()).await?;
+    let grown_kib = subject.resident_kib()?.saturating_sub(resident_kib);
     for placed in &calls {
         let _ = phone.line.sip().hang_up(placed.call, None).await;
     }
-    Ok((part, answered, failed))
+    Ok(Switch {
+        part,
+        answered,
+        failed,
+        grown_kib,
+    })
 }
 
 /// Opens the streams, each at another place of the track.
@@ -226,51 +285,59 @@ impl Drop for Running {
     }
 }
 
-fn report(
-    args: &SwitchArgs,
-    before: &Part,
-    switch: &Part,
-    after: &Part,
-    speech_share: f64,
-    failed: usize,
-) {
+fn report(args: &SwitchArgs, run: &Run) {
     let calls = args.calls.max(1) as f64;
+    let (switch, [before, after]) = (&run.switch, &run.floor);
+    let busy = switch.part.busy;
     let floor = f64::midpoint(before.busy, after.busy);
-    let ratio = switch.busy / floor.max(1e-9);
+    let ratio = busy / floor.max(1e-9);
+    let kib_per_call = switch.grown_kib as f64 / calls;
     if args.json {
+        let wake_up = run.wake_up.map(|late| {
+            json!({ "p50": round(late.p50_ms), "p99": round(late.p99_ms), "p99.9": round(late.p999_ms) })
+        });
         return crate::cli::say(json!({
             "bench": "switch", "calls": args.calls, "seconds": args.seconds,
-            "failed_calls": failed, "speech_share": round(speech_share),
-            "core_percent_per_call": round(switch.busy * 100.0 / calls),
-            "times_the_floor": round(ratio),
-            "switch": part(switch, calls), "floor": [part(before, calls), part(after, calls)],
+            "failed_calls": switch.failed, "speech_share": round(run.speech_share),
+            "core_percent_per_call": round(busy * 100.0 / calls),
+            "times_the_floor": round(ratio), "kib_per_call": round(kib_per_call),
+            "switch": part(&switch.part, calls),
+            "floor": [part(before, calls), part(after, calls)],
+            "machine_wake_up_ms": wake_up,
         }));
     }
+    let measured = &switch.part.measured;
     crate::cli::say(format_args!(
         "{} calls for {} s, speech {:.0} % of the time: {:.3} % of a core a call, {ratio:.1} times \
-         the floor ({:.3} %), {} of {} packets lost, {failed} calls failed",
+         the floor ({:.3} %), {kib_per_call:.0} KiB a call, {} of {} packets lost, {} calls failed",
         args.calls,
         args.seconds,
-        speech_share * 100.0,
-        switch.busy * 100.0 / calls,
+        run.speech_share * 100.0,
+        busy * 100.0 / calls,
         floor * 100.0 / calls,
-        switch.measured.lost,
-        switch.measured.lost + switch.measured.received,
+        measured.lost,
+        measured.lost + measured.received,
+        switch.failed,
     ));
     for (name, part) in [
-        ("switch", switch),
+        ("switch", &switch.part),
         ("floor", before),
         ("floor again", after),
     ] {
         let sorted = sorted(&part.measured.jitter_ms);
         let at = |share| rank(&sorted, share).unwrap_or(0.0);
-        crate::cli::say(format_args!(
-            "{name:12} send jitter p50 {:.3} ms   p99 {:.3} ms   p99.9 {:.3} ms",
-            at(0.5),
-            at(0.99),
-            at(0.999)
-        ));
+        say_jitter(name, "send jitter", [at(0.5), at(0.99), at(0.999)]);
     }
+    if let Some(late) = run.wake_up {
+        let ms = [late.p50_ms, late.p99_ms, late.p999_ms];
+        say_jitter("machine", "wakes up late by", ms);
+    }
+}
+
+fn say_jitter(name: &str, what: &str, [p50, p99, p999]: [f64; 3]) {
+    crate::cli::say(format_args!(
+        "{name:12} {what} p50 {p50:.3} ms   p99 {p99:.3} ms   p99.9 {p999:.3} ms"
+    ));
 }
 
 fn part(part: &Part, calls: f64) -> Value {

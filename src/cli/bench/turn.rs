@@ -2,6 +2,7 @@
 //! when interrupted; from the caller's packets and waveform.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use serde_json::{Value, json};
 
 use super::caller::{BenchCaller, trim};
 use super::figures::Summary;
+use super::graph::{Graph, Scale, Series};
 use super::subject::{LONG_TALK, Options, Subject};
 use crate::config::{Config, Env};
 use crate::phone::Phone;
@@ -45,6 +47,9 @@ pub(in crate::cli) struct TurnArgs {
     /// Turns of each call; in every other one the caller interrupts the agent
     #[arg(long, default_value_t = 20)]
     turns: usize,
+    /// Draw them as an SVG file as well
+    #[arg(long, value_name = "SVG")]
+    graph: Option<PathBuf>,
     /// Print the figures as JSON
     #[arg(long)]
     json: bool,
@@ -89,6 +94,19 @@ pub(super) async fn run(args: &TurnArgs) -> anyhow::Result<ExitCode> {
     }
     let own = own_figures(&subject).await?;
     report(args, &all, &own, &failed);
+    if let Some(path) = &args.graph {
+        let graph = Graph {
+            title: format!("How long a caller waits: {} calls", args.calls),
+            x: "ms",
+            y: "share of turns, %",
+            scale: Scale::Linear,
+            series: vec![
+                Series::distribution("voice to voice", all.voice_to_voice_ms),
+                Series::distribution("barge-in", all.barge_in_ms),
+            ],
+        };
+        graph.write(path)?;
+    }
     Ok(if failed.is_empty() {
         ExitCode::SUCCESS
     } else {

@@ -1,0 +1,76 @@
+//! How late the machine wakes a thread by itself: cyclictest (rt-tests), beside which send jitter is
+//! read. A machine without it is measured without it.
+
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+/// How late a thread was woken, in ms.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct WakeUp {
+    pub(super) p50_ms: f64,
+    pub(super) p99_ms: f64,
+    pub(super) p999_ms: f64,
+}
+
+/// Measures a thread with real-time priority on a core for so long; none where cyclictest is not
+/// there or may not have that priority.
+pub(super) fn measure(core: usize, time: Duration) -> Option<WakeUp> {
+    let output = Command::new("cyclictest")
+        .args(["--quiet", "--threads=1", "--policy=fifo", "--priority=10"])
+        .args(["--interval=1000", "--histogram=20000"])
+        .arg(format!("--affinity={core}"))
+        .arg(format!("--duration={}s", time.as_secs().max(1)))
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .output()
+        .ok()?;
+    output
+        .status
+        .success()
+        .then(|| read(&String::from_utf8_lossy(&output.stdout)))?
+}
+
+/// Reads a histogram: a line for each microsecond, with how many wake-ups were so late.
+fn read(text: &str) -> Option<WakeUp> {
+    let lines = text.lines().filter(|line| !line.starts_with('#'));
+    let counts: Vec<(f64, u64)> = lines
+        .filter_map(|line| {
+            let mut fields = line.split_whitespace();
+            Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
+        })
+        .collect();
+    let total: u64 = counts.iter().map(|(_, count)| count).sum();
+    let at = |share: f64| {
+        let wanted = (share * total as f64).ceil() as u64;
+        let mut seen = 0;
+        let found = counts.iter().find(|(_, count)| {
+            seen += count;
+            seen >= wanted
+        });
+        found.map(|(us, _)| us / 1_000.0)
+    };
+    (total > 0).then_some(())?;
+    Some(WakeUp {
+        p50_ms: at(0.5)?,
+        p99_ms: at(0.99)?,
+        p999_ms: at(0.999)?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_histogram_is_read_and_an_empty_one_says_nothing() {
+        let text = "# /dev/cpu_dma_latency set to 0us\n# Histogram\n000000 000000\n000002 000980\n\
+                    000050 000015\n001200 000005\n# Total: 000001000\n# Max Latencies: 01200\n";
+        let read_ms = read(text).unwrap();
+        assert_eq!(
+            (read_ms.p50_ms, read_ms.p99_ms, read_ms.p999_ms),
+            (0.002, 0.05, 1.2)
+        );
+        assert_eq!(read("# Histogram\n000000 000000\n"), None);
+        assert_eq!(read("policy: fifo\n"), None);
+    }
+}
