@@ -281,11 +281,12 @@ impl Api for Backend {
             id: id.to_owned(),
             reason: reason.to_owned(),
         };
-        if !record.state.is_final() {
-            return Err(none("the call is not over yet"));
-        }
         let path = self.0.store.recording(record.id).await.map_err(internal)?;
-        path.ok_or_else(|| none("`media.recordings` was not set when it was made"))
+        path.ok_or_else(|| match record.answered_at {
+            Some(_) => none("`media.recordings` was not set when it was made"),
+            None if record.state.is_final() => none("it was not answered"),
+            None => none("it is not answered yet"),
+        })
     }
 
     async fn hang_up(&self, id: &str) -> Result<(), ApiError> {

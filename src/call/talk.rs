@@ -2,6 +2,7 @@
 //! end. Inbound and outbound calls differ only in what comes before.
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -62,6 +63,8 @@ pub(super) struct Talk {
     conversation: Conversation,
     edges: mpsc::Receiver<Edge>,
     sink: Option<SinkBuilder>,
+    /// Where its recording will lie, once there is sound.
+    recording: Option<PathBuf>,
     work: mpsc::Receiver<Work>,
     results: mpsc::Sender<Work>,
     epoch: Epoch,
@@ -125,6 +128,7 @@ impl Answering {
             conversation,
             edges,
             sink: Some(sink),
+            recording: None,
             work,
             results,
             epoch,
@@ -237,7 +241,7 @@ impl Talk {
         let recorder = match (&self.services.recorder, path) {
             (Some(recorder), Some(path)) => match recorder.record(path.clone()) {
                 Ok(sink) => {
-                    self.journal.recording(path);
+                    self.recording = Some(path);
                     Some(sink)
                 }
                 Err(error) => {
@@ -291,6 +295,9 @@ impl Talk {
         self.record.state = StoredState::InProgress;
         self.record.answered_at = Some(epoch.timestamp(now));
         self.journal.answered(epoch.timestamp(now));
+        if let Some(path) = self.recording {
+            self.journal.recording(path);
+        }
         if let Some(watcher) = &self.services.watcher {
             watcher.answered(&self.record);
         }

@@ -1,4 +1,5 @@
-//! `/v1/calls/{id}/recording.wav`: a file, whole or in part (RFC 9110 section 14).
+//! `/v1/calls/{id}/recording.wav`: a file, whole or in part (RFC 9110 section 14), also while it
+//! is being written: then it is what its header names at that moment.
 
 use std::io::SeekFrom;
 use std::path::Path;
@@ -8,7 +9,8 @@ use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use futures_util::stream;
+use futures_util::stream::{self, StreamExt};
+use offhook_media::wav;
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
 
@@ -19,9 +21,11 @@ use super::problem::Problem;
 
 /// How much of the file is in memory at a time, in bytes.
 const CHUNK: usize = 64 * 1024;
+/// Bytes of a WAV file's header.
+const HEADER: usize = 44;
 
 /// `GET /v1/calls/{id}/recording.wav`
-pub(super) async fn wav<A: Api>(
+pub(super) async fn serve_wav<A: Api>(
     State(shared): State<Shared<A>>,
     Id(id): Id,
     headers: HeaderMap,
@@ -46,8 +50,12 @@ pub(super) async fn wav<A: Api>(
 
 async fn serve(path: &Path, id: &str, headers: &HeaderMap) -> std::io::Result<Response> {
     let mut file = File::open(path).await?;
+    // The time before the header, the length after it: of a file that grows meanwhile there is what
+    // the header names, and a later request finds another tag.
     let meta = file.metadata().await?;
-    let length = meta.len();
+    let head = beginning(&mut file).await?;
+    let there = file.metadata().await?.len();
+    let length = wav::named_bytes(&head).map_or(there, |named| named.min(there));
     let modified = meta
         .modified()
         .ok()
@@ -66,8 +74,13 @@ async fn serve(path: &Path, id: &str, headers: &HeaderMap) -> std::io::Result<Re
         Part::Some { first, count } => (StatusCode::PARTIAL_CONTENT, first, count),
         Part::Beyond => return Ok(beyond(length)),
     };
-    file.seek(SeekFrom::Start(first)).await?;
-    let mut response = (status, body(file, count)).into_response();
+    let sound = first.max(head.len() as u64);
+    file.seek(SeekFrom::Start(sound)).await?;
+    let until = first.saturating_add(count);
+    let head = head.get(first as usize..until.min(sound) as usize);
+    let head = Bytes::copy_from_slice(head.unwrap_or_default());
+    let body = body(head, file, until.saturating_sub(sound));
+    let mut response = (status, body).into_response();
     let headers = response.headers_mut();
     let mut set = |name, text: &str| {
         if let Ok(value) = HeaderValue::from_str(text) {
@@ -109,8 +122,18 @@ fn beyond(length: u64) -> Response {
     }
 }
 
-fn body(file: File, count: u64) -> Body {
-    Body::from_stream(stream::unfold(
+/// Reads the header that a recording begins with, at once: it changes while the file is written, and
+/// what is sent has to fit what is sent after it.
+async fn beginning(file: &mut File) -> std::io::Result<Vec<u8>> {
+    let mut head = Vec::with_capacity(HEADER);
+    file.take(HEADER as u64).read_to_end(&mut head).await?;
+    Ok(head)
+}
+
+/// Sends `head` and then so many bytes of the file.
+fn body(head: Bytes, file: File, count: u64) -> Body {
+    let head = stream::once(async move { Ok(head) });
+    Body::from_stream(head.chain(stream::unfold(
         (file, count),
         |(mut file, left)| async move {
             if left == 0 {
@@ -131,7 +154,7 @@ fn body(file: File, count: u64) -> Body {
                 Err(error) => Some((Err(error), (file, 0))),
             }
         },
-    ))
+    )))
 }
 
 #[derive(Debug, PartialEq, Eq)]

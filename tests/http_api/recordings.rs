@@ -52,6 +52,44 @@ async fn a_recording_is_streamed_whole_or_in_part() {
     assert_eq!(head.headers()["content-length"], "200000");
 }
 
+/// A recording of so many sound bytes, of which its header names the first.
+fn unfinished(named: u32, there: usize) -> Vec<u8> {
+    let mut bytes = b"RIFF____WAVEfmt ________________________data".to_vec();
+    bytes.truncate(40);
+    bytes[36..40].copy_from_slice(b"data");
+    bytes.extend(named.to_le_bytes());
+    bytes.extend((0..there).map(|n| (n % 251) as u8));
+    bytes
+}
+
+#[tokio::test]
+async fn a_recording_that_goes_on_is_served_as_far_as_its_header_names_it() {
+    let api = start().await;
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let path = "/v1/calls/c3/recording.wav";
+    let recordings = &api.memory.recordings;
+    let place = file.path().to_owned();
+    recordings.lock().unwrap().insert("c3".into(), place);
+    let first = unfinished(64_000, 70_000);
+    std::fs::write(file.path(), &first).unwrap();
+    let got = api.get(path).await;
+    let tag = got.headers()["etag"].clone();
+    assert_eq!(got.headers()["content-length"], "64044");
+    assert_eq!(got.bytes().await.unwrap(), first[..64_044]);
+    // What came since is got from a whole that has grown.
+    let second = unfinished(96_000, 96_000);
+    std::fs::write(file.path(), &second).unwrap();
+    let rest = api.client.get(api.url(path));
+    let rest = rest.header("range", "bytes=64044-").header("if-range", tag);
+    let rest = rest.send().await.unwrap();
+    assert_eq!(rest.status(), 200);
+    assert_eq!(rest.bytes().await.unwrap(), second);
+    let part = api.client.get(api.url(path));
+    let part = part.header("range", "bytes=40-99999").send().await.unwrap();
+    assert_eq!(part.headers()["content-range"], "bytes 40-96043/96044");
+    assert_eq!(part.bytes().await.unwrap(), second[40..]);
+}
+
 #[tokio::test]
 async fn a_recording_that_is_not_there_says_why() {
     let api = start().await;
