@@ -17,6 +17,7 @@ use crm_support::{
     pending, sinks, stand_in, states, turn,
 };
 use offhook::call::Recorder;
+use offhook::config::RecordingFormat;
 use offhook::crm::Sinks;
 use offhook::crm::ploink::PloinkConfig;
 use offhook::crm::stand_in::{Fault, Gate, StandIn};
@@ -111,7 +112,7 @@ async fn a_switch_that_will_be_killed() {
 
 /// Ten and a half seconds of a call that goes on.
 fn record(folder: &Path) {
-    let recorder = Recorder::start(folder).unwrap();
+    let recorder = Recorder::start(folder, RecordingFormat::Wav).unwrap();
     let mut sink = recorder.record(folder.join("call.wav")).unwrap();
     for number in 0..525 {
         sink.record(&RecordFrame {

@@ -316,11 +316,9 @@ impl Services {
     /// Where the recording of a call goes, when it is wanted.
     #[must_use]
     pub fn recording_path(&self, id: Uuid) -> Option<PathBuf> {
-        self.config
-            .media
-            .recordings
-            .as_ref()
-            .map(|folder| folder.join(format!("{id}.wav")))
+        let media = &self.config.media;
+        let name = format!("{id}.{}", media.recording_format.extension());
+        media.recordings.as_ref().map(|folder| folder.join(name))
     }
 }
 

@@ -167,7 +167,7 @@ pub async fn assemble(
         .media
         .recordings
         .as_deref()
-        .map(Recorder::start)
+        .map(|folder| Recorder::start(folder, config.media.recording_format))
         .transpose()?;
     let delivery = Delivery::new(store.clone(), sinks.clone(), DeliveryOptions::default());
     tokio::spawn(prune(store.clone()));

@@ -10,6 +10,7 @@ use offhook_media::SrtpPolicy;
 use super::codec::{self, Codec};
 use super::network::{Network, default_local};
 use super::reader::{Reader, Section};
+use super::recording::RecordingFormat;
 use super::value::text_value;
 
 /// A transport for SIP messages (RFC 3261 section 18).
@@ -233,6 +234,8 @@ pub struct MediaConfig {
     pub ports: PortRange,
     /// The folder of recordings; `None` records nothing.
     pub recordings: Option<PathBuf>,
+    /// What they are written as.
+    pub recording_format: RecordingFormat,
     /// Whether media is encrypted, where a trunk or user has no word of its own.
     pub srtp: SrtpPolicy,
     /// The least delay of the jitter buffer, in ms.
@@ -257,6 +260,7 @@ impl MediaConfig {
             },
         );
         let recordings = s.path(r, "recordings");
+        let recording_format = s.or(r, "recording_format", RecordingFormat::default());
         let srtp = s.or(r, "srtp", SrtpPolicy::default());
         let jitter_min_ms = small(s.number(r, "jitter_min_ms", 0..=240, 0));
         let origin = s.origin_of("jitter_max_ms");
@@ -271,6 +275,7 @@ impl MediaConfig {
         Self {
             ports,
             recordings,
+            recording_format,
             srtp,
             jitter_min_ms,
             jitter_max_ms,

@@ -72,7 +72,10 @@ fn sockets(f: &mut fmt::Formatter<'_>, config: &Config) -> fmt::Result {
         config.media.ports.pairs()
     );
     match &config.media.recordings {
-        Some(folder) => write!(media, ", recordings in {}", folder.display())?,
+        Some(folder) => {
+            let (folder, format) = (folder.display(), config.media.recording_format);
+            write!(media, ", recordings in {folder} as {format}")?;
+        }
         None => media.push_str(", no recording"),
     }
     write!(media, ", SRTP {}", config.media.srtp)?;

@@ -1,8 +1,9 @@
-//! `/v1/calls/{id}/recording.wav`: a file, whole or in part (RFC 9110 section 14), also while it
-//! is being written: then it is what its header names at that moment.
+//! `/v1/calls/{id}/recording`: a file, whole or in part (RFC 9110 section 14), also while it is
+//! being written: then it is what a WAV file's header names at that moment, or the pages of an Ogg
+//! file that there are.
 
 use std::io::SeekFrom;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 use axum::body::{Body, Bytes};
@@ -24,6 +25,16 @@ const CHUNK: usize = 64 * 1024;
 /// Bytes of a WAV file's header.
 const HEADER: usize = 44;
 
+/// `GET /v1/calls/{id}/recording`: in the format that it was made in.
+pub(super) async fn serve_any<A: Api>(
+    State(shared): State<Shared<A>>,
+    Id(id): Id,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let path = shared.api.recording(&id).await?;
+    answer(path, id, headers).await
+}
+
 /// `GET /v1/calls/{id}/recording.wav`
 pub(super) async fn serve_wav<A: Api>(
     State(shared): State<Shared<A>>,
@@ -31,6 +42,19 @@ pub(super) async fn serve_wav<A: Api>(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let path = shared.api.recording(&id).await?;
+    if is_opus(&path) {
+        let reason = format!("it was made as Opus, which /v1/calls/{id}/recording answers with");
+        return Err(ApiError::NoRecording { id, reason }.into());
+    }
+    answer(path, id, headers).await
+}
+
+fn is_opus(path: &Path) -> bool {
+    path.extension()
+        .is_some_and(|extension| extension == "opus")
+}
+
+async fn answer(path: PathBuf, id: String, headers: HeaderMap) -> Result<Response, Problem> {
     match serve(&path, &id, &headers).await {
         Ok(response) => Ok(response),
         Err(error) => {
@@ -87,14 +111,18 @@ async fn serve(path: &Path, id: &str, headers: &HeaderMap) -> std::io::Result<Re
             headers.insert(name, value);
         }
     };
-    set(header::CONTENT_TYPE, "audio/wav");
+    let (kind, extension) = match is_opus(path) {
+        true => ("audio/ogg; codecs=opus", "opus"),
+        false => ("audio/wav", "wav"),
+    };
+    set(header::CONTENT_TYPE, kind);
     set(header::CONTENT_LENGTH, &count.to_string());
     set(header::ACCEPT_RANGES, "bytes");
     set(header::ETAG, &tag);
     set(header::CACHE_CONTROL, "private, no-cache");
     set(
         header::CONTENT_DISPOSITION,
-        &format!("inline; filename=\"{id}.wav\""),
+        &format!("inline; filename=\"{id}.{extension}\""),
     );
     if status == StatusCode::PARTIAL_CONTENT {
         set(

@@ -66,6 +66,7 @@ impl<A: Api> Routes<A> {
         .get("/v1/calls/{id}", calls::one::<A>)
         .delete("/v1/calls/{id}", calls::hang_up::<A>)
         .get("/v1/calls/{id}/transcript", calls::transcript::<A>)
+        .get("/v1/calls/{id}/recording", recording::serve_any::<A>)
         .get("/v1/calls/{id}/recording.wav", recording::serve_wav::<A>)
         .get("/v1/calls/{id}/events", sse::of_call::<A>)
         .get("/v1/events", sse::all::<A>)

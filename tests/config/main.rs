@@ -13,7 +13,9 @@ use std::path::{Path, PathBuf};
 
 use offhook_media::SrtpPolicy;
 
-use offhook::config::{Codec, Config, ConfigErrors, Env, FlowSource, Secret, TrunkKind, schema};
+use offhook::config::{
+    Codec, Config, ConfigErrors, Env, FlowSource, RecordingFormat, Secret, TrunkKind, schema,
+};
 
 fn none() -> Env {
     Env::default()
@@ -190,6 +192,19 @@ fn the_design_s_least_configuration_is_accepted() {
     assert_eq!(
         config.llm.unwrap().base_url.as_str(),
         "http://localhost:11434/v1"
+    );
+}
+
+#[test]
+fn recordings_are_wav_unless_the_configuration_says_opus() {
+    let format = |text: &str| parse(text).map(|config| config.media.recording_format);
+    assert_eq!(format("").unwrap(), RecordingFormat::Wav);
+    let opus = format("[media]\nrecording_format = \"opus\"\n").unwrap();
+    assert_eq!(opus, RecordingFormat::Opus);
+    let refused = format("[media]\nrecording_format = \"mp3\"\n").unwrap_err();
+    assert!(
+        refused.to_string().contains("\"wav\", \"opus\""),
+        "{refused}"
     );
 }
 

@@ -91,6 +91,28 @@ async fn a_recording_that_goes_on_is_served_as_far_as_its_header_names_it() {
 }
 
 #[tokio::test]
+async fn a_recording_has_the_format_that_it_was_made_in() {
+    let api = start().await;
+    let folder = tempfile::tempdir().unwrap();
+    for (call, name) in [("c1", "one.wav"), ("c2", "two.opus")] {
+        let path = folder.path().join(name);
+        std::fs::write(&path, name).unwrap();
+        let recordings = &api.memory.recordings;
+        recordings.lock().unwrap().insert(call.into(), path);
+    }
+    let wav = api.get("/v1/calls/c1/recording").await;
+    assert_eq!(wav.headers()["content-type"], "audio/wav");
+    let opus = api.get("/v1/calls/c2/recording").await;
+    assert_eq!(opus.headers()["content-type"], "audio/ogg; codecs=opus");
+    let name = "inline; filename=\"c2.opus\"";
+    assert_eq!(opus.headers()["content-disposition"], name);
+    assert_eq!(opus.bytes().await.unwrap(), "two.opus");
+    let refused = problem(api.get("/v1/calls/c2/recording.wav").await, 404).await;
+    let said = refused["detail"].as_str().unwrap();
+    assert!(said.contains("/v1/calls/c2/recording answers"), "{said}");
+}
+
+#[tokio::test]
 async fn a_recording_that_is_not_there_says_why() {
     let api = start().await;
     let missing = problem(api.get("/v1/calls/c1/recording.wav").await, 404).await;

@@ -18,6 +18,7 @@ use tokio::sync::oneshot;
 
 use self::tape::Tape;
 use self::writer::Writer;
+use crate::config::RecordingFormat;
 use crate::net::media::RecordSink;
 
 /// Frames that may wait for the disk: half a second of two hundred calls, half of that of wideband
@@ -104,8 +105,8 @@ impl Recorder {
     ///
     /// # Errors
     /// When either fails.
-    pub fn start(folder: &Path) -> Result<Self, RecorderError> {
-        Self::start_with(folder, QUEUE, SWEEP, Tape::create)
+    pub fn start(folder: &Path, format: RecordingFormat) -> Result<Self, RecorderError> {
+        Self::start_with(folder, QUEUE, SWEEP, move |path| Tape::create(path, format))
     }
 
     fn start_with(
@@ -129,6 +130,7 @@ impl Recorder {
                     tracing::debug!(%error, "the recordings' thread keeps its niceness");
                 }
                 writer.run(&queue, sweep);
+                drop(queue);
                 let _ = tell.send(());
             })
             .map_err(RecorderError::Thread)?;
@@ -250,7 +252,7 @@ mod tests {
         let slow = move |path: &Path| {
             disk.0.wait();
             disk.1.wait();
-            Tape::create(path)
+            Tape::create(path, RecordingFormat::Wav)
         };
         let recorder = Recorder::start_with(folder.path(), 1, SWEEP, slow).unwrap();
         let mut first = recorder.record(path("first.wav")).unwrap();
@@ -281,7 +283,7 @@ mod tests {
     async fn what_is_open_when_the_recorder_ends_gets_its_header() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("call.wav");
-        let recorder = Recorder::start(folder.path()).unwrap();
+        let recorder = Recorder::start(folder.path(), RecordingFormat::Wav).unwrap();
         let mut sink = recorder.record(path.clone()).unwrap();
         sink.record(&frame(0));
         recorder.finish().await;

@@ -208,6 +208,7 @@ mod tests {
     use super::super::tests::{frame, sound_of};
     use super::*;
     use crate::call::recording::Recorder;
+    use crate::config::RecordingFormat;
     use crate::net::media::RecordSink;
 
     /// A recorder whose thread is the test.
@@ -221,6 +222,10 @@ mod tests {
 
     impl Bench {
         fn new(places: usize) -> Self {
+            Self::writing(places, |path| Tape::create(path, RecordingFormat::Wav))
+        }
+
+        fn writing(places: usize, create: fn(&Path) -> io::Result<Tape>) -> Self {
             let (items, queue) = sync_channel(places);
             let shared = Arc::new(Shared::new(None));
             Self {
@@ -229,7 +234,7 @@ mod tests {
                     shared: Arc::clone(&shared),
                 },
                 queue,
-                writer: Writer::new(Tape::create, shared),
+                writer: Writer::new(create, shared),
                 folder: tempfile::tempdir().unwrap(),
                 now: clock::now(),
             }
@@ -291,6 +296,25 @@ mod tests {
         let there = sound_of(&path);
         assert!(there.len() > 525 - 50, "{} frames", there.len());
         assert!(there.iter().all(|sample| *sample == 100));
+    }
+
+    #[test]
+    fn an_opus_recording_of_a_process_that_dies_lacks_its_last_second() {
+        let mut bench = Bench::writing(10, |path| Tape::create(path, RecordingFormat::Opus));
+        let mut sink = bench.record();
+        for n in 0..525 {
+            sink.record(&frame(n));
+            if n % 5 == 4 {
+                bench.pass(Duration::from_millis(100));
+            }
+        }
+        let path = bench.path();
+        std::mem::forget(bench.writer);
+        let file = std::fs::read(&path).unwrap();
+        // The last page's granule position: how much is there, at 48 kHz.
+        let last = file.windows(4).rposition(|at| at == b"OggS").unwrap();
+        let granule = u64::from_le_bytes(file[last + 6..last + 14].try_into().unwrap());
+        assert!(granule > (525 - 50) * 960, "{} packets", granule / 960);
     }
 
     #[test]
