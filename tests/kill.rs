@@ -16,7 +16,7 @@ use crm_support::{
     BOOK, CALL_LOG, CONTACTS, appointment, at, bodies, delivery, finish, finished, incoming, open,
     pending, sinks, stand_in, states, turn,
 };
-use offhook::call::Recorder;
+use offhook::call::{Recorder, RecordingSwitch};
 use offhook::config::RecordingFormat;
 use offhook::crm::Sinks;
 use offhook::crm::ploink::PloinkConfig;
@@ -113,7 +113,9 @@ async fn a_switch_that_will_be_killed() {
 /// Ten and a half seconds of a call that goes on.
 fn record(folder: &Path) {
     let recorder = Recorder::start(folder, RecordingFormat::Wav).unwrap();
-    let mut sink = recorder.record(folder.join("call.wav")).unwrap();
+    let mut sink = recorder
+        .record(folder.join("call.wav"), RecordingSwitch::new(true))
+        .unwrap();
     for number in 0..525 {
         sink.record(&RecordFrame {
             rate_hz: 8_000,

@@ -153,6 +153,11 @@ fn describe_trunk(trunk: &TrunkConfig) -> String {
     if let Some(srtp) = trunk.srtp {
         text.push_str(&format!(", SRTP {srtp}"));
     }
+    if !trunk.record {
+        text.push_str(", not recorded");
+    } else if trunk.recording_announcement.is_some() {
+        text.push_str(", recording announced");
+    }
     if let Some(caller_id) = &trunk.caller_id {
         text.push_str(&format!(", caller id {caller_id}"));
     }

@@ -21,11 +21,13 @@ use crate::observe::metrics::{EVENT_SUBSCRIBERS, EVENT_SUBSCRIBERS_DROPPED};
 pub const CALL_ENDED: &str = "call.ended";
 
 /// Every kind of event that there is, in the order of a call's life.
-pub const KINDS: [&str; 6] = [
+pub const KINDS: [&str; 8] = [
     "call.created",
     "call.ringing",
     "call.answered",
     "call.turn",
+    "recording.paused",
+    "recording.resumed",
     "appointment.booked",
     CALL_ENDED,
 ];

@@ -12,6 +12,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream::{self, StreamExt};
 use offhook_media::wav;
+use serde_json::{Value, json};
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
 
@@ -47,6 +48,31 @@ pub(super) async fn serve_wav<A: Api>(
         return Err(ApiError::NoRecording { id, reason }.into());
     }
     answer(path, id, headers).await
+}
+
+/// `POST /v1/calls/{id}/recording/pause`
+pub(super) async fn pause<A: Api>(
+    State(shared): State<Shared<A>>,
+    Id(id): Id,
+) -> Result<axum::Json<Value>, Problem> {
+    set_paused(&shared, id, true).await
+}
+
+/// `POST /v1/calls/{id}/recording/resume`
+pub(super) async fn resume<A: Api>(
+    State(shared): State<Shared<A>>,
+    Id(id): Id,
+) -> Result<axum::Json<Value>, Problem> {
+    set_paused(&shared, id, false).await
+}
+
+async fn set_paused<A: Api>(
+    shared: &Shared<A>,
+    id: String,
+    pause: bool,
+) -> Result<axum::Json<Value>, Problem> {
+    let paused = shared.api.pause_recording(&id, pause).await?;
+    Ok(axum::Json(json!({ "id": id, "paused": paused })))
 }
 
 fn is_opus(path: &Path) -> bool {

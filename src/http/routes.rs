@@ -68,6 +68,8 @@ impl<A: Api> Routes<A> {
         .get("/v1/calls/{id}/transcript", calls::transcript::<A>)
         .get("/v1/calls/{id}/recording", recording::serve_any::<A>)
         .get("/v1/calls/{id}/recording.wav", recording::serve_wav::<A>)
+        .post("/v1/calls/{id}/recording/pause", recording::pause::<A>)
+        .post("/v1/calls/{id}/recording/resume", recording::resume::<A>)
         .get("/v1/calls/{id}/events", sse::of_call::<A>)
         .get("/v1/events", sse::all::<A>)
         .get("/v1/trunks", lists::trunks::<A>)

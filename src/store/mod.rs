@@ -34,7 +34,7 @@ use uuid::Uuid;
 pub use error::StoreError;
 pub use record::{
     Appointment, CachedContact, CallRecord, CallState, CallUpdate, Direction, EventRecord,
-    JitterBufferSummary, MediaSummary, TurnLatency, TurnRecord, Who,
+    JitterBufferSummary, MediaSummary, Recording, TurnLatency, TurnRecord, Who,
 };
 
 use spill::Spill;

@@ -1,5 +1,7 @@
 //! The records that the store keeps, in the shapes that the API shows.
 
+use std::path::PathBuf;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -241,6 +243,15 @@ pub struct MediaSummary {
     /// What the jitter buffer did; none in records from before it told.
     #[serde(default)]
     pub jitter_buffer: Option<JitterBufferSummary>,
+}
+
+/// What there is of a call's recording.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Recording {
+    /// It lies there.
+    At(PathBuf),
+    /// It was removed because it was old. In the database that is an empty path.
+    Removed,
 }
 
 /// What the jitter buffer of a call's recording and relay did; ratios are of what it played.

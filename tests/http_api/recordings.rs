@@ -113,6 +113,40 @@ async fn a_recording_has_the_format_that_it_was_made_in() {
 }
 
 #[tokio::test]
+async fn a_recording_that_was_removed_is_gone() {
+    let api = start().await;
+    let recordings = &api.memory.recordings;
+    recordings.lock().unwrap().insert("c1".into(), "".into());
+    let gone = problem(api.get("/v1/calls/c1/recording").await, 410).await;
+    assert_eq!(gone["code"], "recording-removed");
+}
+
+#[tokio::test]
+async fn a_recording_is_paused_only_while_there_is_one() {
+    let api = start().await;
+    let ask = async |call: &str, what: &str| {
+        let path = format!("/v1/calls/{call}/recording/{what}");
+        api.post(&path, &serde_json::Value::Null).await
+    };
+    problem(ask("c9", "pause").await, 404).await;
+    let over = problem(ask("c1", "pause").await, 409).await;
+    assert_eq!(over["code"], "already-ended");
+    let unrecorded = problem(ask("c3", "resume").await, 409).await;
+    assert_eq!(unrecorded["code"], "conflict");
+    let recordings = &api.memory.recordings;
+    recordings
+        .lock()
+        .unwrap()
+        .insert("c3".into(), "c3.wav".into());
+    for (what, paused) in [("pause", true), ("pause", true), ("resume", false)] {
+        let answer = ask("c3", what).await;
+        assert_eq!(answer.status(), 200);
+        let said: serde_json::Value = answer.json().await.unwrap();
+        assert_eq!(said, serde_json::json!({ "id": "c3", "paused": paused }));
+    }
+}
+
+#[tokio::test]
 async fn a_recording_that_is_not_there_says_why() {
     let api = start().await;
     let missing = problem(api.get("/v1/calls/c1/recording.wav").await, 404).await;

@@ -37,6 +37,28 @@ fn a_greeting_is_said_in_place_of_the_flows_first_words_and_only_once() {
 }
 
 #[test]
+fn an_announcement_comes_before_the_greeting_and_is_said_to_its_end() {
+    let options = RunOptions {
+        announcement: Some("This call is recorded.".to_owned()),
+        ..greeting("Hello, who is this?")
+    };
+    let mut rig = Rig::new(told(CHAT, options));
+    rig.answer();
+    rig.advance(300);
+    assert!(rig.sounding());
+    rig.say_for("Yes hello I am calling about the roof", 1_500);
+    rig.hear_out();
+    let turns = rig.turns();
+    assert_eq!(turns[0].text, "This call is recorded.");
+    assert!(!turns[0].interrupted && turns[0].heard_text.is_none());
+    rig.hear_out();
+    assert_eq!(
+        rig.said_since(0),
+        "This call is recorded. Hello, who is this?"
+    );
+}
+
+#[test]
 fn a_greeting_belongs_to_the_first_node_that_speaks() {
     let mut rig = Rig::new(flow(
         "lead-qualification",

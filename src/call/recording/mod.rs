@@ -2,8 +2,11 @@
 //! that no disk ever makes a call wait.
 //!
 //! What was heard a second ago is the kernel's: a process that dies loses no more. A frame that finds
-//! no room in the queue is lost from the file, where silence takes its place.
+//! no room in the queue is lost from the file, where silence takes its place, and so it does while a
+//! recording is paused: then nothing of either party leaves the media thread.
 
+mod pause;
+mod retention;
 mod tape;
 mod writer;
 
@@ -16,6 +19,8 @@ use std::time::Duration;
 use offhook_media::RecordFrame;
 use tokio::sync::oneshot;
 
+pub use self::pause::{PausedBy, RecordingSwitch, recording_event};
+pub use self::retention::remove_old;
 use self::tape::Tape;
 use self::writer::Writer;
 use crate::config::RecordingFormat;
@@ -29,13 +34,24 @@ const QUEUE: usize = 5_000;
 const SWEEP: Duration = Duration::from_millis(100);
 /// As inference threads have: where there are fewer cores than threads, a packet goes before a file.
 const NICENESS: i32 = 5;
+/// So long after a pause there still is silence: what came within it may be played later, by as much
+/// as the jitter buffer's greatest delay (240 ms) and a step.
+const LATE_MS: u64 = 260;
 
 // A frame lies inline in the queue, so that none costs the media thread an allocation.
 #[allow(clippy::large_enum_variant)]
 enum Item {
     Open(u64, PathBuf, Arc<Progress>),
     Frame(u64, RecordFrame),
+    /// Nothing, for a frame's time.
+    Quiet(u64, Quiet),
     Close(u64),
+}
+
+/// A frame of which nothing may be known.
+struct Quiet {
+    rate_hz: u32,
+    position: u64,
 }
 
 /// What a tape and the thread both know of a recording, so that its end cannot be lost with the
@@ -137,12 +153,17 @@ impl Recorder {
         Ok(Self { items, shared })
     }
 
-    /// Begins a recording, without waiting; it is finished when the sink is dropped.
+    /// Begins a recording, without waiting; it is finished when the sink is dropped, and `switch`
+    /// pauses it.
     ///
     /// # Errors
     /// When the disk is so far behind that there is no room for another: the call goes unrecorded,
     /// and is counted.
-    pub fn record(&self, path: PathBuf) -> Result<Box<dyn RecordSink>, Unrecorded> {
+    pub fn record(
+        &self,
+        path: PathBuf,
+        switch: RecordingSwitch,
+    ) -> Result<Box<dyn RecordSink>, Unrecorded> {
         let id = self.shared.next.fetch_add(1, Ordering::Relaxed);
         let progress = Arc::<Progress>::default();
         let open = Item::Open(id, path, Arc::clone(&progress));
@@ -155,7 +176,9 @@ impl Recorder {
             items: self.items.clone(),
             shared: Arc::clone(&self.shared),
             progress,
+            switch,
             position: 0,
+            quiet_until: 0,
         }))
     }
 
@@ -192,14 +215,25 @@ struct Microphone {
     items: SyncSender<Item>,
     shared: Arc<Shared>,
     progress: Arc<Progress>,
+    switch: RecordingSwitch,
     /// Where the last frame ended.
     position: u64,
+    /// Where a pause and what comes late of it end.
+    quiet_until: u64,
 }
 
 impl RecordSink for Microphone {
     fn record(&mut self, frame: &RecordFrame) {
         self.position = frame.position + RecordFrame::SAMPLES as u64;
-        let item = Item::Frame(self.id, frame.clone());
+        if self.switch.is_paused() {
+            self.quiet_until = self.position + u64::from(frame.rate_hz) * LATE_MS / 1_000;
+        }
+        let item = if frame.position < self.quiet_until {
+            let (rate_hz, position) = (frame.rate_hz, frame.position);
+            Item::Quiet(self.id, Quiet { rate_hz, position })
+        } else {
+            Item::Frame(self.id, frame.clone())
+        };
         if self.items.try_send(item).is_ok() {
             self.progress.queued.fetch_add(1, Ordering::Relaxed);
         } else {
@@ -222,6 +256,10 @@ mod tests {
     use std::sync::Barrier;
 
     use super::*;
+
+    fn switch() -> RecordingSwitch {
+        RecordingSwitch::new(true)
+    }
 
     /// The call's frame of this number, at a telephone's rate.
     pub(super) fn frame(number: u64) -> RecordFrame {
@@ -255,7 +293,7 @@ mod tests {
             Tape::create(path, RecordingFormat::Wav)
         };
         let recorder = Recorder::start_with(folder.path(), 1, SWEEP, slow).unwrap();
-        let mut first = recorder.record(path("first.wav")).unwrap();
+        let mut first = recorder.record(path("first.wav"), switch()).unwrap();
         let mut numbers = 0..;
         let mut record = || first.record(&frame(numbers.next().unwrap()));
         // Until the recording itself was taken there is no room for its first frame.
@@ -268,7 +306,7 @@ mod tests {
         };
         begun.wait();
         record();
-        assert!(recorder.record(path("second.wav")).is_err());
+        assert!(recorder.record(path("second.wav"), switch()).is_err());
         record();
         assert_eq!((recorder.unrecorded(), recorder.dropped()), (1, lost + 1));
         drop(first);
@@ -284,7 +322,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("call.wav");
         let recorder = Recorder::start(folder.path(), RecordingFormat::Wav).unwrap();
-        let mut sink = recorder.record(path.clone()).unwrap();
+        let mut sink = recorder.record(path.clone(), switch()).unwrap();
         sink.record(&frame(0));
         recorder.finish().await;
         assert_eq!(sound_of(&path), [100]);

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use offhook_media::RecordFrame;
 
 use super::tape::Tape;
-use super::{Item, Progress, Shared};
+use super::{Item, Progress, Quiet, Shared};
 use crate::clock;
 
 /// What was taken from the queue is handed to the kernel when the last time is so long ago: with
@@ -69,6 +69,12 @@ impl Reel {
             tape.write(frame)?;
         }
         Ok(())
+    }
+
+    /// Writes silence for a frame's time.
+    fn pass(&mut self, quiet: &Quiet) -> io::Result<()> {
+        self.rate_hz = quiet.rate_hz;
+        self.keep_time(quiet.position + RecordFrame::SAMPLES as u64)
     }
 
     /// Hands what was written to the kernel, if that is due.
@@ -156,6 +162,15 @@ impl<C: Fn(&Path) -> io::Result<Tape>> Writer<C> {
         }
     }
 
+    fn write(&mut self, id: u64, piece: impl FnOnce(&mut Reel) -> io::Result<()>) {
+        if let Some(reel) = self.open.get_mut(&id) {
+            reel.taken += 1;
+            begin(reel, &self.create);
+            let written = piece(reel);
+            reel.heed(written);
+        }
+    }
+
     fn take(&mut self, now: Instant, item: Item) {
         match item {
             Item::Open(id, path, progress) => {
@@ -170,14 +185,8 @@ impl<C: Fn(&Path) -> io::Result<Tape>> Writer<C> {
                 };
                 self.open.insert(id, reel);
             }
-            Item::Frame(id, frame) => {
-                if let Some(reel) = self.open.get_mut(&id) {
-                    reel.taken += 1;
-                    begin(reel, &self.create);
-                    let written = reel.write(&frame);
-                    reel.heed(written);
-                }
-            }
+            Item::Frame(id, frame) => self.write(id, |reel| reel.write(&frame)),
+            Item::Quiet(id, quiet) => self.write(id, |reel| reel.pass(&quiet)),
             Item::Close(id) => {
                 if let Some(reel) = self.open.remove(&id) {
                     reel.finish();
@@ -207,7 +216,7 @@ mod tests {
 
     use super::super::tests::{frame, sound_of};
     use super::*;
-    use crate::call::recording::Recorder;
+    use crate::call::recording::{PausedBy, Recorder, RecordingSwitch};
     use crate::config::RecordingFormat;
     use crate::net::media::RecordSink;
 
@@ -245,7 +254,11 @@ mod tests {
         }
 
         fn record(&self) -> Box<dyn RecordSink> {
-            self.recorder.record(self.path()).unwrap()
+            self.record_by(&RecordingSwitch::new(true))
+        }
+
+        fn record_by(&self, switch: &RecordingSwitch) -> Box<dyn RecordSink> {
+            self.recorder.record(self.path(), switch.clone()).unwrap()
         }
 
         /// Lets so much time pass, and the thread take what waits.
@@ -333,6 +346,42 @@ mod tests {
             expected[n] = 100;
         }
         assert_eq!(sound_of(&bench.path()), expected);
+    }
+
+    #[test]
+    fn nothing_of_either_party_is_on_the_file_while_it_is_paused() {
+        let mut bench = Bench::new(100);
+        let switch = RecordingSwitch::new(true);
+        switch.pause(PausedBy::Api);
+        let mut sink = bench.record_by(&switch);
+        let mut number = 0..;
+        let mut speak = |frames| {
+            let numbers = number.by_ref().take(frames);
+            numbers.for_each(|n| sink.record(&frame(n)));
+        };
+        // Paused before it begins, then by the flow, which goes on for longer than the API.
+        speak(10);
+        switch.resume(PausedBy::Api);
+        speak(20);
+        switch.pause(PausedBy::Flow);
+        switch.pause(PausedBy::Api);
+        speak(5);
+        switch.resume(PausedBy::Api);
+        speak(5);
+        switch.resume(PausedBy::Flow);
+        speak(20);
+        drop(sink);
+        bench.pass(Duration::ZERO);
+        // What came within a pause may be played until 260 ms after it.
+        let late = [vec![0; 13], vec![100; 7]].concat();
+        let expected = [vec![0; 10], late.clone(), vec![0; 10], late].concat();
+        assert_eq!(sound_of(&bench.path()), expected);
+        let file = std::fs::read(bench.path()).unwrap();
+        let quiet = file[44..].chunks(4).filter(|pair| *pair == [0; 4]).count();
+        let spoken = file[44..]
+            .chunks(4)
+            .filter(|pair| *pair == [100, 0, 156, 255]);
+        assert_eq!((quiet, spoken.count()), (46 * 160, 14 * 160));
     }
 
     #[test]

@@ -271,6 +271,16 @@ fn recordings(paths: &mut Map<String, Value>) {
         .answers("200", "The recording", wav.clone())
         .answers("206", "The part that was asked for", wav)
         .at(paths, "get", "/v1/calls/{id}/recording.wav");
+    let pause = "Pause the recording: silence is recorded until it is resumed";
+    Operation::new("pauseRecording", "calls", pause)
+        .id("The call")
+        .json("200", "How it is now", "RecordingState")
+        .at(paths, "post", "/v1/calls/{id}/recording/pause");
+    Operation::new("resumeRecording", "calls", "End that pause")
+        .describe("A flow that keeps an answer off the recording is not overruled: `paused` tells.")
+        .id("The call")
+        .json("200", "How it is now", "RecordingState")
+        .at(paths, "post", "/v1/calls/{id}/recording/resume");
 }
 
 fn lists(paths: &mut Map<String, Value>) {
