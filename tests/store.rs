@@ -91,17 +91,6 @@ async fn a_call_is_kept_as_it_goes_and_as_it_ended() {
         recording,
         Some(Recording::At("data/recordings/1.wav".into()))
     );
-    let day = |days| at(days * 86_400);
-    let old = store.recordings_before(day(400), None, 10).await.unwrap();
-    assert_eq!(old, [(ended.id, "data/recordings/1.wav".into())]);
-    assert_eq!(store.recordings_before(at(0), None, 10).await.unwrap(), []);
-    store.forget_recording(ended.id).await.unwrap();
-    let recording = store.recording(ended.id).await.unwrap();
-    assert_eq!(recording, Some(Recording::Removed));
-    assert_eq!(
-        store.recordings_before(day(400), None, 10).await.unwrap(),
-        []
-    );
     assert_eq!(store.recording(Uuid::nil()).await.unwrap(), None);
     assert_eq!(store.call(Uuid::nil()).await.unwrap(), None);
 }

@@ -137,8 +137,9 @@ impl<W: Write + Seek> StereoWriter<W> {
     }
 }
 
-/// Returns how many bytes of a file are a whole recording, by the header that [`StereoWriter`] wrote
-/// at its beginning; sound that lies behind them is not named yet. None for any other beginning.
+/// Returns how many bytes of a file are a whole recording, by the header that [`StereoWriter`]
+/// wrote at its beginning; sound that lies behind them is not named yet. None for any other
+/// beginning.
 #[must_use]
 pub fn named_bytes(beginning: &[u8]) -> Option<u64> {
     let header = beginning.first_chunk::<{ HEADER_BYTES as usize }>()?;

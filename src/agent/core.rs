@@ -345,9 +345,9 @@ impl Agent {
         self.keep_secret();
     }
 
-    /// Pauses the recording where the dialogue wants nothing recorded, and until its answer cannot be
-    /// taken back any more: the caller may go on with what is secret. Who hangs up there leaves it
-    /// paused.
+    /// Pauses the recording where the dialogue wants nothing recorded, and until its answer cannot
+    /// be taken back any more: the caller may go on with what is secret. Who hangs up there leaves
+    /// it paused.
     fn keep_secret(&mut self) {
         let before = self.retraction.as_ref().map(|r| &r.dialogue);
         let secret = !self.dialogue.records() || before.is_some_and(|before| !before.records());

@@ -176,8 +176,8 @@ fn beyond(length: u64) -> Response {
     }
 }
 
-/// Reads the header that a recording begins with, at once: it changes while the file is written, and
-/// what is sent has to fit what is sent after it.
+/// Reads the header that a recording begins with, at once: it changes while the file is written,
+/// and what is sent has to fit what is sent after it.
 async fn beginning(file: &mut File) -> std::io::Result<Vec<u8>> {
     let mut head = Vec::with_capacity(HEADER);
     file.take(HEADER as u64).read_to_end(&mut head).await?;

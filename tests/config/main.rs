@@ -209,6 +209,49 @@ fn recordings_are_wav_unless_the_configuration_says_opus() {
 }
 
 #[test]
+fn a_trunk_says_whether_it_is_recorded_and_what_is_said_of_that() {
+    let trunk = |more: &str| {
+        let text = "[[trunk]]\nname = \"pbx\"\nkind = \"inbound\"\nnetworks = [\"10.0.0.0/8\"]\n";
+        parse(&format!("media.recordings = \"there\"\n{text}{more}"))
+    };
+    let silent = &trunk("").unwrap().trunks[0];
+    assert!(silent.record && silent.recording_announcement.is_none());
+    assert!(!trunk("record = false\n").unwrap().trunks[0].record);
+    let told = trunk("recording_announcement = \"This call is recorded.\"\n").unwrap();
+    let announcement = told.trunks[0].recording_announcement.as_deref();
+    assert_eq!(announcement, Some("This call is recorded."));
+    assert_eq!(told.warnings, Vec::<String>::new());
+    for (wrong, why) in [
+        (
+            "record = false\nrecording_announcement = \"Yes.\"\n",
+            "never be said",
+        ),
+        ("recording_announcement = \" \"\n", "at most 500"),
+    ] {
+        let refused = trunk(wrong).unwrap_err().to_string();
+        assert!(refused.contains(why), "{refused}");
+    }
+}
+
+#[test]
+fn recordings_are_kept_for_ever_or_for_days() {
+    let days = |text: &str| parse(text).map(|config| config.media.recordings_keep_days);
+    let keep =
+        |days: u32| format!("[media]\nrecordings = \"there\"\nrecordings_keep_days = {days}\n");
+    assert_eq!(days("").unwrap(), None);
+    assert_eq!(days(&keep(90)).unwrap(), Some(90));
+    let refused = days(&keep(0)).unwrap_err().to_string();
+    assert!(refused.contains("left out is for ever"), "{refused}");
+    let useless = parse("media.recordings_keep_days = 9\n").unwrap();
+    assert!(
+        useless
+            .warnings
+            .iter()
+            .any(|w| w.contains("removes nothing"))
+    );
+}
+
+#[test]
 fn a_recogniser_that_there_is_not_is_refused_with_those_that_there_are() {
     for good in ["tiny.en", "base", "whisper-base"] {
         parse(&format!("[models]\nwhisper = \"{good}\"\n")).unwrap();

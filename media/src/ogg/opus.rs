@@ -24,8 +24,9 @@ const TELEPHONE_HZ: u32 = 8_000;
 
 /// Writes two parties as the channels of an Ogg Opus file.
 ///
-/// Each is a stream of its own (channel mapping family 1, RFC 7845 §5.1.1.2, both streams mono): what one
-/// said never sounds on the other's channel, as it does where Opus codes two channels as one pair.
+/// Each is a stream of its own (channel mapping family 1, RFC 7845 §5.1.1.2, both streams mono):
+/// what one said never sounds on the other's channel, as it does where Opus codes two channels as
+/// one pair.
 ///
 /// Sound goes to `out` by pages, each by one call, once a second of it was written and with each
 /// [`StereoOpusWriter::flush`]: a file whose writer died plays up to there.
@@ -82,7 +83,8 @@ impl<W: Write> StereoOpusWriter<W> {
     /// one ends in silence. The first sound sets the recording's rate.
     ///
     /// # Errors
-    /// Returns [`io::ErrorKind::InvalidInput`] for sound of another rate. Returns what `out` returns.
+    /// Returns [`io::ErrorKind::InvalidInput`] for sound of another rate. Returns what `out`
+    /// returns.
     pub fn write(&mut self, rate_hz: u32, left: &[i16], right: &[i16]) -> io::Result<()> {
         self.begin(rate_hz)?;
         let length = left.len().max(right.len());

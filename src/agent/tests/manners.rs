@@ -59,6 +59,33 @@ fn an_announcement_comes_before_the_greeting_and_is_said_to_its_end() {
 }
 
 #[test]
+fn an_announcement_is_said_also_to_a_caller_who_speaks_or_presses_a_key_first() {
+    for by_key in [false, true] {
+        let options = RunOptions {
+            announcement: Some("This call is recorded.".to_owned()),
+            ..RunOptions::default()
+        };
+        let settings = Settings {
+            greeting_delay: Duration::from_millis(2_000),
+            ..Settings::default()
+        };
+        let mut rig = Rig::with(settings, told(CHAT, options));
+        rig.answer();
+        rig.advance(300);
+        if by_key {
+            rig.agent.handle_digit(rig.now, '#');
+            rig.drain();
+        } else {
+            rig.say("Hello, anybody there?");
+        }
+        rig.advance(3_000);
+        rig.hear_out();
+        let said = rig.said_since(0);
+        assert!(said.starts_with("This call is recorded."), "{said}");
+    }
+}
+
+#[test]
 fn a_greeting_belongs_to_the_first_node_that_speaks() {
     let mut rig = Rig::new(flow(
         "lead-qualification",

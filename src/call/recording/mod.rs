@@ -1,9 +1,9 @@
 //! Recordings: one thread writes every call's stereo file, the caller left and the agent right, so
 //! that no disk ever makes a call wait.
 //!
-//! What was heard a second ago is the kernel's: a process that dies loses no more. A frame that finds
-//! no room in the queue is lost from the file, where silence takes its place, and so it does while a
-//! recording is paused: then nothing of either party leaves the media thread.
+//! What was heard a second ago is the kernel's: a process that dies loses no more. A frame that
+//! finds no room in the queue is lost from the file, where silence takes its place, and so it does
+//! while a recording is paused: then nothing of either party leaves the media thread.
 
 mod pause;
 mod retention;
@@ -32,10 +32,11 @@ const QUEUE: usize = 5_000;
 /// How often the thread looks for recordings that are over without its having been told, and for
 /// what was not handed to the kernel for a while.
 const SWEEP: Duration = Duration::from_millis(100);
-/// As inference threads have: where there are fewer cores than threads, a packet goes before a file.
+/// As inference threads have: where there are fewer cores than threads, a packet goes before a
+/// file.
 const NICENESS: i32 = 5;
-/// So long after a pause there still is silence: what came within it may be played later, by as much
-/// as the jitter buffer's greatest delay (240 ms) and a step.
+/// So long after a pause there still is silence: what came within it may be played later, by as
+/// much as the jitter buffer's greatest delay (240 ms) and a step.
 const LATE_MS: u64 = 260;
 
 // A frame lies inline in the queue, so that none costs the media thread an allocation.

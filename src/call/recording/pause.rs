@@ -43,8 +43,8 @@ pub fn recording_event(paused: bool) -> &'static str {
 /// The call has no recording at all.
 const UNRECORDED: u8 = 0x80;
 
-/// Pauses one call's recording, from before it begins. Each side lifts only what it laid on, so that
-/// neither undoes what the other keeps secret. Cloning is cheap; a clone is the same switch.
+/// Pauses one call's recording, from before it begins. Each side lifts only what it laid on, so
+/// that neither undoes what the other keeps secret. Cloning is cheap; a clone is the same switch.
 #[derive(Debug, Clone, Default)]
 pub struct RecordingSwitch(Arc<AtomicU8>);
 

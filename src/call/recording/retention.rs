@@ -17,8 +17,8 @@ const TOGETHER: u32 = 100;
 /// Removes the recordings in `folder` of calls that ended before `before`, and says of how many.
 ///
 /// What the records name is removed if it is a file that a recorder of this folder made: never one
-/// that lies elsewhere, has another name than its call's, or is a link. Such a one stays, and so does
-/// its record.
+/// that lies elsewhere, has another name than its call's, or is a link. Such a one stays, and so
+/// does its record.
 ///
 /// # Errors
 /// When the database cannot be read or written.

@@ -55,9 +55,10 @@ impl Tape {
 
     /// Hands what was written to the kernel, in a form that plays.
     ///
-    /// That is enough for a process that dies. For the loss of power it would have to be on the disk,
-    /// which the kernel sees to within half a minute: `fdatasync` takes from milliseconds to, on a
-    /// busy disk, seconds, and two hundred a second would cost more frames than a power cut does.
+    /// That is enough for a process that dies. For the loss of power it would have to be on the
+    /// disk, which the kernel sees to within half a minute: `fdatasync` takes from milliseconds to,
+    /// on a busy disk, seconds, and two hundred a second would cost more frames than a power cut
+    /// does.
     pub(super) fn flush(&mut self) -> io::Result<()> {
         match self {
             Self::Wav(tape) => tape.flush(),

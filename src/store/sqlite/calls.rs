@@ -174,8 +174,8 @@ pub(in crate::store) async fn recording(
     found.map_or(Ok(None), |row| row.try_get("recording"))
 }
 
-/// Reads up to `limit` calls after `after` that ended before `before` and still have a recording, and
-/// where that lies.
+/// Reads up to `limit` calls after `after` that ended before `before` and still have a recording,
+/// and where that lies.
 pub(in crate::store) async fn recordings_before(
     pool: &SqlitePool,
     before: Timestamp,
