@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::call::{self, Busy, Outbound, Services};
+use crate::call::{self, Busy, Outbound, PausedBy, Services};
 use crate::clock;
 use crate::http::{
     Api, ApiError, CallCreated, CallQuery, Check, Direction, Idempotency, NewCall, OutboxQuery,
@@ -14,7 +14,8 @@ use crate::http::{
 };
 use crate::http::{Archive, Event, EventFilter, EventStream, replay};
 use crate::store::{
-    self, CallFilter, CallRecord, CallState, Created, Health, IdempotencyKey, Store, StoreError,
+    self, CallFilter, CallRecord, CallState, Created, EventRecord, Health, IdempotencyKey,
+    Recording, Store, StoreError,
 };
 use crate::switch::{Dial, DialError};
 use crate::switchboard::own_host;
@@ -216,7 +217,7 @@ impl Api for Backend {
         let id = record.id;
         let at = record.started_at;
         // Before anybody can know of it: who ends it at once is heard.
-        let live = services.go_live(id);
+        let live = services.go_live(id, record.trunk.as_deref());
         let stored = services.store.create_call(record.clone(), key, at).await;
         let stored = stored.map_err(|error| self.store_error(error))?;
         if let Some(answer) = answered_before(stored) {
@@ -281,11 +282,45 @@ impl Api for Backend {
             id: id.to_owned(),
             reason: reason.to_owned(),
         };
-        if !record.state.is_final() {
-            return Err(none("the call is not over yet"));
-        }
         let path = self.0.store.recording(record.id).await.map_err(internal)?;
-        path.ok_or_else(|| none("`media.recordings` was not set when it was made"))
+        Err(match path {
+            Some(Recording::At(path)) => return Ok(path),
+            Some(Recording::Removed) => ApiError::RecordingRemoved { id: id.to_owned() },
+            None if record.answered_at.is_some() => {
+                none("`media.recordings` was not set when it was made, or its trunk says no")
+            }
+            None if record.state.is_final() => none("it was not answered"),
+            None => none("it is not answered yet"),
+        })
+    }
+
+    async fn pause_recording(&self, id: &str, pause: bool) -> Result<bool, ApiError> {
+        let record = self.record(id).await?;
+        let Some(recording) = self.0.recording_switch(record.id) else {
+            return Err(ApiError::AlreadyEnded { id: id.to_owned() });
+        };
+        if !recording.is_recorded() {
+            let message = format!("call {id} is not recorded");
+            return Err(ApiError::Conflict(message));
+        }
+        let changed = match pause {
+            true => recording.pause(PausedBy::Api),
+            false => recording.resume(PausedBy::Api),
+        };
+        if changed {
+            let event = EventRecord {
+                id: 0,
+                call_id: Some(record.id),
+                kind: call::recording_event(pause).to_owned(),
+                at: self.0.epoch.timestamp(clock::now()),
+                data: json!({ "by": PausedBy::Api.as_str() }),
+            };
+            // It is done, told or not.
+            if let Err(error) = self.0.publish(event).await {
+                tracing::error!(%error, call = id, "nobody hears that a recording was paused");
+            }
+        }
+        Ok(recording.is_paused())
     }
 
     async fn hang_up(&self, id: &str) -> Result<(), ApiError> {

@@ -16,11 +16,15 @@ use crm_support::{
     BOOK, CALL_LOG, CONTACTS, appointment, at, bodies, delivery, finish, finished, incoming, open,
     pending, sinks, stand_in, states, turn,
 };
+use offhook::call::{Recorder, RecordingSwitch};
+use offhook::config::RecordingFormat;
 use offhook::crm::Sinks;
 use offhook::crm::ploink::PloinkConfig;
 use offhook::crm::stand_in::{Fault, Gate, StandIn};
 use offhook::store::outbox::OutboxState;
 use offhook::store::{CallUpdate, Store, Who};
+use offhook_media::RecordFrame;
+use offhook_media::wav::named_bytes;
 use serde_json::json;
 use tempfile::tempdir;
 use tokio_util::sync::CancellationToken;
@@ -69,6 +73,10 @@ async fn a_switch_that_will_be_killed() {
         return;
     };
     let folder = std::env::var(FOLDER).unwrap();
+    if role == "recording" {
+        record(folder.as_ref());
+        std::future::pending::<()>().await;
+    }
     let store = open(folder.as_ref()).await;
     let crm = PloinkConfig {
         base_url: std::env::var(CRM).unwrap(),
@@ -100,6 +108,42 @@ async fn a_switch_that_will_be_killed() {
         }
     }
     std::future::pending::<()>().await;
+}
+
+/// Ten and a half seconds of a call that goes on.
+fn record(folder: &Path) {
+    let recorder = Recorder::start(folder, RecordingFormat::Wav).unwrap();
+    let mut sink = recorder
+        .record(folder.join("call.wav"), RecordingSwitch::new(true))
+        .unwrap();
+    for number in 0..525 {
+        sink.record(&RecordFrame {
+            rate_hz: 8_000,
+            position: number * RecordFrame::SAMPLES as u64,
+            local: [-7; RecordFrame::SAMPLES],
+            remote: [7; RecordFrame::SAMPLES],
+        });
+    }
+    std::mem::forget(sink);
+    println!(">recorded");
+}
+
+#[test]
+fn a_recording_that_was_killed_plays_to_its_last_second() {
+    let folder = tempdir().unwrap();
+    let (child, mut output) = start_child("recording", folder.path(), "none");
+    assert_eq!(heard(&mut output).unwrap(), "recorded");
+    let path = folder.path().join("call.wav");
+    // The call is silent from here on as far as the recorder knows, and nothing ends it: within the
+    // second all of it is named.
+    while std::fs::read(&path).map_or(0, |file| named_bytes(&file).unwrap_or(0)) < 336_044 {
+        std::thread::yield_now();
+    }
+    kill(child);
+    let wav = hound::WavReader::open(&path).unwrap();
+    assert_eq!((wav.spec().channels, wav.duration()), (2, 84_000));
+    let sound: Vec<i16> = wav.into_samples().map(Result::unwrap).collect();
+    assert!(sound.chunks(2).all(|parties| parties == [7, -7]));
 }
 
 /// A call up to its third turn.

@@ -10,7 +10,8 @@ use crm_support::{
 use offhook::store::outbox::{OutboxItem, OutboxState};
 use offhook::store::{
     CachedContact, CallFilter, CallRecord, CallState, CallUpdate, Created, Durability, EventFilter,
-    EventRecord, Health, IdempotencyKey, MediaSummary, Options, Retention, Store, StoreError, Who,
+    EventRecord, Health, IdempotencyKey, MediaSummary, Options, Recording, Retention, Store,
+    StoreError, Who,
 };
 use serde_json::json;
 use tempfile::tempdir;
@@ -86,7 +87,10 @@ async fn a_call_is_kept_as_it_goes_and_as_it_ended() {
         .await
         .unwrap();
     let recording = store.recording(ended.id).await.unwrap();
-    assert_eq!(recording.as_deref(), Some("data/recordings/1.wav".as_ref()));
+    assert_eq!(
+        recording,
+        Some(Recording::At("data/recordings/1.wav".into()))
+    );
     assert_eq!(store.recording(Uuid::nil()).await.unwrap(), None);
     assert_eq!(store.call(Uuid::nil()).await.unwrap(), None);
 }

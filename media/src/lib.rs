@@ -2,7 +2,7 @@
 //!
 //! Nothing here reads a clock, opens a socket or starts a thread: time and datagrams are handed
 //! in, packets and events are taken out. [`MediaSession`] tells how it is driven; [`sdp`] makes
-//! and reads what two parties agree on; [`wav`] writes what they said.
+//! and reads what two parties agree on; [`wav`] and [`ogg`] write what they said.
 #![forbid(unsafe_code)]
 
 mod bursts;
@@ -16,6 +16,7 @@ pub mod jitter;
 mod level;
 mod lpc;
 mod noise;
+pub mod ogg;
 mod playout;
 pub mod rate;
 mod reception;

@@ -11,9 +11,9 @@ const BLOCK_PAIRS: usize = 320;
 
 /// Writes two parties as the channels of a WAV file.
 ///
-/// The sizes in the header are brought up to date each second, so that a file whose writer died
-/// plays up to its last second. Writing goes straight to `out`, which should be buffered where its
-/// calls are dear.
+/// The sizes in the header are brought up to date with each second of sound and with each
+/// [`StereoWriter::flush`], sound before sizes, so that a file whose writer died plays up to there.
+/// Writing goes straight to `out`, which should be buffered where its calls are dear.
 #[derive(Debug)]
 pub struct StereoWriter<W: Write + Seek> {
     out: W,
@@ -65,6 +65,34 @@ impl<W: Write + Seek> StereoWriter<W> {
         Ok(())
     }
 
+    /// Appends so many samples of silence of both, at `rate_hz`: what is missing of the
+    /// conversation.
+    ///
+    /// # Errors
+    /// As [`StereoWriter::write`].
+    pub fn silence(&mut self, rate_hz: u32, samples: u64) -> io::Result<()> {
+        let mut left = samples;
+        while left > 0 {
+            let some = left.min(BLOCK_PAIRS as u64);
+            let quiet = [0; BLOCK_PAIRS];
+            let quiet = quiet.get(..some as usize).unwrap_or_default();
+            self.write(rate_hz, quiet, quiet)?;
+            left -= some;
+        }
+        Ok(())
+    }
+
+    /// Hands over what was written and brings the header up to date with it.
+    ///
+    /// # Errors
+    /// Returns what `out` returns.
+    pub fn flush(&mut self) -> io::Result<()> {
+        if self.dated_bytes == self.written_bytes {
+            return Ok(());
+        }
+        self.date()
+    }
+
     /// Brings the header up to date and hands `out` back.
     ///
     /// # Errors
@@ -107,6 +135,18 @@ impl<W: Write + Seek> StereoWriter<W> {
         self.dated_bytes = self.written_bytes;
         Ok(())
     }
+}
+
+/// Returns how many bytes of a file are a whole recording, by the header that [`StereoWriter`]
+/// wrote at its beginning; sound that lies behind them is not named yet. None for any other
+/// beginning.
+#[must_use]
+pub fn named_bytes(beginning: &[u8]) -> Option<u64> {
+    let header = beginning.first_chunk::<{ HEADER_BYTES as usize }>()?;
+    let (riff, rest) = header.split_first_chunk::<4>()?;
+    let (data, size) = rest.split_last_chunk::<4>()?;
+    let named = riff == b"RIFF" && data.ends_with(b"data");
+    named.then(|| u64::from(HEADER_BYTES) + u64::from(u32::from_le_bytes(*size)))
 }
 
 /// RIFF, `fmt ` and `data` of 16-bit PCM in two channels.
@@ -155,6 +195,25 @@ mod tests {
         let file = file.into_inner();
         assert_eq!(data_bytes(&file), 2 * 8_000 * 4);
         assert_eq!(file.len(), 44 + 120 * 160 * 4);
+    }
+
+    #[test]
+    fn what_is_flushed_is_named_and_silence_keeps_time() {
+        let mut file = Cursor::new(Vec::new());
+        let mut writer = StereoWriter::new(&mut file, 8_000).unwrap();
+        writer.write(16_000, &[7; 160], &[8; 160]).unwrap();
+        writer.silence(16_000, 800).unwrap();
+        assert_eq!(writer.duration_ms(), 60);
+        writer.flush().unwrap();
+        writer.write(16_000, &[7; 160], &[8; 160]).unwrap();
+        // Nothing is finished, as after a crash.
+        let file = file.into_inner();
+        let named = named_bytes(&file).unwrap() as usize;
+        assert_eq!((named, file.len()), (44 + 960 * 4, 44 + 1_120 * 4));
+        assert!(file[44..684].chunks(4).all(|pair| pair == [7, 0, 8, 0]));
+        assert!(file[684..named].iter().all(|byte| *byte == 0));
+        assert_eq!(named_bytes(&file[..43]), None);
+        assert_eq!(named_bytes(&[b'x'; 100]), None);
     }
 
     #[test]

@@ -90,6 +90,10 @@ pub enum Command {
     },
     /// Append a turn to the transcript.
     Record(TurnRecord),
+    /// Nothing that is said from now on may be recorded, by either side.
+    PauseRecording,
+    /// What is said may be recorded again.
+    ResumeRecording,
     /// The variables changed; these are all of them.
     SetVariables(Variables),
     /// End the call.

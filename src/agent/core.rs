@@ -113,6 +113,8 @@ pub struct Agent {
     pub(super) ending: Option<HangUpReason>,
     pub(super) ids: Ids,
     shown: Variables,
+    /// Whether the recording was told to pause.
+    secret: bool,
     pub(super) commands: VecDeque<Command>,
 }
 
@@ -148,6 +150,7 @@ impl Agent {
             silences: 0,
             ending: None,
             ids: Ids::default(),
+            secret: false,
             commands: VecDeque::new(),
         }
     }
@@ -339,6 +342,22 @@ impl Agent {
             }
         }
         self.show_variables();
+        self.keep_secret();
+    }
+
+    /// Pauses the recording where the dialogue wants nothing recorded, and until its answer cannot
+    /// be taken back any more: the caller may go on with what is secret. Who hangs up there leaves
+    /// it paused.
+    fn keep_secret(&mut self) {
+        let before = self.retraction.as_ref().map(|r| &r.dialogue);
+        let secret = !self.dialogue.records() || before.is_some_and(|before| !before.records());
+        if self.phase == Phase::Live && secret != self.secret {
+            self.secret = secret;
+            self.commands.push_back(match secret {
+                true => Command::PauseRecording,
+                false => Command::ResumeRecording,
+            });
+        }
     }
 
     fn show_variables(&mut self) {

@@ -240,6 +240,11 @@ pub trait Dialogue: Send {
         DigitPlan { max: 32 }
     }
 
+    /// Says whether what is said now may be recorded.
+    fn records(&self) -> bool {
+        true
+    }
+
     /// Says after which silence of the caller [`Event::Silence`] is wanted.
     fn silence_after(&self) -> Duration {
         Duration::from_secs(8)

@@ -50,6 +50,8 @@ pub enum Directive {
     Variables(Variables),
     /// Book an appointment; the answer comes back as [`Work::Booked`].
     Book(BookRequest),
+    /// Pause the call's recording, or let it go on.
+    PauseRecording(bool),
     /// End the call.
     HangUp(HangUpReason),
     /// The conversation is over.
@@ -328,6 +330,8 @@ impl Conversation {
                 self.turns.next();
             }
             Command::SetVariables(all) => self.directives.push(Directive::Variables(all)),
+            Command::PauseRecording => self.directives.push(Directive::PauseRecording(true)),
+            Command::ResumeRecording => self.directives.push(Directive::PauseRecording(false)),
             Command::HangUp { reason } => self.directives.push(Directive::HangUp(reason)),
             Command::Finished(outcome) => self.directives.push(Directive::Finished(outcome)),
         }

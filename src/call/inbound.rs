@@ -158,7 +158,7 @@ async fn serve(services: Arc<Services>, incoming: Box<IncomingCall>, admitted: A
             .await;
         return;
     }
-    let live = services.go_live(id);
+    let live = services.go_live(id, record.trunk.as_deref());
     let journal = Journal::start(&services, record.clone());
     journal.event(
         "call.ringing",

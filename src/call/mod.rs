@@ -25,7 +25,9 @@ pub(crate) use journal::{stored_turn, stored_variables};
 pub use line::{Half, Leg, Line, LineError};
 pub use outbound::{Outbound, place};
 pub(crate) use outbound::{credentials, host_and_port};
-pub use recording::{Recorder, RecorderError, Unrecorded};
+pub use recording::{
+    PausedBy, Recorder, RecorderError, RecordingSwitch, Unrecorded, recording_event, remove_old,
+};
 pub use requests::Requests;
 pub use services::{AgentSpec, Busy, Place, ServiceParts, Services, Watcher};
 pub use talk::outbound_facts;

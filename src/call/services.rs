@@ -10,7 +10,7 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use super::line::{Line, next_leg};
-use super::recording::Recorder;
+use super::recording::{Recorder, RecordingSwitch};
 use super::task::Control;
 use crate::agent::flow::Flow;
 use crate::ai::OnBox;
@@ -78,7 +78,13 @@ pub struct Services {
     pub background: TaskTracker,
     /// Told when models are loaded or the switch stops.
     changed: Notify,
-    live: Mutex<HashMap<Uuid, mpsc::Sender<Control>>>,
+    live: Mutex<HashMap<Uuid, Reached>>,
+}
+
+/// By what a running call is reached.
+struct Reached {
+    control: mpsc::Sender<Control>,
+    recording: RecordingSwitch,
 }
 
 /// Watches conversations as they happen.
@@ -239,12 +245,21 @@ impl Services {
         }
     }
 
-    /// Makes a call reachable for hang-ups until its [`Live`] is dropped. While the switch stops it
-    /// is asked to end at once.
+    /// Makes a call by this trunk reachable until its [`Live`] is dropped: it can be ended, and its
+    /// recording paused. While the switch stops it is asked to end at once.
     #[must_use]
-    pub fn go_live(self: &Arc<Self>, id: Uuid) -> (Live, mpsc::Receiver<Control>) {
+    pub fn go_live(
+        self: &Arc<Self>,
+        id: Uuid,
+        trunk: Option<&str>,
+    ) -> (Live, mpsc::Receiver<Control>) {
         let (control, controls) = mpsc::channel(CONTROLS);
-        self.live_calls().insert(id, control.clone());
+        let recording = RecordingSwitch::new(self.records(trunk));
+        let reached = Reached {
+            control: control.clone(),
+            recording: recording.clone(),
+        };
+        self.live_calls().insert(id, reached);
         // After the insertion: whoever comes too late for `end_all` sees here that it has begun.
         if self.places.is_closed() {
             let _ = control.try_send(Control::Shutdown);
@@ -253,6 +268,7 @@ impl Services {
             Live {
                 services: Arc::clone(self),
                 id,
+                recording,
             },
             controls,
         )
@@ -264,14 +280,34 @@ impl Services {
         let calls = self.live_calls();
         calls
             .get(&id)
-            .is_some_and(|control| control.try_send(Control::HangUp).is_ok())
+            .is_some_and(|call| call.control.try_send(Control::HangUp).is_ok())
     }
 
     /// Asks every call to end, since the switch stops.
     pub fn end_all(&self) {
-        for control in self.live_calls().values() {
-            let _ = control.try_send(Control::Shutdown);
+        for call in self.live_calls().values() {
+            let _ = call.control.try_send(Control::Shutdown);
         }
+    }
+
+    /// What pauses the recording of a running call; none when it is not running.
+    #[must_use]
+    pub fn recording_switch(&self, id: Uuid) -> Option<RecordingSwitch> {
+        let calls = self.live_calls();
+        calls.get(&id).map(|call| call.recording.clone())
+    }
+
+    /// Whether calls by a trunk, or by none, are recorded.
+    #[must_use]
+    pub fn records(&self, trunk: Option<&str>) -> bool {
+        let trunk = trunk.and_then(|name| self.config.trunk(name));
+        self.recorder.is_some() && trunk.is_none_or(|trunk| trunk.record)
+    }
+
+    /// What a trunk's calls hear first, because they are recorded.
+    #[must_use]
+    pub fn announcement(&self, trunk: &str) -> Option<String> {
+        self.config.trunk(trunk)?.recording_announcement.clone()
     }
 
     /// How many calls are running.
@@ -280,7 +316,7 @@ impl Services {
         self.live_calls().len()
     }
 
-    fn live_calls(&self) -> std::sync::MutexGuard<'_, HashMap<Uuid, mpsc::Sender<Control>>> {
+    fn live_calls(&self) -> std::sync::MutexGuard<'_, HashMap<Uuid, Reached>> {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -316,11 +352,9 @@ impl Services {
     /// Where the recording of a call goes, when it is wanted.
     #[must_use]
     pub fn recording_path(&self, id: Uuid) -> Option<PathBuf> {
-        self.config
-            .media
-            .recordings
-            .as_ref()
-            .map(|folder| folder.join(format!("{id}.wav")))
+        let media = &self.config.media;
+        let name = format!("{id}.{}", media.recording_format.extension());
+        media.recordings.as_ref().map(|folder| folder.join(name))
     }
 }
 
@@ -328,6 +362,8 @@ impl Services {
 pub struct Live {
     services: Arc<Services>,
     id: Uuid,
+    /// What pauses its recording.
+    pub(super) recording: RecordingSwitch,
 }
 
 impl Drop for Live {

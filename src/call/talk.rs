@@ -2,6 +2,7 @@
 //! end. Inbound and outbound calls differ only in what comes before.
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,7 +30,7 @@ use crate::clock::{self, Epoch};
 use crate::config::LlmConfig;
 use crate::crm::{CRM_CONTACT, given_names};
 use crate::meters;
-use crate::net::media::{LegId, SinkBuilder};
+use crate::net::media::{LegId, RecordSink, SinkBuilder};
 use crate::net::sip::Signal;
 use crate::store::{
     CallRecord, CallState as StoredState, JitterBufferSummary, MediaSummary, RemoteSummary,
@@ -65,6 +66,8 @@ pub(super) struct Talk {
     conversation: Conversation,
     edges: mpsc::Receiver<Edge>,
     sink: Option<SinkBuilder>,
+    /// Where its recording will lie, once there is sound.
+    recording: Option<PathBuf>,
     work: mpsc::Receiver<Work>,
     results: mpsc::Sender<Work>,
     epoch: Epoch,
@@ -99,7 +102,11 @@ impl Answering {
             tokio::spawn(async move { llm.warm().await }.in_current_span());
         }
         let (results, work) = mpsc::channel(WORK_QUEUE);
-        let options = manners(&spec, services.llm.is_some());
+        let announced = Some(record.trunk.as_deref()).filter(|_| live.recording.is_recorded());
+        let options = RunOptions {
+            announcement: announced.and_then(|trunk| services.announcement(trunk?)),
+            ..manners(&spec, services.llm.is_some())
+        };
         let dialogue = Box::new(FlowRun::new(Arc::clone(&spec.flow), &known, options));
         let begun = clock::now();
         let wall = clock::zoned(epoch.timestamp(begun), spec.flow.time_zone.as_deref());
@@ -128,6 +135,7 @@ impl Answering {
             conversation,
             edges,
             sink: Some(sink),
+            recording: None,
             work,
             results,
             epoch,
@@ -199,6 +207,7 @@ fn manners(spec: &AgentSpec, llm: bool) -> RunOptions {
         greeting: spec.config.greeting.clone(),
         silence_after: silence.map(|s| Duration::from_secs(u64::from(s))),
         max_silences: spec.config.max_silences,
+        announcement: None,
     }
 }
 
@@ -236,23 +245,28 @@ impl Talk {
 
     /// What is attached to the leg's media.
     pub(super) fn attached(&mut self) -> Attached {
-        let path = self.services.recording_path(self.record.id);
-        let recorder = match (&self.services.recorder, path) {
-            (Some(recorder), Some(path)) => match recorder.record(path.clone()) {
-                Ok(sink) => {
-                    self.journal.recording(path);
-                    Some(sink)
-                }
-                Err(error) => {
-                    tracing::error!(%error, call = %self.record.id, "a call is not recorded");
-                    None
-                }
-            },
-            _ => None,
-        };
         Attached {
             sink: self.sink.take(),
-            recorder,
+            recorder: self.begin_recording(),
+        }
+    }
+
+    /// Begins the call's recording, if it has one.
+    fn begin_recording(&mut self) -> Option<Box<dyn RecordSink>> {
+        let switch = &self.live.recording;
+        let recorder = self.services.recorder.as_ref();
+        let recorder = recorder.filter(|_| switch.is_recorded())?;
+        let path = self.services.recording_path(self.record.id)?;
+        match recorder.record(path.clone(), switch.clone()) {
+            Ok(sink) => {
+                self.recording = Some(path);
+                Some(sink)
+            }
+            Err(error) => {
+                tracing::error!(%error, call = %self.record.id, "a call is not recorded");
+                switch.give_up();
+                None
+            }
         }
     }
 
@@ -294,6 +308,9 @@ impl Talk {
         self.record.state = StoredState::InProgress;
         self.record.answered_at = Some(epoch.timestamp(now));
         self.journal.answered(epoch.timestamp(now));
+        if let Some(path) = self.recording {
+            self.journal.recording(path);
+        }
         if let Some(watcher) = &self.services.watcher {
             watcher.answered(&self.record);
         }
@@ -314,6 +331,7 @@ impl Talk {
             work: self.work,
             conversation: self.conversation,
             journal: Some(self.journal.clone()),
+            recording: self.live.recording.clone(),
             control: self.controls,
             epoch,
             on_turn: Some(on_turn),

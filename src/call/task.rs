@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use offhook_media::OneWay;
 use offhook_sip::{CallHandle, EndCause};
+use serde_json::json;
 use tokio::sync::mpsc;
 use tracing::Instrument;
 use uuid::Uuid;
@@ -13,6 +14,7 @@ use super::conversation::{Conversation, Directive, Work};
 use super::digits::info_digit;
 use super::journal::Journal;
 use super::line::{Leg, Line};
+use super::recording::{PausedBy, RecordingSwitch, recording_event};
 use super::trouble::{self, Mend, Troubles};
 use crate::agent::{BookRequest, CallOutcome, HangUpReason, RequestFailure};
 use crate::agent::{Booking, TurnRecord};
@@ -57,6 +59,8 @@ pub struct Running {
     pub conversation: Conversation,
     /// Who writes it down; a demonstration caller's side is not.
     pub journal: Option<Journal>,
+    /// What pauses its recording.
+    pub recording: RecordingSwitch,
     /// Requests from outside.
     pub control: mpsc::Receiver<Control>,
     /// Ties records to the wall clock.
@@ -306,7 +310,21 @@ impl Running {
                 }
             }
             Directive::Book(request) => self.book(request),
+            Directive::PauseRecording(pause) => self.pause_recording(pause),
             Directive::HangUp(_) | Directive::Finished(_) => {}
+        }
+    }
+
+    /// Pauses the recording or lets it go on, as the flow has it.
+    fn pause_recording(&self, pause: bool) {
+        let by = PausedBy::Flow;
+        let changed = match pause {
+            true => self.recording.pause(by),
+            false => self.recording.resume(by),
+        };
+        if let Some(journal) = self.journal.as_ref().filter(|_| changed) {
+            let at = self.epoch.timestamp(clock::now());
+            journal.event(recording_event(pause), at, json!({ "by": by.as_str() }));
         }
     }
 

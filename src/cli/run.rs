@@ -18,7 +18,7 @@ use crate::ai::llm::LlmClient;
 use crate::ai::{OnBox, Voicing, Words};
 use crate::backend::Backend;
 use crate::call::line::{LegTerms, Line};
-use crate::call::{AgentSpec, Recorder, ServiceParts, Services, Watcher};
+use crate::call::{AgentSpec, Recorder, ServiceParts, Services, Watcher, remove_old};
 use crate::clock;
 use crate::config::{self, Config, Env, FlowSource};
 use crate::crm::ploink::PloinkConfig;
@@ -167,10 +167,13 @@ pub async fn assemble(
         .media
         .recordings
         .as_deref()
-        .map(Recorder::start)
+        .map(|folder| Recorder::start(folder, config.media.recording_format))
         .transpose()?;
     let delivery = Delivery::new(store.clone(), sinks.clone(), DeliveryOptions::default());
     tokio::spawn(prune(store.clone()));
+    if let (Some(folder), Some(days)) = recordings_kept(&config) {
+        tokio::spawn(remove_old_recordings(store.clone(), folder, days));
+    }
     let first_event = store.first_event().cast_unsigned();
     let parts = ServiceParts {
         agents,
@@ -228,6 +231,27 @@ async fn prune(store: Store) {
         let now = clock::FreshEpoch.timestamp(clock::now());
         if let Err(error) = store.prune(now, &store::Retention::default()).await {
             tracing::warn!(%error, "old events were not removed");
+        }
+    }
+}
+
+/// Where recordings lie and for how many days they are kept.
+fn recordings_kept(config: &Config) -> (Option<PathBuf>, Option<u32>) {
+    let media = &config.media;
+    (media.recordings.clone(), media.recordings_keep_days)
+}
+
+/// Removes recordings that were kept for long enough, at once and hourly.
+async fn remove_old_recordings(store: Store, folder: PathBuf, days: u32) {
+    let kept = jiff::SignedDuration::from_hours(i64::from(days) * 24);
+    let mut hours = tokio::time::interval(Duration::from_secs(3600));
+    loop {
+        hours.tick().await;
+        let before = clock::FreshEpoch.timestamp(clock::now()) - kept;
+        match remove_old(&store, &folder, before).await {
+            Ok(0) => {}
+            Ok(recordings) => tracing::info!(recordings, "old recordings were removed"),
+            Err(error) => tracing::warn!(%error, "old recordings were not removed"),
         }
     }
 }

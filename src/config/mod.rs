@@ -12,6 +12,7 @@ mod network;
 mod pattern;
 mod providers;
 mod reader;
+mod recording;
 mod secret;
 mod services;
 mod sip;
@@ -34,6 +35,7 @@ pub use network::Network;
 pub use pattern::Pattern;
 pub use providers::{BaseUrl, CrmConfig, LlmConfig};
 pub use reader::Key;
+pub use recording::RecordingFormat;
 pub use secret::Secret;
 pub use services::{HttpConfig, HttpKey, LogConfig, LogFormat, ModelsConfig, StoreConfig};
 pub use sip::{LimitsConfig, MediaConfig, PortRange, SipConfig, SipListen, Transport};
@@ -295,6 +297,28 @@ fn read(r: &mut Reader<'_>, mut root: Section, file: Option<&Path>) -> Config {
     config
 }
 
+/// Warns of what is said of recordings that there are not.
+fn weigh_recordings(r: &mut Reader<'_>, config: &Config) {
+    if config.media.recordings.is_some() {
+        return;
+    }
+    for trunk in &config.trunks {
+        if trunk.recording_announcement.is_some() {
+            let name = &trunk.name;
+            let message = format!(
+                "trunk {name} has a recording_announcement that is never said: without \
+                 media.recordings nothing is recorded"
+            );
+            r.warnings.push(message);
+        }
+    }
+    if config.media.recordings_keep_days.is_some() {
+        let message = "media.recordings_keep_days removes nothing without media.recordings, also \
+                       not what was recorded before";
+        r.warnings.push(message.to_owned());
+    }
+}
+
 /// Warns of what is allowed but probably not meant.
 fn weigh(r: &mut Reader<'_>, config: &Config) {
     if !config.sip.is_loopback_only() && config.trunks.is_empty() && config.users.is_empty() {
@@ -314,6 +338,7 @@ fn weigh(r: &mut Reader<'_>, config: &Config) {
         let message = "there is no [[route]]: no incoming call reaches an agent";
         r.warnings.push(message.to_owned());
     }
+    weigh_recordings(r, config);
     for trunk in config
         .trunks
         .iter()

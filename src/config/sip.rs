@@ -10,6 +10,7 @@ use offhook_media::SrtpPolicy;
 use super::codec::{self, Codec};
 use super::network::{Network, default_local};
 use super::reader::{Reader, Section};
+use super::recording::RecordingFormat;
 use super::value::text_value;
 
 /// A transport for SIP messages (RFC 3261 section 18).
@@ -233,6 +234,10 @@ pub struct MediaConfig {
     pub ports: PortRange,
     /// The folder of recordings; `None` records nothing.
     pub recordings: Option<PathBuf>,
+    /// What they are written as.
+    pub recording_format: RecordingFormat,
+    /// How long they are kept after the call's end, in days; `None` is for ever.
+    pub recordings_keep_days: Option<u32>,
     /// Whether media is encrypted, where a trunk or user has no word of its own.
     pub srtp: SrtpPolicy,
     /// The least delay of the jitter buffer, in ms.
@@ -257,6 +262,8 @@ impl MediaConfig {
             },
         );
         let recordings = s.path(r, "recordings");
+        let recording_format = s.or(r, "recording_format", RecordingFormat::default());
+        let recordings_keep_days = read_days(r, &mut s, "recordings_keep_days");
         let srtp = s.or(r, "srtp", SrtpPolicy::default());
         let jitter_min_ms = small(s.number(r, "jitter_min_ms", 0..=240, 0));
         let origin = s.origin_of("jitter_max_ms");
@@ -271,6 +278,8 @@ impl MediaConfig {
         Self {
             ports,
             recordings,
+            recording_format,
+            recordings_keep_days,
             srtp,
             jitter_min_ms,
             jitter_max_ms,
@@ -278,6 +287,18 @@ impl MediaConfig {
             codecs,
         }
     }
+}
+
+/// Reads a number of days, which is at least one: none at all is not what anybody means.
+fn read_days(r: &mut Reader<'_>, s: &mut Section, key: &'static str) -> Option<u32> {
+    let origin = s.origin_of(key);
+    let days: u64 = s.opt(r, key)?;
+    if !(1..=36_500).contains(&days) {
+        let message = format!("{days} is out of range: from 1 to 36500; left out is for ever");
+        s.wrong(r, key, &origin, message);
+        return None;
+    }
+    Some(small(days))
 }
 
 /// `[limits]`: when the switch says 503.

@@ -72,7 +72,10 @@ fn sockets(f: &mut fmt::Formatter<'_>, config: &Config) -> fmt::Result {
         config.media.ports.pairs()
     );
     match &config.media.recordings {
-        Some(folder) => write!(media, ", recordings in {}", folder.display())?,
+        Some(folder) => {
+            let (folder, format) = (folder.display(), config.media.recording_format);
+            write!(media, ", recordings in {folder} as {format}")?;
+        }
         None => media.push_str(", no recording"),
     }
     write!(media, ", SRTP {}", config.media.srtp)?;
@@ -149,6 +152,11 @@ fn describe_trunk(trunk: &TrunkConfig) -> String {
     }
     if let Some(srtp) = trunk.srtp {
         text.push_str(&format!(", SRTP {srtp}"));
+    }
+    if !trunk.record {
+        text.push_str(", not recorded");
+    } else if trunk.recording_announcement.is_some() {
+        text.push_str(", recording announced");
     }
     if let Some(caller_id) = &trunk.caller_id {
         text.push_str(&format!(", caller id {caller_id}"));

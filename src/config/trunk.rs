@@ -13,6 +13,9 @@ use super::secret::Secret;
 use super::sip::{Transport, small};
 use super::value::text_value;
 
+/// The longest announcement, in characters.
+const MAX_ANNOUNCEMENT: usize = 500;
+
 /// How a trunk and the switch know each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TrunkKind {
@@ -79,6 +82,10 @@ pub struct TrunkConfig {
     pub codecs: Option<Vec<Codec>>,
     /// Whether its media is encrypted; `None` leaves it to `media.srtp`.
     pub srtp: Option<SrtpPolicy>,
+    /// Whether its calls are recorded, where `media.recordings` is set.
+    pub record: bool,
+    /// What is said first to who is recorded.
+    pub recording_announcement: Option<String>,
     /// The registration's lifetime to ask for, in s.
     pub expires_s: u32,
     /// `host` or `host:port` that requests go through as a preloaded Route (RFC 3261 §8.1.2).
@@ -112,6 +119,8 @@ impl TrunkConfig {
         let networks = s.list::<Network>(r, "networks");
         let codecs = codec::read(r, &mut s);
         let srtp = s.opt(r, "srtp");
+        let record = s.or(r, "record", true);
+        let recording_announcement = read_announcement(r, &mut s, record);
         let expires_s = small(s.number(r, "expires_s", 60..=86_400, 300));
         let outbound_proxy = read_host(r, &mut s, "outbound_proxy");
         let kind: TrunkKind = kind?;
@@ -141,6 +150,8 @@ impl TrunkConfig {
             networks_from_host,
             codecs,
             srtp,
+            record,
+            recording_announcement,
             expires_s,
             outbound_proxy,
         })
@@ -199,6 +210,20 @@ fn read_caller_id(r: &mut Reader<'_>, s: &mut Section, host: &Option<String>) ->
         return None;
     }
     Some(caller_id)
+}
+
+fn read_announcement(r: &mut Reader<'_>, s: &mut Section, record: bool) -> Option<String> {
+    let origin = s.origin_of("recording_announcement");
+    let text: String = s.opt(r, "recording_announcement")?;
+    let wrong = if !record {
+        "would never be said: record = false"
+    } else if text.trim().is_empty() || text.chars().count() > MAX_ANNOUNCEMENT {
+        "is a sentence or two, at most 500 characters"
+    } else {
+        return Some(text);
+    };
+    s.wrong(r, "recording_announcement", &origin, wrong);
+    None
 }
 
 fn check_kind(

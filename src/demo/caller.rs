@@ -16,7 +16,7 @@ use crate::call::conversation::{Conversation, Parts, WORK_QUEUE};
 use crate::call::dial::{Attached, DialFailure, Dialling, dial};
 use crate::call::task::Running;
 use crate::call::trouble::Troubles;
-use crate::call::{Requests, line::next_leg};
+use crate::call::{RecordingSwitch, Requests, line::next_leg};
 use crate::clock::{self, Epoch};
 use crate::phone::{Destination, Phone, PhoneError};
 use crate::switch::EndReason;
@@ -120,6 +120,7 @@ impl DemoCaller {
             work,
             conversation,
             journal: None,
+            recording: RecordingSwitch::new(false),
             control,
             epoch: Epoch::take(),
             on_turn: None,

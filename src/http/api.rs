@@ -35,6 +35,14 @@ pub trait Api: Send + Sync + 'static {
     /// Returns the file of a call's recording.
     fn recording(&self, id: &str) -> impl Future<Output = Result<PathBuf, ApiError>> + Send;
 
+    /// Pauses the recording of a running call, or takes that pause away; says whether it is paused
+    /// now.
+    fn pause_recording(
+        &self,
+        id: &str,
+        pause: bool,
+    ) -> impl Future<Output = Result<bool, ApiError>> + Send;
+
     /// Begins to end a call.
     fn hang_up(&self, id: &str) -> impl Future<Output = Result<(), ApiError>> + Send;
 
@@ -243,6 +251,12 @@ pub enum ApiError {
         id: String,
         /// Why not.
         reason: String,
+    },
+    /// The call's recording was removed because it was old.
+    #[error("the recording of call {id} was removed: media.recordings_keep_days had passed")]
+    RecordingRemoved {
+        /// The call's id.
+        id: String,
     },
     /// There are as many calls as are allowed.
     #[error("all {max_calls} calls are taken; try again in {retry_after_s} s")]

@@ -21,12 +21,14 @@ use crate::observe::metrics::{EVENT_SUBSCRIBERS, EVENT_SUBSCRIBERS_DROPPED};
 pub const CALL_ENDED: &str = "call.ended";
 
 /// Every kind of event that there is, in the order of a call's life.
-pub const KINDS: [&str; 7] = [
+pub const KINDS: [&str; 9] = [
     "call.created",
     "call.ringing",
     "call.answered",
     "call.turn",
     "call.sound",
+    "recording.paused",
+    "recording.resumed",
     "appointment.booked",
     CALL_ENDED,
 ];

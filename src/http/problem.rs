@@ -123,6 +123,9 @@ impl From<ApiError> for Problem {
             ApiError::NoRecording { .. } => {
                 Self::new(S::NOT_FOUND, "no-recording", "No recording", detail)
             }
+            ApiError::RecordingRemoved { .. } => {
+                Self::new(S::GONE, "recording-removed", "Recording removed", detail)
+            }
             ApiError::TooManyCalls { retry_after_s, .. } => Self::new(
                 S::SERVICE_UNAVAILABLE,
                 "too-many-calls",

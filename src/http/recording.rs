@@ -1,14 +1,18 @@
-//! `/v1/calls/{id}/recording.wav`: a file, whole or in part (RFC 9110 section 14).
+//! `/v1/calls/{id}/recording`: a file, whole or in part (RFC 9110 section 14), also while it is
+//! being written: then it is what a WAV file's header names at that moment, or the pages of an Ogg
+//! file that there are.
 
 use std::io::SeekFrom;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use futures_util::stream;
+use futures_util::stream::{self, StreamExt};
+use offhook_media::wav;
+use serde_json::{Value, json};
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
 
@@ -19,14 +23,64 @@ use super::problem::Problem;
 
 /// How much of the file is in memory at a time, in bytes.
 const CHUNK: usize = 64 * 1024;
+/// Bytes of a WAV file's header.
+const HEADER: usize = 44;
 
-/// `GET /v1/calls/{id}/recording.wav`
-pub(super) async fn wav<A: Api>(
+/// `GET /v1/calls/{id}/recording`: in the format that it was made in.
+pub(super) async fn serve_any<A: Api>(
     State(shared): State<Shared<A>>,
     Id(id): Id,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let path = shared.api.recording(&id).await?;
+    answer(path, id, headers).await
+}
+
+/// `GET /v1/calls/{id}/recording.wav`
+pub(super) async fn serve_wav<A: Api>(
+    State(shared): State<Shared<A>>,
+    Id(id): Id,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let path = shared.api.recording(&id).await?;
+    if is_opus(&path) {
+        let reason = format!("it was made as Opus, which /v1/calls/{id}/recording answers with");
+        return Err(ApiError::NoRecording { id, reason }.into());
+    }
+    answer(path, id, headers).await
+}
+
+/// `POST /v1/calls/{id}/recording/pause`
+pub(super) async fn pause<A: Api>(
+    State(shared): State<Shared<A>>,
+    Id(id): Id,
+) -> Result<axum::Json<Value>, Problem> {
+    set_paused(&shared, id, true).await
+}
+
+/// `POST /v1/calls/{id}/recording/resume`
+pub(super) async fn resume<A: Api>(
+    State(shared): State<Shared<A>>,
+    Id(id): Id,
+) -> Result<axum::Json<Value>, Problem> {
+    set_paused(&shared, id, false).await
+}
+
+async fn set_paused<A: Api>(
+    shared: &Shared<A>,
+    id: String,
+    pause: bool,
+) -> Result<axum::Json<Value>, Problem> {
+    let paused = shared.api.pause_recording(&id, pause).await?;
+    Ok(axum::Json(json!({ "id": id, "paused": paused })))
+}
+
+fn is_opus(path: &Path) -> bool {
+    path.extension()
+        .is_some_and(|extension| extension == "opus")
+}
+
+async fn answer(path: PathBuf, id: String, headers: HeaderMap) -> Result<Response, Problem> {
     match serve(&path, &id, &headers).await {
         Ok(response) => Ok(response),
         Err(error) => {
@@ -46,8 +100,12 @@ pub(super) async fn wav<A: Api>(
 
 async fn serve(path: &Path, id: &str, headers: &HeaderMap) -> std::io::Result<Response> {
     let mut file = File::open(path).await?;
+    // The time before the header, the length after it: of a file that grows meanwhile there is what
+    // the header names, and a later request finds another tag.
     let meta = file.metadata().await?;
-    let length = meta.len();
+    let head = beginning(&mut file).await?;
+    let there = file.metadata().await?.len();
+    let length = wav::named_bytes(&head).map_or(there, |named| named.min(there));
     let modified = meta
         .modified()
         .ok()
@@ -66,22 +124,31 @@ async fn serve(path: &Path, id: &str, headers: &HeaderMap) -> std::io::Result<Re
         Part::Some { first, count } => (StatusCode::PARTIAL_CONTENT, first, count),
         Part::Beyond => return Ok(beyond(length)),
     };
-    file.seek(SeekFrom::Start(first)).await?;
-    let mut response = (status, body(file, count)).into_response();
+    let sound = first.max(head.len() as u64);
+    file.seek(SeekFrom::Start(sound)).await?;
+    let until = first.saturating_add(count);
+    let head = head.get(first as usize..until.min(sound) as usize);
+    let head = Bytes::copy_from_slice(head.unwrap_or_default());
+    let body = body(head, file, until.saturating_sub(sound));
+    let mut response = (status, body).into_response();
     let headers = response.headers_mut();
     let mut set = |name, text: &str| {
         if let Ok(value) = HeaderValue::from_str(text) {
             headers.insert(name, value);
         }
     };
-    set(header::CONTENT_TYPE, "audio/wav");
+    let (kind, extension) = match is_opus(path) {
+        true => ("audio/ogg; codecs=opus", "opus"),
+        false => ("audio/wav", "wav"),
+    };
+    set(header::CONTENT_TYPE, kind);
     set(header::CONTENT_LENGTH, &count.to_string());
     set(header::ACCEPT_RANGES, "bytes");
     set(header::ETAG, &tag);
     set(header::CACHE_CONTROL, "private, no-cache");
     set(
         header::CONTENT_DISPOSITION,
-        &format!("inline; filename=\"{id}.wav\""),
+        &format!("inline; filename=\"{id}.{extension}\""),
     );
     if status == StatusCode::PARTIAL_CONTENT {
         set(
@@ -109,8 +176,18 @@ fn beyond(length: u64) -> Response {
     }
 }
 
-fn body(file: File, count: u64) -> Body {
-    Body::from_stream(stream::unfold(
+/// Reads the header that a recording begins with, at once: it changes while the file is written,
+/// and what is sent has to fit what is sent after it.
+async fn beginning(file: &mut File) -> std::io::Result<Vec<u8>> {
+    let mut head = Vec::with_capacity(HEADER);
+    file.take(HEADER as u64).read_to_end(&mut head).await?;
+    Ok(head)
+}
+
+/// Sends `head` and then so many bytes of the file.
+fn body(head: Bytes, file: File, count: u64) -> Body {
+    let head = stream::once(async move { Ok(head) });
+    Body::from_stream(head.chain(stream::unfold(
         (file, count),
         |(mut file, left)| async move {
             if left == 0 {
@@ -131,7 +208,7 @@ fn body(file: File, count: u64) -> Body {
                 Err(error) => Some((Err(error), (file, 0))),
             }
         },
-    ))
+    )))
 }
 
 #[derive(Debug, PartialEq, Eq)]

@@ -411,7 +411,8 @@ impl SwitchCall {
                     self.command(cx, SipCommand::HangUp);
                     self.after(cx);
                 }
-                Directive::HangUp(_) => {}
+                // Nothing is recorded here.
+                Directive::HangUp(_) | Directive::PauseRecording(_) => {}
                 Directive::Finished(with) => self.outcome = Some(with),
                 Directive::Record(turn) => {
                     ledger.turn(cx, &mut self.record, stored_turn(turn));

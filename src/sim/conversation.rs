@@ -240,6 +240,8 @@ impl Conversation {
                 self.directives.push(Directive::Record(turn));
             }
             Command::SetVariables(all) => self.directives.push(Directive::Variables(all)),
+            Command::PauseRecording => self.directives.push(Directive::PauseRecording(true)),
+            Command::ResumeRecording => self.directives.push(Directive::PauseRecording(false)),
             Command::HangUp { reason } => self.directives.push(Directive::HangUp(reason)),
             Command::Finished(outcome) => self.directives.push(Directive::Finished(outcome)),
         }

@@ -10,7 +10,8 @@ use super::write::{Ask, Reply, Write};
 use super::writer::Work;
 use super::{
     Appointment, CachedContact, CallFilter, CallRecord, CallState, CallUpdate, Created,
-    EventFilter, EventRecord, Health, IdempotencyKey, Page, Store, StoreError, TurnRecord, sqlite,
+    EventFilter, EventRecord, Health, IdempotencyKey, Page, Recording, Store, StoreError,
+    TurnRecord, sqlite,
 };
 
 /// The longest page that a list gives.
@@ -125,6 +126,15 @@ impl Store {
     /// [`StoreError::Lost`] when neither database nor spill file takes it.
     pub async fn set_recording(&self, call_id: Uuid, path: &Path) -> Result<(), StoreError> {
         let path = path.to_string_lossy().into_owned();
+        self.keep(Write::SetRecording { call_id, path }).await
+    }
+
+    /// Keeps that the recording of a call was removed.
+    ///
+    /// # Errors
+    /// [`StoreError::Lost`] when neither database nor spill file takes it.
+    pub async fn forget_recording(&self, call_id: Uuid) -> Result<(), StoreError> {
+        let path = String::new();
         self.keep(Write::SetRecording { call_id, path }).await
     }
 
@@ -277,12 +287,32 @@ impl Store {
         Ok(sqlite::turns(&self.reads, id).await?)
     }
 
-    /// Reads where the recording of a call lies; none when there is none.
+    /// Reads where the recording of a call lies; none when there never was one.
     ///
     /// # Errors
     /// [`StoreError::Database`] when the database cannot be read.
-    pub async fn recording(&self, id: Uuid) -> Result<Option<PathBuf>, StoreError> {
-        Ok(sqlite::recording(&self.reads, id).await?.map(PathBuf::from))
+    pub async fn recording(&self, id: Uuid) -> Result<Option<Recording>, StoreError> {
+        let path = sqlite::recording(&self.reads, id).await?;
+        Ok(path.map(|path| match path.is_empty() {
+            true => Recording::Removed,
+            false => Recording::At(path.into()),
+        }))
+    }
+
+    /// Reads up to `limit` calls after `after` that ended before `before`, in the order of their
+    /// numbers, each with where its recording lies.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`] when the database cannot be read.
+    pub async fn recordings_before(
+        &self,
+        before: Timestamp,
+        after: Option<Uuid>,
+        limit: u32,
+    ) -> Result<Vec<(Uuid, PathBuf)>, StoreError> {
+        let found = sqlite::recordings_before(&self.reads, before, after, limit).await?;
+        let paths = found.into_iter().map(|(id, path)| (id, path.into()));
+        Ok(paths.collect())
     }
 
     /// Reads up to `limit` events in order; the last one's number is where to go on.

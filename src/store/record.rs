@@ -1,5 +1,7 @@
 //! The records that the store keeps, in the shapes that the API shows.
 
+use std::path::PathBuf;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -222,6 +224,15 @@ names!(CallState {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a name of {0}")]
 pub struct UnknownName(pub(crate) &'static str);
+
+/// What there is of a call's recording.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Recording {
+    /// It lies there.
+    At(PathBuf),
+    /// It was removed because it was old. In the database that is an empty path.
+    Removed,
+}
 
 /// One turn of the conversation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -22,6 +22,7 @@ mod language_model;
 mod llm_support;
 mod logs;
 mod peer;
+mod recording;
 mod records;
 mod rig;
 mod sound;

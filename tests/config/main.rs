@@ -13,7 +13,9 @@ use std::path::{Path, PathBuf};
 
 use offhook_media::SrtpPolicy;
 
-use offhook::config::{Codec, Config, ConfigErrors, Env, FlowSource, Secret, TrunkKind, schema};
+use offhook::config::{
+    Codec, Config, ConfigErrors, Env, FlowSource, RecordingFormat, Secret, TrunkKind, schema,
+};
 
 fn none() -> Env {
     Env::default()
@@ -190,6 +192,62 @@ fn the_design_s_least_configuration_is_accepted() {
     assert_eq!(
         config.llm.unwrap().base_url.as_str(),
         "http://localhost:11434/v1"
+    );
+}
+
+#[test]
+fn recordings_are_wav_unless_the_configuration_says_opus() {
+    let format = |text: &str| parse(text).map(|config| config.media.recording_format);
+    assert_eq!(format("").unwrap(), RecordingFormat::Wav);
+    let opus = format("[media]\nrecording_format = \"opus\"\n").unwrap();
+    assert_eq!(opus, RecordingFormat::Opus);
+    let refused = format("[media]\nrecording_format = \"mp3\"\n").unwrap_err();
+    assert!(
+        refused.to_string().contains("\"wav\", \"opus\""),
+        "{refused}"
+    );
+}
+
+#[test]
+fn a_trunk_says_whether_it_is_recorded_and_what_is_said_of_that() {
+    let trunk = |more: &str| {
+        let text = "[[trunk]]\nname = \"pbx\"\nkind = \"inbound\"\nnetworks = [\"10.0.0.0/8\"]\n";
+        parse(&format!("media.recordings = \"there\"\n{text}{more}"))
+    };
+    let silent = &trunk("").unwrap().trunks[0];
+    assert!(silent.record && silent.recording_announcement.is_none());
+    assert!(!trunk("record = false\n").unwrap().trunks[0].record);
+    let told = trunk("recording_announcement = \"This call is recorded.\"\n").unwrap();
+    let announcement = told.trunks[0].recording_announcement.as_deref();
+    assert_eq!(announcement, Some("This call is recorded."));
+    assert_eq!(told.warnings, Vec::<String>::new());
+    for (wrong, why) in [
+        (
+            "record = false\nrecording_announcement = \"Yes.\"\n",
+            "never be said",
+        ),
+        ("recording_announcement = \" \"\n", "at most 500"),
+    ] {
+        let refused = trunk(wrong).unwrap_err().to_string();
+        assert!(refused.contains(why), "{refused}");
+    }
+}
+
+#[test]
+fn recordings_are_kept_for_ever_or_for_days() {
+    let days = |text: &str| parse(text).map(|config| config.media.recordings_keep_days);
+    let keep =
+        |days: u32| format!("[media]\nrecordings = \"there\"\nrecordings_keep_days = {days}\n");
+    assert_eq!(days("").unwrap(), None);
+    assert_eq!(days(&keep(90)).unwrap(), Some(90));
+    let refused = days(&keep(0)).unwrap_err().to_string();
+    assert!(refused.contains("left out is for ever"), "{refused}");
+    let useless = parse("media.recordings_keep_days = 9\n").unwrap();
+    assert!(
+        useless
+            .warnings
+            .iter()
+            .any(|w| w.contains("removes nothing"))
     );
 }
 

@@ -194,11 +194,26 @@ impl Api for Memory {
     async fn recording(&self, id: &str) -> Result<PathBuf, ApiError> {
         self.position(id)?;
         let path = self.recordings.lock().unwrap().get(id).cloned();
+        if path
+            .as_ref()
+            .is_some_and(|path| path.as_os_str().is_empty())
+        {
+            return Err(ApiError::RecordingRemoved { id: id.to_owned() });
+        }
         let reason = "media.recordings is not set".to_owned();
         path.ok_or(ApiError::NoRecording {
             id: id.to_owned(),
             reason,
         })
+    }
+
+    async fn pause_recording(&self, id: &str, pause: bool) -> Result<bool, ApiError> {
+        self.hang_up(id).await?;
+        if !self.recordings.lock().unwrap().contains_key(id) {
+            let message = format!("call {id} is not recorded");
+            return Err(ApiError::Conflict(message));
+        }
+        Ok(pause)
     }
 
     async fn hang_up(&self, id: &str) -> Result<(), ApiError> {

@@ -12,6 +12,7 @@ pub use decoder::{Decoder, MAX_PACKET_SAMPLES};
 pub use encoder::{Encoder, MAX_PAYLOAD_BYTES};
 pub use g722::{G722Decoder, G722Encoder};
 pub use opus::OpusWishes;
+pub(crate) use opus::guarded;
 
 /// Names a codec; the state that one needs lives in [`Decoder`] and [`Encoder`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -33,7 +33,7 @@ const LEAST_BPS: u32 = 6_000;
 
 /// Lets another's code work, on what anybody may have sent. Should it panic, it is given up: that
 /// costs one party its sound, and everyone else nothing.
-fn guarded<C, T>(codec: &mut Option<C>, work: impl FnOnce(&mut C) -> T) -> Option<T> {
+pub(crate) fn guarded<C, T>(codec: &mut Option<C>, work: impl FnOnce(&mut C) -> T) -> Option<T> {
     let working = codec.as_mut()?;
     let done = catch_unwind(AssertUnwindSafe(|| work(working)));
     if done.is_err() {

@@ -36,7 +36,7 @@ impl MediaSession {
             echo.sends(position, local, self.sounding);
         }
         if let Some(tape) = &mut self.tape {
-            self.lost_events += tape.record(local, remote);
+            self.lost_events += tape.record(position, local, remote);
         }
         self.grid.advance(self.playout.is_speaking());
         self.run_timers(now);

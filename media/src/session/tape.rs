@@ -8,6 +8,9 @@ const FRAMES: usize = 2;
 pub struct RecordFrame {
     /// Samples per second: the session's rate.
     pub rate_hz: u32,
+    /// Samples from the session's beginning to this piece's; it jumps where a piece is missing,
+    /// so that who writes them down keeps time.
+    pub position: u64,
     /// What we sent.
     pub local: [i16; RecordFrame::SAMPLES],
     /// What the peer sent, as the jitter buffer played it.
@@ -33,6 +36,7 @@ impl Tape {
     pub(super) fn new(rate_hz: u32) -> Self {
         let frame = RecordFrame {
             rate_hz,
+            position: 0,
             local: [0; RecordFrame::SAMPLES],
             remote: [0; RecordFrame::SAMPLES],
         };
@@ -43,14 +47,16 @@ impl Tape {
         }
     }
 
-    /// Records one step and returns how many frames of the step before nobody came for.
-    pub(super) fn record(&mut self, local: &[i16], remote: &[i16]) -> u64 {
+    /// Records the step at `position` and returns how many frames of the step before nobody came
+    /// for.
+    pub(super) fn record(&mut self, position: u64, local: &[i16], remote: &[i16]) -> u64 {
         let missed = self.filled - self.taken;
         (self.filled, self.taken) = (0, 0);
         let pieces = local
             .chunks_exact(RecordFrame::SAMPLES)
             .zip(remote.chunks_exact(RecordFrame::SAMPLES));
         for (frame, (local, remote)) in self.frames.iter_mut().zip(pieces) {
+            frame.position = position + (self.filled * RecordFrame::SAMPLES) as u64;
             frame.local.copy_from_slice(local);
             frame.remote.copy_from_slice(remote);
             self.filled += 1;

@@ -197,6 +197,10 @@ pub struct Ask {
     /// Seconds of silence before the caller is spoken to again, for this question.
     #[serde(default)]
     pub silence_s: Option<f64>,
+    /// Whether the call's recording goes on while this is asked and answered; false for what must
+    /// not be on it, such as a card's number.
+    #[serde(default = "yes")]
+    pub record: bool,
 }
 
 /// Goes where conditions say.
@@ -309,6 +313,9 @@ pub struct Llm {
     /// The most tokens of one answer.
     #[serde(default = "default_max_tokens")]
     pub max_tokens: u32,
+    /// Whether the call's recording goes on here.
+    #[serde(default = "yes")]
+    pub record: bool,
 }
 
 /// Names a built-in tool.

@@ -30,6 +30,8 @@ pub struct RunOptions {
     /// A template that is said in place of the flow's first words: those of the first `say`,
     /// `ask` or `llm` node that speaks. An LLM that would begin by itself says it first.
     pub greeting: Option<String>,
+    /// What is said before all else, to its end: that the call is recorded.
+    pub announcement: Option<String>,
     /// How long the caller may be silent, in place of `on_silence.after_s`; a question's own
     /// longer `silence_s` still counts.
     pub silence_after: Option<Duration>,
@@ -300,6 +302,9 @@ impl Dialogue for FlowRun {
     fn handle(&mut self, cx: &mut Context<'_>, event: Event<'_>) {
         match event {
             Event::Start => {
+                if let Some(announcement) = self.options.announcement.take() {
+                    self.say_as(cx, &announcement, false);
+                }
                 let start = self.flow.start.clone();
                 self.go(cx, &start);
             }
@@ -367,6 +372,14 @@ impl Dialogue for FlowRun {
             _ => 32,
         };
         DigitPlan { max }
+    }
+
+    fn records(&self) -> bool {
+        match &self.at {
+            At::Ask(asking) => asking.ask(&self.flow).is_none_or(|ask| ask.record),
+            At::Llm(turn) => turn.node(&self.flow).is_none_or(|node| node.record),
+            _ => true,
+        }
     }
 
     fn silence_after(&self) -> Duration {

@@ -37,6 +37,55 @@ fn a_greeting_is_said_in_place_of_the_flows_first_words_and_only_once() {
 }
 
 #[test]
+fn an_announcement_comes_before_the_greeting_and_is_said_to_its_end() {
+    let options = RunOptions {
+        announcement: Some("This call is recorded.".to_owned()),
+        ..greeting("Hello, who is this?")
+    };
+    let mut rig = Rig::new(told(CHAT, options));
+    rig.answer();
+    rig.advance(300);
+    assert!(rig.sounding());
+    rig.say_for("Yes hello I am calling about the roof", 1_500);
+    rig.hear_out();
+    let turns = rig.turns();
+    assert_eq!(turns[0].text, "This call is recorded.");
+    assert!(!turns[0].interrupted && turns[0].heard_text.is_none());
+    rig.hear_out();
+    assert_eq!(
+        rig.said_since(0),
+        "This call is recorded. Hello, who is this?"
+    );
+}
+
+#[test]
+fn an_announcement_is_said_also_to_a_caller_who_speaks_or_presses_a_key_first() {
+    for by_key in [false, true] {
+        let options = RunOptions {
+            announcement: Some("This call is recorded.".to_owned()),
+            ..RunOptions::default()
+        };
+        let settings = Settings {
+            greeting_delay: Duration::from_millis(2_000),
+            ..Settings::default()
+        };
+        let mut rig = Rig::with(settings, told(CHAT, options));
+        rig.answer();
+        rig.advance(300);
+        if by_key {
+            rig.agent.handle_digit(rig.now, '#');
+            rig.drain();
+        } else {
+            rig.say("Hello, anybody there?");
+        }
+        rig.advance(3_000);
+        rig.hear_out();
+        let said = rig.said_since(0);
+        assert!(said.starts_with("This call is recorded."), "{said}");
+    }
+}
+
+#[test]
 fn a_greeting_belongs_to_the_first_node_that_speaks() {
     let mut rig = Rig::new(flow(
         "lead-qualification",

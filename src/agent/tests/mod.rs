@@ -4,6 +4,7 @@ mod barge_in;
 mod hold;
 mod manners;
 mod patience;
+mod secret;
 mod turns;
 
 use std::time::Duration;

@@ -1,7 +1,8 @@
 //! `offhook bench capacity`: simultaneous calls with voice detection, on one core: every call
 //! carries real speech 45 % of the time, each at another place of it, from its answer to its end;
 //! the cheap gate sees each frame, Silero what passes, each utterance goes through the
-//! recogniser's queue, and the agent answers with sound that it has made before.
+//! recogniser's queue, and the agent answers with sound that it has made before. With `--record`
+//! each call is recorded as well.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::process::ExitCode;
@@ -10,12 +11,14 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use offhook_media::Stats;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::caller::{BenchCaller, is_audible};
 use super::subject::{Options, Subject};
 use crate::cli::wav;
 use crate::clock;
+use crate::config::RecordingFormat;
+use crate::observe::metrics as names;
 use crate::phone::Phone;
 
 /// The core of the switch and the core of the callers.
@@ -26,6 +29,8 @@ const SPEECH_SHARE: f64 = 0.45;
 /// What the callers say, over and over: eleven seconds of a speech, with its pauses.
 const SPEECH: &[u8] = include_bytes!("../../../tests/corpora/speech/jfk.wav");
 pub(super) const FLOW: &str = include_str!("capacity.toml");
+/// Counts the frames that are not in their recordings.
+const UNWRITTEN: &str = "offhook_queue_overflows_total{queue=\"recordings\"}";
 /// Between two calls' beginnings.
 const STAGGER: Duration = Duration::from_millis(30);
 /// From the last call's beginning to the measurement's.
@@ -40,6 +45,9 @@ pub(in crate::cli) struct CapacityArgs {
     /// How long they talk
     #[arg(long, default_value_t = 30)]
     seconds: u64,
+    /// Record the calls, as "wav" when no format is named, or as "opus"
+    #[arg(long, value_name = "FORMAT", num_args = 0..=1, default_missing_value = "wav")]
+    record: Option<RecordingFormat>,
     /// Print the figures as JSON
     #[arg(long)]
     json: bool,
@@ -60,6 +68,7 @@ pub(super) async fn run(args: &CapacityArgs) -> anyhow::Result<ExitCode> {
         core: Some(SUBJECT_CORE),
         consume: true,
         calls: args.calls + 1,
+        record: args.record,
     };
     let subject = Subject::start(&options).await?;
     let phone = Arc::new(Phone::start(IpAddr::V4(Ipv4Addr::LOCALHOST), Some(CALLER_CORE)).await?);
@@ -91,7 +100,8 @@ pub(super) async fn run(args: &CapacityArgs) -> anyhow::Result<ExitCode> {
         }
     }
     report(args, &before, &after, &totals, idle_kib, share(&track));
-    let clean = totals.lost == 0 && totals.failed == 0 && after.dropped == 0.0;
+    let heard = totals.lost == 0 && totals.failed == 0 && after.dropped == 0.0;
+    let clean = heard && after.unwritten == 0.0 && after.unrecorded == 0.0;
     Ok(if clean {
         ExitCode::SUCCESS
     } else {
@@ -110,6 +120,10 @@ struct Sample {
     dropped: f64,
     ticks: f64,
     late_ticks: f64,
+    /// Frames that are not in their recordings, and calls that have none.
+    unwritten: f64,
+    unrecorded: f64,
+    recording_s: f64,
 }
 
 impl Sample {
@@ -124,6 +138,9 @@ impl Sample {
             dropped: subject.metric("offhook_hearing_dropped_total").await?,
             ticks: subject.metric("offhook_media_ticks_total").await?,
             late_ticks: subject.metric("offhook_media_ticks_late_total").await?,
+            unwritten: subject.metric(UNWRITTEN).await?,
+            unrecorded: subject.metric(names::CALLS_UNRECORDED).await?,
+            recording_s: subject.thread_seconds("recordings")?,
         })
     }
 }
@@ -152,9 +169,10 @@ fn report(
         lost,
         failed,
     } = totals;
+    let recording_busy = (after.recording_s - before.recording_s) / elapsed;
     if args.json {
         return crate::cli::say(json!({
-            "bench": "capacity", "calls": args.calls, "seconds": args.seconds,
+            "recording": recorded(args, after, round(recording_busy)), "bench": "capacity", "calls": args.calls, "seconds": args.seconds,
             "failed_calls": failed, "core_busy": round(busy),
             "core_percent_per_call": round(busy * 100.0 / calls as f64),
             "speech_share": round(speech_share), "packets_received_by_callers": received,
@@ -174,6 +192,24 @@ fn report(
         busy * 100.0,
         after.dropped,
     ));
+    if let Some(format) = args.record {
+        crate::cli::say(format_args!(
+            "recorded as {format}: {:.1} % of the core, {} frames lost from files, {} calls without \
+             one",
+            recording_busy * 100.0,
+            after.unwritten,
+            after.unrecorded,
+        ));
+    }
+}
+
+/// What recording cost and lost, if there was any.
+fn recorded(args: &CapacityArgs, after: &Sample, busy: f64) -> Option<Value> {
+    let format = args.record?.to_string();
+    let (lost, without) = (after.unwritten, after.unrecorded);
+    Some(json!({
+        "format": format, "core_busy": busy, "frames_lost": lost, "calls_unrecorded": without,
+    }))
 }
 
 /// The speech with so much silence after it that it can be heard [`SPEECH_SHARE`] of the time.

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 
+use crate::config::RecordingFormat;
+
 /// How long the switch may take to load its models.
 const READY_WITHIN: Duration = Duration::from_secs(120);
 /// The conversation of most benches: it asks, whatever is answered, again and again.
@@ -31,6 +33,8 @@ pub(super) struct Options {
     pub(super) consume: bool,
     /// Calls that it must take.
     pub(super) calls: usize,
+    /// What their recordings are written as, when they have any.
+    pub(super) record: Option<RecordingFormat>,
 }
 
 impl Subject {
@@ -119,6 +123,19 @@ impl Subject {
             .sum())
     }
 
+    /// CPU time that its threads of this name have used, in seconds.
+    pub(super) fn thread_seconds(&self, name: &str) -> anyhow::Result<f64> {
+        let mut seconds = 0.0;
+        for task in std::fs::read_dir(format!("/proc/{}/task", self.id()))? {
+            let task = task?.path();
+            let called = std::fs::read_to_string(task.join("comm")).unwrap_or_default();
+            if called.trim_end() == name {
+                seconds += stat_seconds(&task)?;
+            }
+        }
+        Ok(seconds)
+    }
+
     /// CPU time that the process has used, in seconds.
     pub(super) fn cpu_seconds(&self) -> anyhow::Result<f64> {
         cpu_seconds(self.id())
@@ -140,7 +157,11 @@ impl Subject {
 
 /// CPU time that a process has used, in seconds.
 pub(super) fn cpu_seconds(process: u32) -> anyhow::Result<f64> {
-    let stat = std::fs::read_to_string(format!("/proc/{process}/stat"))?;
+    stat_seconds(Path::new(&format!("/proc/{process}")))
+}
+
+fn stat_seconds(folder: &Path) -> anyhow::Result<f64> {
+    let stat = std::fs::read_to_string(folder.join("stat"))?;
     let after = stat.rsplit(") ").next().unwrap_or_default();
     let ticks = |at: usize| {
         after
@@ -162,8 +183,12 @@ impl Drop for Subject {
 
 fn write_files(folder: &Path, sip: u16, api: u16, options: &Options) -> anyhow::Result<()> {
     std::fs::write(folder.join("flow.toml"), options.flow)?;
+    let record = options.record.map(|format| {
+        format!("[media]\nrecordings = \"recordings\"\nrecording_format = \"{format}\"\n")
+    });
+    let record = record.unwrap_or_default();
     let config = format!(
-        "[sip]\nlisten = [\"udp://127.0.0.1:{sip}\"]\n[http]\nlisten = \"127.0.0.1:{api}\"\n\
+        "{record}[sip]\nlisten = [\"udp://127.0.0.1:{sip}\"]\n[http]\nlisten = \"127.0.0.1:{api}\"\n\
          [limits]\nmax_calls = {}\n[log]\nlevel = \"warn\"\n\
          [[agent]]\nname = \"bench\"\nflow = \"flow.toml\"\nmax_duration_s = 3600\n",
         options.calls.max(16)

@@ -68,6 +68,7 @@ pub(super) async fn run(args: &TurnArgs) -> anyhow::Result<ExitCode> {
         core: None,
         consume: false,
         calls: args.calls,
+        record: None,
     };
     let subject = Subject::start(&options).await?;
     let phone = Arc::new(Phone::start(IpAddr::V4(Ipv4Addr::LOCALHOST), None).await?);

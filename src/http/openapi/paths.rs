@@ -212,17 +212,7 @@ fn about_a_call(paths: &mut Map<String, Value>) {
         }),
     )
     .at(paths, "get", "/v1/calls/{id}/transcript");
-    let wav = json!({ "audio/wav": { "schema": { "type": "string", "format": "binary" } } });
-    Operation::new(
-        "getRecording",
-        "calls",
-        "The recording: the caller left, the agent right",
-    )
-    .id("The call")
-    .header("Range", "One byte range", json!({ "type": "string" }))
-    .answers("200", "The recording", wav.clone())
-    .answers("206", "The part that was asked for", wav)
-    .at(paths, "get", "/v1/calls/{id}/recording.wav");
+    recordings(paths);
     let last = json!({ "type": "integer", "minimum": 0 });
     let sse = json!({ "text/event-stream": { "schema": reference("Event") } });
     let kinds = json!({ "type": "string", "examples": ["call.answered,call.ended"] });
@@ -259,6 +249,38 @@ fn about_a_call(paths: &mut Map<String, Value>) {
     .header("Last-Event-ID", resume, last)
     .answers("200", "Server-sent events", sse)
     .at(paths, "get", "/v1/events");
+}
+
+fn recordings(paths: &mut Map<String, Value>) {
+    let sound = json!({ "schema": { "type": "string", "format": "binary" } });
+    let wav = json!({ "audio/wav": sound });
+    let any = json!({ "audio/wav": sound, "audio/ogg": sound });
+    let what = "The recording, so far or in whole: the caller left, the agent right";
+    let range = || json!({ "type": "string" });
+    Operation::new("getRecording", "calls", what)
+        .describe("In the format that it was made in (`media.recording_format`).")
+        .id("The call")
+        .header("Range", "One byte range", range())
+        .answers("200", "The recording", any.clone())
+        .answers("206", "The part that was asked for", any)
+        .at(paths, "get", "/v1/calls/{id}/recording");
+    Operation::new("getRecordingAsWav", "calls", what)
+        .describe("One that was made as Opus is at `/recording` only.")
+        .id("The call")
+        .header("Range", "One byte range", range())
+        .answers("200", "The recording", wav.clone())
+        .answers("206", "The part that was asked for", wav)
+        .at(paths, "get", "/v1/calls/{id}/recording.wav");
+    let pause = "Pause the recording: silence is recorded until it is resumed";
+    Operation::new("pauseRecording", "calls", pause)
+        .id("The call")
+        .json("200", "How it is now", "RecordingState")
+        .at(paths, "post", "/v1/calls/{id}/recording/pause");
+    Operation::new("resumeRecording", "calls", "End that pause")
+        .describe("A flow that keeps an answer off the recording is not overruled: `paused` tells.")
+        .id("The call")
+        .json("200", "How it is now", "RecordingState")
+        .at(paths, "post", "/v1/calls/{id}/recording/resume");
 }
 
 fn lists(paths: &mut Map<String, Value>) {

@@ -76,6 +76,10 @@ fn basics() -> Value {
             })) },
         })),
         "Reference": object(json!({ "id": text("The id") })),
+        "RecordingState": object(json!({
+            "id": text("The call"),
+            "paused": { "type": "boolean", "description": "Whether silence is recorded" },
+        })),
         "Event": {
             "type": "object",
             "required": ["id", "type", "at", "data"],

@@ -174,6 +174,28 @@ pub(in crate::store) async fn recording(
     found.map_or(Ok(None), |row| row.try_get("recording"))
 }
 
+/// Reads up to `limit` calls after `after` that ended before `before` and still have a recording,
+/// and where that lies.
+pub(in crate::store) async fn recordings_before(
+    pool: &SqlitePool,
+    before: Timestamp,
+    after: Option<Uuid>,
+    limit: u32,
+) -> sqlx::Result<Vec<(Uuid, String)>> {
+    let found = sqlx::query(
+        "SELECT id, recording FROM calls
+         WHERE ended_ms < ?1 AND recording <> '' AND (?2 IS NULL OR id > ?2)
+         ORDER BY id LIMIT ?3",
+    )
+    .bind(before.as_millisecond())
+    .bind(after.map(|id| id.to_string()))
+    .bind(limit)
+    .fetch_all(pool)
+    .await?;
+    let read = |row| Ok((rows::id(row, "id")?, row.try_get("recording")?));
+    found.iter().map(read).collect()
+}
+
 /// Reads up to `limit` appointments booked before `before`, the newest first.
 pub(in crate::store) async fn appointments(
     pool: &SqlitePool,

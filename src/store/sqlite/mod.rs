@@ -24,7 +24,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _};
 
 pub(super) use calls::{
     appointments, call, call_appointments, calls, contact, contacts, event_bounds, events,
-    recording, turns, unfinished,
+    recording, recordings_before, turns, unfinished,
 };
 pub(super) use outbox::{depth, list as outbox_rows};
 pub(super) use perform::{answer, created_before, keep, reject};

@@ -1,37 +1,58 @@
-//! Recordings: one thread writes every call's stereo WAV, the caller left and the agent right, so
+//! Recordings: one thread writes every call's stereo file, the caller left and the agent right, so
 //! that no disk ever makes a call wait.
+//!
+//! What was heard a second ago is the kernel's: a process that dies loses no more. A frame that
+//! finds no room in the queue is lost from the file, where silence takes its place, and so it does
+//! while a recording is paused: then nothing of either party leaves the media thread.
 
-use std::collections::HashMap;
-use std::fs::File;
-use std::io::BufWriter;
+mod pause;
+mod retention;
+mod tape;
+mod writer;
+
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use offhook_media::RecordFrame;
-use offhook_media::wav::StereoWriter;
 use tokio::sync::oneshot;
 
-use crate::clock;
+pub use self::pause::{PausedBy, RecordingSwitch, recording_event};
+pub use self::retention::remove_old;
+use self::tape::Tape;
+use self::writer::Writer;
+use crate::config::RecordingFormat;
 use crate::net::media::RecordSink;
 
 /// Frames that may wait for the disk: half a second of two hundred calls, half of that of wideband
 /// ones.
 const QUEUE: usize = 5_000;
-/// How often the thread looks for recordings that are over without its having been told.
-const SWEEP: Duration = Duration::from_millis(500);
-
-/// The rate that a recording has until its first sound tells another.
-const TELEPHONE_HZ: u32 = 8_000;
+/// How often the thread looks for recordings that are over without its having been told, and for
+/// what was not handed to the kernel for a while.
+const SWEEP: Duration = Duration::from_millis(100);
+/// As inference threads have: where there are fewer cores than threads, a packet goes before a
+/// file.
+const NICENESS: i32 = 5;
+/// So long after a pause there still is silence: what came within it may be played later, by as
+/// much as the jitter buffer's greatest delay (240 ms) and a step.
+const LATE_MS: u64 = 260;
 
 // A frame lies inline in the queue, so that none costs the media thread an allocation.
 #[allow(clippy::large_enum_variant)]
 enum Item {
     Open(u64, PathBuf, Arc<Progress>),
     Frame(u64, RecordFrame),
+    /// Nothing, for a frame's time.
+    Quiet(u64, Quiet),
     Close(u64),
+}
+
+/// A frame of which nothing may be known.
+struct Quiet {
+    rate_hz: u32,
+    position: u64,
 }
 
 /// What a tape and the thread both know of a recording, so that its end cannot be lost with the
@@ -42,6 +63,9 @@ struct Progress {
     queued: AtomicU64,
     /// Whether the tape is gone: no frame follows.
     over: AtomicBool,
+    /// Where the call's last frame ended, in samples, whether or not it was queued; true once it is
+    /// over.
+    end: AtomicU64,
 }
 
 /// Explains why recordings cannot be made.
@@ -98,8 +122,8 @@ impl Recorder {
     ///
     /// # Errors
     /// When either fails.
-    pub fn start(folder: &Path) -> Result<Self, RecorderError> {
-        Self::start_with(folder, QUEUE, SWEEP, create)
+    pub fn start(folder: &Path, format: RecordingFormat) -> Result<Self, RecorderError> {
+        Self::start_with(folder, QUEUE, SWEEP, move |path| Tape::create(path, format))
     }
 
     fn start_with(
@@ -115,14 +139,13 @@ impl Recorder {
         let (items, queue) = sync_channel(places);
         let (tell, ended) = oneshot::channel();
         let shared = Arc::new(Shared::new(Some(ended)));
-        let writer = Writer {
-            create,
-            open: HashMap::new(),
-            shared: Arc::clone(&shared),
-        };
+        let writer = Writer::new(create, Arc::clone(&shared));
         std::thread::Builder::new()
             .name("recordings".to_owned())
             .spawn(move || {
+                if let Err(error) = rustix::process::setpriority_process(None, NICENESS) {
+                    tracing::debug!(%error, "the recordings' thread keeps its niceness");
+                }
                 writer.run(&queue, sweep);
                 // Who waits for the end finds nobody to hand a frame to.
                 drop(queue);
@@ -132,12 +155,17 @@ impl Recorder {
         Ok(Self { items, shared })
     }
 
-    /// Begins a recording, without waiting; it is finished when the sink is dropped.
+    /// Begins a recording, without waiting; it is finished when the sink is dropped, and `switch`
+    /// pauses it.
     ///
     /// # Errors
     /// When the disk is so far behind that there is no room for another: the call goes unrecorded,
     /// and is counted.
-    pub fn record(&self, path: PathBuf) -> Result<Box<dyn RecordSink>, Unrecorded> {
+    pub fn record(
+        &self,
+        path: PathBuf,
+        switch: RecordingSwitch,
+    ) -> Result<Box<dyn RecordSink>, Unrecorded> {
         let id = self.shared.next.fetch_add(1, Ordering::Relaxed);
         let progress = Arc::<Progress>::default();
         let open = Item::Open(id, path, Arc::clone(&progress));
@@ -150,6 +178,9 @@ impl Recorder {
             items: self.items.clone(),
             shared: Arc::clone(&self.shared),
             progress,
+            switch,
+            position: 0,
+            quiet_until: 0,
         }))
     }
 
@@ -186,11 +217,25 @@ struct Microphone {
     items: SyncSender<Item>,
     shared: Arc<Shared>,
     progress: Arc<Progress>,
+    switch: RecordingSwitch,
+    /// Where the last frame ended.
+    position: u64,
+    /// Where a pause and what comes late of it end.
+    quiet_until: u64,
 }
 
 impl RecordSink for Microphone {
     fn record(&mut self, frame: &RecordFrame) {
-        let item = Item::Frame(self.id, frame.clone());
+        self.position = frame.position + RecordFrame::SAMPLES as u64;
+        if self.switch.is_paused() {
+            self.quiet_until = self.position + u64::from(frame.rate_hz) * LATE_MS / 1_000;
+        }
+        let item = if frame.position < self.quiet_until {
+            let (rate_hz, position) = (frame.rate_hz, frame.position);
+            Item::Quiet(self.id, Quiet { rate_hz, position })
+        } else {
+            Item::Frame(self.id, frame.clone())
+        };
         if self.items.try_send(item).is_ok() {
             self.progress.queued.fetch_add(1, Ordering::Relaxed);
         } else {
@@ -202,108 +247,10 @@ impl RecordSink for Microphone {
 impl Drop for Microphone {
     fn drop(&mut self) {
         // The flag is what counts: the item only spares a short recording the wait for a sweep.
+        self.progress.end.store(self.position, Ordering::Relaxed);
         self.progress.over.store(true, Ordering::Release);
         let _ = self.items.try_send(Item::Close(self.id));
     }
-}
-
-type Tape = StereoWriter<BufWriter<File>>;
-
-/// A recording on the thread.
-struct Reel {
-    /// None once it could not be written.
-    tape: Option<Tape>,
-    /// Frames that were taken from the queue.
-    taken: u64,
-    progress: Arc<Progress>,
-}
-
-impl Reel {
-    /// Whether its last frame was taken: the count is exact once the tape's end is gone.
-    fn is_over(&self) -> bool {
-        self.progress.over.load(Ordering::Acquire)
-            && self.taken == self.progress.queued.load(Ordering::Relaxed)
-    }
-
-    fn finish(self) {
-        if let Some(Err(error)) = self.tape.map(StereoWriter::finish) {
-            tracing::error!(%error, "a recording could not be finished");
-        }
-    }
-}
-
-struct Writer<C> {
-    create: C,
-    open: HashMap<u64, Reel>,
-    shared: Arc<Shared>,
-}
-
-impl<C: Fn(&Path) -> std::io::Result<Tape>> Writer<C> {
-    fn run(mut self, queue: &Receiver<Item>, sweep: Duration) {
-        let mut swept = clock::now();
-        loop {
-            match queue.recv_timeout(sweep) {
-                Ok(item) => self.take(item),
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => break,
-            }
-            // Under load the queue is never empty, and the sweep must come all the same.
-            if clock::now().saturating_duration_since(swept) >= sweep {
-                swept = clock::now();
-                self.sweep();
-                if self.shared.ending.load(Ordering::Acquire) {
-                    break;
-                }
-            }
-        }
-        while let Ok(item) = queue.try_recv() {
-            self.take(item);
-        }
-        self.open.into_values().for_each(Reel::finish);
-    }
-
-    /// Finishes the recordings that are over, whether or not that could be said.
-    fn sweep(&mut self) {
-        let over = self.open.extract_if(|_, reel| reel.is_over());
-        over.for_each(|(_, reel)| reel.finish());
-    }
-
-    fn take(&mut self, item: Item) {
-        match item {
-            Item::Open(id, path, progress) => {
-                let tape = (self.create)(&path).inspect_err(|error| {
-                    tracing::error!(%error, path = %path.display(), "a recording cannot be made");
-                });
-                let reel = Reel {
-                    tape: tape.ok(),
-                    taken: 0,
-                    progress,
-                };
-                self.open.insert(id, reel);
-            }
-            Item::Frame(id, frame) => {
-                let Some(reel) = self.open.get_mut(&id) else {
-                    return;
-                };
-                reel.taken += 1;
-                if let Some(tape) = &mut reel.tape
-                    && let Err(error) = tape.write(frame.rate_hz, &frame.remote, &frame.local)
-                {
-                    tracing::error!(%error, "a recording ends here: it cannot be written");
-                    reel.tape = None;
-                }
-            }
-            Item::Close(id) => {
-                if let Some(reel) = self.open.remove(&id) {
-                    reel.finish();
-                }
-            }
-        }
-    }
-}
-
-fn create(path: &Path) -> std::io::Result<Tape> {
-    StereoWriter::new(BufWriter::new(File::create(path)?), TELEPHONE_HZ)
 }
 
 #[cfg(test)]
@@ -312,18 +259,28 @@ mod tests {
 
     use super::*;
 
-    fn frame() -> RecordFrame {
+    fn switch() -> RecordingSwitch {
+        RecordingSwitch::new(true)
+    }
+
+    /// The call's frame of this number, at a telephone's rate.
+    pub(super) fn frame(number: u64) -> RecordFrame {
         RecordFrame {
-            rate_hz: TELEPHONE_HZ,
+            rate_hz: 8_000,
+            position: number * RecordFrame::SAMPLES as u64,
             local: [-100; RecordFrame::SAMPLES],
             remote: [100; RecordFrame::SAMPLES],
         }
     }
 
-    /// Frames of sound that a file's header names.
-    fn frames_in(path: &Path) -> u32 {
+    /// What the caller said, by a sample of each frame that the file's header names.
+    pub(super) fn sound_of(path: &Path) -> Vec<i16> {
         let file = std::fs::read(path).unwrap();
-        u32::from_le_bytes(file[40..44].try_into().unwrap()) / (4 * 160)
+        let named = offhook_media::wav::named_bytes(&file).unwrap() as usize;
+        let frames = file[44..named].chunks(4 * RecordFrame::SAMPLES);
+        frames
+            .map(|frame| i16::from_le_bytes([frame[0], frame[1]]))
+            .collect()
     }
 
     #[tokio::test]
@@ -333,65 +290,45 @@ mod tests {
         let (begun, goes_on) = (Arc::new(Barrier::new(2)), Arc::new(Barrier::new(2)));
         let disk = (Arc::clone(&begun), Arc::clone(&goes_on));
         let slow = move |path: &Path| {
-            if path.ends_with("first.wav") {
-                disk.0.wait();
-                disk.1.wait();
-            }
-            create(path)
+            disk.0.wait();
+            disk.1.wait();
+            Tape::create(path, RecordingFormat::Wav)
         };
         let recorder = Recorder::start_with(folder.path(), 1, SWEEP, slow).unwrap();
-        let mut first = recorder.record(path("first.wav")).unwrap();
+        let mut first = recorder.record(path("first.wav"), switch()).unwrap();
+        let mut numbers = 0..;
+        let mut record = || first.record(&frame(numbers.next().unwrap()));
+        // Until the recording itself was taken there is no room for its first frame.
+        let lost = loop {
+            let before = recorder.dropped();
+            record();
+            if recorder.dropped() == before {
+                break before;
+            }
+        };
         begun.wait();
-        first.record(&frame());
-        assert!(recorder.record(path("second.wav")).is_err());
-        first.record(&frame());
-        assert_eq!((recorder.unrecorded(), recorder.dropped()), (1, 1));
+        record();
+        assert!(recorder.record(path("second.wav"), switch()).is_err());
+        record();
+        assert_eq!((recorder.unrecorded(), recorder.dropped()), (1, lost + 1));
         drop(first);
         goes_on.wait();
         recorder.finish().await;
-        assert_eq!(frames_in(&path("first.wav")), 1);
-    }
-
-    #[test]
-    fn a_recording_whose_end_found_no_room_in_the_queue_is_finished_all_the_same() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("call.wav");
-        let (items, queue) = sync_channel(3);
-        let shared = Arc::new(Shared::new(None));
-        let recorder = Recorder {
-            items,
-            shared: Arc::clone(&shared),
-        };
-        let mut sink = recorder.record(path.clone()).unwrap();
-        sink.record(&frame());
-        sink.record(&frame());
-        drop(sink);
-        let mut writer = Writer {
-            create,
-            open: HashMap::new(),
-            shared,
-        };
-        writer.take(queue.recv().unwrap());
-        writer.take(queue.recv().unwrap());
-        writer.sweep();
-        assert_eq!(writer.open.len(), 1, "a frame of it is still on its way");
-        writer.take(queue.recv().unwrap());
-        assert!(queue.try_recv().is_err(), "the end was lost");
-        writer.sweep();
-        assert!(writer.open.is_empty());
-        assert_eq!(frames_in(&path), 2);
+        let mut expected = vec![0; lost as usize];
+        expected.extend([100, 100, 0]);
+        assert_eq!(sound_of(&path("first.wav")), expected);
     }
 
     #[tokio::test]
     async fn what_is_open_when_the_recorder_ends_gets_its_header() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("call.wav");
-        let recorder = Recorder::start(folder.path()).unwrap();
-        let mut sink = recorder.record(path.clone()).unwrap();
-        sink.record(&frame());
+        let recorder = Recorder::start(folder.path(), RecordingFormat::Wav).unwrap();
+        let mut sink = recorder.record(path.clone(), switch()).unwrap();
+        sink.record(&frame(0));
         recorder.finish().await;
-        assert_eq!(frames_in(&path), 1);
-        sink.record(&frame());
+        assert_eq!(sound_of(&path), [100]);
+        sink.record(&frame(1));
         assert_eq!(recorder.dropped(), 1, "nobody writes any more");
     }
 }
