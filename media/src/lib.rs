@@ -12,6 +12,7 @@ mod echo;
 mod frame;
 pub mod jitter;
 mod lpc;
+pub mod mixer;
 mod noise;
 mod playout;
 pub mod rate;
