@@ -13,6 +13,7 @@ mod frame;
 pub mod jitter;
 mod lpc;
 pub mod mixer;
+pub mod music;
 mod noise;
 mod playout;
 pub mod rate;
@@ -34,6 +35,8 @@ pub use dtmf::{Digit, InbandDtmf, InvalidDigit};
 pub use frame::Frame;
 pub use playout::UtteranceId;
 pub use sdp::{Direction, LocalMedia, Negotiated, Refusal, SessionDescription, SrtpPolicy};
-pub use session::{Cancelled, Event, MediaSession, RecordFrame, SessionConfig, Transmit};
+pub use session::{
+    Cancelled, Event, MediaSession, RecordFrame, SessionConfig, StepSound, Transmit,
+};
 pub use source::SourceRule;
 pub use stats::{Stats, mean_opinion_score};

@@ -5,10 +5,12 @@ mod common;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::sync::Arc;
 
 use common::{A, address, agreement, at, config, rtp, speech_16k, with_peer_at};
 use offhook_media::codec::{Decoder, Encoder, MAX_PACKET_SAMPLES, MAX_PAYLOAD_BYTES, OpusWishes};
 use offhook_media::mixer::{Mixer, Role};
+use offhook_media::music::{Background, SoundLoop};
 use offhook_media::srtp::{MasterKey, Outbound, SrtpKeys, Suite};
 use offhook_media::{Codec, Event, InbandDtmf, MediaSession, Negotiated};
 use offhook_media::{SessionConfig, UtteranceId};
@@ -106,6 +108,10 @@ fn a_minute(negotiated: Negotiated, packets: Vec<Vec<u8>>, reports: Vec<Vec<u8>>
             recording: true,
             echo_gate: true,
             inband_dtmf: InbandDtmf::On,
+            ambience: Some(Background {
+                sound: Arc::new(SoundLoop::room_tone()),
+                level_dbfs: -50.0,
+            }),
             ..config(negotiated, 7)
         },
     );

@@ -10,6 +10,7 @@ mod report;
 mod security;
 mod send;
 mod stream;
+mod surroundings;
 mod tape;
 
 use std::collections::VecDeque;
@@ -23,7 +24,9 @@ use grid::Grid;
 use outbox::Outbox;
 use receive::Peer;
 use security::Security;
+pub use send::StepSound;
 use stream::{Packing, Start, Stream};
+use surroundings::Surroundings;
 pub use tape::RecordFrame;
 use tape::Tape;
 
@@ -101,6 +104,7 @@ pub struct MediaSession {
     grid: Grid,
     stream: Stream,
     playout: Playout,
+    surroundings: Surroundings,
     dtmf_sender: DtmfSender,
     /// The last packet of sound that was sent belongs to an utterance.
     sounding: bool,
@@ -156,6 +160,7 @@ impl MediaSession {
             grid: Grid::new(now, rate_hz),
             stream: Stream::new(start, rate_hz, negotiated.codec, negotiated.opus),
             playout: Playout::new(rate_hz, config.playout_capacity_ms),
+            surroundings: Surroundings::new(config.ambience.as_ref(), rate_hz),
             dtmf_sender: DtmfSender::new(),
             sounding: false,
             quiet: None,
