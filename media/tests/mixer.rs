@@ -134,14 +134,21 @@ fn a_listener_hears_all_and_a_whisper_reaches_one_alone() {
 }
 
 #[test]
-fn a_source_is_heard_by_all_and_hears_nobody() {
-    let (mut mixer, parties) = conversation(&[Role::Source, Role::Talker]);
-    say(
-        &mut mixer,
-        &[(parties[0], &[50; STEP]), (parties[1], &[900; STEP])],
-    );
-    assert_eq!(mixer.heard(parties[1]), [50; STEP]);
-    assert_eq!(mixer.heard(parties[0]), [0; STEP]);
+fn what_is_played_to_one_is_heard_by_the_others_and_not_twice_by_itself() {
+    let (mut mixer, parties) = conversation(&[Role::Talker, Role::Listener, Role::Talker]);
+    let loud = tone(8_000, 400.0, 32_767.0, STEP);
+    mixer.give_both(parties[0], &[50; STEP], &[600; STEP]);
+    mixer.give(parties[1], &[900; STEP]);
+    mixer.give(parties[2], &[9; STEP]);
+    mixer.step();
+    assert_eq!(mixer.heard(parties[0]), [9; STEP]);
+    assert_eq!(mixer.heard(parties[1]), [659; STEP]);
+    assert_eq!(mixer.heard(parties[2]), [650; STEP]);
+    // Both at full scale are turned down like any others.
+    mixer.give_both(parties[0], &loud, &loud);
+    mixer.step();
+    let loudest = mixer.heard(parties[1]).iter().max();
+    assert!((25_000..32_000).contains(loudest.unwrap()));
 }
 
 #[test]
@@ -345,14 +352,10 @@ fn there_is_an_end_to_how_many_may_join() {
 
 /// Who hears whom, once all ramps are over, by the roles alone.
 fn expected(all: &[(PartyId, Role, i16)], me: PartyId) -> i16 {
-    let (_, role, _) = all.iter().find(|(party, ..)| *party == me).unwrap();
-    if *role == Role::Source {
-        return 0;
-    }
     let others = all.iter().filter(|(party, ..)| *party != me);
     others
         .filter(|(_, role, _)| match role {
-            Role::Talker | Role::Source => true,
+            Role::Talker => true,
             Role::Listener => false,
             Role::Whisper(to) => *to == me,
         })
@@ -374,7 +377,6 @@ fn whatever_happens_at_random_each_hears_just_those_that_it_should() {
                     .random_range(0..5)
                 {
                     0 => Role::Listener,
-                    1 => Role::Source,
                     2 if !all.is_empty() => Role::Whisper(all[random.random_range(0..all.len())].0),
                     _ => Role::Talker,
                 };

@@ -55,7 +55,8 @@ impl Room {
             let session = &mut member.party.session;
             member.takes_part = session.begin_step(now, self.beat, &mut member.step);
             if member.takes_part {
-                self.mixer.give(member.id, member.step.remote());
+                let (said, played) = (member.step.remote(), member.step.played());
+                self.mixer.give_both(member.id, said, played);
             }
         }
         self.mixer.step();
@@ -209,28 +210,14 @@ fn who_is_kept_waiting_with_music_is_neither_heard_nor_hears() {
 fn what_is_played_to_one_can_be_heard_by_others_and_is_reported_as_sent() {
     let mut room = Room::new(&[0, 7]);
     // An agent speaks on the first session; the second listens to both.
-    let voice = room.mixer.join(8_000, Role::Source).unwrap();
-    room.mixer
-        .set_role(room.members[1].id, Role::Listener)
-        .unwrap();
+    let supervisor = room.members[1].id;
+    room.mixer.set_role(supervisor, Role::Listener).unwrap();
     room.members[0].party.play_all(at(0), 1, &[2_000; 4_000]);
     for n in 0..60u64 {
         let now = at(n * 20);
         room.receive(0, now, &packet(n as u16, 0, |_| 300));
         room.receive(1, now, &packet(n as u16, 0, |_| 9_000));
-        for member in &mut room.members {
-            let session = &mut member.party.session;
-            member.takes_part = session.begin_step(now, room.beat, &mut member.step);
-            room.mixer.give(member.id, member.step.remote());
-        }
-        room.mixer.give(voice, room.members[0].step.played());
-        room.mixer.step();
-        for member in room.members.iter_mut().filter(|member| member.takes_part) {
-            let heard = room.mixer.heard(member.id);
-            member.party.session.end_step(now, &member.step, heard);
-            member.party.drain(now);
-        }
-        room.beat += Duration::from_millis(20);
+        room.step(now);
     }
     let [agent_call, supervisor] = &room.members[..] else {
         panic!("two members");

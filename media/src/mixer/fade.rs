@@ -2,8 +2,8 @@
 
 /// A ramp's length in ms: short against a word, long against a click.
 const RAMP_MS: usize = 10;
-/// Full scale of a ramp's gains, as a power of two.
-const ONE_BITS: u32 = 15;
+/// Full scale of a ramp's gains, as a power of two: two sounds at full scale times it fit.
+const ONE_BITS: u32 = 14;
 
 /// A sound's share over one step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,14 +28,14 @@ impl Fade {
     }
 
     /// Adds the sound's share to a sum, or takes away the very same.
-    pub(super) fn add<const TAKE_AWAY: bool>(self, sound: &[i16], sum: &mut [i32]) {
+    pub(super) fn add<const TAKE_AWAY: bool>(self, sound: &[i32], sum: &mut [i32]) {
         let sign = if TAKE_AWAY { -1 } else { 1 };
         let ramp = ramp_samples(sum.len());
         match self {
             Self::None => {}
             Self::Whole => {
                 for (sum, sample) in sum.iter_mut().zip(sound) {
-                    *sum += sign * i32::from(*sample);
+                    *sum += sign * *sample;
                 }
             }
             Self::In | Self::Out => {
@@ -54,13 +54,13 @@ impl Fade {
             Self::Whole => {}
             Self::In | Self::Out => {
                 for (n, sample) in sound.iter_mut().enumerate() {
-                    *sample = self.at(n, ramp, *sample) as i16;
+                    *sample = self.at(n, ramp, i32::from(*sample)) as i16;
                 }
             }
         }
     }
 
-    fn at(self, n: usize, ramp: usize, sample: i16) -> i32 {
+    fn at(self, n: usize, ramp: usize, sample: i32) -> i32 {
         let risen = ((n.min(ramp) << ONE_BITS) / ramp) as i32;
         let gain = match self {
             Self::None => 0,
@@ -68,7 +68,7 @@ impl Fade {
             Self::In => risen,
             Self::Out => (1 << ONE_BITS) - risen,
         };
-        (i32::from(sample) * gain) >> ONE_BITS
+        (sample * gain) >> ONE_BITS
     }
 }
 
@@ -83,9 +83,8 @@ mod tests {
 
     #[test]
     fn what_was_added_is_taken_away_to_the_last_bit() {
-        let sound: Vec<i16> = (0..160)
-            .map(|n| (n * 397 % 65_536 - 32_768) as i16)
-            .collect();
+        // Two sounds at full scale, and all between.
+        let sound: Vec<i32> = (0..160).map(|n| n * 797 % 131_071 - 65_535).collect();
         for fade in [Fade::None, Fade::Whole, Fade::In, Fade::Out] {
             let mut sum = [7; 160];
             fade.add::<false>(&sound, &mut sum);

@@ -18,21 +18,22 @@ const RELEASE: f32 = 1.0058;
 
 /// The gain of one party's sum.
 #[derive(Clone, Debug)]
-pub(super) struct Limiter {
+pub(crate) struct Limiter {
     gain: f32,
     hold: u32,
 }
 
 impl Limiter {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { gain: 1.0, hold: 0 }
     }
 
-    /// Turns a step of sums into samples; `lone` when one voice makes the sum, which always fits.
-    pub(super) fn limit(&mut self, sum: &[i32], lone: bool, out: &mut [i16]) {
+    /// Turns a step of sums into samples; `lone` when one voice makes the sum, with
+    /// silence beside it at most: it fits.
+    pub(crate) fn limit(&mut self, sum: &[i32], lone: bool, out: &mut [i16]) {
         if self.gain >= 1.0 && (lone || loudest(sum) <= KNEE) {
             for (to, from) in out.iter_mut().zip(sum) {
-                *to = *from as i16;
+                *to = (*from).clamp(i16::MIN.into(), i16::MAX.into()) as i16;
             }
             return;
         }
@@ -65,7 +66,7 @@ impl Limiter {
     }
 
     /// Lets a step of silence pass.
-    pub(super) fn rest(&mut self) {
+    pub(crate) fn rest(&mut self) {
         (0..BLOCKS).for_each(|_| self.follow(1.0));
     }
 

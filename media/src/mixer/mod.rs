@@ -6,10 +6,9 @@
 //! in or out within 10 ms.
 
 mod fade;
-mod limiter;
+pub(crate) mod limiter;
 mod seat;
 
-use fade::Fade;
 use seat::{Reach, Seat};
 
 use crate::frame::Frame;
@@ -35,8 +34,6 @@ pub enum Role {
     Listener,
     /// Hears all others and is heard by this one alone; by nobody once that one has left.
     Whisper(PartyId),
-    /// Is heard by all and hears nobody: an agent's voice, an announcement.
-    Source,
 }
 
 /// Explains why a mixer did not do what it was asked for.
@@ -162,8 +159,14 @@ impl Mixer {
     /// Takes a party's sound of the coming step: 20 ms at its own rate. What is missing of it is
     /// silence, what is too long is left out.
     pub fn give(&mut self, party: PartyId, samples: &[i16]) {
+        self.give_both(party, samples, &[]);
+    }
+
+    /// Takes what a party says and what is played to it, such as an agent's voice: the others hear
+    /// both, and it hears neither, since its own session plays the one to it.
+    pub fn give_both(&mut self, party: PartyId, said: &[i16], played: &[i16]) {
         if let Some(seat) = self.seat_mut(party) {
-            seat.give(samples);
+            seat.give(said, played);
         }
     }
 
@@ -183,7 +186,7 @@ impl Mixer {
             seat.settle();
             let share = seat.share(Reach::All);
             share.add::<false>(seat.sound(), total);
-            voices += usize::from(share != Fade::None);
+            voices += seat.voices(share);
             whispers |= seat.whispers();
         }
         for at in 0..self.seats.len() {
@@ -205,7 +208,7 @@ impl Mixer {
             sum.copy_from_slice(total);
             let own = seat.share(Reach::All);
             own.add::<true>(seat.sound(), sum);
-            voices -= usize::from(own != Fade::None);
+            voices -= seat.voices(own);
             if whispers {
                 voices += self.add_whispers(seat.id, sum);
             }
@@ -221,7 +224,7 @@ impl Mixer {
         for seat in self.seats.iter().flatten().filter(|seat| seat.id != to) {
             let share = seat.share(Reach::One(to));
             share.add::<false>(seat.sound(), sum);
-            voices += usize::from(share != Fade::None);
+            voices += seat.voices(share);
         }
         voices
     }

@@ -7,7 +7,7 @@ use crate::frame::Frame;
 use crate::rate::HalfBand;
 
 /// What is no louder than this is silence: a codec's idle noise.
-const SILENCE: i16 = 8;
+const SILENCE: i32 = 8;
 
 /// Who hears a party.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,9 +30,9 @@ pub(super) struct Seat {
     now: Reach,
     /// Whether it heard the others in the step before.
     heard: bool,
-    /// A step of its sound, at the mixer's rate, and whether there is anything in it.
-    sound: [i16; Frame::MAX_SAMPLES],
-    audible: bool,
+    /// A step of its sound, at the mixer's rate, and how many voices are in it.
+    sound: [i32; Frame::MAX_SAMPLES],
+    voices: usize,
     samples: usize,
     /// Between its rate and the mixer's.
     inward: Option<HalfBand>,
@@ -58,7 +58,7 @@ impl Seat {
             now: Reach::Nobody,
             heard: false,
             sound: [0; Frame::MAX_SAMPLES],
-            audible: false,
+            voices: 0,
             samples: (mixer_rate_hz / STEPS_A_SECOND) as usize,
             inward: differs.then(|| HalfBand::to(mixer_rate_hz)),
             outward: differs.then(|| HalfBand::to(rate_hz)),
@@ -78,25 +78,45 @@ impl Seat {
         self.gone
     }
 
-    /// Takes the sound of the coming step.
-    pub(super) fn give(&mut self, samples: &[i16]) {
-        let len = self.out_samples.min(samples.len());
-        let samples = samples.get(..len).unwrap_or_default();
-        let silent = samples.iter().all(|sample| is_silent(*sample));
+    /// Takes the sound of the coming step: what it says, and what is played to it and for the
+    /// others to hear.
+    pub(super) fn give(&mut self, said: &[i16], played: &[i16]) {
+        let said = said.get(..self.out_samples).unwrap_or(said);
+        let played = played.get(..self.out_samples).unwrap_or(played);
+        let voices = usize::from(is_audible(said)) + usize::from(is_audible(played));
         let sound = self.sound.get_mut(..self.samples).unwrap_or_default();
-        let filled = match &mut self.inward {
+        sound.fill(0);
+        match &mut self.inward {
             // The filter holds no sound any more once a whole step was silent.
-            Some(_) if silent && !self.audible => 0,
-            Some(filter) => filter.convert(samples, sound),
-            None => {
-                for (to, from) in sound.iter_mut().zip(samples) {
-                    *to = *from;
+            Some(_) if voices == 0 && self.voices == 0 => {}
+            Some(filter) => {
+                let mut both = [0_i16; Frame::MAX_SAMPLES];
+                let both = both.get_mut(..self.out_samples).unwrap_or_default();
+                for sound in [said, played] {
+                    for (to, from) in both.iter_mut().zip(sound) {
+                        *to = to.saturating_add(*from);
+                    }
                 }
-                len
+                let mut converted = [0; Frame::MAX_SAMPLES];
+                filter.convert(both, &mut converted);
+                for (to, from) in sound.iter_mut().zip(converted) {
+                    *to = i32::from(from);
+                }
             }
+            None => {
+                for part in [said, played] {
+                    for (to, from) in sound.iter_mut().zip(part) {
+                        *to += i32::from(*from);
+                    }
+                }
+            }
+        }
+        // What is left in the filter ends a sound.
+        self.voices = match &self.inward {
+            Some(_) if voices == 0 => usize::from(sound.iter().any(|s| s.abs() > SILENCE)),
+            Some(_) => 1,
+            None => voices,
         };
-        sound.get_mut(filled..).unwrap_or_default().fill(0);
-        self.audible = sound.iter().any(|sample| !is_silent(*sample));
         self.given = true;
     }
 
@@ -104,7 +124,7 @@ impl Seat {
     pub(super) fn settle(&mut self) {
         self.now = match self.role {
             _ if !self.given || self.leaves => Reach::Nobody,
-            Role::Talker | Role::Source => Reach::All,
+            Role::Talker => Reach::All,
             Role::Listener => Reach::Nobody,
             Role::Whisper(to) => Reach::One(to),
         };
@@ -116,7 +136,7 @@ impl Seat {
             match self.before {
                 Reach::Nobody => {
                     sound.fill(0);
-                    self.audible = false;
+                    self.voices = 0;
                 }
                 _ => sound.reverse(),
             }
@@ -125,19 +145,24 @@ impl Seat {
 
     /// How much of its sound this step has for those whom `reach` names.
     pub(super) fn share(&self, reach: Reach) -> Fade {
-        match self.audible {
-            true => Fade::between(self.before == reach, self.now == reach),
-            false => Fade::None,
+        match self.voices {
+            0 => Fade::None,
+            _ => Fade::between(self.before == reach, self.now == reach),
         }
+    }
+
+    /// How many voices its sound adds to a sum of which it has this share.
+    pub(super) fn voices(&self, share: Fade) -> usize {
+        if share == Fade::None { 0 } else { self.voices }
     }
 
     /// Whether some of its sound is for one party alone.
     pub(super) fn whispers(&self) -> bool {
         let aside = |reach| matches!(reach, Reach::One(_));
-        self.audible && (aside(self.before) || aside(self.now))
+        self.voices > 0 && (aside(self.before) || aside(self.now))
     }
 
-    pub(super) fn sound(&self) -> &[i16] {
+    pub(super) fn sound(&self) -> &[i32] {
         self.sound.get(..self.samples).unwrap_or_default()
     }
 
@@ -147,8 +172,7 @@ impl Seat {
     }
 
     fn hearing(&self) -> Fade {
-        let now = self.role != Role::Source && !self.leaves;
-        Fade::between(self.heard, now)
+        Fade::between(self.heard, !self.leaves)
     }
 
     /// Takes what the others say in this step; `voices` are those in the sum.
@@ -181,7 +205,7 @@ impl Seat {
     /// Ends the step: the next one starts from how things are now.
     pub(super) fn end_step(&mut self) {
         self.before = self.now;
-        self.heard = self.role != Role::Source && !self.leaves;
+        self.heard = !self.leaves;
         self.gone = self.leaves;
     }
 
@@ -190,6 +214,8 @@ impl Seat {
     }
 }
 
-fn is_silent(sample: i16) -> bool {
-    sample.unsigned_abs() <= SILENCE.unsigned_abs()
+fn is_audible(sound: &[i16]) -> bool {
+    sound
+        .iter()
+        .any(|sample| i32::from(*sample).abs() > SILENCE)
 }

@@ -34,6 +34,7 @@ use crate::codec::comfort_noise::ComfortNoise;
 use crate::dtmf::{DtmfReceiver, DtmfSender, InbandDtmf, InbandReceiver, OncePerPress};
 use crate::echo::EchoGate;
 use crate::jitter::JitterBuffer;
+use crate::mixer::limiter::Limiter;
 use crate::playout::Playout;
 use crate::rtcp::Schedule;
 use crate::sdp::Negotiated;
@@ -105,6 +106,8 @@ pub struct MediaSession {
     stream: Stream,
     playout: Playout,
     surroundings: Surroundings,
+    /// Of what is played together with what others of a conversation say.
+    limiter: Limiter,
     dtmf_sender: DtmfSender,
     /// The last packet of sound that was sent belongs to an utterance.
     sounding: bool,
@@ -161,6 +164,7 @@ impl MediaSession {
             stream: Stream::new(start, rate_hz, negotiated.codec, negotiated.opus),
             playout: Playout::new(rate_hz, config.playout_capacity_ms),
             surroundings: Surroundings::new(config.ambience.as_ref(), rate_hz),
+            limiter: Limiter::new(),
             dtmf_sender: DtmfSender::new(),
             sounding: false,
             quiet: None,

@@ -85,8 +85,8 @@ impl MediaSession {
         joins
     }
 
-    /// Takes the second half of a step: sends `heard` to the peer, which takes the place of what was
-    /// played.
+    /// Takes the second half of a step: sends to the peer what the others say, `heard`, with what
+    /// was played.
     pub fn end_step(&mut self, now: Instant, step: &StepSound, heard: &[i16]) {
         self.give_step(now, step, Some(heard));
     }
@@ -165,12 +165,18 @@ impl MediaSession {
     fn put_together(&mut self, step: &StepSound, heard: Option<&[i16]>, local: &mut [i16]) -> bool {
         let mut sounding = step.sounding;
         // Who waits hears music, and nothing of what the others say meanwhile.
-        let heard = heard.filter(|_| !self.surroundings.is_held());
-        for (to, from) in local.iter_mut().zip(heard.unwrap_or(step.played())) {
-            *to = *from;
-        }
-        if heard.is_some() {
-            sounding |= local.iter().any(|sample| sample.saturating_abs() > AUDIBLE);
+        match heard.filter(|_| !self.surroundings.is_held()) {
+            None => local.copy_from_slice(step.played()),
+            Some(heard) => {
+                let speak = heard.iter().any(|sample| sample.saturating_abs() > AUDIBLE);
+                let mut sum = [0; Frame::MAX_SAMPLES];
+                let sum = sum.get_mut(..step.samples).unwrap_or_default();
+                for (sum, (ours, theirs)) in sum.iter_mut().zip(step.played().iter().zip(heard)) {
+                    *sum = i32::from(*ours) + i32::from(*theirs);
+                }
+                self.limiter.limit(sum, !(speak && sounding), local);
+                sounding |= speak;
+            }
         }
         sounding |= self.surroundings.add_to(local);
         sounding
