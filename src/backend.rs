@@ -6,11 +6,11 @@ use std::sync::{Arc, PoisonError};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::call::{self, Busy, Outbound, Services};
+use crate::call::{self, Busy, Outbound, Services, SuperviseError, SupervisorPhone};
 use crate::clock;
 use crate::http::{
     Api, ApiError, CallCreated, CallQuery, Check, Direction, Idempotency, NewCall, OutboxQuery,
-    OutboxState, Page, PageQuery, Readiness,
+    OutboxState, Page, PageQuery, Readiness, Supervise, SupervisorMode,
 };
 use crate::http::{Archive, Event, EventFilter, EventStream, replay};
 use crate::store::{
@@ -85,6 +85,26 @@ impl Backend {
         }
     }
 
+    /// Finds a supervisor's phone: a user's by its name, all others as those of calls.
+    fn supervisor_phone(&self, to: String) -> Result<SupervisorPhone, ApiError> {
+        let services = &self.0;
+        if services.config.users.iter().any(|user| user.name == to) {
+            let phone = services.phone_of(&to);
+            return phone.ok_or_else(|| {
+                ApiError::Conflict(format!("no phone of user {to:?} has registered"))
+            });
+        }
+        let dial = Dial {
+            to,
+            trunk: None,
+            from: None,
+        };
+        let dialled = services.trunks.dial(&dial, &own_host(services));
+        dialled
+            .map(SupervisorPhone::Dialled)
+            .map_err(|error| self.dial_error(&error))
+    }
+
     fn store_error(&self, error: StoreError) -> ApiError {
         match error {
             StoreError::Unavailable(reason) => self.busy(&Busy::Store(reason)),
@@ -104,6 +124,20 @@ impl Backend {
             id: id.to_owned(),
         })
     }
+}
+
+fn mode(mode: SupervisorMode) -> Result<call::Mode, ApiError> {
+    match mode {
+        SupervisorMode::Listen => Ok(call::Mode::Listen),
+        SupervisorMode::Barge => Ok(call::Mode::Barge),
+        SupervisorMode::Whisper => Err(ApiError::Conflict(
+            "the agent is software: there is nobody to whisper to; listen, or barge in".to_owned(),
+        )),
+    }
+}
+
+fn supervise_error(error: SuperviseError) -> ApiError {
+    ApiError::Conflict(error.to_string())
 }
 
 /// Who a call comes from, as its record shows it: a number stands for itself.
@@ -294,6 +328,29 @@ impl Api for Backend {
             return Ok(());
         }
         Err(ApiError::AlreadyEnded { id: id.to_owned() })
+    }
+
+    async fn supervise(&self, id: &str, supervise: Supervise) -> Result<(), ApiError> {
+        let record = self.record(id).await?;
+        if record.state.is_final() {
+            return Err(ApiError::AlreadyEnded { id: id.to_owned() });
+        }
+        let mode = mode(supervise.mode)?;
+        let phone = self.supervisor_phone(supervise.to)?;
+        let supervised = self.0.supervise(record.id, phone, mode);
+        supervised.map_err(supervise_error)
+    }
+
+    async fn set_supervision(&self, id: &str, to: SupervisorMode) -> Result<(), ApiError> {
+        let record = self.record(id).await?;
+        let set = self.0.set_supervision(record.id, mode(to)?);
+        set.map_err(supervise_error)
+    }
+
+    async fn end_supervision(&self, id: &str) -> Result<(), ApiError> {
+        let record = self.record(id).await?;
+        let ended = self.0.end_supervision(record.id);
+        ended.map_err(supervise_error)
     }
 
     async fn trunks(&self) -> Result<Vec<Value>, ApiError> {

@@ -302,6 +302,32 @@ fn what_is_asked_of_the_playout_during_a_hold_counts_after_it() {
 }
 
 #[test]
+fn what_stands_aside_waits_in_silence_and_a_hold_in_between_does_not_wake_it() {
+    let mut party = session(None);
+    let said = [2_000; 1_600];
+    party.play_all(at(0), 1, &said);
+    party.run_until(at(100));
+    party.session.set_aside(at(100), true);
+    party.run_until(at(500));
+    party.session.hold(&background(SoundLoop::chords(), -24.0));
+    party.run_until(at(1_000));
+    party.session.unhold(at(1_000));
+    party.session.resume(at(1_000));
+    party.run_until(at(2_000));
+    assert_eq!(finished(&party), None);
+    let sound = sent(&party);
+    assert!(sound[200 * 8..480 * 8].iter().all(|sample| *sample == 0));
+    assert!(
+        sound[1_300 * 8..1_900 * 8]
+            .iter()
+            .all(|sample| *sample == 0)
+    );
+    party.session.set_aside(at(2_000), false);
+    party.run_until(at(2_500));
+    assert_eq!(finished(&party), Some(1_600));
+}
+
+#[test]
 fn an_echo_is_known_with_ambience_as_it_is_without() {
     let speech: Vec<i16> = speech_16k().chunks_exact(2).map(|s| s[0]).collect();
     let echoes = |ambience: Option<Background>| {

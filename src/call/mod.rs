@@ -15,6 +15,7 @@ pub mod services;
 pub mod session;
 mod spans;
 pub mod speech;
+mod supervise;
 mod talk;
 pub mod task;
 
@@ -27,5 +28,6 @@ pub(crate) use outbound::{credentials, host_and_port};
 pub use recording::{Recorder, RecorderError, Unrecorded};
 pub use requests::Requests;
 pub use services::{AgentSpec, Busy, Place, ServiceParts, Services, Watcher};
+pub use supervise::{Mode, SuperviseError, SupervisorPhone};
 pub use talk::outbound_facts;
 pub(crate) use talk::{media_summary, stored_state};

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
+use offhook_media::music::Background;
 use serde_json::Value;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::task::TaskTracker;
@@ -11,6 +12,7 @@ use uuid::Uuid;
 
 use super::line::{Line, next_leg};
 use super::recording::Recorder;
+use super::supervise::Talking;
 use super::task::Control;
 use crate::agent::flow::Flow;
 use crate::ai::OnBox;
@@ -23,7 +25,7 @@ use crate::http::events::{Event, EventBus};
 use crate::net::media::LegId;
 use crate::store::outbox::OutboxItem;
 use crate::store::{Appointment, CallRecord, EventRecord, Health, Store, StoreError};
-use crate::switch::{RouteTable, TrunkTable};
+use crate::switch::{Registrar, RouteTable, TrunkTable};
 
 /// Hang-up requests that may wait for one call.
 const CONTROLS: usize = 4;
@@ -36,6 +38,8 @@ pub struct AgentSpec {
     pub flow: Arc<Flow>,
     /// Where the flow was read from.
     pub source: String,
+    /// What is heard softly behind it.
+    pub ambience: Option<Background>,
 }
 
 /// What every call of the switch shares.
@@ -78,7 +82,16 @@ pub struct Services {
     pub background: TaskTracker,
     /// Told when models are loaded or the switch stops.
     changed: Notify,
-    live: Mutex<HashMap<Uuid, mpsc::Sender<Control>>>,
+    live: Mutex<HashMap<Uuid, LiveCall>>,
+    registrar: Mutex<Registrar>,
+}
+
+/// A call that can be reached.
+pub(super) struct LiveCall {
+    /// Takes requests from outside.
+    pub(super) control: mpsc::Sender<Control>,
+    /// Its leg, once it talks.
+    pub(super) talking: Option<Talking>,
 }
 
 /// Watches conversations as they happen.
@@ -180,6 +193,7 @@ impl Services {
             background: TaskTracker::new(),
             changed: Notify::new(),
             live: Mutex::default(),
+            registrar: Mutex::default(),
         }
     }
 
@@ -244,7 +258,11 @@ impl Services {
     #[must_use]
     pub fn go_live(self: &Arc<Self>, id: Uuid) -> (Live, mpsc::Receiver<Control>) {
         let (control, controls) = mpsc::channel(CONTROLS);
-        self.live_calls().insert(id, control.clone());
+        let live = LiveCall {
+            control: control.clone(),
+            talking: None,
+        };
+        self.live_calls().insert(id, live);
         // After the insertion: whoever comes too late for `end_all` sees here that it has begun.
         if self.places.is_closed() {
             let _ = control.try_send(Control::Shutdown);
@@ -264,13 +282,13 @@ impl Services {
         let calls = self.live_calls();
         calls
             .get(&id)
-            .is_some_and(|control| control.try_send(Control::HangUp).is_ok())
+            .is_some_and(|call| call.control.try_send(Control::HangUp).is_ok())
     }
 
     /// Asks every call to end, since the switch stops.
     pub fn end_all(&self) {
-        for control in self.live_calls().values() {
-            let _ = control.try_send(Control::Shutdown);
+        for call in self.live_calls().values() {
+            let _ = call.control.try_send(Control::Shutdown);
         }
     }
 
@@ -280,8 +298,20 @@ impl Services {
         self.live_calls().len()
     }
 
-    fn live_calls(&self) -> std::sync::MutexGuard<'_, HashMap<Uuid, mpsc::Sender<Control>>> {
+    /// Whether a call is running.
+    pub(super) fn is_live(&self, id: Uuid) -> bool {
+        self.live_calls().contains_key(&id)
+    }
+
+    pub(super) fn live_calls(&self) -> MutexGuard<'_, HashMap<Uuid, LiveCall>> {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where the users' phones can be reached.
+    pub fn registrar(&self) -> MutexGuard<'_, Registrar> {
+        self.registrar
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Keeps an event; the store's writer publishes it to whoever watches.

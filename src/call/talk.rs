@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Zoned;
+use offhook_media::music::Background;
 use offhook_media::{Negotiated, Stats};
 use offhook_sip::CallHandle;
 use serde_json::{Map, Value, json};
@@ -13,9 +14,8 @@ use tokio::sync::mpsc;
 use tracing::Instrument;
 
 use super::conversation::{Conversation, Parts, WORK_QUEUE, Work};
-use super::dial::Attached;
 use super::journal::{Final, Journal};
-use super::line::{Half, Leg, LineError};
+use super::line::{Attached, Half, Leg, LineError};
 use super::requests::Requests;
 use super::services::{AgentSpec, Live, Services, variables};
 use super::spans;
@@ -62,6 +62,7 @@ pub(super) struct Talk {
     conversation: Conversation,
     edges: mpsc::Receiver<Edge>,
     sink: Option<SinkBuilder>,
+    ambience: Option<Background>,
     work: mpsc::Receiver<Work>,
     results: mpsc::Sender<Work>,
     epoch: Epoch,
@@ -125,6 +126,7 @@ impl Answering {
             conversation,
             edges,
             sink: Some(sink),
+            ambience: spec.ambience.clone(),
             work,
             results,
             epoch,
@@ -152,7 +154,8 @@ impl Answering {
 pub(super) fn end_reason_of(control: Option<Control>) -> EndReason {
     match control {
         Some(Control::HangUp) => EndReason::Api,
-        Some(Control::Shutdown) | None => EndReason::Shutdown,
+        // Nobody stands aside before the answer.
+        Some(Control::Shutdown | Control::StandAside(_)) | None => EndReason::Shutdown,
     }
 }
 
@@ -250,6 +253,7 @@ impl Talk {
         Attached {
             sink: self.sink.take(),
             recorder,
+            ambience: self.ambience.clone(),
         }
     }
 
@@ -262,14 +266,7 @@ impl Talk {
     ) -> Result<Leg, LineError> {
         let attached = self.attached();
         let line = &self.services.line;
-        line.open(
-            self.leg,
-            half,
-            negotiated,
-            remote,
-            attached.sink,
-            attached.recorder,
-        )
+        line.open(self.leg, half, negotiated, remote, attached)
     }
 
     /// Talks until the call is over, and writes it down.
@@ -287,6 +284,7 @@ impl Talk {
             call.direction().as_str(),
             now.saturating_duration_since(call.started()),
         );
+        self.services.in_conversation(self.record.id, &leg);
         let epoch = self.epoch;
         self.record.state = StoredState::InProgress;
         self.record.answered_at = Some(epoch.timestamp(now));
@@ -315,6 +313,7 @@ impl Talk {
             epoch,
             on_turn: Some(on_turn),
             results: self.results,
+            aside: false,
         };
         let mut over = running.run().instrument(spans::leg(self.leg)).await;
         call.handle_end(clock::now(), over.reason.clone());

@@ -11,11 +11,12 @@ use crate::agent::caller::{CallerScript, ScriptedCaller};
 use crate::agent::{Agent, Settings, WallClock};
 use crate::ai::OnBox;
 use crate::ai::hearing::Behind;
+use crate::call::Requests;
 use crate::call::codecs::Codecs;
 use crate::call::conversation::{Conversation, Parts, WORK_QUEUE};
-use crate::call::dial::{Attached, DialFailure, Dialling, dial};
+use crate::call::dial::{DialFailure, Dialling, dial};
+use crate::call::line::{Attached, next_leg};
 use crate::call::task::Running;
-use crate::call::{Requests, line::next_leg};
 use crate::clock::{self, Epoch};
 use crate::phone::{Destination, Phone, PhoneError};
 use crate::switch::EndReason;
@@ -87,7 +88,7 @@ impl DemoCaller {
         };
         let attached = Attached {
             sink: Some(sink),
-            recorder: None,
+            ..Attached::default()
         };
         let (_keep, mut give_up) = mpsc::channel(1);
         let answered = dial(&line, leg, &dialling, attached, |_| {}, &mut give_up).await?;
@@ -123,6 +124,7 @@ impl DemoCaller {
             epoch: Epoch::take(),
             on_turn: None,
             results,
+            aside: false,
         };
         Ok(running.run().await.reason)
     }

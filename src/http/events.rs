@@ -21,11 +21,12 @@ use crate::observe::metrics::{EVENT_SUBSCRIBERS, EVENT_SUBSCRIBERS_DROPPED};
 pub const CALL_ENDED: &str = "call.ended";
 
 /// Every kind of event that there is, in the order of a call's life.
-pub const KINDS: [&str; 6] = [
+pub const KINDS: [&str; 7] = [
     "call.created",
     "call.ringing",
     "call.answered",
     "call.turn",
+    "call.supervised",
     "appointment.booked",
     CALL_ENDED,
 ];

@@ -24,4 +24,5 @@ mod logs;
 mod peer;
 mod records;
 mod rig;
+mod supervision;
 mod voice;

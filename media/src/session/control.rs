@@ -34,7 +34,7 @@ impl MediaSession {
 
     /// Goes on where [`MediaSession::pause`] stopped.
     pub fn resume(&mut self, now: Instant) {
-        if self.surroundings.is_held() {
+        if self.surroundings.gates_playout() {
             self.surroundings.resumes_playout = true;
             return;
         }
@@ -47,7 +47,7 @@ impl MediaSession {
     /// arrives for any of them is refused.
     pub fn cancel(&mut self) -> Option<Cancelled> {
         let dropped = self.playout.cancel();
-        if self.surroundings.is_held() {
+        if self.surroundings.gates_playout() {
             self.playout.pause();
             self.surroundings.resumes_playout = true;
         }
@@ -66,16 +66,38 @@ impl MediaSession {
     /// Lets the peer wait with music, from the next tick on: what is being said ends within 5 ms,
     /// what is queued waits. It tells the peer nothing: an offer that says `sendonly` does.
     pub fn hold(&mut self, music: &Background) {
-        if !self.surroundings.is_held() {
-            self.surroundings.resumes_playout = !self.playout.is_paused();
-            self.playout.pause();
-        }
+        self.close_gate();
         self.surroundings.play_music(music, self.rate_hz);
     }
 
     /// Ends [`MediaSession::hold`]: the music fades out and what waited goes on.
     pub fn unhold(&mut self, now: Instant) {
-        if self.surroundings.end_music() && std::mem::take(&mut self.surroundings.resumes_playout) {
+        if self.surroundings.end_music() {
+            self.open_gate(now);
+        }
+    }
+
+    /// Lets what is played wait while somebody else speaks in its place, whatever is asked of the
+    /// playout meanwhile; or lets it go on after that.
+    pub fn set_aside(&mut self, now: Instant, aside: bool) {
+        if aside {
+            self.close_gate();
+            self.surroundings.aside = true;
+        } else if std::mem::take(&mut self.surroundings.aside) {
+            self.open_gate(now);
+        }
+    }
+
+    fn close_gate(&mut self) {
+        if !self.surroundings.gates_playout() {
+            self.surroundings.resumes_playout = !self.playout.is_paused();
+            self.playout.pause();
+        }
+    }
+
+    fn open_gate(&mut self, now: Instant) {
+        let gated = self.surroundings.gates_playout();
+        if !gated && std::mem::take(&mut self.surroundings.resumes_playout) {
             self.playout.resume();
             self.start_speaking(now);
         }

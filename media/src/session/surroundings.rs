@@ -10,7 +10,9 @@ pub(super) struct Surroundings {
     former: Option<LoopPlayer>,
     music: Option<LoopPlayer>,
     held: bool,
-    /// The playout is paused only for the music's sake.
+    /// Somebody else speaks in place of the playout.
+    pub(super) aside: bool,
+    /// The playout is paused only for the sake of these two.
     pub(super) resumes_playout: bool,
 }
 
@@ -21,6 +23,7 @@ impl Surroundings {
             former: None,
             music: None,
             held: false,
+            aside: false,
             resumes_playout: false,
         }
     }
@@ -34,6 +37,11 @@ impl Surroundings {
 
     pub(super) fn is_held(&self) -> bool {
         self.held
+    }
+
+    /// Whether the playout waits for something that is not its owner's wish.
+    pub(super) fn gates_playout(&self) -> bool {
+        self.held || self.aside
     }
 
     pub(super) fn play_music(&mut self, music: &Background, rate_hz: u32) {

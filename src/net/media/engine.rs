@@ -300,6 +300,9 @@ impl Engine {
                 self.with(leg, |leg| leg.session.renegotiate(beat, *negotiated))
             }
             Command::Hold(leg, music) => self.with(leg, |leg| leg.session.hold(&music)),
+            Command::SetAside(leg, aside) => {
+                self.with(leg, |leg| leg.session.set_aside(beat, aside))
+            }
             Command::Unhold(leg) => self.with(leg, |leg| leg.session.unhold(beat)),
             Command::Join {
                 leg,

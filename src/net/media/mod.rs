@@ -95,6 +95,8 @@ pub enum Command {
     Hold(LegId, Background),
     /// Ends the wait.
     Unhold(LegId),
+    /// Lets what is played to a leg wait while somebody else speaks in its place, or go on.
+    SetAside(LegId, bool),
     /// Lets a leg hear the legs of a room, all of which are on this thread; it leaves the room that
     /// it was in. The first leg opens the room, the last one closes it. What comes of it is told by
     /// [`LegEvent::Joined`].
