@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use divan::Bencher;
 use offhook_media::codec::g711;
 use offhook_media::jitter::{JitterBuffer, Packet};
+use offhook_media::mixer::{Mixer, Role};
 use offhook_media::rtp::RtpPacket;
 use offhook_media::sdp::{self, LocalMedia};
 use offhook_media::srtp::{MasterKey, Outbound, SrtpKeys, Suite};
@@ -285,6 +286,23 @@ fn jitter_insert_hear_pull(bencher: Bencher<'_, '_>) {
         let heard = jitter.hear();
         jitter.pull(received, &mut out);
         heard.map(|frame| frame.samples().len())
+    });
+}
+
+/// A step of a conference: who is there, and how many of them speak at once.
+#[divan::bench(args = [(3, 2, 8_000), (30, 3, 8_000), (30, 30, 8_000), (30, 3, 16_000)])]
+fn mixer_step(bencher: Bencher<'_, '_>, (parties, speak, rate_hz): (usize, usize, u32)) {
+    let mut mixer = Mixer::new(rate_hz);
+    let parties: Vec<_> = (0..parties)
+        .map(|_| mixer.join(8_000, Role::Talker).unwrap())
+        .collect();
+    let (sound, silence) = (speech(160), [0; 160]);
+    bencher.bench_local(|| {
+        for (n, party) in parties.iter().enumerate() {
+            mixer.give(*party, if n < speak { &sound } else { &silence });
+        }
+        mixer.step();
+        parties.iter().map(|party| mixer.heard(*party)[80]).max()
     });
 }
 

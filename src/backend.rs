@@ -6,16 +6,17 @@ use std::sync::{Arc, PoisonError};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::call::{self, Busy, Outbound, PausedBy, Services};
+use crate::archive::StoreArchive;
+use crate::call::{self, Busy, Outbound, PausedBy, Services, SuperviseError, SupervisorPhone};
 use crate::clock;
 use crate::http::{
     Api, ApiError, CallCreated, CallQuery, Check, Direction, Idempotency, NewCall, OutboxQuery,
-    OutboxState, Page, PageQuery, Readiness,
+    OutboxState, Page, PageQuery, Readiness, Supervise, SupervisorMode,
 };
-use crate::http::{Archive, Event, EventFilter, EventStream, replay};
+use crate::http::{EventFilter, EventStream, replay};
 use crate::store::{
     self, CallFilter, CallRecord, CallState, Created, EventRecord, Health, IdempotencyKey,
-    Recording, Store, StoreError,
+    Recording, StoreError,
 };
 use crate::switch::{Dial, DialError};
 use crate::switchboard::own_host;
@@ -86,6 +87,26 @@ impl Backend {
         }
     }
 
+    /// Finds a supervisor's phone: a user's by its name, all others as those of calls.
+    fn supervisor_phone(&self, to: String) -> Result<SupervisorPhone, ApiError> {
+        let services = &self.0;
+        if services.config.users.iter().any(|user| user.name == to) {
+            let phone = services.phone_of(&to);
+            return phone.ok_or_else(|| {
+                ApiError::Conflict(format!("no phone of user {to:?} has registered"))
+            });
+        }
+        let dial = Dial {
+            to,
+            trunk: None,
+            from: None,
+        };
+        let dialled = services.trunks.dial(&dial, &own_host(services));
+        dialled
+            .map(SupervisorPhone::Dialled)
+            .map_err(|error| self.dial_error(&error))
+    }
+
     fn store_error(&self, error: StoreError) -> ApiError {
         match error {
             StoreError::Unavailable(reason) => self.busy(&Busy::Store(reason)),
@@ -105,6 +126,20 @@ impl Backend {
             id: id.to_owned(),
         })
     }
+}
+
+fn mode(mode: SupervisorMode) -> Result<call::Mode, ApiError> {
+    match mode {
+        SupervisorMode::Listen => Ok(call::Mode::Listen),
+        SupervisorMode::Barge => Ok(call::Mode::Barge),
+        SupervisorMode::Whisper => Err(ApiError::Conflict(
+            "the agent is software: there is nobody to whisper to; listen, or barge in".to_owned(),
+        )),
+    }
+}
+
+fn supervise_error(error: SuperviseError) -> ApiError {
+    ApiError::Conflict(error.to_string())
 }
 
 /// Who a call comes from, as its record shows it: a number stands for itself.
@@ -331,6 +366,29 @@ impl Api for Backend {
         Err(ApiError::AlreadyEnded { id: id.to_owned() })
     }
 
+    async fn supervise(&self, id: &str, supervise: Supervise) -> Result<(), ApiError> {
+        let record = self.record(id).await?;
+        if record.state.is_final() {
+            return Err(ApiError::AlreadyEnded { id: id.to_owned() });
+        }
+        let mode = mode(supervise.mode)?;
+        let phone = self.supervisor_phone(supervise.to)?;
+        let supervised = self.0.supervise(record.id, phone, mode);
+        supervised.map_err(supervise_error)
+    }
+
+    async fn set_supervision(&self, id: &str, to: SupervisorMode) -> Result<(), ApiError> {
+        let record = self.record(id).await?;
+        let set = self.0.set_supervision(record.id, mode(to)?);
+        set.map_err(supervise_error)
+    }
+
+    async fn end_supervision(&self, id: &str) -> Result<(), ApiError> {
+        let record = self.record(id).await?;
+        let ended = self.0.end_supervision(record.id);
+        ended.map_err(supervise_error)
+    }
+
     async fn trunks(&self) -> Result<Vec<Value>, ApiError> {
         let states = self
             .0
@@ -415,29 +473,6 @@ impl Api for Backend {
     ) -> Result<EventStream, ApiError> {
         let archive = StoreArchive(self.0.store.clone());
         replay(&self.0.bus, archive, filter, after)
-    }
-}
-
-/// The events that the store keeps.
-#[derive(Debug, Clone)]
-pub struct StoreArchive(pub Store);
-
-impl Archive for StoreArchive {
-    async fn read(&self, call: Option<&str>, after: u64, limit: u32) -> Result<Vec<Event>, String> {
-        let call_id = call.map(str::parse).transpose();
-        let filter = store::EventFilter {
-            after: i64::try_from(after).unwrap_or(i64::MAX),
-            call_id: call_id.map_err(|_| "the call's id is none".to_owned())?,
-        };
-        let found = self.0.events(&filter, limit).await;
-        let found = found.map_err(|error| error.to_string())?;
-        Ok(found.iter().map(call::services::published).collect())
-    }
-
-    async fn bounds(&self) -> Result<Option<(u64, u64)>, String> {
-        let bounds = self.0.event_bounds().await;
-        let bounds = bounds.map_err(|error| error.to_string())?;
-        Ok(bounds.map(|(low, high)| (low.cast_unsigned(), high.cast_unsigned())))
     }
 }
 

@@ -5,6 +5,7 @@
 
 pub mod agent;
 pub mod ai;
+mod archive;
 pub mod backend;
 pub mod call;
 pub mod cli;

@@ -9,14 +9,11 @@ use tokio::sync::mpsc;
 use crate::call::{self, Services};
 use crate::clock;
 use crate::net::sip::{News, Request, local_address_towards};
-use crate::switch::{Refused, Registrar};
+use crate::switch::Refused;
 
 /// Runs until the SIP task ends.
 pub async fn run(services: Arc<Services>, mut news: mpsc::Receiver<News>) {
-    let mut board = Switchboard {
-        services,
-        registrar: Registrar::default(),
-    };
+    let board = Switchboard { services };
     while let Some(event) = news.recv().await {
         board.hear(event).await;
     }
@@ -24,11 +21,10 @@ pub async fn run(services: Arc<Services>, mut news: mpsc::Receiver<News>) {
 
 struct Switchboard {
     services: Arc<Services>,
-    registrar: Registrar,
 }
 
 impl Switchboard {
-    async fn hear(&mut self, event: News) {
+    async fn hear(&self, event: News) {
         match event {
             News::Incoming(incoming) => {
                 tokio::spawn(call::take(Arc::clone(&self.services), incoming));
@@ -39,7 +35,7 @@ impl Switchboard {
     }
 
     /// Answers a phone's REGISTER (RFC 3261 §10.3); who it is was proven by digest already.
-    async fn register_phone(&mut self, request: Box<Request>) {
+    async fn register_phone(&self, request: Box<Request>) {
         let sip = self.services.line.sip();
         let message = request.message.view();
         let user = match &request.source {
@@ -74,9 +70,13 @@ impl Switchboard {
         let call_id = message.call_id().unwrap_or_default().to_owned();
         let cseq = message.cseq().map_or(0, |cseq| cseq.number);
         let now = clock::now();
-        let bound = self
-            .registrar
-            .register(now, &user, request.flow, (&call_id, cseq), &contacts);
+        let bound = self.services.registrar().register(
+            now,
+            &user,
+            request.flow,
+            (&call_id, cseq),
+            &contacts,
+        );
         let sip = sip.clone();
         let answered = match bound {
             Ok(bindings) => {

@@ -15,6 +15,8 @@ mod frame;
 pub mod jitter;
 mod level;
 mod lpc;
+pub mod mixer;
+pub mod music;
 mod noise;
 pub mod ogg;
 mod playout;
@@ -39,6 +41,8 @@ pub use emodel::{Impairments, mean_opinion_score};
 pub use frame::Frame;
 pub use playout::UtteranceId;
 pub use sdp::{Direction, LocalMedia, Negotiated, Refusal, SessionDescription, SrtpPolicy};
-pub use session::{Cancelled, Event, MediaSession, OneWay, RecordFrame, SessionConfig, Transmit};
+pub use session::{
+    Cancelled, Event, MediaSession, OneWay, RecordFrame, SessionConfig, StepSound, Transmit,
+};
 pub use source::SourceRule;
 pub use stats::Stats;

@@ -17,7 +17,7 @@ const FADE_MS: u32 = 5;
 /// Steps for which less than a packet of sound waits for more of its utterance.
 const MAX_HELD_STEPS: u8 = 5;
 /// What is softer than this is not heard: about -50 dB below full scale.
-const AUDIBLE: i16 = 100;
+pub(crate) const AUDIBLE: i16 = 100;
 
 #[derive(Clone, Copy, Debug)]
 struct Utterance {

@@ -5,9 +5,12 @@ mod common;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::sync::Arc;
 
 use common::{A, address, agreement, at, config, rtp, speech_16k, with_peer_at};
 use offhook_media::codec::{Decoder, Encoder, MAX_PACKET_SAMPLES, MAX_PAYLOAD_BYTES, OpusWishes};
+use offhook_media::mixer::{Mixer, Role};
+use offhook_media::music::{Background, SoundLoop};
 use offhook_media::srtp::{MasterKey, Outbound, SrtpKeys, Suite};
 use offhook_media::{Codec, Event, InbandDtmf, MediaSession, Negotiated};
 use offhook_media::{SessionConfig, UtteranceId};
@@ -107,6 +110,10 @@ fn a_minute(negotiated: Negotiated, packets: Vec<Vec<u8>>, reports: Vec<Vec<u8>>
             recording: true,
             echo_gate: true,
             inband_dtmf: InbandDtmf::On,
+            ambience: Some(Background {
+                sound: Arc::new(SoundLoop::room_tone()),
+                level_dbfs: -50.0,
+            }),
             ..config(negotiated, 7)
         },
     );
@@ -163,6 +170,36 @@ fn a_minute(negotiated: Negotiated, packets: Vec<Vec<u8>>, reports: Vec<Vec<u8>>
         stats.concealed_samples > 0 && stats.accelerated_ms > 0 && stats.rtcp_received == 30,
         "{stats:?}"
     );
+}
+
+#[test]
+fn a_minute_of_a_conference_allocates_nothing() {
+    let mut mixer = Mixer::new(16_000);
+    let rates = [8_000, 16_000, 16_000, 8_000];
+    let parties = rates.map(|rate_hz| mixer.join(rate_hz, Role::Talker).unwrap());
+    let before = ALLOCATIONS.get();
+    let mut loudest = 0;
+    for n in 0..3_000u16 {
+        let role = match n % 40 {
+            0..10 => Role::Whisper(parties[1]),
+            10..20 => Role::Listener,
+            _ => Role::Talker,
+        };
+        mixer.set_role(parties[3], role).unwrap();
+        for (party, rate_hz) in parties.iter().zip(rates) {
+            // Loud enough together to be turned down; now and then one falls silent.
+            let sound = [(n % 97 * 250) as i16; 320];
+            if n % 31 > 2 {
+                mixer.give(*party, &sound[..rate_hz as usize / 50]);
+            }
+        }
+        mixer.step();
+        for party in &parties {
+            loudest = mixer.heard(*party).iter().fold(loudest, |a, b| a.max(*b));
+        }
+    }
+    assert_eq!(ALLOCATIONS.get() - before, 0);
+    assert!(loudest > 25_000, "{loudest}");
 }
 
 /// Encodes and decodes some seconds of speech, every tenth packet lost, and tells how often each

@@ -10,8 +10,8 @@ use offhook_sip::{CallHandle, Flow, Invite, Transport};
 use tokio::sync::mpsc;
 
 use super::codecs::Codecs;
-use super::line::{Half, Leg, Line, LineError};
-use crate::net::media::{LegId, RecordSink, SinkBuilder};
+use super::line::{Attached, Half, Leg, Line, LineError};
+use crate::net::media::LegId;
 use crate::net::sip::{PlacedCall, Signal, SipError};
 
 /// How long the end of a call that came to nothing is waited for.
@@ -110,15 +110,6 @@ impl DialFailure {
             }
         )
     }
-}
-
-/// What is attached to the media once it runs.
-#[derive(Default)]
-pub struct Attached {
-    /// Who hears the leg.
-    pub sink: Option<SinkBuilder>,
-    /// Who records it.
-    pub recorder: Option<Box<dyn RecordSink>>,
 }
 
 /// Dials and waits for the answer. `progress` hears of each provisional status; dropping the
@@ -265,8 +256,7 @@ fn open(
 ) -> Result<Leg, DialFailure> {
     let answer = answer.ok_or(DialFailure::NoDescription)?;
     let negotiated = half.read_answer(&answer)?;
-    let Attached { sink, recorder } = attached;
-    Ok(line.open(leg, half, negotiated, remote, sink, recorder)?)
+    Ok(line.open(leg, half, negotiated, remote, attached)?)
 }
 
 /// Ends a call that comes to nothing, and waits a while until that is settled: who dialled may

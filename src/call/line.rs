@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
+use offhook_media::music::Background;
 use offhook_media::sdp::LocalSrtp;
 use offhook_media::srtp::{SrtpKeys, Suite};
 use offhook_media::{
@@ -103,6 +104,17 @@ impl Drop for PortLease {
     fn drop(&mut self) {
         self.pool.closed(self.port, clock::now());
     }
+}
+
+/// What is attached to a leg's media once it runs.
+#[derive(Default)]
+pub struct Attached {
+    /// Who hears the leg.
+    pub sink: Option<SinkBuilder>,
+    /// Who records it.
+    pub recorder: Option<Box<dyn RecordSink>>,
+    /// What the other side hears softly behind all that is said to it.
+    pub ambience: Option<Background>,
 }
 
 /// Our half of a session that is being agreed upon. Dropped, it gives its ports back.
@@ -249,9 +261,13 @@ impl Line {
         half: Half,
         negotiated: Negotiated,
         signalling_remote: IpAddr,
-        sink: Option<SinkBuilder>,
-        recorder: Option<Box<dyn RecordSink>>,
+        attached: Attached,
     ) -> Result<Leg, LineError> {
+        let Attached {
+            sink,
+            recorder,
+            ambience,
+        } = attached;
         let now = clock::beat(clock::now());
         let mut config =
             SessionConfig::new(negotiated.clone(), rand::rng().random(), signalling_remote);
@@ -261,6 +277,7 @@ impl Line {
         config.unix_time = unix_time();
         config.recording = recorder.is_some();
         config.echo_gate = sink.is_some();
+        config.ambience = ambience;
         config.jitter_min_ms = self.terms.jitter_min_ms;
         config.jitter_max_ms = self.terms.jitter_max_ms;
         config.media_timeout = self.terms.silence_hangup.unwrap_or(Duration::MAX);
@@ -293,6 +310,19 @@ impl Line {
             lease: Some(lease),
             stats: None,
         })
+    }
+
+    /// Reserves a name for a leg that lives on the same thread as another one, so that the two may
+    /// be of one room.
+    #[must_use]
+    pub fn next_leg_beside(&self, leg: LegId) -> LegId {
+        let threads = self.others.len() as u64 + 1;
+        loop {
+            let next = next_leg();
+            if next % threads == leg % threads {
+                return next;
+            }
+        }
     }
 
     /// The thread that a leg lives on: legs are spread by their numbers.
@@ -411,77 +441,4 @@ fn unix_time() -> Duration {
 }
 
 #[cfg(test)]
-mod tests {
-    use offhook_sip::{Settings, Transport};
-
-    use super::*;
-    use crate::net::sip::Listen;
-
-    /// A line on loopback whose machine has this public address.
-    async fn line(public: &str, seed: u64) -> Line {
-        let listen = Listen {
-            transport: Transport::Udp,
-            address: "127.0.0.1:0".parse().unwrap(),
-        };
-        let (sip, _news) = Sip::start(&[listen], Settings::default()).await.unwrap();
-        let advertise = Advertise {
-            public: Some(public.parse().unwrap()),
-            local_networks: vec!["10.0.0.0/8".parse().unwrap()],
-        };
-        let media = MediaThread::start(None).unwrap();
-        let ports = PortPool::new(43_000..=43_999, seed);
-        Line::new(sip, media, Vec::new(), ports, advertise)
-    }
-
-    fn flow(remote: &str) -> Flow {
-        Flow {
-            transport: Transport::Udp,
-            local: "127.0.0.1:5060".parse().unwrap(),
-            remote: remote.parse().unwrap(),
-        }
-    }
-
-    #[tokio::test]
-    async fn behind_a_one_to_one_nat_the_description_names_the_public_address() {
-        let line = line("203.0.113.7", 1).await;
-        let offer = line
-            .offer(
-                &flow("198.51.100.9:5060"),
-                &Codecs::default(),
-                SrtpPolicy::Off,
-            )
-            .unwrap();
-        let theirs = line
-            .offer(
-                &flow("198.51.100.9:5060"),
-                &Codecs::default(),
-                SrtpPolicy::Off,
-            )
-            .unwrap()
-            .sdp();
-        let answer = line.answer(
-            &flow("198.51.100.9:5060"),
-            &Codecs::default(),
-            SrtpPolicy::Off,
-            &theirs,
-        );
-        for half in [offer, answer.unwrap().0] {
-            let sdp = String::from_utf8(half.sdp()).unwrap();
-            assert!(sdp.contains("c=IN IP4 203.0.113.7\r\n"), "{sdp}");
-            let origin = sdp.lines().find(|line| line.starts_with("o=")).unwrap();
-            assert!(origin.ends_with(" IN IP4 203.0.113.7"), "{sdp}");
-            assert!(!sdp.contains("127.0.0.1"), "{sdp}");
-            let port = format!("m=audio {} ", half.lease.port);
-            assert!(sdp.contains(&port), "{sdp}");
-            assert_eq!(half.ports.local.ip().to_string(), "127.0.0.1");
-        }
-        for near in ["127.0.0.1:5070", "10.1.2.3:5060"] {
-            let sdp = line
-                .offer(&flow(near), &Codecs::default(), SrtpPolicy::Off)
-                .unwrap()
-                .sdp();
-            let sdp = String::from_utf8(sdp).unwrap();
-            assert!(sdp.contains("c=IN IP4 127.0.0.1\r\n"), "{near}: {sdp}");
-        }
-    }
-}
+mod tests;

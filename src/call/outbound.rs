@@ -172,7 +172,7 @@ fn end_reason(failure: &DialFailure, called_off: Option<EndReason>) -> EndReason
 }
 
 /// Works out addresses, credentials and codecs of a call.
-async fn dialling(services: &Services, dialled: &Dialled) -> Result<Dialling, String> {
+pub(super) async fn dialling(services: &Services, dialled: &Dialled) -> Result<Dialling, String> {
     let trunk = trunk_of(&services.config, dialled);
     let transport = match trunk.and_then(|trunk| trunk.transport) {
         Some(config::Transport::Tcp) => Transport::Tcp,

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
+use offhook_media::music::Background;
 use serde_json::Value;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::task::TaskTracker;
@@ -11,6 +12,7 @@ use uuid::Uuid;
 
 use super::line::{Line, next_leg};
 use super::recording::{Recorder, RecordingSwitch};
+use super::supervise::Talking;
 use super::task::Control;
 use crate::agent::flow::Flow;
 use crate::ai::OnBox;
@@ -23,7 +25,7 @@ use crate::http::events::{Event, EventBus};
 use crate::net::media::LegId;
 use crate::store::outbox::OutboxItem;
 use crate::store::{Appointment, CallRecord, EventRecord, Health, Store, StoreError};
-use crate::switch::{RouteTable, TrunkTable};
+use crate::switch::{Registrar, RouteTable, TrunkTable};
 
 /// Hang-up requests that may wait for one call.
 const CONTROLS: usize = 4;
@@ -36,6 +38,8 @@ pub struct AgentSpec {
     pub flow: Arc<Flow>,
     /// Where the flow was read from.
     pub source: String,
+    /// What is heard softly behind it.
+    pub ambience: Option<Background>,
 }
 
 /// What every call of the switch shares.
@@ -78,13 +82,18 @@ pub struct Services {
     pub background: TaskTracker,
     /// Told when models are loaded or the switch stops.
     changed: Notify,
-    live: Mutex<HashMap<Uuid, Reached>>,
+    live: Mutex<HashMap<Uuid, LiveCall>>,
+    registrar: Mutex<Registrar>,
 }
 
-/// By what a running call is reached.
-struct Reached {
-    control: mpsc::Sender<Control>,
+/// A call that can be reached.
+pub(super) struct LiveCall {
+    /// Takes requests from outside.
+    pub(super) control: mpsc::Sender<Control>,
+    /// Whether it is recorded.
     recording: RecordingSwitch,
+    /// Its leg, once it talks.
+    pub(super) talking: Option<Talking>,
 }
 
 /// Watches conversations as they happen.
@@ -186,6 +195,7 @@ impl Services {
             background: TaskTracker::new(),
             changed: Notify::new(),
             live: Mutex::default(),
+            registrar: Mutex::default(),
         }
     }
 
@@ -255,11 +265,12 @@ impl Services {
     ) -> (Live, mpsc::Receiver<Control>) {
         let (control, controls) = mpsc::channel(CONTROLS);
         let recording = RecordingSwitch::new(self.records(trunk));
-        let reached = Reached {
+        let live = LiveCall {
             control: control.clone(),
             recording: recording.clone(),
+            talking: None,
         };
-        self.live_calls().insert(id, reached);
+        self.live_calls().insert(id, live);
         // After the insertion: whoever comes too late for `end_all` sees here that it has begun.
         if self.places.is_closed() {
             let _ = control.try_send(Control::Shutdown);
@@ -316,8 +327,20 @@ impl Services {
         self.live_calls().len()
     }
 
-    fn live_calls(&self) -> std::sync::MutexGuard<'_, HashMap<Uuid, Reached>> {
+    /// Whether a call is running.
+    pub(super) fn is_live(&self, id: Uuid) -> bool {
+        self.live_calls().contains_key(&id)
+    }
+
+    pub(super) fn live_calls(&self) -> MutexGuard<'_, HashMap<Uuid, LiveCall>> {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where the users' phones can be reached.
+    pub fn registrar(&self) -> MutexGuard<'_, Registrar> {
+        self.registrar
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Keeps an event; the store's writer publishes it to whoever watches.

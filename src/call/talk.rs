@@ -7,18 +7,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Zoned;
-use offhook_media::{Negotiated, Stats};
+use offhook_media::Negotiated;
+use offhook_media::music::Background;
 use offhook_sip::CallHandle;
 use serde_json::{Map, Value, json};
 use tokio::sync::mpsc;
 use tracing::Instrument;
 
 use super::conversation::{Conversation, Parts, WORK_QUEUE, Work};
-use super::dial::Attached;
 use super::journal::{Final, Journal};
-use super::line::{Half, Leg, LineError};
+use super::line::{Attached, Half, Leg, LineError};
 use super::requests::Requests;
 use super::services::{AgentSpec, Live, Services, variables};
+use super::sound::summary;
 use super::spans;
 use super::task::{Control, Running};
 use super::trouble::Troubles;
@@ -32,13 +33,8 @@ use crate::crm::{CRM_CONTACT, given_names};
 use crate::meters;
 use crate::net::media::{LegId, RecordSink, SinkBuilder};
 use crate::net::sip::Signal;
-use crate::store::{
-    CallRecord, CallState as StoredState, JitterBufferSummary, MediaSummary, RemoteSummary,
-};
+use crate::store::{CallRecord, CallState as StoredState, MediaSummary};
 use crate::switch::{Call, CallState, EndReason, Outcome};
-
-/// How long a closed leg may take to tell its figures.
-const CLOSING: Duration = Duration::from_secs(2);
 
 /// A call that an agent is about to take.
 pub(super) struct Answering {
@@ -68,6 +64,7 @@ pub(super) struct Talk {
     sink: Option<SinkBuilder>,
     /// Where its recording will lie, once there is sound.
     recording: Option<PathBuf>,
+    ambience: Option<Background>,
     work: mpsc::Receiver<Work>,
     results: mpsc::Sender<Work>,
     epoch: Epoch,
@@ -136,6 +133,7 @@ impl Answering {
             edges,
             sink: Some(sink),
             recording: None,
+            ambience: spec.ambience.clone(),
             work,
             results,
             epoch,
@@ -163,7 +161,8 @@ impl Answering {
 pub(super) fn end_reason_of(control: Option<Control>) -> EndReason {
     match control {
         Some(Control::HangUp) => EndReason::Api,
-        Some(Control::Shutdown) | None => EndReason::Shutdown,
+        // Nobody stands aside before the answer.
+        Some(Control::Shutdown | Control::StandAside(_)) | None => EndReason::Shutdown,
     }
 }
 
@@ -248,6 +247,7 @@ impl Talk {
         Attached {
             sink: self.sink.take(),
             recorder: self.begin_recording(),
+            ambience: self.ambience.clone(),
         }
     }
 
@@ -279,14 +279,7 @@ impl Talk {
     ) -> Result<Leg, LineError> {
         let attached = self.attached();
         let line = &self.services.line;
-        line.open(
-            self.leg,
-            half,
-            negotiated,
-            remote,
-            attached.sink,
-            attached.recorder,
-        )
+        line.open(self.leg, half, negotiated, remote, attached)
     }
 
     /// Talks until the call is over, and writes it down.
@@ -304,6 +297,7 @@ impl Talk {
             call.direction().as_str(),
             now.saturating_duration_since(call.started()),
         );
+        self.services.in_conversation(self.record.id, &leg);
         let epoch = self.epoch;
         self.record.state = StoredState::InProgress;
         self.record.answered_at = Some(epoch.timestamp(now));
@@ -337,6 +331,7 @@ impl Talk {
             on_turn: Some(on_turn),
             results: self.results,
             troubles: Troubles::default(),
+            aside: false,
         };
         let mut over = running.run().instrument(spans::leg(self.leg)).await;
         call.handle_end(clock::now(), over.reason.clone());
@@ -411,66 +406,6 @@ pub(crate) fn stored_state(state: &CallState) -> StoredState {
         CallState::Ended(Outcome::Canceled) => StoredState::Canceled,
         CallState::Ended(Outcome::Failed) => StoredState::Failed,
     }
-}
-
-/// What a call's record keeps of its leg's figures.
-pub(crate) fn media_summary(
-    codec: Option<String>,
-    srtp: Option<String>,
-    stats: &Stats,
-) -> MediaSummary {
-    let ratio = |ratio: f32| (f64::from(ratio) * 1e5).round() / 1e5;
-    MediaSummary {
-        codec,
-        srtp,
-        packets: stats.received,
-        lost: stats.lost,
-        jitter_ms: rounded(stats.jitter_ms),
-        mos: stats.mos.map(rounded),
-        rtt_ms: stats.rtt_ms.map(rounded),
-        burst_ratio: Some(rounded(stats.losses.burst_ratio)),
-        speech_dbm0: stats.speech_dbm0.map(rounded),
-        noise_dbm0: stats.noise_dbm0.map(rounded),
-        remote: (stats.rtcp_received > 0).then(|| RemoteSummary {
-            lost: ratio(stats.remote_loss),
-            jitter_ms: rounded(stats.remote_jitter_ms),
-            mos: stats.remote_mos.map(rounded),
-        }),
-        trouble: Vec::new(),
-        jitter_buffer: Some(JitterBufferSummary {
-            target_ms: stats.buffer_target_ms,
-            delay_ms: stats.buffer_delay_ms,
-            concealed: ratio(stats.concealed_ratio),
-            accelerated: ratio(stats.accelerated_ratio),
-            expanded: ratio(stats.expanded_ratio),
-        }),
-    }
-}
-
-/// Figures that nobody reads beyond their second place.
-fn rounded(figure: f32) -> f64 {
-    (f64::from(figure) * 100.0).round() / 100.0
-}
-
-/// Waits for the closed leg's figures.
-async fn summary(leg: &mut Leg, troubles: Vec<String>) -> Option<MediaSummary> {
-    let codec = leg.codec.name().to_owned();
-    let closed = tokio::time::timeout(CLOSING, leg.closed()).await;
-    let stats = closed.ok().flatten()?;
-    meters::leg_closed(&stats, leg.codec, leg.rate_hz);
-    if stats.unauthenticated > stats.received {
-        let packets = stats.unauthenticated;
-        tracing::warn!(
-            packets,
-            "most of a call's packets were not authentic: wrong keys, or none"
-        );
-    }
-    let srtp = leg.srtp().map(|suite| suite.name().to_owned());
-    let summary = media_summary(Some(codec), srtp, &stats);
-    Some(MediaSummary {
-        trouble: troubles,
-        ..summary
-    })
 }
 
 /// What every outbound call tells its flow.

@@ -1,7 +1,7 @@
 //! One call in progress: everything that happens to it, in one place, until it is over.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use offhook_media::OneWay;
 use offhook_sip::{CallHandle, EndCause};
@@ -21,7 +21,7 @@ use crate::agent::{Booking, TurnRecord};
 use crate::ai::hearing::Edge;
 use crate::clock::{self, Epoch};
 use crate::meters;
-use crate::net::media::LegEvent;
+use crate::net::media::{Command, LegEvent};
 use crate::net::sip::Signal;
 use crate::store::Appointment;
 use crate::switch::EndReason;
@@ -36,6 +36,8 @@ pub enum Control {
     HangUp,
     /// The switch is being stopped.
     Shutdown,
+    /// A supervisor talks in the agent's place, or no longer does.
+    StandAside(bool),
 }
 
 /// Hears of a turn as it is written down.
@@ -71,6 +73,8 @@ pub struct Running {
     pub results: mpsc::Sender<Work>,
     /// What went wrong with the call's sound so far.
     pub troubles: Troubles,
+    /// A supervisor talks in the agent's place.
+    pub aside: bool,
 }
 
 /// How a call in progress ended.
@@ -91,7 +95,7 @@ impl Running {
     /// Talks until the call is over. The other side has been answered.
     pub async fn run(mut self) -> Over {
         let now = clock::now();
-        self.conversation.handle_hold(now, self.leg.is_held());
+        self.look_at_hold(now);
         self.conversation.start(now);
         let mut end: Option<EndReason> = None;
         let mut outcome = None;
@@ -125,10 +129,7 @@ impl Running {
                     self.conversation.handle_work(clock::now(), work);
                 }
                 control = self.control.recv(), if end.is_none() => {
-                    end = Some(self.give_up(match control {
-                        Some(Control::HangUp) => EndReason::Api,
-                        _ => EndReason::Shutdown,
-                    }).await);
+                    end = self.handle_control(control).await;
                 }
                 () = clock::sleep_until(clock::earliest(self.conversation.deadline(), closing)) => {
                     let now = clock::now();
@@ -221,8 +222,36 @@ impl Running {
     fn tell_of_sound(&self, words: &str) {
         if let Some(journal) = &self.journal {
             let at = self.epoch.timestamp(clock::now());
-            journal.event("call.sound", at, serde_json::json!({ "trouble": words }));
+            journal.event("call.sound", at, json!({ "trouble": words }));
         }
+    }
+
+    async fn handle_control(&mut self, control: Option<Control>) -> Option<EndReason> {
+        let reason = match control {
+            Some(Control::StandAside(aside)) => {
+                self.stand_aside(aside);
+                return None;
+            }
+            Some(Control::HangUp) => EndReason::Api,
+            Some(Control::Shutdown) | None => EndReason::Shutdown,
+        };
+        Some(self.give_up(reason).await)
+    }
+
+    /// Lets the agent wait as on hold while a supervisor talks in its place.
+    fn stand_aside(&mut self, aside: bool) {
+        self.aside = aside;
+        let command = Command::SetAside(self.leg.id, aside);
+        if let Err(error) = self.leg.media.send(command) {
+            tracing::error!(%error, "the media thread did not take a command");
+        }
+        self.look_at_hold(clock::now());
+    }
+
+    /// Tells the agent whether it is listened to.
+    fn look_at_hold(&mut self, now: Instant) {
+        let held = self.leg.is_held() || self.aside;
+        self.conversation.handle_hold(now, held);
     }
 
     /// Ends the call from here.
@@ -242,7 +271,7 @@ impl Running {
                     error.status()
                 });
                 let _ = self.line.sip().answer_reoffer(self.call, answer).await;
-                self.conversation.handle_hold(now, self.leg.is_held());
+                self.look_at_hold(now);
                 None
             }
             Some(
@@ -254,7 +283,7 @@ impl Running {
                 if let Err(error) = self.leg.take_answer(&answer) {
                     tracing::info!(%error, "an answer was of no use; the session goes on");
                 }
-                self.conversation.handle_hold(now, self.leg.is_held());
+                self.look_at_hold(now);
                 None
             }
             Some(Signal::ReofferAnswered {

@@ -15,8 +15,8 @@ use serde_json::json;
 
 use super::wav;
 use crate::call::codecs::{Codecs, media_codec};
-use crate::call::dial::{Answered, Attached, DialFailure, Dialling, dial};
-use crate::call::line::next_leg;
+use crate::call::dial::{Answered, DialFailure, Dialling, dial};
+use crate::call::line::{Attached, next_leg};
 use crate::clock;
 use crate::config;
 use crate::net::media::{Command, LegEvent};
@@ -123,7 +123,7 @@ async fn place(
     };
     let attached = Attached {
         sink,
-        recorder: None,
+        ..Attached::default()
     };
     let (interrupt, mut interrupted) = tokio::sync::mpsc::channel(1);
     tokio::spawn(async move {

@@ -7,6 +7,7 @@ use clap::Subcommand;
 use offhook_models::manifest::Manifest;
 use serde_json::json;
 
+use super::ambience::Ambiences;
 use crate::agent::flow;
 use crate::config::{Config, ConfigErrors, Env, FlowSource, Origin};
 
@@ -87,13 +88,17 @@ pub(super) enum Unusable {
     Flow(flow::Problem),
     /// A voice that there is not, with the key that names it.
     Voice(String, String),
+    /// A sound that cannot be played, with the key that names it.
+    Ambience(String, String),
 }
 
 impl std::fmt::Display for Unusable {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Flow(problem) => problem.fmt(f),
-            Self::Voice(key, message) => write!(f, "{key}: {message}"),
+            Self::Voice(key, message) | Self::Ambience(key, message) => {
+                write!(f, "{key}: {message}")
+            }
         }
     }
 }
@@ -102,13 +107,15 @@ impl Unusable {
     fn json(&self) -> serde_json::Value {
         match self {
             Self::Flow(problem) => json!(problem),
-            Self::Voice(key, message) => json!({ "key": key, "message": message }),
+            Self::Voice(key, message) | Self::Ambience(key, message) => {
+                json!({ "key": key, "message": message })
+            }
         }
     }
 }
 
 /// Finds what a well-formed configuration names and what cannot be used: flows with mistakes,
-/// voices that there are not.
+/// voices that there are not, sounds that cannot be played.
 pub(super) fn unusable(config: &Config) -> Vec<Unusable> {
     let files = config.agents.iter().filter_map(|agent| match &agent.flow {
         FlowSource::File(path) => Some(path),
@@ -130,7 +137,14 @@ pub(super) fn unusable(config: &Config) -> Vec<Unusable> {
         );
         Some(Unusable::Voice(key, message))
     });
-    wrong.map(Unusable::Flow).chain(unknown).collect()
+    let mut ambiences = Ambiences::default();
+    let silent = config.agents.iter().filter_map(|agent| {
+        let error = ambiences.of(agent).err()?;
+        let key = format!("agent {:?}: ambience", agent.name);
+        Some(Unusable::Ambience(key, format!("{error:#}")))
+    });
+    let wrong = wrong.map(Unusable::Flow).chain(unknown);
+    wrong.chain(silent).collect()
 }
 
 /// Prints what cannot be used and gives the exit code that says so.

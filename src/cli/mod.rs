@@ -1,5 +1,6 @@
 //! The command line: what each command is called, what it takes, and how it ends.
 
+mod ambience;
 mod bench;
 mod call;
 mod config;

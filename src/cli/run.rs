@@ -12,6 +12,7 @@ use offhook_sip::{Access, Advertise, Settings, Timers, TrunkPeer, UserSecret};
 use rand::Rng;
 use tokio_util::sync::CancellationToken;
 
+use super::ambience::Ambiences;
 use super::demonstration::{demonstrate, invite};
 use crate::agent::flow::{self, Flow, Problem};
 use crate::ai::llm::LlmClient;
@@ -257,7 +258,7 @@ async fn remove_old_recordings(store: Store, folder: PathBuf, days: u32) {
 }
 
 fn agents(config: &Config) -> anyhow::Result<BTreeMap<String, Arc<AgentSpec>>> {
-    let mut agents = BTreeMap::new();
+    let (mut agents, mut ambiences) = (BTreeMap::new(), Ambiences::default());
     for agent in &config.agents {
         let (flow, source) = match &agent.flow {
             FlowSource::File(path) => (flow::load(path), path.display().to_string()),
@@ -271,6 +272,7 @@ fn agents(config: &Config) -> anyhow::Result<BTreeMap<String, Arc<AgentSpec>>> {
             config: agent.clone(),
             flow: Arc::new(flow),
             source,
+            ambience: ambiences.of(agent)?,
         };
         agents.insert(agent.name.clone(), Arc::new(spec));
     }

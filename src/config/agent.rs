@@ -14,6 +14,11 @@ use super::suggest::nearest;
 use super::trunk::read_name;
 use super::value::text_value;
 
+/// How loud ambience is where nothing is written: about 30 dB below a voice.
+const AMBIENCE_DBFS: f64 = -50.0;
+/// Softer is not heard on a telephone, louder is no ambience any more.
+const AMBIENCE_RANGE_DBFS: std::ops::RangeInclusive<f64> = -70.0..=-30.0;
+
 /// Flows that are built into the program, written `builtin:NAME`.
 pub const BUILT_IN_FLOWS: [&str; 1] = ["lead-qualification"];
 
@@ -24,6 +29,15 @@ pub enum FlowSource {
     File(PathBuf),
     /// A flow inside the program, one of [`BUILT_IN_FLOWS`].
     BuiltIn(String),
+}
+
+/// What is heard softly behind an agent.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Ambience {
+    /// The tone of a quiet room, made by the program.
+    Room,
+    /// A WAV file, over and over again.
+    File(PathBuf),
 }
 
 /// What turns speech into text for an agent.
@@ -93,6 +107,10 @@ pub struct AgentConfig {
     pub tts: TextToSpeech,
     /// Text said in place of the flow's first words; templates as in a flow.
     pub greeting: Option<String>,
+    /// What is heard softly behind it; `None`: nothing is.
+    pub ambience: Option<Ambience>,
+    /// How loud that is: its root mean square against full scale, in dB.
+    pub ambience_dbfs: f64,
     /// How long after the answer the greeting begins, in ms.
     pub greeting_delay_ms: u32,
     /// Whether the caller may interrupt.
@@ -115,6 +133,8 @@ impl AgentConfig {
             stt: SpeechToText::Whisper,
             tts: TextToSpeech::Piper,
             greeting: None,
+            ambience: None,
+            ambience_dbfs: AMBIENCE_DBFS,
             greeting_delay_ms: 0,
             allow_interrupt: true,
             silence_timeout_s: None,
@@ -142,6 +162,8 @@ impl AgentConfig {
             greeting: s
                 .opt::<String>(r, "greeting")
                 .filter(|text| !text.trim().is_empty()),
+            ambience: read_ambience(r, &mut s),
+            ambience_dbfs: read_ambience_level(r, &mut s),
             greeting_delay_ms: small(s.number(r, "greeting_delay_ms", 0..=10_000, 0)),
             allow_interrupt: s.or(r, "allow_interrupt", true),
             silence_timeout_s: told(s.number(r, "silence_timeout_s", 1..=120, UNTOLD)),
@@ -163,6 +185,36 @@ const UNTOLD: u64 = 0;
 
 fn told(number: u64) -> Option<u32> {
     (number != UNTOLD).then(|| small(number))
+}
+
+fn read_ambience(r: &mut Reader<'_>, s: &mut Section) -> Option<Ambience> {
+    let origin = s.origin_of("ambience");
+    let written: String = s.opt(r, "ambience")?;
+    if written == "room" {
+        return Some(Ambience::Room);
+    }
+    let path = r.resolve(&written);
+    if !path.is_file() {
+        let message = format!(
+            "there is no file {} (paths start at this file); write \"room\" for the tone of a quiet room",
+            path.display()
+        );
+        s.wrong(r, "ambience", &origin, message);
+        return None;
+    }
+    Some(Ambience::File(path))
+}
+
+fn read_ambience_level(r: &mut Reader<'_>, s: &mut Section) -> f64 {
+    let origin = s.origin_of("ambience_dbfs");
+    let level = s.or(r, "ambience_dbfs", AMBIENCE_DBFS);
+    if AMBIENCE_RANGE_DBFS.contains(&level) {
+        return level;
+    }
+    let (low, high) = (AMBIENCE_RANGE_DBFS.start(), AMBIENCE_RANGE_DBFS.end());
+    let message = format!("{level} is out of range: from {low} to {high}");
+    s.wrong(r, "ambience_dbfs", &origin, message);
+    AMBIENCE_DBFS
 }
 
 fn read_flow(r: &mut Reader<'_>, s: &mut Section) -> Option<FlowSource> {
@@ -297,6 +349,7 @@ impl RouteConfig {
 #[cfg(test)]
 mod tests {
     use super::super::{Config, ConfigErrors, Env};
+    use super::Ambience;
 
     fn parse(source: &str) -> Result<Config, ConfigErrors> {
         Config::parse(source, None, &Env::default())
@@ -323,6 +376,7 @@ mod tests {
             (Some(12), Some(2))
         );
         let untold = agent("");
+        assert_eq!(untold.ambience, None);
         assert_eq!((&untold.greeting, untold.greeting_delay_ms), (&None, 0));
         assert!(untold.allow_interrupt);
         assert_eq!(
@@ -331,6 +385,8 @@ mod tests {
             "the flow says"
         );
         for wrong in [
+            "ambience_dbfs = -20",
+            "ambience_dbfs = -70.5",
             "silence_timeout_s = 0",
             "max_silences = 21",
             "greeting_delay_ms = 99999",
@@ -340,5 +396,26 @@ mod tests {
                 .to_string();
             assert!(text.contains("out of range"), "{wrong}: {text}");
         }
+    }
+
+    #[test]
+    fn an_agent_may_have_a_quiet_room_or_a_file_behind_it() {
+        let source = "[[agent]]\nname = \"a\"\nflow = \"builtin:lead-qualification\"\n";
+        let agent = |more: &str| parse(&format!("{source}{more}[[route]]\nagent = \"a\"\n"));
+        let room = agent("ambience = \"room\"\n").unwrap().agents.remove(0);
+        assert_eq!(room.ambience, Some(Ambience::Room));
+        assert_eq!(room.ambience_dbfs, -50.0);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("office.wav");
+        std::fs::write(&path, "").unwrap();
+        let more = format!("ambience = {path:?}\nambience_dbfs = -42.5\n");
+        let office = agent(&more).unwrap().agents.remove(0);
+        assert_eq!(office.ambience, Some(Ambience::File(path)));
+        assert_eq!(office.ambience_dbfs, -42.5);
+        let text = agent("ambience = \"offic.wav\"\n").unwrap_err().to_string();
+        assert!(
+            text.contains("offic.wav") && text.contains("\"room\""),
+            "{text}"
+        );
     }
 }

@@ -26,7 +26,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 pub use agent::{
-    AgentConfig, BUILT_IN_FLOWS, FlowSource, RouteConfig, SpeechToText, TextToSpeech, UserConfig,
+    AgentConfig, Ambience, BUILT_IN_FLOWS, FlowSource, RouteConfig, SpeechToText, TextToSpeech,
+    UserConfig,
 };
 pub use codec::Codec;
 pub use env::{ENV_PREFIX, Env};

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write as _};
 
-use super::{Config, FlowSource, TrunkConfig, TrunkKind};
+use super::{Ambience, Config, FlowSource, TrunkConfig, TrunkKind};
 
 /// The configuration in a person's words; secrets are never part of it.
 pub struct Summary<'a>(&'a Config);
@@ -28,10 +28,15 @@ impl fmt::Display for Summary<'_> {
                 FlowSource::BuiltIn(name) => format!("{name} (built in)"),
             };
             let voice = agent.voice.as_ref().unwrap_or(&config.models.voice);
+            let behind = match &agent.ambience {
+                Some(Ambience::Room) => ", a quiet room behind it".to_owned(),
+                Some(Ambience::File(path)) => format!(", {} behind it", path.display()),
+                None => String::new(),
+            };
             line(
                 f,
                 "agent",
-                &format!("{}: flow {flow}, voice {voice}", agent.name),
+                &format!("{}: flow {flow}, voice {voice}{behind}", agent.name),
             )?;
         }
         for user in &config.users {

@@ -13,10 +13,11 @@ use crate::ai::OnBox;
 use crate::ai::hearing::Behind;
 use crate::call::codecs::Codecs;
 use crate::call::conversation::{Conversation, Parts, WORK_QUEUE};
-use crate::call::dial::{Attached, DialFailure, Dialling, dial};
+use crate::call::dial::{DialFailure, Dialling, dial};
+use crate::call::line::{Attached, next_leg};
 use crate::call::task::Running;
 use crate::call::trouble::Troubles;
-use crate::call::{RecordingSwitch, Requests, line::next_leg};
+use crate::call::{RecordingSwitch, Requests};
 use crate::clock::{self, Epoch};
 use crate::phone::{Destination, Phone, PhoneError};
 use crate::switch::EndReason;
@@ -88,7 +89,7 @@ impl DemoCaller {
         };
         let attached = Attached {
             sink: Some(sink),
-            recorder: None,
+            ..Attached::default()
         };
         let (_keep, mut give_up) = mpsc::channel(1);
         let answered = dial(&line, leg, &dialling, attached, |_| {}, &mut give_up).await?;
@@ -126,6 +127,7 @@ impl DemoCaller {
             on_turn: None,
             results,
             troubles: Troubles::default(),
+            aside: false,
         };
         Ok(running.run().await.reason)
     }

@@ -46,6 +46,23 @@ pub trait Api: Send + Sync + 'static {
     /// Begins to end a call.
     fn hang_up(&self, id: &str) -> impl Future<Output = Result<(), ApiError>> + Send;
 
+    /// Dials a supervisor's phone and joins it to a running call.
+    fn supervise(
+        &self,
+        id: &str,
+        supervise: Supervise,
+    ) -> impl Future<Output = Result<(), ApiError>> + Send;
+
+    /// Changes what a call's supervisor does.
+    fn set_supervision(
+        &self,
+        id: &str,
+        mode: SupervisorMode,
+    ) -> impl Future<Output = Result<(), ApiError>> + Send;
+
+    /// Begins to end a call's supervision.
+    fn end_supervision(&self, id: &str) -> impl Future<Output = Result<(), ApiError>> + Send;
+
     /// Returns the trunks and how they are.
     fn trunks(&self) -> impl Future<Output = Result<Vec<Value>, ApiError>> + Send;
 
@@ -90,6 +107,38 @@ pub struct NewCall {
     /// Variables for the flow.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub variables: BTreeMap<String, Value>,
+}
+
+/// A supervisor who is to be joined to a call.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Supervise {
+    /// Their phone: a `[[user]]` that has registered, a number, or a `sip:` or `tel:` URI.
+    pub to: String,
+    /// What they do; they listen when it is left out.
+    #[serde(default)]
+    pub mode: SupervisorMode,
+}
+
+/// What a call's supervisor is to do from now on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SetSupervision {
+    /// What they do.
+    pub mode: SupervisorMode,
+}
+
+/// What a supervisor does on a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SupervisorMode {
+    /// Hears both, and is heard by nobody.
+    #[default]
+    Listen,
+    /// Is heard by the agent's human side alone; an agent that is software has none.
+    Whisper,
+    /// Talks to the caller, and the agent waits.
+    Barge,
 }
 
 /// An `Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header).

@@ -73,7 +73,7 @@ fn check(call: &NewCall) -> Result<(), Problem> {
 
 /// Accepts numbers as people write them and SIP and tel URIs; never what could break out of a
 /// header.
-fn check_address(field: &str, text: &str) -> Result<(), Problem> {
+pub(super) fn check_address(field: &str, text: &str) -> Result<(), Problem> {
     let wrong = |detail: &str| Err(Problem::invalid(field, format!("{field}: {detail}")));
     if text.is_empty() || text.chars().count() > MAX_TEXT {
         return wrong("write a number such as \"+12025550100\", or a sip: or tel: URI");

@@ -15,23 +15,8 @@ use serde_json::Value;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::api::ApiError;
+pub use super::kinds::{CALL_ENDED, KINDS};
 use crate::observe::metrics::{EVENT_SUBSCRIBERS, EVENT_SUBSCRIBERS_DROPPED};
-
-/// The kind of the event that is a call's last.
-pub const CALL_ENDED: &str = "call.ended";
-
-/// Every kind of event that there is, in the order of a call's life.
-pub const KINDS: [&str; 9] = [
-    "call.created",
-    "call.ringing",
-    "call.answered",
-    "call.turn",
-    "call.sound",
-    "recording.paused",
-    "recording.resumed",
-    "appointment.booked",
-    CALL_ENDED,
-];
 
 /// The most event streams at one time.
 const MAX_SUBSCRIBERS: usize = 256;

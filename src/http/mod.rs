@@ -8,6 +8,7 @@ mod calls;
 pub mod events;
 mod extract;
 mod guard;
+mod kinds;
 mod lists;
 pub mod openapi;
 mod problem;
@@ -17,6 +18,7 @@ mod routes;
 mod serve;
 mod sse;
 mod status;
+mod supervise;
 
 use std::sync::Arc;
 
@@ -26,7 +28,7 @@ use crate::observe::metrics::Metrics;
 
 pub use api::{
     Api, ApiError, CallCreated, CallQuery, Check, Direction, Idempotency, NewCall, OutboxQuery,
-    OutboxState, Page, PageQuery, Readiness,
+    OutboxState, Page, PageQuery, Readiness, SetSupervision, Supervise, SupervisorMode,
 };
 pub use events::{Event, EventBus, EventFilter, EventStream, StreamItem};
 pub use replay::{Archive, replay};

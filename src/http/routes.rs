@@ -8,13 +8,13 @@ use axum::handler::Handler;
 use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, delete, get, post};
+use axum::routing::{MethodRouter, delete, get, patch, post};
 use tracing::Instrument;
 
 use super::api::Api;
 use super::guard::guard;
 use super::problem::Problem;
-use super::{Shared, calls, lists, recording, sse, status};
+use super::{Shared, calls, lists, recording, sse, status, supervise};
 use crate::observe::metrics::{HTTP_REQUEST_MS, HTTP_REQUESTS};
 
 /// How long a request may take until its response begins.
@@ -52,6 +52,10 @@ impl<A: Api> Routes<A> {
         self.add("delete", path, delete(handler))
     }
 
+    fn patch<H: Handler<T, Shared<A>>, T: 'static>(self, path: &'static str, handler: H) -> Self {
+        self.add("patch", path, patch(handler))
+    }
+
     fn all() -> Self {
         Self {
             router: Router::new(),
@@ -71,6 +75,9 @@ impl<A: Api> Routes<A> {
         .post("/v1/calls/{id}/recording/pause", recording::pause::<A>)
         .post("/v1/calls/{id}/recording/resume", recording::resume::<A>)
         .get("/v1/calls/{id}/events", sse::of_call::<A>)
+        .post("/v1/calls/{id}/supervise", supervise::begin::<A>)
+        .patch("/v1/calls/{id}/supervise", supervise::change::<A>)
+        .delete("/v1/calls/{id}/supervise", supervise::end::<A>)
         .get("/v1/events", sse::all::<A>)
         .get("/v1/trunks", lists::trunks::<A>)
         .get("/v1/agents", lists::agents::<A>)
@@ -127,6 +134,7 @@ async fn observe(request: Request, next: Next) -> Response {
         Method::HEAD => "HEAD",
         Method::POST => "POST",
         Method::DELETE => "DELETE",
+        Method::PATCH => "PATCH",
         _ => "other",
     };
     let matched = request.extensions().get::<MatchedPath>();

@@ -4,22 +4,24 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use offhook::call::codecs::Codecs;
-use offhook::call::dial::{Answered, Attached, DialFailure, Dialling, dial};
-use offhook::call::line::next_leg;
+use offhook::call::dial::{Answered, DialFailure, Dialling, dial};
+use offhook::call::line::{Attached, next_leg};
 use offhook::net::media::{Command, FrameSink};
 use offhook::net::sip::Signal;
 use offhook::phone::{Destination, Phone};
 use offhook_media::{Codec, Frame, SrtpPolicy, UtteranceId};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 /// The call's sound as it came.
 type Heard = Arc<Mutex<Vec<i16>>>;
 
-struct Ear(Heard);
+/// Keeps what is heard, and says when there is more.
+struct Ear(Heard, Arc<Notify>);
 
 impl FrameSink for Ear {
     fn frame(&mut self, frame: &Frame) {
         self.0.lock().unwrap().extend_from_slice(frame.samples());
+        self.1.notify_one();
     }
 }
 
@@ -27,6 +29,7 @@ pub(crate) struct Caller {
     phone: Phone,
     answered: Answered,
     heard: Heard,
+    more: Arc<Notify>,
     utterances: u64,
 }
 
@@ -62,10 +65,11 @@ impl Caller {
             ring_timeout: Duration::from_secs(60),
         };
         let heard = Heard::default();
-        let ear = Ear(Arc::clone(&heard));
+        let more = Arc::new(Notify::new());
+        let ear = Ear(Arc::clone(&heard), Arc::clone(&more));
         let attached = Attached {
             sink: Some(Box::new(move || Box::new(ear))),
-            recorder: None,
+            ..Attached::default()
         };
         let (_keep, mut give_up) = mpsc::channel(1);
         let line = Arc::clone(&phone.line);
@@ -74,6 +78,7 @@ impl Caller {
             phone,
             answered,
             heard,
+            more,
             utterances: 0,
         })
     }
@@ -91,6 +96,22 @@ impl Caller {
         };
         media.send(play).unwrap();
         media.send(Command::Finish(leg, utterance)).unwrap();
+    }
+
+    /// What was heard so far.
+    pub(crate) fn heard_so_far(&self) -> Vec<i16> {
+        self.heard.lock().unwrap().clone()
+    }
+
+    /// Waits until a piece of 20 ms is heard that is as asked.
+    pub(crate) async fn until_heard(&self, wanted: impl Fn(&[i16]) -> bool) {
+        loop {
+            let heard = self.heard_so_far();
+            if heard.chunks_exact(160).any(&wanted) {
+                return;
+            }
+            self.more.notified().await;
+        }
     }
 
     /// Presses keys.

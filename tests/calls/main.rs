@@ -26,4 +26,5 @@ mod recording;
 mod records;
 mod rig;
 mod sound;
+mod supervision;
 mod voice;

@@ -134,6 +134,13 @@ impl Switch {
         request.send().await.unwrap()
     }
 
+    /// Changes something with a request; returns its status.
+    pub(crate) async fn patch(&self, path: &str, body: &Value) -> u16 {
+        let url = format!("{}{path}", self.api);
+        let request = reqwest::Client::new().patch(url).json(body);
+        request.send().await.unwrap().status().as_u16()
+    }
+
     /// Asks the API for a call's end.
     pub(crate) async fn delete_call(&self, id: &str) -> reqwest::StatusCode {
         let url = format!("{}/v1/calls/{id}", self.api);

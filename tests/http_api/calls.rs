@@ -1,5 +1,6 @@
 //! Calls that are placed, listed, read and ended, and what is left of them.
 
+use offhook::http::SupervisorMode;
 use serde_json::{Value, json};
 
 use crate::support::{new_call, problem, start};
@@ -134,6 +135,44 @@ async fn hanging_up_is_accepted_once() {
         "already-ended"
     );
     problem(delete("none").await, 404).await;
+}
+
+#[tokio::test]
+async fn a_supervisor_joins_a_call_and_changes_and_goes() {
+    let api = start().await;
+    let path = "/v1/calls/c3/supervise";
+    let send = async |method: reqwest::Method, path: &str, body: Value| {
+        let request = api.client.request(method, api.url(path));
+        request.json(&body).send().await.unwrap()
+    };
+    let patch = reqwest::Method::PATCH;
+    let refused = send(patch.clone(), path, json!({ "mode": "barge" })).await;
+    assert_eq!(problem(refused, 409).await["code"], "conflict");
+    let begun = api.post(path, &json!({ "to": "alice" })).await;
+    assert_eq!(begun.status(), 202);
+    assert_eq!(begun.json::<Value>().await.unwrap(), json!({ "id": "c3" }));
+    let how = || api.memory.supervised.lock().unwrap().get("c3").cloned();
+    assert_eq!(how(), Some(("alice".to_owned(), SupervisorMode::Listen)));
+    let again = api
+        .post(path, &json!({ "to": "bob", "mode": "barge" }))
+        .await;
+    problem(again, 409).await;
+    let changed = send(patch, path, json!({ "mode": "barge" })).await;
+    assert_eq!(changed.status(), 202);
+    assert_eq!(how(), Some(("alice".to_owned(), SupervisorMode::Barge)));
+    let ended = api.client.delete(api.url(path)).send().await.unwrap();
+    assert_eq!((ended.status().as_u16(), how()), (202, None));
+    for (call, body, status) in [
+        ("c3", json!({}), 422),
+        ("c3", json!({ "to": "alice", "mode": "shout" }), 422),
+        ("c3", json!({ "to": "a b", "mode": "listen" }), 422),
+        ("c3", json!({ "to": "alice", "who": "me" }), 422),
+        ("c1", json!({ "to": "alice" }), 409),
+        ("none", json!({ "to": "alice" }), 404),
+    ] {
+        let path = format!("/v1/calls/{call}/supervise");
+        problem(api.post(&path, &body).await, status).await;
+    }
 }
 
 #[tokio::test]

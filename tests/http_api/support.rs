@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use offhook::config::{HttpConfig, HttpKey, Secret};
 use offhook::http::{
     Api, ApiError, CallCreated, CallQuery, Check, EventBus, EventFilter, EventStream, Idempotency,
-    NewCall, OutboxQuery, Page, PageQuery, Readiness, Server,
+    NewCall, OutboxQuery, Page, PageQuery, Readiness, Server, Supervise, SupervisorMode,
 };
 use offhook::observe::metrics::Metrics;
 use serde_json::{Value, json};
@@ -19,6 +19,8 @@ pub(crate) struct Memory {
     pub(crate) keys: Mutex<HashMap<String, (String, String)>>,
     pub(crate) recordings: Mutex<HashMap<String, PathBuf>>,
     pub(crate) retried: Mutex<Vec<String>>,
+    /// Calls that are supervised, by whom, and how.
+    pub(crate) supervised: Mutex<HashMap<String, (String, SupervisorMode)>>,
     pub(crate) ready: Mutex<bool>,
     pub(crate) bus: EventBus,
 }
@@ -59,6 +61,7 @@ impl Memory {
             keys: Mutex::default(),
             recordings: Mutex::default(),
             retried: Mutex::default(),
+            supervised: Mutex::default(),
             ready: Mutex::new(true),
             bus: EventBus::new(1, 64, 4),
         }
@@ -224,6 +227,31 @@ impl Api for Memory {
         } else {
             Ok(())
         }
+    }
+
+    async fn supervise(&self, id: &str, supervise: Supervise) -> Result<(), ApiError> {
+        self.hang_up(id).await?;
+        let mut supervised = self.supervised.lock().unwrap();
+        if supervised.contains_key(id) {
+            return Err(ApiError::Conflict("it has a supervisor".to_owned()));
+        }
+        supervised.insert(id.to_owned(), (supervise.to, supervise.mode));
+        Ok(())
+    }
+
+    async fn set_supervision(&self, id: &str, mode: SupervisorMode) -> Result<(), ApiError> {
+        self.position(id)?;
+        let mut supervised = self.supervised.lock().unwrap();
+        let none = || ApiError::Conflict("it has no supervisor".to_owned());
+        supervised.get_mut(id).ok_or_else(none)?.1 = mode;
+        Ok(())
+    }
+
+    async fn end_supervision(&self, id: &str) -> Result<(), ApiError> {
+        self.position(id)?;
+        let ended = self.supervised.lock().unwrap().remove(id);
+        let none = || ApiError::Conflict("it has no supervisor".to_owned());
+        ended.map(drop).ok_or_else(none)
     }
 
     async fn trunks(&self) -> Result<Vec<Value>, ApiError> {

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::dtmf::InbandDtmf;
+use crate::music::Background;
 use crate::sdp::Negotiated;
 use crate::source::SourceRule;
 
@@ -41,6 +42,9 @@ pub struct SessionConfig {
     pub echo_gate: bool,
     /// Whether keys are heard in the peer's sound.
     pub inband_dtmf: InbandDtmf,
+    /// What is heard softly behind all that is played, and while nothing is: no utterance, and
+    /// never reported as one. The listeners do not hear it.
+    pub ambience: Option<Background>,
     /// Sound that the playout holds at most, in milliseconds: 500 ms are 8,000 bytes.
     pub playout_capacity_ms: u32,
     /// The least delay of the jitter buffer, in milliseconds.
@@ -71,6 +75,7 @@ impl SessionConfig {
             recording: false,
             echo_gate: false,
             inband_dtmf: InbandDtmf::Auto,
+            ambience: None,
             playout_capacity_ms: 500,
             jitter_min_ms: 0,
             jitter_max_ms: 240,

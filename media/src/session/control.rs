@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use super::{Cancelled, MediaSession, Tape, inband_receiver};
 use crate::dtmf::InvalidDigit;
+use crate::music::Background;
 use crate::playout::UtteranceId;
 use crate::sdp::Negotiated;
 use crate::source::SourceRule;
@@ -28,10 +29,15 @@ impl MediaSession {
     /// Stops sound with the next tick, within 5 ms; what is queued waits.
     pub fn pause(&mut self) {
         self.playout.pause();
+        self.surroundings.resumes_playout = false;
     }
 
     /// Goes on where [`MediaSession::pause`] stopped.
     pub fn resume(&mut self, now: Instant) {
+        if self.surroundings.gates_playout() {
+            self.surroundings.resumes_playout = true;
+            return;
+        }
         self.playout.resume();
         self.start_speaking(now);
     }
@@ -40,17 +46,73 @@ impl MediaSession {
     /// Tells what became of the first utterance: those behind it had not begun. Sound that still
     /// arrives for any of them is refused.
     pub fn cancel(&mut self) -> Option<Cancelled> {
-        self.playout.cancel().map(|dropped| Cancelled {
+        let dropped = self.playout.cancel();
+        if self.surroundings.gates_playout() {
+            self.playout.pause();
+            self.surroundings.resumes_playout = true;
+        }
+        dropped.map(|dropped| Cancelled {
             utterance: dropped.utterance,
             played_samples: dropped.played,
             queued_samples: dropped.queued,
         })
     }
 
+    /// Sets what is heard softly behind all that is played; what was there before fades out.
+    pub fn set_ambience(&mut self, ambience: Option<&Background>) {
+        self.surroundings.set_ambience(ambience, self.rate_hz);
+    }
+
+    /// Lets the peer wait with music, from the next tick on: what is being said ends within 5 ms,
+    /// what is queued waits. It tells the peer nothing: an offer that says `sendonly` does.
+    pub fn hold(&mut self, music: &Background) {
+        self.close_gate();
+        self.surroundings.play_music(music, self.rate_hz);
+    }
+
+    /// Ends [`MediaSession::hold`]: the music fades out and what waited goes on.
+    pub fn unhold(&mut self, now: Instant) {
+        if self.surroundings.end_music() {
+            self.open_gate(now);
+        }
+    }
+
+    /// Lets what is played wait while somebody else speaks in its place, whatever is asked of the
+    /// playout meanwhile; or lets it go on after that.
+    pub fn set_aside(&mut self, now: Instant, aside: bool) {
+        if aside {
+            self.close_gate();
+            self.surroundings.aside = true;
+        } else if std::mem::take(&mut self.surroundings.aside) {
+            self.open_gate(now);
+        }
+    }
+
+    fn close_gate(&mut self) {
+        if !self.surroundings.gates_playout() {
+            self.surroundings.resumes_playout = !self.playout.is_paused();
+            self.playout.pause();
+        }
+    }
+
+    fn open_gate(&mut self, now: Instant) {
+        let gated = self.surroundings.gates_playout();
+        if !gated && std::mem::take(&mut self.surroundings.resumes_playout) {
+            self.playout.resume();
+            self.start_speaking(now);
+        }
+    }
+
+    /// Whether the peer waits with music.
+    #[must_use]
+    pub fn is_held_here(&self) -> bool {
+        self.surroundings.is_held()
+    }
+
     /// Whether the playout is paused.
     #[must_use]
     pub fn is_paused(&self) -> bool {
-        self.playout.is_paused()
+        self.playout.is_paused() && !self.surroundings.resumes_playout
     }
 
     /// Samples that wait to be sent.

@@ -5,6 +5,9 @@
 //! ahead of RTP time by up to one step; the steps keep that lead while the utterance lasts, and
 //! fall back to RTP time with the first silent one. Timestamps therefore never overlap, never run
 //! back and never drift.
+//!
+//! A session that takes part in a conversation of several steps together with the others, at a beat
+//! that is theirs: as in an utterance, sound is ahead of RTP time by less than a step, all the while.
 
 use std::time::{Duration, Instant};
 
@@ -21,6 +24,8 @@ pub(super) struct Grid {
     position: u64,
     next: Instant,
     skipped: u64,
+    /// Its steps are those of others.
+    together: bool,
 }
 
 impl Grid {
@@ -31,6 +36,7 @@ impl Grid {
             position: 0,
             next: now,
             skipped: 0,
+            together: false,
         }
     }
 
@@ -58,6 +64,9 @@ impl Grid {
 
     /// Takes the next step at once, at most one step ahead of RTP time.
     pub(super) fn rephase(&mut self, now: Instant) {
+        if self.together {
+            return;
+        }
         let earliest = self.nominal().checked_sub(STEP).unwrap_or(self.origin);
         self.next = self.next.min(now.max(earliest));
     }
@@ -77,11 +86,33 @@ impl Grid {
     pub(super) fn advance(&mut self, speaking: bool) {
         self.position += self.step_samples() as u64;
         let nominal = self.nominal();
-        self.next = if speaking {
+        self.next = if speaking || self.together {
             nominal.min(self.next + STEP)
         } else {
             nominal
         };
+    }
+
+    /// Whether the next step is due before a beat of others.
+    pub(super) fn is_behind(&self, beat: Instant) -> bool {
+        self.nominal() < beat
+    }
+
+    /// Takes the next step at a beat of others and stays with them; false when RTP time is not
+    /// as far yet as to have a step for this beat.
+    pub(super) fn join(&mut self, beat: Instant) -> bool {
+        let nominal = self.nominal();
+        if nominal < beat || nominal >= beat + STEP {
+            return false;
+        }
+        self.together = true;
+        self.next = beat;
+        true
+    }
+
+    /// Steps alone again.
+    pub(super) fn part(&mut self) {
+        self.together = false;
     }
 
     fn nominal(&self) -> Instant {
@@ -96,6 +127,28 @@ mod tests {
 
     fn at(ms: u64) -> Instant {
         epoch() + Duration::from_millis(ms)
+    }
+
+    #[test]
+    fn steps_with_others_keep_their_beat_and_go_back_to_rtp_time_after_it() {
+        let mut grid = Grid::new(at(0), 8_000);
+        (0..5).for_each(|_| grid.advance(false));
+        // Due at 100 by RTP time, an utterance took it ahead to 85: beats are at 70, 90, …
+        grid.rephase(at(85));
+        assert!(!grid.join(at(70)));
+        assert!(grid.join(at(90)));
+        for step in 0..1_000 {
+            assert_eq!(grid.next(), at(90 + 20 * step));
+            assert_eq!(grid.position(), (5 + step) * 160);
+            grid.rephase(at(80 + 20 * step));
+            grid.advance(false);
+        }
+        grid.part();
+        grid.advance(false);
+        assert_eq!(grid.next(), at(100 + 20 * 1_001));
+        // One that fell behind has a step to catch up on first.
+        assert!(grid.is_behind(at(20_130)) && !grid.is_behind(at(20_120)));
+        assert!(!grid.join(at(20_130)));
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod report;
 mod security;
 mod send;
 mod stream;
+mod surroundings;
 mod tape;
 mod watch;
 
@@ -25,7 +26,9 @@ use grid::Grid;
 use outbox::Outbox;
 use receive::Peer;
 use security::Security;
+pub use send::StepSound;
 use stream::{Packing, Start, Stream};
+use surroundings::Surroundings;
 pub use tape::RecordFrame;
 use tape::Tape;
 pub use watch::OneWay;
@@ -36,6 +39,7 @@ use crate::dtmf::{DtmfReceiver, DtmfSender, InbandDtmf, InbandReceiver, OncePerP
 use crate::echo::EchoGate;
 use crate::jitter::JitterBuffer;
 use crate::level::LevelMeter;
+use crate::mixer::limiter::Limiter;
 use crate::playout::Playout;
 use crate::rtcp::Schedule;
 use crate::sdp::Negotiated;
@@ -108,6 +112,9 @@ pub struct MediaSession {
     grid: Grid,
     stream: Stream,
     playout: Playout,
+    surroundings: Surroundings,
+    /// Of what is played together with what others of a conversation say.
+    limiter: Limiter,
     dtmf_sender: DtmfSender,
     /// The last packet of sound that was sent belongs to an utterance.
     sounding: bool,
@@ -168,6 +175,8 @@ impl MediaSession {
             grid: Grid::new(now, rate_hz),
             stream: Stream::new(start, rate_hz, negotiated.codec, negotiated.opus),
             playout: Playout::new(rate_hz, config.playout_capacity_ms),
+            surroundings: Surroundings::new(config.ambience.as_ref(), rate_hz),
+            limiter: Limiter::new(),
             dtmf_sender: DtmfSender::new(),
             sounding: false,
             quiet: None,

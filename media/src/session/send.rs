@@ -7,12 +7,47 @@ use super::{MediaSession, Notice};
 use crate::codec::comfort_noise::{self, ComfortNoise};
 use crate::dtmf::{Outgoing, Tone};
 use crate::frame::Frame;
-use crate::playout::Progress;
+use crate::playout::{AUDIBLE, Progress};
 
 /// Comfort noise is sent again after so long, in case that it was lost.
 const COMFORT_NOISE_EVERY_MS: u64 = 200;
 /// … or when it is louder or softer by so much.
 const COMFORT_NOISE_STEP_DB: u8 = 3;
+
+/// What one step of a session has for a conversation of several.
+#[derive(Clone, Debug)]
+pub struct StepSound {
+    samples: usize,
+    remote: [i16; Frame::MAX_SAMPLES],
+    played: [i16; Frame::MAX_SAMPLES],
+    /// What is played belongs to an utterance.
+    sounding: bool,
+}
+
+impl Default for StepSound {
+    fn default() -> Self {
+        Self {
+            samples: 0,
+            remote: [0; Frame::MAX_SAMPLES],
+            played: [0; Frame::MAX_SAMPLES],
+            sounding: false,
+        }
+    }
+}
+
+impl StepSound {
+    /// What the peer says, as the jitter buffer plays it.
+    #[must_use]
+    pub fn remote(&self) -> &[i16] {
+        self.remote.get(..self.samples).unwrap_or_default()
+    }
+
+    /// What was played with [`MediaSession::play`].
+    #[must_use]
+    pub fn played(&self) -> &[i16] {
+        self.played.get(..self.samples).unwrap_or_default()
+    }
+}
 
 impl MediaSession {
     /// Takes the step that is due: sends sound or silence, plays what the peer said to the
@@ -22,29 +57,72 @@ impl MediaSession {
         if now < self.grid.next() {
             return;
         }
-        self.grid.catch_up(now);
-        let samples = self.grid.step_samples();
-        let (mut local, mut remote) = ([0; Frame::MAX_SAMPLES], [0; Frame::MAX_SAMPLES]);
-        let local = local.get_mut(..samples).unwrap_or_default();
-        let remote = remote.get_mut(..samples).unwrap_or_default();
-        if self.negotiated.direction.receives() {
-            self.jitter.pull(now, remote);
+        self.grid.part();
+        let mut step = StepSound::default();
+        self.take_step(now, &mut step);
+        self.give_step(now, &step, None);
+    }
+
+    /// Whether a session that is to step together with others at a beat has earlier steps to take
+    /// first, by [`MediaSession::tick`].
+    #[must_use]
+    pub fn is_behind(&self, beat: Instant) -> bool {
+        self.grid.is_behind(beat)
+    }
+
+    /// Takes the first half of a step together with other sessions: what the peer says and what is
+    /// played, for them to hear. Beats are 20 ms apart. Returns false, and does nothing, when the
+    /// session has no step for this beat, as once when it joins. Otherwise
+    /// [`MediaSession::end_step`] must follow; both halves count as one tick.
+    ///
+    /// All the sessions of a conversation take their first halves, then their second ones: so what
+    /// one peer says waits for nothing on its way to the others.
+    pub fn begin_step(&mut self, now: Instant, beat: Instant, step: &mut StepSound) -> bool {
+        let joins = self.grid.join(beat);
+        if joins {
+            self.take_step(now, step);
         }
+        joins
+    }
+
+    /// Takes the second half of a step: sends to the peer what the others say, `heard`, with what
+    /// was played.
+    pub fn end_step(&mut self, now: Instant, step: &StepSound, heard: &[i16]) {
+        self.give_step(now, step, Some(heard));
+    }
+
+    fn take_step(&mut self, now: Instant, step: &mut StepSound) {
+        self.grid.catch_up(now);
+        *step = StepSound::default();
+        step.samples = self.grid.step_samples();
+        if self.negotiated.direction.receives() {
+            let remote = step.remote.get_mut(..step.samples);
+            self.jitter.pull(now, remote.unwrap_or_default());
+        }
+        // On hold, and while keys are pressed, what is to be said waits.
+        if self.packing().is_some() && self.dtmf_sender.is_idle() {
+            let played = step.played.get_mut(..step.samples);
+            step.sounding = self.take_playout(now, played.unwrap_or_default());
+        }
+    }
+
+    fn give_step(&mut self, now: Instant, step: &StepSound, heard: Option<&[i16]>) {
+        let mut local = [0; Frame::MAX_SAMPLES];
+        let local = local.get_mut(..step.samples).unwrap_or_default();
         let position = self.grid.position();
-        self.send_step(now, local);
+        self.send_step(step, heard, local);
         if let Some(echo) = &mut self.echo {
             echo.sends(position, local, self.sounding);
         }
         if let Some(tape) = &mut self.tape {
-            self.lost_events += tape.record(position, local, remote);
+            self.lost_events += tape.record(position, local, step.remote());
         }
         self.grid.advance(self.playout.is_speaking());
         self.run_timers(now);
     }
 
-    /// Sends one step and leaves in `local` how it sounds. On hold nothing is sent and what is to
-    /// be said waits.
-    fn send_step(&mut self, now: Instant, local: &mut [i16]) {
+    /// Sends one step and leaves in `local` how it sounds.
+    fn send_step(&mut self, step: &StepSound, heard: Option<&[i16]>, local: &mut [i16]) {
         let Some(packing) = self.packing() else {
             self.sounding = false;
             self.stream.discard();
@@ -77,10 +155,31 @@ impl MediaSession {
             }
             Outgoing::Gap => self.send_sound(&packing, position, local, false),
             Outgoing::Idle => {
-                let sounding = self.take_playout(now, local);
+                let sounding = self.put_together(step, heard, local);
                 self.send_sound(&packing, position, local, sounding);
             }
         }
+    }
+
+    /// Puts together what is heard of a step, and tells whether it is more than ambience.
+    fn put_together(&mut self, step: &StepSound, heard: Option<&[i16]>, local: &mut [i16]) -> bool {
+        let mut sounding = step.sounding;
+        // Who waits hears music, and nothing of what the others say meanwhile.
+        match heard.filter(|_| !self.surroundings.is_held()) {
+            None => local.copy_from_slice(step.played()),
+            Some(heard) => {
+                let speak = heard.iter().any(|sample| sample.saturating_abs() > AUDIBLE);
+                let mut sum = [0; Frame::MAX_SAMPLES];
+                let sum = sum.get_mut(..step.samples).unwrap_or_default();
+                for (sum, (ours, theirs)) in sum.iter_mut().zip(step.played().iter().zip(heard)) {
+                    *sum = i32::from(*ours) + i32::from(*theirs);
+                }
+                self.limiter.limit(sum, !(speak && sounding), local);
+                sounding |= speak;
+            }
+        }
+        sounding |= self.surroundings.add_to(local);
+        sounding
     }
 
     fn send_sound(&mut self, packing: &Packing, position: u64, sound: &[i16], sounding: bool) {

@@ -10,8 +10,8 @@ use offhook_models::vad::level_db;
 use tokio::sync::mpsc;
 
 use crate::call::codecs::Codecs;
-use crate::call::dial::{Answered, Attached, Dialling, dial};
-use crate::call::line::next_leg;
+use crate::call::dial::{Answered, Dialling, dial};
+use crate::call::line::{Attached, next_leg};
 use crate::clock;
 use crate::net::media::{Command, FrameSink, LegEvent};
 use crate::phone::{Destination, Phone};
@@ -60,7 +60,7 @@ impl BenchCaller {
         };
         let attached = Attached {
             sink: Some(Box::new(move || Box::new(Meter(sender)))),
-            recorder: None,
+            ..Attached::default()
         };
         let (_keep, mut give_up) = mpsc::channel(1);
         let line = Arc::clone(&phone.line);

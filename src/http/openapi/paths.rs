@@ -9,6 +9,7 @@ pub(super) fn paths() -> Value {
     let mut paths = Map::new();
     status(&mut paths);
     calls(&mut paths);
+    supervision(&mut paths);
     about_a_call(&mut paths);
     lists(&mut paths);
     Value::Object(paths)
@@ -194,6 +195,45 @@ fn calls(paths: &mut Map<String, Value>) {
             "Reference",
         )
         .at(paths, "delete", "/v1/calls/{id}");
+}
+
+fn supervision(paths: &mut Map<String, Value>) {
+    let path = "/v1/calls/{id}/supervise";
+    let body = |schema: &str, example: Value| {
+        json!({
+            "required": true,
+            "content": { "application/json": { "schema": reference(schema), "example": example } },
+        })
+    };
+    Operation::new(
+        "supervise",
+        "calls",
+        "Join a supervisor to a call in progress",
+    )
+    .describe(
+        "Dials the phone and lets it hear caller and agent. `barge` lets it talk to the caller \
+             while the agent waits. `whisper` is refused with 409: the agent is software. \
+             `call.supervised` tells when the phone is joined. It ends when either hangs up.",
+    )
+    .id("The call")
+    .set(
+        "requestBody",
+        body("Supervise", json!({ "to": "alice", "mode": "listen" })),
+    )
+    .json("202", "The phone is being dialled", "Reference")
+    .at(paths, "post", path);
+    Operation::new("setSupervision", "calls", "Change what a supervisor does")
+        .id("The call")
+        .set(
+            "requestBody",
+            body("SetSupervision", json!({ "mode": "barge" })),
+        )
+        .json("202", "It is being changed", "Reference")
+        .at(paths, "patch", path);
+    Operation::new("endSupervision", "calls", "Let a supervisor go")
+        .id("The call")
+        .json("202", "The phone is being hung up", "Reference")
+        .at(paths, "delete", path);
 }
 
 fn about_a_call(paths: &mut Map<String, Value>) {

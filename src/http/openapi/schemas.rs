@@ -75,6 +75,21 @@ fn basics() -> Value {
                 "detail": text("Why not, or what it is"),
             })) },
         })),
+        "Supervise": {
+            "type": "object",
+            "required": ["to"],
+            "additionalProperties": false,
+            "properties": {
+                "to": text("A [[user]] that has registered, a number, or a sip: or tel: URI"),
+                "mode": { "enum": ["listen", "whisper", "barge"], "default": "listen" },
+            },
+        },
+        "SetSupervision": {
+            "type": "object",
+            "required": ["mode"],
+            "additionalProperties": false,
+            "properties": { "mode": { "enum": ["listen", "whisper", "barge"] } },
+        },
         "Reference": object(json!({ "id": text("The id") })),
         "RecordingState": object(json!({
             "id": text("The call"),

@@ -4,13 +4,15 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::{Duration, Instant};
 
+use offhook_media::mixer::MixerError;
+
 use super::leg::Leg;
 use super::poller::{Events, Poller, Ready, Waker};
-use super::{Command, Counters, LegId, OpenLeg};
+use super::room::{Part, Room, RoomId};
+use super::{Command, Counters, LegEvent, LegId, OpenLeg};
 use crate::clock;
 
 /// The largest datagram read; RTP is far smaller.
@@ -18,8 +20,6 @@ const DATAGRAM_MAX: usize = 2048;
 /// Up to so many legs each packet ends the wait at once; with more of them the thread takes what
 /// came once a beat, which costs a packet half a millisecond and saves most of the waking up.
 const PROMPT_LEGS: usize = 16;
-/// A tick later than this is counted: half a frame.
-const LATE: Duration = Duration::from_millis(10);
 
 /// What can fail about an engine, made before its thread; legs themselves never change threads.
 pub(super) struct Setup {
@@ -43,6 +43,13 @@ impl Setup {
     }
 }
 
+/// Who steps next: a leg by its slot, or all legs of a room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Due {
+    Leg(usize),
+    Room(RoomId),
+}
+
 pub(super) struct Engine {
     poller: Poller,
     commands: Receiver<Command>,
@@ -50,7 +57,8 @@ pub(super) struct Engine {
     slots: Vec<Option<Leg>>,
     free: Vec<usize>,
     by_id: HashMap<LegId, usize>,
-    ticks: BinaryHeap<Reverse<(Instant, usize)>>,
+    rooms: HashMap<RoomId, Room>,
+    ticks: BinaryHeap<Reverse<(Instant, Due)>>,
 }
 
 impl Engine {
@@ -68,6 +76,7 @@ impl Engine {
             slots: Vec::new(),
             free: Vec::new(),
             by_id: HashMap::new(),
+            rooms: HashMap::new(),
             ticks: BinaryHeap::new(),
         }
     }
@@ -117,46 +126,141 @@ impl Engine {
     }
 
     fn serve_ticks(&mut self, now: Instant) {
-        while let Some(Reverse((due, slot))) = self.ticks.peek().copied() {
+        while let Some(Reverse((due, who))) = self.ticks.peek().copied() {
             if due > now {
                 return;
             }
             self.ticks.pop();
-            let Some(Some(leg)) = self.slots.get_mut(slot) else {
-                continue;
-            };
-            if leg.scheduled != Some(due) {
-                continue;
-            }
-            let late = now.duration_since(due);
-            self.counters.count(|c| &c.ticks);
-            if late > LATE {
-                self.counters.count(|c| &c.late_ticks);
-            }
-            let late_us = u64::try_from(late.as_micros()).unwrap_or(u64::MAX);
-            self.counters
-                .worst_late_us
-                .fetch_max(late_us, Ordering::Relaxed);
-            leg.tick(now, &self.counters);
-            leg.scheduled = None;
-            if leg.is_abandoned() {
-                let id = leg.id;
-                self.close(id, now);
-            } else {
-                self.schedule(slot, now);
+            match who {
+                Due::Leg(slot) => self.serve_leg(slot, due, now),
+                Due::Room(room) => self.serve_room(room, due, now),
             }
         }
     }
 
-    /// Puts the leg's next tick into the heap, unless it stands there already.
+    fn serve_leg(&mut self, slot: usize, due: Instant, now: Instant) {
+        let Some(Some(leg)) = self.slots.get_mut(slot) else {
+            return;
+        };
+        if leg.scheduled != Some(due) {
+            return;
+        }
+        self.counters.count(|c| &c.ticks);
+        self.counters.note_late(due, now);
+        leg.tick(now, &self.counters);
+        leg.scheduled = None;
+        if leg.is_abandoned() {
+            let id = leg.id;
+            self.close(id, now);
+        } else {
+            self.schedule(slot, now);
+        }
+    }
+
+    fn serve_room(&mut self, id: RoomId, due: Instant, now: Instant) {
+        let Some(room) = self.rooms.get_mut(&id).filter(|room| room.due() == due) else {
+            return;
+        };
+        self.counters.note_late(due, now);
+        room.step(&mut self.slots, now, &self.counters);
+        self.ticks.push(Reverse((room.due(), Due::Room(id))));
+        while let Some(slot) = self.rooms.get_mut(&id).and_then(Room::take_leaver) {
+            if let Some(Some(leg)) = self.slots.get_mut(slot) {
+                leg.room = None;
+            }
+            self.schedule(slot, now);
+        }
+        while let Some(leg) = self.abandoned_in(id) {
+            self.close(leg, now);
+        }
+        self.close_if_empty(id);
+    }
+
+    /// A leg of a room of which nobody hears any more.
+    fn abandoned_in(&self, room: RoomId) -> Option<LegId> {
+        let mut slots = self.rooms.get(&room)?.slots();
+        slots.find_map(|slot| {
+            let leg = self.slots.get(slot)?.as_ref()?;
+            leg.is_abandoned().then_some(leg.id)
+        })
+    }
+
+    fn close_if_empty(&mut self, id: RoomId) {
+        if self.rooms.get(&id).is_some_and(Room::is_empty) {
+            self.rooms.remove(&id);
+        }
+    }
+
+    /// Puts the leg's next tick into the heap, unless it stands there already or a room steps for
+    /// it.
     fn schedule(&mut self, slot: usize, now: Instant) {
         let Some(Some(leg)) = self.slots.get_mut(slot) else {
             return;
         };
+        if leg.room.is_some() {
+            return;
+        }
         let due = leg.session.next_tick().max(now - Duration::from_secs(1));
         if leg.scheduled != Some(due) {
             leg.scheduled = Some(due);
-            self.ticks.push(Reverse((due, slot)));
+            self.ticks.push(Reverse((due, Due::Leg(slot))));
+        }
+    }
+
+    /// Puts a leg into a room, and takes it out of the one that it was in.
+    fn join(&mut self, leg: LegId, id: RoomId, part: Part, shares_playout: bool, now: Instant) {
+        let Some(slot) = self.by_id.get(&leg).copied() else {
+            return;
+        };
+        self.leave_at_once(slot);
+        let Some(Some(leg)) = self.slots.get_mut(slot) else {
+            return;
+        };
+        let ticks = &mut self.ticks;
+        let room = self.rooms.entry(id).or_insert_with(|| {
+            let room = Room::open(leg);
+            ticks.push(Reverse((room.due(), Due::Room(id))));
+            room
+        });
+        let joined = room.join(slot, leg, part, shares_playout);
+        if joined.is_ok() {
+            leg.room = Some(id);
+            leg.scheduled = None;
+        }
+        leg.tell(LegEvent::Joined(joined), &self.counters);
+        self.close_if_empty(id);
+        self.schedule(slot, now);
+    }
+
+    fn set_part(&mut self, id: LegId, part: Part) {
+        let Some(Some(leg)) = self.by_id.get(&id).and_then(|slot| self.slots.get(*slot)) else {
+            return;
+        };
+        let room = leg.room.and_then(|room| self.rooms.get_mut(&room));
+        let set = room
+            .ok_or(MixerError::NotThere)
+            .and_then(|room| room.set_part(id, part));
+        leg.tell(LegEvent::Joined(set), &self.counters);
+    }
+
+    fn leave(&mut self, id: LegId) {
+        let leg = self.by_id.get(&id).and_then(|slot| self.slots.get(*slot));
+        if let Some(Some(leg)) = leg
+            && let Some(room) = leg.room.and_then(|room| self.rooms.get_mut(&room))
+        {
+            room.leave(id);
+        }
+    }
+
+    fn leave_at_once(&mut self, slot: usize) {
+        let Some(Some(leg)) = self.slots.get_mut(slot) else {
+            return;
+        };
+        if let Some(id) = leg.room.take() {
+            if let Some(room) = self.rooms.get_mut(&id) {
+                room.remove(leg.id);
+            }
+            self.close_if_empty(id);
         }
     }
 
@@ -195,6 +299,19 @@ impl Engine {
             Command::Renegotiate(leg, negotiated) => {
                 self.with(leg, |leg| leg.session.renegotiate(beat, *negotiated))
             }
+            Command::Hold(leg, music) => self.with(leg, |leg| leg.session.hold(&music)),
+            Command::SetAside(leg, aside) => {
+                self.with(leg, |leg| leg.session.set_aside(beat, aside))
+            }
+            Command::Unhold(leg) => self.with(leg, |leg| leg.session.unhold(beat)),
+            Command::Join {
+                leg,
+                room,
+                part,
+                shares_playout,
+            } => return self.join(leg, room, part, shares_playout, now),
+            Command::SetPart(leg, part) => return self.set_part(leg, part),
+            Command::Leave(leg) => return self.leave(leg),
         };
         if let Some(slot) = leg {
             if let Some(Some(leg)) = self.slots.get_mut(slot) {
@@ -239,6 +356,7 @@ impl Engine {
         let Some(slot) = self.by_id.remove(&leg) else {
             return;
         };
+        self.leave_at_once(slot);
         let Some(leg) = self.slots.get_mut(slot).and_then(Option::take) else {
             return;
         };

@@ -10,7 +10,7 @@ use std::time::Instant;
 use offhook_media::{Event, MediaSession, UtteranceId};
 use tokio::sync::mpsc;
 
-use super::{Counters, FrameSink, LegEvent, LegId, OpenLeg, PortPair, RecordSink};
+use super::{Counters, FrameSink, LegEvent, LegId, OpenLeg, PortPair, RecordSink, RoomId};
 use crate::clock;
 
 /// Packets that are dropped of each socket when a leg opens: more than its buffer holds.
@@ -35,6 +35,8 @@ pub(super) struct Leg {
     waiting: VecDeque<Waiting>,
     /// The tick that stands in the thread's heap; any other entry of this leg is stale.
     pub(super) scheduled: Option<Instant>,
+    /// The room that steps for it.
+    pub(super) room: Option<RoomId>,
 }
 
 impl Leg {
@@ -48,6 +50,7 @@ impl Leg {
             events: open.events,
             waiting: VecDeque::new(),
             scheduled: None,
+            room: None,
         }
     }
 
@@ -188,7 +191,7 @@ impl Leg {
     }
 
     /// Moves waiting sound into the playout as far as there is room.
-    fn feed(&mut self, now: Instant) {
+    pub(super) fn feed(&mut self, now: Instant) {
         while let Some(waiting) = self.waiting.front_mut() {
             let Some(samples) = &waiting.samples else {
                 self.session.finish(now, waiting.utterance);

@@ -9,6 +9,7 @@ mod engine;
 mod leg;
 mod poller;
 mod ports;
+mod room;
 #[cfg(test)]
 mod tests;
 
@@ -18,15 +19,20 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::time::{Duration, Instant};
 
+use offhook_media::mixer::MixerError;
+use offhook_media::music::Background;
 use offhook_media::{
     Event, Frame, MediaSession, Negotiated, OneWay, RecordFrame, Stats, UtteranceId,
 };
 use tokio::sync::mpsc;
 
 pub use ports::{PortError, PortPair, PortPool};
+pub use room::{Part, RoomId};
 
 /// Commands that may wait for one media thread; a full queue is an error to the sender.
 const COMMAND_QUEUE: usize = 4096;
+/// A tick later than this is counted: half a frame.
+const LATE: Duration = Duration::from_millis(10);
 
 /// Names one leg for as long as the process lives.
 pub type LegId = u64;
@@ -87,6 +93,29 @@ pub enum Command {
     SendDtmf(LegId, String),
     /// Takes what a later offer and answer agreed upon.
     Renegotiate(LegId, Box<Negotiated>),
+    /// Lets the other side wait with music; what is being said to it waits as well.
+    Hold(LegId, Background),
+    /// Ends the wait.
+    Unhold(LegId),
+    /// Lets what is played to a leg wait while somebody else speaks in its place, or go on.
+    SetAside(LegId, bool),
+    /// Lets a leg hear the legs of a room, all of which are on this thread; it leaves the room that
+    /// it was in. The first leg opens the room, the last one closes it. What comes of it is told by
+    /// [`LegEvent::Joined`].
+    Join {
+        /// The leg.
+        leg: LegId,
+        /// The room.
+        room: RoomId,
+        /// What it does there.
+        part: Part,
+        /// Whether the others hear what is played to it, such as an agent's voice.
+        shares_playout: bool,
+    },
+    /// Gives a leg another part in its room; told by [`LegEvent::Joined`] as well.
+    SetPart(LegId, Part),
+    /// Lets a leg out of its room; it goes on by itself.
+    Leave(LegId),
     /// Ends the leg's media; [`LegEvent::Closed`] is its last event.
     Close(LegId),
 }
@@ -149,6 +178,8 @@ pub enum LegEvent {
         /// How long after it should have been.
         after: Duration,
     },
+    /// The leg takes part in a room as was asked, or not, and why not.
+    Joined(Result<(), MixerError>),
     /// The leg's media is closed.
     Closed {
         /// What was counted.
@@ -275,6 +306,16 @@ impl MediaThread {
 }
 
 impl Counters {
+    /// Notes how late a tick is served.
+    fn note_late(&self, due: Instant, now: Instant) {
+        let late = now.saturating_duration_since(due);
+        if late > LATE {
+            self.count(|c| &c.late_ticks);
+        }
+        let late_us = u64::try_from(late.as_micros()).unwrap_or(u64::MAX);
+        self.worst_late_us.fetch_max(late_us, Ordering::Relaxed);
+    }
+
     fn count(&self, counter: impl FnOnce(&Self) -> &AtomicU64) {
         counter(self).fetch_add(1, Ordering::Relaxed);
     }

@@ -11,6 +11,8 @@ use offhook_media::{SessionConfig, SourceRule};
 use super::*;
 use crate::clock;
 
+mod rooms;
+
 const LEG: LegId = 1;
 /// µ-law of a loud sample and of a soft one.
 const LOUD: u8 = 0x80;

@@ -1,0 +1,354 @@
+//! A supervisor on a running call: their phone is dialled and joined to the call's room, where it
+//! listens, or takes the agent's place.
+//!
+//! Who barges in talks to the caller while the agent stands aside: as on hold it says nothing,
+//! hears nothing and waits, and goes on where it was once the supervisor only listens or is gone.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use offhook_sip::CallHandle;
+use serde_json::json;
+use tokio::sync::mpsc;
+use tracing::Instrument;
+use uuid::Uuid;
+
+use super::codecs::Codecs;
+use super::dial::{Answered, DialFailure, Dialling, dial};
+use super::line::{Attached, Leg};
+use super::outbound::dialling;
+use super::services::Services;
+use super::spans;
+use super::task::Control;
+use crate::clock;
+use crate::net::media::{Command, LegEvent, LegId, MediaThread, Part, RoomId};
+use crate::net::sip::Signal;
+use crate::store::EventRecord;
+use crate::switch::Dialled;
+use crate::switchboard::own_host;
+
+/// How long a supervisor's phone may ring.
+const RING: Duration = Duration::from_secs(60);
+/// Changes of mode that may wait.
+const MODES: usize = 4;
+
+/// What a supervisor does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Hears caller and agent, and is heard by nobody.
+    Listen,
+    /// Talks to the caller; the agent stands aside.
+    Barge,
+}
+
+impl Mode {
+    fn part(self) -> Part {
+        match self {
+            Self::Listen => Part::Listens,
+            Self::Barge => Part::Talks,
+        }
+    }
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Listen => "listen",
+            Self::Barge => "barge",
+        }
+    }
+}
+
+/// Where a supervisor's phone is.
+pub enum SupervisorPhone {
+    /// Where a number or URI leads.
+    Dialled(Dialled),
+    /// A phone that has registered here.
+    Registered(Box<Dialling>),
+}
+
+/// Explains why a call is not supervised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SuperviseError {
+    /// Nobody talks there: it rings still, or is over.
+    #[error("the call is not in progress: there is nothing to hear")]
+    NotInProgress,
+    /// There is one supervisor a call.
+    #[error("the call has a supervisor already")]
+    Taken,
+    /// There is no supervisor whose mode could change.
+    #[error("the call has no supervisor")]
+    Nobody,
+}
+
+/// A call's leg, and what its supervisor listens to.
+pub(super) struct Talking {
+    leg: LegId,
+    media: MediaThread,
+    supervisor: Option<Supervisor>,
+}
+
+/// A supervisor's place; it is taken until the supervisor's task has ended.
+struct Supervisor {
+    /// None once the supervision is to end.
+    modes: Option<mpsc::Sender<Mode>>,
+}
+
+impl Services {
+    /// Notes on which leg a call talks, so that it can be listened to.
+    pub(super) fn in_conversation(&self, id: Uuid, leg: &Leg) {
+        if let Some(call) = self.live_calls().get_mut(&id) {
+            call.talking = Some(Talking {
+                leg: leg.id,
+                media: leg.media.clone(),
+                supervisor: None,
+            });
+        }
+    }
+
+    /// Finds the phone that a user has registered last.
+    #[must_use]
+    pub fn phone_of(&self, user: &str) -> Option<SupervisorPhone> {
+        let now = clock::now();
+        let registrar = self.registrar();
+        let binding = registrar.bindings(now, user).into_iter().next()?;
+        Some(SupervisorPhone::Registered(Box::new(Dialling {
+            request_uri: binding.contact.clone(),
+            from: format!("<sip:offhook@{}>", own_host(self)),
+            targets: vec![binding.flow.remote],
+            transport: binding.flow.transport,
+            route: Vec::new(),
+            credentials: None,
+            codecs: Codecs::configured(&self.config, None),
+            srtp: self.config.user_srtp(user),
+            headers: Vec::new(),
+            ring_timeout: RING,
+        })))
+    }
+
+    /// Dials a supervisor's phone and joins it to a call in progress.
+    ///
+    /// # Errors
+    /// When the call is not in progress, or has a supervisor.
+    pub fn supervise(
+        self: &Arc<Self>,
+        id: Uuid,
+        phone: SupervisorPhone,
+        mode: Mode,
+    ) -> Result<(), SuperviseError> {
+        let mut calls = self.live_calls();
+        let call = calls.get_mut(&id).ok_or(SuperviseError::NotInProgress)?;
+        let talking = call.talking.as_mut().ok_or(SuperviseError::NotInProgress)?;
+        if talking.supervisor.is_some() {
+            return Err(SuperviseError::Taken);
+        }
+        let (sender, modes) = mpsc::channel(MODES);
+        talking.supervisor = Some(Supervisor {
+            modes: Some(sender),
+        });
+        let supervision = Supervision {
+            services: Arc::clone(self),
+            id,
+            caller: talking.leg,
+            media: talking.media.clone(),
+            control: call.control.clone(),
+            modes,
+            mode,
+            barged: false,
+        };
+        let span = spans::call("supervisor");
+        tokio::spawn(supervision.run(phone).instrument(span));
+        Ok(())
+    }
+
+    /// Changes what a call's supervisor does.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn set_supervision(&self, id: Uuid, mode: Mode) -> Result<(), SuperviseError> {
+        let calls = self.live_calls();
+        let talking = calls.get(&id).and_then(|call| call.talking.as_ref());
+        let modes = talking.and_then(|talking| talking.supervisor.as_ref()?.modes.as_ref());
+        let told = modes.ok_or(SuperviseError::Nobody)?.try_send(mode);
+        told.map_err(|_| SuperviseError::Nobody)
+    }
+
+    /// Lets a call's supervisor go.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn end_supervision(&self, id: Uuid) -> Result<(), SuperviseError> {
+        let mut calls = self.live_calls();
+        let talking = calls.get_mut(&id).and_then(|call| call.talking.as_mut());
+        let supervisor = talking.and_then(|talking| talking.supervisor.as_mut());
+        let modes = supervisor.and_then(|supervisor| supervisor.modes.take());
+        modes.map(drop).ok_or(SuperviseError::Nobody)
+    }
+}
+
+/// One supervisor's task. However it ends, the caller's leg is alone with its agent again.
+struct Supervision {
+    services: Arc<Services>,
+    id: Uuid,
+    caller: LegId,
+    media: MediaThread,
+    control: mpsc::Sender<Control>,
+    /// Ends when the call does, or when the supervisor is to go.
+    modes: mpsc::Receiver<Mode>,
+    mode: Mode,
+    /// The agent stands aside.
+    barged: bool,
+}
+
+impl Supervision {
+    async fn run(mut self, phone: SupervisorPhone) {
+        match self.dial(phone).await {
+            Ok(answered) => self.talk(answered).await,
+            Err(why) => tracing::info!(%why, "a supervisor's phone was not answered"),
+        }
+        self.tell(None).await;
+    }
+
+    /// Dials until the phone answers, or the call is over.
+    async fn dial(&mut self, phone: SupervisorPhone) -> Result<Answered, String> {
+        let dialling = match phone {
+            SupervisorPhone::Registered(dialling) => *dialling,
+            SupervisorPhone::Dialled(dialled) => dialling(&self.services, &dialled).await?,
+        };
+        let line = Arc::clone(&self.services.line);
+        let leg = line.next_leg_beside(self.caller);
+        let (give_up, mut given_up) = mpsc::channel(1);
+        let attached = Attached::default();
+        let ringing = dial(&line, leg, &dialling, attached, |_| {}, &mut given_up);
+        tokio::pin!(ringing);
+        let mut wanted = true;
+        loop {
+            tokio::select! {
+                answered = &mut ringing => {
+                    return answered.map_err(|failure: DialFailure| failure.to_string());
+                }
+                mode = self.modes.recv(), if wanted => match mode {
+                    Some(mode) => self.mode = mode,
+                    None => {
+                        wanted = false;
+                        let _ = give_up.try_send(());
+                    }
+                },
+            }
+        }
+    }
+
+    async fn talk(&mut self, answered: Answered) {
+        let Answered {
+            call,
+            mut signals,
+            mut leg,
+            ..
+        } = answered;
+        let sip = self.services.line.sip().clone();
+        let _held = sip.hold(call);
+        self.join(leg.id);
+        self.adopt(self.mode).await;
+        loop {
+            tokio::select! {
+                mode = self.modes.recv() => match mode {
+                    Some(mode) => {
+                        let _ = self.media.send(Command::SetPart(leg.id, mode.part()));
+                        self.adopt(mode).await;
+                    }
+                    None => break,
+                },
+                signal = signals.recv() => {
+                    if self.handle_signal(call, &mut leg, signal).await {
+                        break;
+                    }
+                }
+                event = leg.event() => match event {
+                    Some(LegEvent::MediaTimeout { .. } | LegEvent::Joined(Err(_))) | None => break,
+                    Some(_) => {}
+                },
+            }
+        }
+        leg.close();
+        let _ = sip.hang_up(call, None).await;
+    }
+
+    /// Puts both legs into a room of their own.
+    fn join(&self, supervisor: LegId) {
+        let room = RoomId::next();
+        let legs = [
+            (self.caller, Part::Talks, true),
+            (supervisor, self.mode.part(), false),
+        ];
+        for (leg, part, shares_playout) in legs {
+            let join = Command::Join {
+                leg,
+                room,
+                part,
+                shares_playout,
+            };
+            if let Err(error) = self.media.send(join) {
+                tracing::error!(%error, "a supervisor could not be joined to a call");
+            }
+        }
+    }
+
+    /// Lets the agent stand aside or come back, and tells who watches.
+    async fn adopt(&mut self, mode: Mode) {
+        self.mode = mode;
+        self.stand_aside(mode == Mode::Barge);
+        self.tell(Some(mode)).await;
+    }
+
+    fn stand_aside(&mut self, aside: bool) {
+        if self.barged != aside {
+            self.barged = aside;
+            let _ = self.control.try_send(Control::StandAside(aside));
+        }
+    }
+
+    async fn tell(&self, mode: Option<Mode>) {
+        // Nothing comes after a call's end.
+        if !self.services.is_live(self.id) {
+            return;
+        }
+        let event = EventRecord {
+            id: 0,
+            call_id: Some(self.id),
+            kind: "call.supervised".to_owned(),
+            at: self.services.epoch.timestamp(clock::now()),
+            data: json!({ "mode": mode.map(Mode::as_str) }),
+        };
+        if let Err(error) = self.services.publish(event).await {
+            tracing::warn!(%error, "an event was not kept");
+        }
+    }
+
+    /// Takes what the supervisor's dialog says; true when it is over.
+    async fn handle_signal(&self, call: CallHandle, leg: &mut Leg, signal: Option<Signal>) -> bool {
+        match signal {
+            Some(Signal::Reoffer { offer }) => {
+                let answer = leg.answer_reoffer(offer.as_deref());
+                let answer = answer.map(Some).map_err(|error| error.status());
+                let sip = self.services.line.sip();
+                let _ = sip.answer_reoffer(call, answer).await;
+                false
+            }
+            Some(Signal::Confirmed { body: Some(answer) }) => {
+                let _ = leg.take_answer(&answer);
+                false
+            }
+            Some(Signal::Ended { .. }) | None => true,
+            Some(_) => false,
+        }
+    }
+}
+
+impl Drop for Supervision {
+    fn drop(&mut self) {
+        self.stand_aside(false);
+        let _ = self.media.send(Command::Leave(self.caller));
+        let mut calls = self.services.live_calls();
+        if let Some(talking) = calls.get_mut(&self.id).and_then(|c| c.talking.as_mut()) {
+            talking.supervisor = None;
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! What events there are.
+
+/// The kind of the event that is a call's last.
+pub const CALL_ENDED: &str = "call.ended";
+
+/// Every kind of event that there is, in the order of a call's life.
+pub const KINDS: [&str; 10] = [
+    "call.created",
+    "call.ringing",
+    "call.answered",
+    "call.turn",
+    "call.sound",
+    "recording.paused",
+    "recording.resumed",
+    "call.supervised",
+    "appointment.booked",
+    CALL_ENDED,
+];

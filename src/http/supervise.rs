@@ -1,0 +1,46 @@
+//! `/v1/calls/{id}/supervise`: a supervisor on a running call.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+
+use super::Shared;
+use super::api::{Api, SetSupervision, Supervise};
+use super::calls::check_address;
+use super::extract::{Id, Json};
+use super::problem::Problem;
+
+fn accepted(id: &str) -> Response {
+    (StatusCode::ACCEPTED, axum::Json(json!({ "id": id }))).into_response()
+}
+
+/// `POST /v1/calls/{id}/supervise`
+pub(super) async fn begin<A: Api>(
+    State(shared): State<Shared<A>>,
+    Id(id): Id,
+    Json(supervise): Json<Supervise>,
+) -> Result<Response, Problem> {
+    check_address("to", &supervise.to)?;
+    shared.api.supervise(&id, supervise).await?;
+    Ok(accepted(&id))
+}
+
+/// `PATCH /v1/calls/{id}/supervise`
+pub(super) async fn change<A: Api>(
+    State(shared): State<Shared<A>>,
+    Id(id): Id,
+    Json(SetSupervision { mode }): Json<SetSupervision>,
+) -> Result<Response, Problem> {
+    shared.api.set_supervision(&id, mode).await?;
+    Ok(accepted(&id))
+}
+
+/// `DELETE /v1/calls/{id}/supervise`
+pub(super) async fn end<A: Api>(
+    State(shared): State<Shared<A>>,
+    Id(id): Id,
+) -> Result<Response, Problem> {
+    shared.api.end_supervision(&id).await?;
+    Ok(accepted(&id))
+}
