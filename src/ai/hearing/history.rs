@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use offhook_media::Frame;
 use offhook_media::codec::g711;
 
+use super::tape::Tape;
 use crate::ai::Audio;
 
 /// Kept at all times: what the turn model looks at.
@@ -20,25 +21,34 @@ const LEAD_OUT: Duration = Duration::from_millis(200);
 /// The rate of a call of which nothing was heard yet.
 const TELEPHONE_HZ: u32 = 8_000;
 
+/// Arrivals are told apart to so much of a second.
+const TICKS_PER_S: u128 = 10_000;
+
+/// A frame that is kept.
+#[derive(Clone, Copy)]
 struct Kept {
-    received: Instant,
-    bytes: usize,
+    /// Its arrival in ticks after the call's first frame: enough for four days.
+    received: u32,
+    bytes: u16,
 }
 
-/// A rolling record of one caller's sound: 64 KB of a telephone call, 128 of a wideband one, and
+/// A rolling record of one caller's sound: 68 KB of a telephone call, 132 of a wideband one, and
 /// four times as much while the caller speaks for long.
 pub(super) struct History {
     rate_hz: u32,
-    sound: VecDeque<u8>,
+    sound: Tape,
     frames: VecDeque<Kept>,
+    /// When the first frame came.
+    first: Option<Instant>,
 }
 
 impl Default for History {
     fn default() -> Self {
         Self {
             rate_hz: TELEPHONE_HZ,
-            sound: VecDeque::new(),
+            sound: Tape::default(),
             frames: VecDeque::new(),
+            first: None,
         }
     }
 }
@@ -54,10 +64,11 @@ impl History {
         }
         let mut encoded = [0_u8; Frame::MAX_SAMPLES];
         let bytes = g711::encode_ulaw(frame.samples(), &mut encoded);
-        self.sound.extend(encoded.iter().take(bytes));
+        self.sound.extend(encoded.get(..bytes).unwrap_or_default());
+        self.first.get_or_insert(frame.received);
         self.frames.push_back(Kept {
-            received: frame.received,
-            bytes,
+            received: self.ticks(frame.received),
+            bytes: bytes as u16,
         });
         let keep = if speaking { LONGEST } else { RECENT };
         let most = self.samples(keep);
@@ -65,10 +76,10 @@ impl History {
             let Some(oldest) = self.frames.pop_front() else {
                 return;
             };
-            self.sound.drain(..oldest.bytes.min(self.sound.len()));
+            self.sound.drop_first(usize::from(oldest.bytes));
         }
-        if !speaking && self.sound.capacity() > 3 * most {
-            self.sound.shrink_to(most + most / 8);
+        if !speaking && self.frames.capacity() > 4 * self.frames.len().max(256) {
+            self.frames.shrink_to_fit();
         }
     }
 
@@ -76,14 +87,15 @@ impl History {
     pub(super) fn between(&self, from: Instant, until: Instant) -> Audio {
         let from = from.checked_sub(LEAD_IN).unwrap_or(from);
         let until = until + LEAD_OUT;
+        let (from, until) = (self.ticks(from), self.ticks(until));
         let mut begin = 0;
         let mut end = 0;
         for frame in &self.frames {
             if frame.received < from {
-                begin += frame.bytes;
+                begin += usize::from(frame.bytes);
             }
             if frame.received <= until {
-                end += frame.bytes;
+                end += usize::from(frame.bytes);
             }
         }
         self.decode(begin, end)
@@ -95,13 +107,19 @@ impl History {
         self.decode(self.sound.len().saturating_sub(most), self.sound.len())
     }
 
+    /// A moment in ticks after the first frame's arrival; 0 before it.
+    fn ticks(&self, at: Instant) -> u32 {
+        let first = self.first.unwrap_or(at);
+        let since = at.saturating_duration_since(first).as_micros();
+        u32::try_from(since * TICKS_PER_S / 1_000_000).unwrap_or(u32::MAX)
+    }
+
     fn samples(&self, time: Duration) -> usize {
         usize::try_from(time.as_secs() * u64::from(self.rate_hz)).unwrap_or(usize::MAX)
     }
 
     fn decode(&self, begin: usize, end: usize) -> Audio {
-        let count = end.saturating_sub(begin);
-        let encoded: Vec<u8> = self.sound.iter().skip(begin).take(count).copied().collect();
+        let encoded = self.sound.copy(begin, end);
         let mut samples = vec![0; encoded.len()];
         g711::decode_ulaw(&encoded, &mut samples);
         Audio {
@@ -151,7 +169,9 @@ mod tests {
             assert!(history.sound.len() <= 32 * second && history.frames.len() <= 32 * 50);
             let (history, _) = fed(rate_hz, 20_000, false);
             assert_eq!(history.recent().samples.len(), 8 * second);
-            assert!(history.sound.capacity() <= 32 * second);
+            // No more room than for what is kept, but for two blocks.
+            assert!(history.sound.capacity() <= 8 * second + 2 * 4_096);
+            assert!(history.frames.capacity() <= 1_024);
         }
     }
 }

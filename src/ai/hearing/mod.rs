@@ -5,6 +5,7 @@
 mod history;
 mod listener;
 mod queue;
+mod tape;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
