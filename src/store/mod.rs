@@ -1,8 +1,8 @@
 //! The store: calls, turns, events, appointments and the outbox, in one database file.
 //!
-//! Everything is asynchronous: a write goes to a queue, and the future ends when the record is
-//! safe, in the database or, while that cannot be written, in the spill file. Dropping the future
-//! does not take the write back. Signalling therefore spawns its writes or awaits them where a few
+//! Everything is asynchronous: a write goes to a queue, and the future ends when the record is safe,
+//! in the database or, while that cannot be written, in the spill file. Dropping the future does
+//! not take the write back. Signalling therefore spawns its writes or awaits them where a few
 //! milliseconds do no harm, and asks [`Store::health`], which waits for nothing, before it takes a
 //! new call.
 //!

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::{Duration, Instant};
 
 use offhook_media::RecordFrame;
@@ -17,6 +17,8 @@ use crate::clock;
 /// What was taken from the queue is handed to the kernel when the last time is so long ago: with
 /// the sweep's own time less than a second.
 const FLUSH: Duration = Duration::from_millis(800);
+/// Between two looks at a queue that is empty; two hundred calls fill it in half a second.
+const REST: Duration = Duration::from_millis(20);
 /// Recordings that began together are flushed in so many different sweeps.
 const SPREAD: u64 = 8;
 
@@ -129,12 +131,12 @@ impl<C: Fn(&Path) -> io::Result<Tape>> Writer<C> {
     pub(super) fn run(mut self, queue: &Receiver<Item>, sweep: Duration) {
         let mut swept = clock::now();
         loop {
-            let item = queue.recv_timeout(sweep);
+            let item = self.next(queue, sweep);
             let now = clock::now();
             match item {
                 Ok(item) => self.take(now, item),
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => break,
+                Err(TryRecvError::Empty) => {}
+                Err(TryRecvError::Disconnected) => break,
             }
             // Under load the queue is never empty, and the sweep must come all the same.
             if now.saturating_duration_since(swept) >= sweep {
@@ -149,6 +151,22 @@ impl<C: Fn(&Path) -> io::Result<Tape>> Writer<C> {
             self.take(clock::now(), item);
         }
         self.open.into_values().for_each(Reel::finish);
+    }
+
+    /// Takes the next item. Where there is none it is looked for a little later, so that no media
+    /// thread has to wake this one; only while nothing is recorded is the first one waited for.
+    fn next(&self, queue: &Receiver<Item>, sweep: Duration) -> Result<Item, TryRecvError> {
+        if self.open.is_empty() {
+            return queue.recv_timeout(sweep).map_err(|error| match error {
+                RecvTimeoutError::Timeout => TryRecvError::Empty,
+                RecvTimeoutError::Disconnected => TryRecvError::Disconnected,
+            });
+        }
+        let item = queue.try_recv();
+        if let Err(TryRecvError::Empty) = item {
+            std::thread::sleep(REST);
+        }
+        item
     }
 
     /// Finishes the recordings that are over, whether or not that could be said, and flushes those
