@@ -20,13 +20,16 @@ const FLOW: &str = r#"
 name = "patient"
 start = "first"
 
+[on_silence]
+after_s = 60
+say = "Are you still there?"
+
 [nodes.first]
 type = "ask"
 say = "Welcome. Please hold the line for as long as you like, and then tell me your story."
 slot = "first"
 grammar = "text"
 next = "first"
-on_silence = { after_s = 60 }
 "#;
 
 /// What each side sounds like, in Hz.
