@@ -6,9 +6,9 @@ use offhook::call::codecs::Codecs;
 use offhook::call::line::{Attached, next_leg};
 use offhook::call::{Leg, Line};
 use offhook::net::media::{Command, FrameSink, MediaThread, PortPool};
-use offhook::net::sip::{Listen, News, Signal, Sip};
+use offhook::net::sip::{Listen, News, PlacedRegistration, RegistrationState, Signal, Sip};
 use offhook_media::{Frame, SrtpPolicy, UtteranceId};
-use offhook_sip::{Access, Advertise, CallHandle, Settings, Transport};
+use offhook_sip::{Access, Advertise, CallHandle, Credentials, Register, Settings, Transport};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
@@ -20,13 +20,16 @@ const FLOW: &str = r#"
 name = "patient"
 start = "first"
 
+[on_silence]
+after_s = 60
+say = "Are you still there?"
+
 [nodes.first]
 type = "ask"
 say = "Welcome. Please hold the line for as long as you like, and then tell me your story."
 slot = "first"
 grammar = "text"
 next = "first"
-on_silence = { after_s = 60 }
 "#;
 
 /// What each side sounds like, in Hz.
@@ -102,6 +105,30 @@ impl Desk {
             news,
             uri,
         }
+    }
+
+    /// Registers with the switch as a user.
+    async fn register(&self, switch: &Switch, name: &str, password: &str) -> PlacedRegistration {
+        let host = switch.uri.split('@').nth(1).unwrap();
+        let sip = self.line.sip();
+        let flow = sip.flow_to(host.parse().unwrap(), Transport::Udp).unwrap();
+        let register = Register {
+            registrar_uri: format!("sip:{host}"),
+            aor: format!("sip:{name}@{host}"),
+            contact_user: name.to_owned(),
+            flow,
+            route: Vec::new(),
+            credentials: Some(Credentials {
+                username: name.to_owned(),
+                password: password.to_owned(),
+            }),
+            expires_s: 300,
+        };
+        let mut placed = sip.register(register).await.unwrap();
+        let there =
+            |state: &RegistrationState| matches!(state, RegistrationState::Registered { .. });
+        placed.state.wait_for(there).await.unwrap();
+        placed
     }
 
     /// Picks up.
@@ -243,15 +270,22 @@ async fn a_supervisor_listens_barges_in_and_is_gone_and_the_agent_goes_on() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_supervisor_is_hung_up_with_the_call() {
-    let switch = Switch::start(FLOW, "").await;
+async fn a_users_phone_is_reached_by_name_and_hung_up_with_the_call() {
+    let user = "[[user]]\nname = \"boss\"\npassword = \"correct horse battery\"\n";
+    let switch = Switch::start(FLOW, user).await;
     let mut desk = Desk::open().await;
     let mut events = switch.events();
     let caller = Caller::dial(&switch.uri).await.unwrap();
     let answered = events.until("call.answered", |_| true).await;
     let id = answered.call_id.clone().unwrap();
-    let barge = json!({ "to": desk.uri, "mode": "barge" });
+    let barge = json!({ "to": "boss", "mode": "barge" });
     let path = format!("/v1/calls/{id}/supervise");
+    let (status, problem) = code(switch.post(&path, &barge, None).await).await;
+    assert_eq!(status, 409);
+    assert!(problem["detail"].as_str().unwrap().contains("registered"));
+    let _registered = desk
+        .register(&switch, "boss", "correct horse battery")
+        .await;
     assert_eq!(switch.post(&path, &barge, None).await.status(), 202);
     let mut supervisor = desk.answer().await;
     events
