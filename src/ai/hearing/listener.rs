@@ -119,9 +119,7 @@ impl Listeners {
             }
         }
         self.windows += self.due.len() as u64;
-        if let Err(error) = self.silero.run(&mut self.batch) {
-            tracing::error!(%error, "voice detection failed");
-        }
+        self.silero.run(&mut self.batch);
         for (number, leg) in self.due.iter().enumerate() {
             if let Some(listener) = legs.get_mut(leg) {
                 listener.judged(&self.batch, number);
@@ -135,8 +133,7 @@ impl Listeners {
 impl Listener {
     /// Takes what came of its window and tells its call of the edge that it brought.
     fn judged(&mut self, batch: &SileroBatch, number: usize) {
-        // That a run failed has been said.
-        let Ok(Some(edge)) = self.detector.judge(batch, number) else {
+        let Some(edge) = self.detector.judge(batch, number) else {
             return;
         };
         let edge = match edge {
