@@ -54,7 +54,7 @@ impl History {
         }
         let mut encoded = [0_u8; Frame::MAX_SAMPLES];
         let bytes = g711::encode_ulaw(frame.samples(), &mut encoded);
-        self.sound.extend(encoded.iter().take(bytes));
+        self.sound.extend(encoded.get(..bytes).unwrap_or_default());
         self.frames.push_back(Kept {
             received: frame.received,
             bytes,
