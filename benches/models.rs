@@ -14,10 +14,12 @@ use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
 use offhook_media::Frame;
 use offhook_models::Runtime;
-use offhook_models::manifest::default_dir;
-use offhook_models::resample::{Upsampler, convert_rate, upsample};
+use offhook_models::manifest::{Manifest, default_dir};
+use offhook_models::resample::{PAST_SAMPLES, Upsampler, convert_rate, upsample};
 use offhook_models::turn::TurnDetector;
-use offhook_models::vad::{Gate, Silero, SileroBatch, SileroState, WINDOW};
+use offhook_models::vad::{
+    Gate, Silero, SileroBatch, SileroState, VadSettings, VoiceDetector, WINDOW,
+};
 use offhook_models::voice::{Step as Sound, Voice, VoiceOptions};
 use offhook_models::whisper::{Options, Size, Step, Transcription, Whisper};
 
@@ -53,38 +55,32 @@ fn gate_per_frame(bencher: Bencher<'_, '_>) {
     bencher.bench_local(|| gate.is_speech(frames.next().expect("a frame")));
 }
 
-/// The live path's doubling of the rate, a frame of 20 ms.
+/// The live path's doubling of the rate, for a window that Silero judges.
 #[divan::bench]
-fn upsampler_per_frame(bencher: Bencher<'_, '_>) {
+fn upsampler_per_window(bencher: Bencher<'_, '_>) {
     let sound = telephone();
-    let frame = sound.get(8_000..8_160).expect("a frame");
-    let (mut upsampler, mut out) = (Upsampler::new(), Vec::new());
-    bencher.bench_local(|| {
-        out.clear();
-        upsampler.process(black_box(frame), &mut out);
-    });
+    let samples = sound.get(8_000..8_000 + PAST_SAMPLES + WINDOW / 2);
+    let samples = samples.expect("a window");
+    let (upsampler, mut out) = (Upsampler::new(), [0.0; WINDOW]);
+    bencher.bench_local(|| upsampler.double(black_box(samples), &mut out));
 }
 
-/// Silero on a window of 32 ms.
-#[divan::bench(sample_count = 300)]
-fn silero_per_window(bencher: Bencher<'_, '_>) {
-    let silero = Silero::load(&runtime(), &default_dir()).expect("Silero is in the model folder");
-    let sound = speech(16_000);
-    let (windows, _) = sound.as_chunks::<WINDOW>();
-    let mut windows = windows.iter().cycle();
-    let mut state = SileroState::default();
-    bencher.bench_local(|| {
-        let window = windows.next().expect("a window");
-        silero
-            .probability(&mut state, window)
-            .expect("a probability")
-    });
+/// What a detector does with a frame of which Silero hears nothing: almost every frame of silence.
+#[divan::bench]
+fn detector_per_silent_frame(bencher: Bencher<'_, '_>) {
+    let frame = Frame::new(8_000, 0, Instant::now(), false, &[0; 160]);
+    let mut detector = VoiceDetector::new(VadSettings::default());
+    bencher.bench_local(|| detector.push(black_box(&frame), false));
+}
+
+fn silero_file() -> std::path::PathBuf {
+    Manifest::embedded().file(&default_dir(), "silero-vad", ".onnx")
 }
 
 /// Silero on a window of each of several calls, in one run.
-#[divan::bench(args = [1, 2, 4, 8, 16], sample_count = 200)]
+#[divan::bench(args = [1, 2, 3, 4, 16], sample_count = 400)]
 fn silero_on_windows_of_calls(bencher: Bencher<'_, '_>, calls: usize) {
-    let silero = Silero::load(&runtime(), &default_dir()).expect("Silero is in the model folder");
+    let silero = Silero::load(&default_dir()).expect("Silero is in the model folder");
     let sound = speech(16_000);
     let (windows, _) = sound.as_chunks::<WINDOW>();
     let mut windows = windows.iter().cycle();
@@ -95,10 +91,44 @@ fn silero_on_windows_of_calls(bencher: Bencher<'_, '_>, calls: usize) {
         for state in &mut states {
             batch.add(state, windows.next().expect("a window"));
         }
-        silero.run(&mut batch).expect("the windows are judged");
+        silero.run(&mut batch);
         for (number, state) in states.iter_mut().enumerate() {
             batch.take(number, state).expect("a probability");
         }
+    });
+}
+
+/// The same by ONNX Runtime, which runs the very file; what it is given and what it gives are
+/// copied as a caller would have to.
+#[divan::bench(args = [1, 4, 16], sample_count = 200)]
+fn silero_by_onnx_runtime(bencher: Bencher<'_, '_>, calls: usize) {
+    use ort::value::{Tensor, TensorRef};
+
+    /// A window and the samples before it; the recurrent state.
+    const LINE: usize = 64 + WINDOW;
+    const STATE: usize = 2 * 128;
+    let graph = runtime().graph_from_file(&silero_file());
+    let graph = graph.expect("Silero is in the model folder");
+    let sound = speech(16_000);
+    let mut lines = sound.windows(LINE).step_by(WINDOW).cycle();
+    let (mut input, mut state) = (Vec::new(), vec![0.0_f32; calls * STATE]);
+    bencher.counter(ItemsCount::new(calls)).bench_local(|| {
+        input.clear();
+        for line in lines.by_ref().take(calls) {
+            input.extend_from_slice(line);
+        }
+        let mut session = graph.session();
+        let given = ort::inputs![
+            "input" => TensorRef::from_array_view(([calls, LINE], input.as_slice()))
+                .expect("an input"),
+            "state" => TensorRef::from_array_view(([2, calls, 128], state.as_slice()))
+                .expect("a state"),
+            "sr" => Tensor::from_array(((), vec![16_000_i64])).expect("a rate"),
+        ];
+        let outputs = session.run(given).expect("the windows are judged");
+        let new = outputs.get("stateN").expect("a state");
+        let (_, new) = new.try_extract_tensor::<f32>().expect("floats");
+        state.copy_from_slice(new);
     });
 }
 

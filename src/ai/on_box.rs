@@ -136,7 +136,7 @@ impl OnBox {
             (whisper, voices.join())
         });
         let loaded = loaded.map_err(|_| std::io::Error::other("loading a voice panicked"))??;
-        let silero = Silero::load(&runtime, dir)?;
+        let silero = Silero::load(dir)?;
         let detector = TurnDetector::load(&runtime, dir)?;
         let workers = Arc::new(Workers::start(WorkerOptions {
             on_start: give_way,

@@ -31,12 +31,13 @@ pub fn encode_alaw(samples: &[i16], out: &mut [u8]) -> usize {
 #[must_use]
 pub const fn linear_to_ulaw(sample: i16) -> u8 {
     // A negative sample is taken in ones' complement, as G.191 does, so that both halves mirror.
-    let magnitude = (if sample < 0 { !sample } else { sample }) as u32;
+    let magnitude = (if sample < 0 { !sample } else { sample }) as i32;
     let biased = (magnitude >> 2) + 33;
     let biased = if biased > 0x1FFF { 0x1FFF } else { biased };
-    let segment = 26 - biased.leading_zeros(); // 0..=7: biased has its top bit at 5..=12
-    let step = (biased >> (segment + 1)) & 0x0F;
-    let code = ((7 - segment) << 4) | (0x0F - step);
+    // As a float, its exponent is the segment and the first four bits behind that the step: what
+    // many samples side by side have instructions for. Its top bit is at 5..=12.
+    let segment_and_step = ((biased as f32).to_bits() >> 19) - ((127 + 5) << 4);
+    let code = 0x7F - segment_and_step;
     code as u8 | if sample < 0 { 0 } else { 0x80 }
 }
 
@@ -44,12 +45,13 @@ pub const fn linear_to_ulaw(sample: i16) -> u8 {
 #[inline]
 #[must_use]
 pub const fn linear_to_alaw(sample: i16) -> u8 {
-    let magnitude = ((if sample < 0 { !sample } else { sample }) as u32) >> 4;
+    let magnitude = ((if sample < 0 { !sample } else { sample }) as i32) >> 4;
+    // As for µ-law, its top bit at 4..=10; below that there is one segment more, of equal steps.
+    let segment_and_step = ((magnitude as f32).to_bits() >> 19).wrapping_sub((127 + 3) << 4);
     let code = if magnitude < 16 {
-        magnitude
+        magnitude as u32
     } else {
-        let segment = 28 - magnitude.leading_zeros(); // 1..=7: magnitude has its top bit at 4..=10
-        (segment << 4) | ((magnitude >> (segment - 1)) & 0x0F)
+        segment_and_step
     };
     (code as u8 | if sample < 0 { 0 } else { 0x80 }) ^ 0x55
 }

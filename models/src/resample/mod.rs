@@ -6,7 +6,7 @@ mod live;
 
 pub(crate) use convert::RateStream;
 pub use convert::convert_rate;
-pub use live::{DELAY_SAMPLES, Upsampler};
+pub use live::{DELAY_SAMPLES, PAST_SAMPLES, Upsampler};
 
 /// Doubles the rate of a whole piece of telephone sound (8 kHz) for the models, full scale ±1.
 #[must_use]

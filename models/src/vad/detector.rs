@@ -4,9 +4,8 @@ use std::time::Instant;
 
 use offhook_media::Frame;
 
-use super::silero::{Silero, SileroBatch, SileroState, WINDOW};
-use crate::resample::Upsampler;
-use crate::runtime::ModelError;
+use super::silero::{Silero, SileroBatch, SileroState};
+use super::sound::Sound;
 
 /// Windows that may be skipped before Silero's memory of the call is worth nothing: 2 s.
 const STALE_WINDOWS: u32 = 64;
@@ -61,11 +60,10 @@ impl Default for VadSettings {
 /// Gives the level of sound in dB of full scale, −100 for digital silence.
 #[must_use]
 pub fn level_db(samples: &[i16]) -> f32 {
-    let energy: f64 = samples
-        .iter()
-        .map(|&sample| f64::from(sample) * f64::from(sample))
-        .sum();
-    let mean = energy / samples.len().max(1) as f64;
+    // Whole numbers, which are added side by side: the sum is exact.
+    let square = |sample: &i16| u64::from(i32::from(*sample).unsigned_abs().pow(2));
+    let energy: u64 = samples.iter().map(square).sum();
+    let mean = energy as f64 / samples.len().max(1) as f64;
     let full = f64::from(i16::MAX) * f64::from(i16::MAX);
     (10.0 * (mean / full).max(1e-10).log10()) as f32
 }
@@ -76,12 +74,11 @@ pub fn is_audible(level_db: f32, loudest_db: f32) -> bool {
     level_db > AUDIBLE_FLOOR_DB && level_db > loudest_db - AUDIBLE_RANGE_DB
 }
 
-/// A window that waits for Silero.
+/// What waits for Silero: the next window.
 #[derive(Debug)]
 struct Due {
-    /// The skipped window before it, which only brings the memory up to date.
-    before: Option<Box<[f32; WINDOW]>>,
-    window: Box<[f32; WINDOW]>,
+    /// The window before it, which was skipped, goes first: it only brings the memory up to date.
+    before: bool,
     /// Arrival of the frame with its first sample.
     since: Instant,
 }
@@ -94,14 +91,13 @@ struct Due {
 #[derive(Debug)]
 pub struct VoiceDetector {
     settings: VadSettings,
-    upsampler: Upsampler,
     state: SileroState,
-    /// Samples at 16 kHz that do not fill a window yet.
-    pending: Vec<f32>,
-    /// Arrival of the frame with the first of them.
+    /// The window before the next one, and what there is of that.
+    sound: Sound,
+    /// Arrival of the frame with the next window's first sample.
     pending_since: Option<Instant>,
-    /// The last window that was skipped, run late when the gate opens after it.
-    skipped: Option<Box<[f32; WINDOW]>>,
+    /// The window before was skipped; it is run late when the gate opens after it.
+    skipped: bool,
     skipped_in_a_row: u32,
     /// The gate let one of the pending frames through.
     passed: bool,
@@ -123,11 +119,10 @@ impl VoiceDetector {
     pub fn new(settings: VadSettings) -> Self {
         Self {
             settings,
-            upsampler: Upsampler::new(),
             state: SileroState::default(),
-            pending: Vec::with_capacity(2 * WINDOW),
+            sound: Sound::new(),
             pending_since: None,
-            skipped: None,
+            skipped: false,
             skipped_in_a_row: 0,
             passed: false,
             latest: None,
@@ -150,13 +145,7 @@ impl VoiceDetector {
     /// Takes the next frame; `passed` says whether the gate let it through. No window may be due.
     pub fn push(&mut self, frame: &Frame, passed: bool) {
         self.pending_since.get_or_insert(frame.received);
-        if frame.rate_hz == 16_000 {
-            let scale = 1.0 / 32_768.0;
-            self.pending
-                .extend(frame.samples().iter().map(|&s| f32::from(s) * scale));
-        } else {
-            self.upsampler.process(frame.samples(), &mut self.pending);
-        }
+        self.sound.push(frame);
         self.passed |= passed;
         self.note_level(frame);
         self.latest = Some((frame.received, passed));
@@ -172,87 +161,74 @@ impl VoiceDetector {
     /// Adds the window that is due to a batch.
     pub fn add_to(&mut self, batch: &mut SileroBatch) {
         if let Some(due) = &self.due {
-            batch.add(&mut self.state, due.before.as_ref().unwrap_or(&due.window));
+            let window = if due.before {
+                self.sound.window_before()
+            } else {
+                self.sound.window()
+            };
+            batch.add(&mut self.state, &window);
         }
     }
 
     /// Takes what came of the window that was added to the batch `number` windows after the first,
-    /// and gives the edge that it brought.
-    ///
-    /// # Errors
-    /// The batch was not run, or failed; the window counts for nothing then.
-    pub fn judge(
-        &mut self,
-        batch: &SileroBatch,
-        number: usize,
-    ) -> Result<Option<VadEdge>, ModelError> {
-        let Some(mut due) = self.due.take() else {
-            return Ok(None);
-        };
-        let Some(probability) = batch.take(number, &mut self.state) else {
-            self.advance();
-            return Err(ModelError::malformed("silero", "a window was not judged"));
-        };
-        if due.before.take().is_some() {
+    /// and gives the edge that it brought. A window that was not judged counts for nothing.
+    pub fn judge(&mut self, batch: &SileroBatch, number: usize) -> Option<VadEdge> {
+        let mut due = self.due.take()?;
+        let probability = batch.take(number, &mut self.state);
+        if probability.is_some() && due.before {
+            due.before = false;
             self.due = Some(due);
-            return Ok(None);
+            return None;
         }
-        let edge = self.step(probability, due.since);
+        let edge = probability.and_then(|probability| self.step(probability, due.since));
+        self.finish_window();
         self.advance();
-        Ok(edge)
+        edge
     }
 
     /// Takes the next frame and judges it alone. Gives the edge that it brought and how often
     /// Silero ran.
-    ///
-    /// # Errors
-    /// ONNX Runtime fails.
-    pub fn hear(
-        &mut self,
-        silero: &Silero,
-        frame: &Frame,
-        passed: bool,
-    ) -> Result<(Option<VadEdge>, u64), ModelError> {
+    pub fn hear(&mut self, silero: &Silero, frame: &Frame, passed: bool) -> (Option<VadEdge>, u64) {
         self.push(frame, passed);
         let (mut batch, mut edge, mut runs) = (SileroBatch::default(), None, 0);
         while self.is_due() {
             batch.clear();
             self.add_to(&mut batch);
-            silero.run(&mut batch)?;
+            silero.run(&mut batch);
             runs += 1;
-            edge = edge.or(self.judge(&batch, 0)?);
+            edge = edge.or(self.judge(&batch, 0));
         }
-        Ok((edge, runs))
+        (edge, runs)
     }
 
     /// Goes on to the next window that Silero must judge; those that it need not are left out.
     fn advance(&mut self) {
-        while self.due.is_none() && self.pending.len() >= WINDOW {
-            let mut window = Box::new([0.0; WINDOW]);
-            for (to, from) in window.iter_mut().zip(self.pending.drain(..WINDOW)) {
-                *to = from;
-            }
-            let Some((received, passed)) = self.latest else {
+        while self.due.is_none() && self.sound.has_window() {
+            let Some((received, _)) = self.latest else {
                 return;
             };
-            let since = self.pending_since.take().unwrap_or(received);
+            let since = self.pending_since.unwrap_or(received);
             if self.passed || self.speaking || self.voiced_in_a_row > 0 {
                 if self.skipped_in_a_row > STALE_WINDOWS {
                     self.state.reset();
                 }
                 self.skipped_in_a_row = 0;
-                let before = self.skipped.take();
-                self.due = Some(Due {
-                    before,
-                    window,
-                    since,
-                });
+                let before = std::mem::take(&mut self.skipped);
+                self.due = Some(Due { before, since });
             } else {
                 self.skipped_in_a_row = self.skipped_in_a_row.saturating_add(1);
-                self.skipped = Some(window);
+                self.skipped = true;
                 self.step(0.0, since);
+                self.finish_window();
             }
-            self.pending_since = (!self.pending.is_empty()).then_some(received);
+        }
+    }
+
+    /// Leaves a window behind; what is there of the next one is the latest frame's.
+    fn finish_window(&mut self) {
+        self.sound.advance();
+        if let Some((received, passed)) = self.latest {
+            self.pending_since = (!self.sound.is_empty()).then_some(received);
             self.passed = passed;
         }
     }

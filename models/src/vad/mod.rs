@@ -6,12 +6,13 @@
 
 mod detector;
 mod silero;
+mod sound;
 
 use offhook_media::Frame;
 use webrtc_vad::{SampleRate, Vad, VadMode};
 
 pub use detector::{VadEdge, VadSettings, VoiceDetector, is_audible, level_db};
-pub use silero::{Silero, SileroBatch, SileroState, WINDOW};
+pub use silero::{Instructions, Silero, SileroBatch, SileroState, WINDOW};
 
 /// The cheap first look at a frame: WebRTC's VAD, 1.3 µs for 20 ms.
 ///

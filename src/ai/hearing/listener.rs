@@ -77,21 +77,22 @@ impl Listeners {
     ///
     /// [`finish_round`]: Self::finish_round
     pub(super) fn hear(&mut self, heard: &Heard) {
-        // What a window means depends on what came of the one before it.
-        while self.is_due(heard.leg) {
-            self.judge();
-        }
-        let Some(listener) = self.legs.get_mut(&heard.leg) else {
-            return;
-        };
-        let speaking = listener.detector.is_speaking();
-        listener.history.push(&heard.frame, speaking);
-        listener.detector.push(&heard.frame, heard.voiced);
-        if listener.detector.is_due() {
-            self.due.push(heard.leg);
-            if self.due.len() >= BATCH_MAX {
+        while let Some(listener) = self.legs.get_mut(&heard.leg) {
+            // What a window means depends on what came of the one before it.
+            if listener.detector.is_due() {
                 self.judge();
+                continue;
             }
+            let speaking = listener.detector.is_speaking();
+            listener.history.push(&heard.frame, speaking);
+            listener.detector.push(&heard.frame, heard.voiced);
+            if listener.detector.is_due() {
+                self.due.push(heard.leg);
+            }
+            break;
+        }
+        if self.due.len() >= BATCH_MAX {
+            self.judge();
         }
     }
 
@@ -101,11 +102,6 @@ impl Listeners {
             self.judge();
         }
         std::mem::take(&mut self.windows)
-    }
-
-    fn is_due(&self, leg: LegId) -> bool {
-        let listener = self.legs.get(&leg);
-        listener.is_some_and(|listener| listener.detector.is_due())
     }
 
     /// Has Silero judge one window of each leg that waits, all in one run.
@@ -119,9 +115,7 @@ impl Listeners {
             }
         }
         self.windows += self.due.len() as u64;
-        if let Err(error) = self.silero.run(&mut self.batch) {
-            tracing::error!(%error, "voice detection failed");
-        }
+        self.silero.run(&mut self.batch);
         for (number, leg) in self.due.iter().enumerate() {
             if let Some(listener) = legs.get_mut(leg) {
                 listener.judged(&self.batch, number);
@@ -135,8 +129,7 @@ impl Listeners {
 impl Listener {
     /// Takes what came of its window and tells its call of the edge that it brought.
     fn judged(&mut self, batch: &SileroBatch, number: usize) {
-        // That a run failed has been said.
-        let Ok(Some(edge)) = self.detector.judge(batch, number) else {
+        let Some(edge) = self.detector.judge(batch, number) else {
             return;
         };
         let edge = match edge {
