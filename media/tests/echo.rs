@@ -215,4 +215,5 @@ fn an_echo_is_known_though_the_network_delays_it_now_more_and_now_less() {
     let moments = call_over(&agent, &[], &[(0, &path)], late);
     let through = let_through(&moments, 5);
     assert!(through.of > 150 && through.percent() < 4.0, "{through:?}");
+    assert!(longest_run(&moments, 5) <= 2);
 }

@@ -14,9 +14,11 @@ const FADES: f32 = 0.995;
 const FLOOR: f32 = 1e4 * TAPS as f32;
 /// What of a room's tail is left after a frame at most: reverberation of 400 ms.
 const TAIL: f32 = 0.55;
-/// How fast what is known of it falls, and rises: a caller makes it seem longer.
-const TAIL_FALLS: f32 = 0.1;
-const TAIL_RISES: f32 = 0.1;
+/// It is measured where less than this is expected after a frame, and taken to be longer.
+const DROP: f32 = 0.27;
+const SLOWER: f32 = 2.0;
+/// How fast what is known of it follows.
+const TAIL_FOLLOWS: f32 = 0.1;
 /// The filter's error counts for no less, since rooms have long tails, and no more, since nobody
 /// could be told from an echo then.
 const LEAST_ERROR: f32 = 0.12;
@@ -48,13 +50,13 @@ pub(super) struct PathFilter {
     /// The delay of the last tap.
     shortest: usize,
     /// The filter's error, of the energy that it expects.
-    pub(super) error: f32,
+    error: f32,
     /// The energy expected lately, as a room's tail dies away.
     lately: f32,
-    /// Energy of the loudest passages of the reference lately.
-    loud: f32,
     /// What of that is left after a frame.
     pub(super) tail: f32,
+    /// Energy of the loudest passages of the reference lately.
+    loud: f32,
     /// It learns whatever it can.
     pub(super) young: bool,
 }
@@ -66,8 +68,8 @@ impl PathFilter {
             shortest: 0,
             error: 1.0,
             lately: 0.0,
-            loud: 0.0,
             tail: TAIL,
+            loud: 0.0,
             young: true,
         }
     }
@@ -103,14 +105,9 @@ impl PathFilter {
         }
         let before = self.lately;
         self.lately = held.expected.max(before * self.tail);
-        if held.expected < before * TAIL / 2.0 {
-            let left = (2.0 * dot_self(heard) / before).min(TAIL);
-            let rate = if left < self.tail {
-                TAIL_FALLS
-            } else {
-                TAIL_RISES
-            };
-            self.tail += rate * (left - self.tail);
+        if held.expected < before * DROP {
+            let left = (SLOWER * energy_of(heard) / before).min(TAIL);
+            self.tail += TAIL_FOLLOWS * (left - self.tail);
         }
         held.excused = self.error.clamp(LEAST_ERROR, MOST_ERROR) * self.lately;
         held.loudest = self.lately * (1.0 + LOUDER * self.error.min(MOST_ERROR));
@@ -152,7 +149,7 @@ impl PathFilter {
     }
 }
 
-fn dot_self(samples: &[f32]) -> f32 {
+fn energy_of(samples: &[f32]) -> f32 {
     samples.iter().map(|s| s * s).sum()
 }
 

@@ -18,6 +18,9 @@ const TRIALS: u32 = 12;
 const PROVEN: f32 = 0.6;
 /// … and what it may leave of a frame that is silenced before.
 const SUSPECT: f32 = 0.6;
+/// A frame proves nothing of which so little is expected, and that is so faint.
+const BARELY: f32 = 0.02;
+const FAINT: f32 = 1e5;
 /// Suspicions without proof that count.
 const MOST_DOUBT: u32 = 4;
 /// How far an echo's delay may seem to wander from frame to frame: 1 ms.
@@ -51,10 +54,13 @@ pub(super) struct Verdict {
     known: Option<usize>,
     filter: PathFilter,
     high: HighBand,
+    /// The likeliest delay, and for how many frames it has been that.
     candidate: usize,
     steady: u32,
+    /// Frames in a row that were not explained, and those in which the echo was missed.
     other: u32,
     absent: u32,
+    /// Frames by which the filter was tried, and what they left unexplained.
     trials: u32,
     unexplained: f32,
     /// How many suspicions lately came to nothing.
@@ -161,7 +167,7 @@ impl Verdict {
         let rest = held.rest / energy.max(1.0);
         // A pause of the agent's proves nothing.
         let echo = rest <= SUSPECT || near.0 >= CERTAIN;
-        if held.expected < 0.02 * energy && energy < 1e5 {
+        if held.expected < BARELY * energy && energy < FAINT {
             return echo;
         }
         self.filter.confirm(held);
