@@ -9,6 +9,7 @@ use offhook_sip::uri::{Scheme, Uri};
 use offhook_sip::{Access, Advertise, Settings, Timers, Transport};
 use rand::Rng;
 
+use crate::call::line::LegTerms;
 use crate::call::{Line, Sip};
 use crate::net::media::{MediaError, MediaThread, PortPool};
 use crate::net::resolver::{ResolveError, Resolver};
@@ -144,13 +145,12 @@ impl Phone {
         let (sip, mut news) = Sip::start(&listen, settings).await?;
         let media = MediaThread::start(media_core)?;
         let ports = PortPool::new(PORTS, rand::rng().random());
-        let line = Arc::new(Line::new(
-            sip.clone(),
-            media,
-            Vec::new(),
-            ports,
-            Advertise::default(),
-        ));
+        let line = Line::new(sip.clone(), media, Vec::new(), ports, Advertise::default());
+        // What a phone hears is recorded or measured, its own echo included.
+        let line = Arc::new(line.with_terms(LegTerms {
+            echo_gate: false,
+            ..LegTerms::default()
+        }));
         let news = tokio::spawn(async move {
             while let Some(event) = news.recv().await {
                 if let News::Incoming(call) = event {

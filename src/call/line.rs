@@ -48,6 +48,9 @@ pub struct LegTerms {
     /// How long a leg lives without a packet from its peer, unless the call is on hold; `None` is
     /// for ever.
     pub silence_hangup: Option<Duration>,
+    /// Whether our own sound that comes back is kept from whoever hears the leg. Who records what
+    /// comes wants it as it is.
+    pub echo_gate: bool,
 }
 
 impl Default for LegTerms {
@@ -56,6 +59,7 @@ impl Default for LegTerms {
             jitter_min_ms: 0,
             jitter_max_ms: 200,
             silence_hangup: Some(Duration::from_secs(60)),
+            echo_gate: true,
         }
     }
 }
@@ -276,8 +280,8 @@ impl Line {
         config.seed = rand::rng().random();
         config.unix_time = unix_time();
         config.recording = recorder.is_some();
-        config.echo_gate = sink.is_some();
         config.ambience = ambience;
+        config.echo_gate = self.terms.echo_gate && sink.is_some();
         config.jitter_min_ms = self.terms.jitter_min_ms;
         config.jitter_max_ms = self.terms.jitter_max_ms;
         config.media_timeout = self.terms.silence_hangup.unwrap_or(Duration::MAX);

@@ -462,5 +462,6 @@ fn leg_terms(config: &Config) -> LegTerms {
         jitter_min_ms: config.media.jitter_min_ms,
         jitter_max_ms: config.media.jitter_max_ms,
         silence_hangup: (seconds > 0).then(|| Duration::from_secs(seconds)),
+        ..LegTerms::default()
     }
 }

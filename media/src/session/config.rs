@@ -38,7 +38,7 @@ pub struct SessionConfig {
     /// Whether each tick yields an [`Event::Recording`](crate::Event::Recording).
     pub recording: bool,
     /// Whether what is heard is compared with what was sent, and our own echo silenced: for a
-    /// party to which somebody listens. It holds 21 KB.
+    /// party to which somebody listens. It holds 26 KB.
     pub echo_gate: bool,
     /// Whether keys are heard in the peer's sound.
     pub inband_dtmf: InbandDtmf,
