@@ -36,3 +36,18 @@ pub(crate) use sound::media_summary;
 pub use supervise::{Mode, SuperviseError, SupervisorPhone};
 pub use talk::outbound_facts;
 pub(crate) use talk::stored_state;
+
+#[cfg(test)]
+mod tests {
+    /// The size of what an asynchronous function of two arguments leaves to be run.
+    fn task_bytes<A, B, F: Future>(_: impl Fn(A, B) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn a_calls_task_holds_little_of_its_own() {
+        for bytes in [task_bytes(super::take), task_bytes(super::place)] {
+            assert!(bytes <= 12 * 1024, "{bytes}");
+        }
+    }
+}

@@ -59,7 +59,8 @@ pub(super) struct Talk {
     record: CallRecord,
     journal: Journal,
     leg: LegId,
-    conversation: Conversation,
+    /// Apart, so that the call's task holds it once, however often this is moved.
+    conversation: Box<Conversation>,
     edges: mpsc::Receiver<Edge>,
     sink: Option<SinkBuilder>,
     /// Where its recording will lie, once there is sound.
@@ -129,7 +130,7 @@ impl Answering {
             record,
             journal,
             leg,
-            conversation,
+            conversation: Box::new(conversation),
             edges,
             sink: Some(sink),
             recording: None,
@@ -333,7 +334,9 @@ impl Talk {
             troubles: Troubles::default(),
             aside: false,
         };
-        let mut over = running.run().instrument(spans::leg(self.leg)).await;
+        // Apart: the task would hold it twice, as it is made and as it runs.
+        let talking = Box::pin(running.run().instrument(spans::leg(self.leg)));
+        let mut over = talking.await;
         call.handle_end(clock::now(), over.reason.clone());
         let troubles = std::mem::take(&mut over.troubles);
         let media = summary(&mut over.leg, troubles).await;

@@ -58,7 +58,7 @@ pub struct Running {
     /// Results of models and requests.
     pub work: mpsc::Receiver<Work>,
     /// The agent's side.
-    pub conversation: Conversation,
+    pub conversation: Box<Conversation>,
     /// Who writes it down; a demonstration caller's side is not.
     pub journal: Option<Journal>,
     /// What pauses its recording.

@@ -119,7 +119,7 @@ impl DemoCaller {
             leg: answered.leg,
             edges,
             work,
-            conversation,
+            conversation: Box::new(conversation),
             journal: None,
             recording: RecordingSwitch::new(false),
             control,
