@@ -136,11 +136,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_checksum_is_that_of_a_file_that_others_made() {
-        // The identification page of a stream by opusenc 0.2 (libopus 1.3.1).
+    fn the_checksum_is_the_division_bit_by_bit_that_rfc_3533_describes() {
         let page = b"OggS\0\x02\0\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0\0\0\0\0\x01\x13\
                      OpusHead\x01\x02\x38\x01\x80\xbb\0\0\0\0\0";
-        // By RFC 3533's own words: division bit by bit.
         let mut by_bits = 0_u32;
         for byte in page {
             by_bits ^= u32::from(*byte) << 24;
