@@ -19,21 +19,20 @@ impl Instructions {
     #[must_use]
     pub fn available() -> Vec<Self> {
         let best = Level::new();
-        let mut levels = vec![best];
         #[cfg(target_arch = "x86_64")]
-        {
-            let lesser = [
-                best.as_avx2().map(Simd::level),
-                best.as_sse2().map(Simd::level),
-            ];
-            for lesser in lesser.into_iter().flatten() {
-                let last = levels.last();
-                if last.is_some_and(|last| Self(*last).lanes() > Self(lesser).lanes()) {
-                    levels.push(lesser);
-                }
+        let lesser = [
+            best.as_avx2().map(Simd::level),
+            best.as_sse2().map(Simd::level),
+        ];
+        #[cfg(not(target_arch = "x86_64"))]
+        let lesser: [Option<Level>; 0] = [];
+        let mut all = vec![Self(best)];
+        for level in lesser.into_iter().flatten().map(Self) {
+            if all.last().is_some_and(|last| last.lanes() > level.lanes()) {
+                all.push(level);
             }
         }
-        levels.into_iter().map(Self).collect()
+        all
     }
 
     /// How many floats a register holds.
