@@ -10,6 +10,7 @@ pub mod conceal;
 pub mod dtmf;
 mod echo;
 mod frame;
+mod gain;
 pub mod jitter;
 mod lpc;
 mod noise;

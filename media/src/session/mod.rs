@@ -30,6 +30,7 @@ use tape::Tape;
 use crate::codec::comfort_noise::ComfortNoise;
 use crate::dtmf::{DtmfReceiver, DtmfSender, InbandDtmf, InbandReceiver, OncePerPress};
 use crate::echo::EchoGate;
+use crate::gain::GainControl;
 use crate::jitter::JitterBuffer;
 use crate::playout::Playout;
 use crate::rtcp::Schedule;
@@ -113,6 +114,7 @@ pub struct MediaSession {
     notices: VecDeque<Notice>,
     tape: Option<Box<Tape>>,
     echo: Option<Box<EchoGate>>,
+    gain: Option<GainControl>,
     stats: Stats,
     lost_events: u64,
 }
@@ -167,6 +169,7 @@ impl MediaSession {
             notices: VecDeque::with_capacity(MAX_NOTICES),
             tape: config.recording.then(|| Box::new(Tape::new(rate_hz))),
             echo: config.echo_gate.then(|| Box::new(EchoGate::new(rate_hz))),
+            gain: config.gain_control.then(GainControl::new),
             stats: Stats::default(),
             lost_events: 0,
             rate_hz,
@@ -200,6 +203,9 @@ impl MediaSession {
                 frame.silence_echo();
             }
             self.hear_tones(&frame);
+            if let Some(gain) = &mut self.gain {
+                gain.apply(&mut frame);
+            }
             return Some(Event::Heard(frame));
         }
         self.tape.as_mut()?.take().map(Event::Recording)
