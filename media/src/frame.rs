@@ -62,6 +62,13 @@ impl Frame {
             .unwrap_or_default()
     }
 
+    /// The sound, to be changed.
+    pub(crate) fn samples_mut(&mut self) -> &mut [i16] {
+        self.samples
+            .get_mut(..usize::from(self.len))
+            .unwrap_or_default()
+    }
+
     /// Replaces the sound, which is our own, by silence.
     pub(crate) fn silence_echo(&mut self) {
         self.echo = true;

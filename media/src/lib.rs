@@ -12,6 +12,7 @@ pub mod dtmf;
 mod echo;
 mod emodel;
 mod frame;
+mod gain;
 pub mod jitter;
 mod level;
 mod lpc;

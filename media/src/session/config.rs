@@ -40,6 +40,9 @@ pub struct SessionConfig {
     /// Whether what is heard is compared with what was sent, and our own echo silenced: for a
     /// party to which somebody listens. It holds 26 KB.
     pub echo_gate: bool,
+    /// Whether what is heard is brought to the level that recognisers expect: about −20 dB of full
+    /// scale, slowly, from −44 dB on. What is recorded stays as it came.
+    pub gain_control: bool,
     /// Whether keys are heard in the peer's sound.
     pub inband_dtmf: InbandDtmf,
     /// What is heard softly behind all that is played, and while nothing is: no utterance, and
@@ -74,6 +77,7 @@ impl SessionConfig {
             continuous: true,
             recording: false,
             echo_gate: false,
+            gain_control: false,
             inband_dtmf: InbandDtmf::Auto,
             ambience: None,
             playout_capacity_ms: 500,

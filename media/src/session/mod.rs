@@ -37,6 +37,7 @@ use watch::Watch;
 use crate::codec::comfort_noise::ComfortNoise;
 use crate::dtmf::{DtmfReceiver, DtmfSender, InbandDtmf, InbandReceiver, OncePerPress};
 use crate::echo::EchoGate;
+use crate::gain::GainControl;
 use crate::jitter::JitterBuffer;
 use crate::level::LevelMeter;
 use crate::mixer::limiter::Limiter;
@@ -129,6 +130,7 @@ pub struct MediaSession {
     echo: Option<Box<EchoGate>>,
     level: LevelMeter,
     watch: Watch,
+    gain: Option<GainControl>,
     stats: Stats,
     lost_events: u64,
 }
@@ -188,6 +190,7 @@ impl MediaSession {
             echo: config.echo_gate.then(|| Box::new(EchoGate::new(rate_hz))),
             level: LevelMeter::default(),
             watch: Watch::new(now),
+            gain: config.gain_control.then(GainControl::new),
             stats: Stats::default(),
             lost_events: 0,
             rate_hz,
@@ -223,6 +226,9 @@ impl MediaSession {
             self.hear_tones(&frame);
             if !frame.concealed {
                 self.level.hear(frame.samples());
+            }
+            if let Some(gain) = &mut self.gain {
+                gain.apply(&mut frame);
             }
             return Some(Event::Heard(frame));
         }
