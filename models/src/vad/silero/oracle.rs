@@ -15,7 +15,7 @@ use crate::runtime::{Graph, Runtime};
 use crate::vad::{Gate, VadEdge, VadSettings, VoiceDetector};
 
 /// How far a probability may be from ONNX Runtime's: the sums are added up in another order, and
-/// the recurrent state keeps what that makes of them. Ten minutes of speech came within 4e-5.
+/// the recurrent state keeps what that makes of them. 12,672 windows came within 3e-5.
 const ROUNDING: f32 = 2e-4;
 /// Calls judged together: groups of four, and of what is left.
 const CALLS: usize = 11;
