@@ -1,4 +1,4 @@
-//! Thousands of seeded attacks on live sessions: nobody but the peer is heard, sent to, or believed.
+//! Thousands of seeded attacks on live sessions: only the peer is heard, answered and believed.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod common;
