@@ -6,7 +6,7 @@ const ABOVE_NOISE: f32 = 16.0;
 const NOISE_RISE: f32 = 1.007;
 /// Frames that the mean level of speech looks back on: two seconds of it.
 const MEMORY: f32 = 100.0;
-/// What a digital line is at most quiet: one step of 16 bits.
+/// Below one step of 16 bits there is no sound at all.
 const LEAST_POWER: f32 = 1.0;
 /// 0 dBm0 is 3.14 dB below the sine of full scale, and that 3.01 below its square
 /// (ITU-T G.711): this is full scale in dBm0.
@@ -27,7 +27,11 @@ impl LevelMeter {
             return;
         }
         let squares = samples.iter().map(|s| i64::from(*s) * i64::from(*s));
-        let power = (squares.sum::<i64>() as f32 / samples.len() as f32).max(LEAST_POWER);
+        let power = squares.sum::<i64>() as f32 / samples.len() as f32;
+        // A line that is muted has no background.
+        if power < LEAST_POWER {
+            return;
+        }
         if self.noise == 0.0 {
             self.noise = power;
         }
@@ -94,7 +98,9 @@ mod tests {
         assert_eq!(meter.noise_dbm0(), None);
         (0..10).for_each(|_| tone(&mut meter, 1_000.0));
         assert_eq!(meter.speech_dbm0(), None);
+        let noise = meter.noise_dbm0().unwrap();
+        assert!((-30.0..-25.0).contains(&noise), "{noise}");
         (0..100).for_each(|_| meter.hear(&[0; 160]));
-        assert!(meter.noise_dbm0().unwrap() < -80.0);
+        assert_eq!(meter.noise_dbm0(), Some(noise), "a mute says nothing");
     }
 }

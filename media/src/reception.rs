@@ -81,6 +81,13 @@ impl Reception {
         }
     }
 
+    /// Goes on with how the losses of the source before lay.
+    pub(crate) fn following(mut self, mut before: Self) -> Self {
+        before.settle(before.max + 1);
+        self.bursts = before.bursts;
+        self
+    }
+
     /// Judges a sequence number and counts its packet (RFC 3550 A.1).
     pub(crate) fn arrive(&mut self, sequence: u16) -> Arrival {
         let ahead = sequence.wrapping_sub(self.max as u16);

@@ -18,6 +18,8 @@ const MAX_MISORDER: u16 = 100;
 /// Sources that may prove themselves side by side, so that packets from one port of an address do
 /// not keep another from it.
 const CANDIDATES: usize = 4;
+/// So many packets in a row from where the peer signals are its stream.
+const STRAY_PACKETS: u32 = 5;
 /// Sequence numbers that a moved source may have skipped.
 const MAX_SKIPPED: u16 = 500;
 
@@ -85,6 +87,13 @@ pub(crate) struct SourceGuard {
     negotiated: SocketAddr,
     signalling: IpAddr,
     known: Option<Source>,
+    /// A stream from where the peer signals, though it described itself elsewhere: its newest packet
+    /// and how many came in a row.
+    stray: Option<(Source, u32)>,
+    /// That stream is taken as well: nothing came from the described address.
+    fell_back: bool,
+    /// The source that was known before the last change.
+    before: Option<(SocketAddr, u32)>,
     /// The newest first.
     candidates: [Option<Source>; CANDIDATES],
 }
@@ -97,13 +106,20 @@ impl SourceGuard {
             negotiated,
             signalling,
             known: None,
+            stray: None,
+            fell_back: false,
+            before: None,
             candidates: [None; CANDIDATES],
         }
     }
 
     /// Starts over with what was negotiated anew; the source must be learned again.
     pub(crate) fn renegotiate(&mut self, rule: SourceRule, negotiated: SocketAddr) {
-        *self = Self::new(rule, negotiated, self.signalling);
+        let before = self.known.map(|known| (known.from, known.ssrc));
+        *self = Self {
+            before,
+            ..Self::new(rule, negotiated, self.signalling)
+        };
     }
 
     /// Tells whether anything at all may come from this address; looks at nothing else.
@@ -111,7 +127,10 @@ impl SourceGuard {
     pub(crate) fn admits(&self, from: SocketAddr) -> bool {
         let address = from.ip().to_canonical();
         match &self.known {
-            Some(known) => address == known.from.ip(),
+            Some(known) if address == known.from.ip() => true,
+            // Who described itself is heard there after all.
+            Some(_) => self.fell_back && address == self.negotiated.ip(),
+            None if self.fell_back && address == self.signalling => true,
             None => address == self.trusted_address(),
         }
     }
@@ -119,6 +138,9 @@ impl SourceGuard {
     /// Where our media goes, as far as it is known; `None` when it would go nowhere.
     pub(crate) fn destination(&self) -> Option<SocketAddr> {
         let to = match (self.rule, &self.known) {
+            (SourceRule::Negotiated, Some(known)) if self.is_fallen_back_on(known.from) => {
+                known.from
+            }
             (SourceRule::Negotiated, _) => self.negotiated,
             (SourceRule::Signalling, Some(known)) => known.from,
             // The port is a guess that many NATs honour; the address is trusted either way.
@@ -129,12 +151,38 @@ impl SourceGuard {
         (!to.ip().is_unspecified() && to.port() != 0).then_some(to)
     }
 
-    /// Takes the peer for one behind NAT when nothing came from where it described itself, and
-    /// what comes is from where its signalling comes from, the one other address that is trusted.
-    pub(crate) fn fall_back(&mut self, from: SocketAddr) {
-        if self.known.is_none() && from.ip().to_canonical() == self.signalling {
-            self.rule = SourceRule::Signalling;
+    /// Takes note of an RTP packet that is refused for where it comes from: perhaps the peer
+    /// described a wrong address.
+    pub(crate) fn refused(&mut self, now: Instant, from: SocketAddr, ssrc: u32, sequence: u16) {
+        let from = canonical(from);
+        let wanted = self.rule == SourceRule::Negotiated && self.known.is_none();
+        if !wanted || from.ip() != self.signalling || self.before == Some((from, ssrc)) {
+            return;
         }
+        let run = match self.stray {
+            Some((last, run)) if last.is_followed_by(from, ssrc, sequence) => run + 1,
+            _ => 1,
+        };
+        let newest = Source {
+            from,
+            ssrc,
+            sequence,
+            last_heard: now,
+        };
+        self.stray = Some((newest, run));
+    }
+
+    /// Hears the peer from where its signalling comes from, the one other address that is trusted,
+    /// when a stream comes from there and nothing did from where it described itself. That address
+    /// is still heard, and goes first.
+    pub(crate) fn fall_back(&mut self) {
+        let streams = |(_, run): (Source, u32)| run >= STRAY_PACKETS;
+        self.fell_back |= self.known.is_none() && self.stray.is_some_and(streams);
+    }
+
+    /// Whether this is where the peer is heard though it described itself elsewhere.
+    fn is_fallen_back_on(&self, from: SocketAddr) -> bool {
+        self.fell_back && from.ip() == self.signalling && from.ip() != self.negotiated.ip()
     }
 
     pub(crate) fn rule(&self) -> SourceRule {

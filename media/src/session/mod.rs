@@ -224,7 +224,7 @@ impl MediaSession {
                 frame.silence_echo();
             }
             self.hear_tones(&frame);
-            if !frame.concealed {
+            if !frame.concealed && !frame.echo {
                 self.level.hear(frame.samples());
             }
             if let Some(gain) = &mut self.gain {

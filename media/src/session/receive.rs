@@ -130,7 +130,11 @@ impl Peer {
 
     fn begin(&mut self, sequence: u16, timestamp: u32) {
         self.before = self.losses();
-        self.reception = Some(Reception::new(sequence, timestamp));
+        let next = Reception::new(sequence, timestamp);
+        self.reception = Some(match self.reception.take() {
+            Some(before) => next.following(before),
+            None => next,
+        });
         self.timescale = Timescale::default();
         self.said_goodbye = false;
     }
@@ -140,6 +144,13 @@ impl MediaSession {
     /// Takes a datagram that came to the RTP port; RTCP is told apart from RTP (RFC 5761 §4).
     pub fn handle_rtp(&mut self, now: Instant, from: SocketAddr, bytes: &[u8]) {
         if !self.guard.admits(from) {
+            // With SRTP nothing is believed that was not proven.
+            if self.security.is_none()
+                && let Ok(packet) = RtpPacket::parse(bytes)
+            {
+                let header = packet.header;
+                self.guard.refused(now, from, header.ssrc, header.sequence);
+            }
             return self.refuse(now, from);
         }
         match rtp::classify(bytes) {

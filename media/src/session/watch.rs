@@ -57,6 +57,8 @@ pub(super) struct Watch {
     last_source: Option<SocketAddr>,
     last_payload_type: u8,
     told: Option<OneWay>,
+    /// That a stranger sends while the peer is silent was told.
+    stranger_told: bool,
     reports: Reports,
 }
 
@@ -102,6 +104,7 @@ impl Watch {
             last_source: None,
             last_payload_type: 0,
             told: None,
+            stranger_told: false,
             reports: Reports::default(),
         }
     }
@@ -165,6 +168,13 @@ impl Watch {
         // Who has been heard may be silent for as long as it likes.
         let missed = (!self.ever_heard).then_some(OneWay::NothingComes);
         let why = evidence.or(missed)?;
+        // A stranger may send as long as it likes, and each pause of the peer would be told.
+        if matches!(why, OneWay::WrongSource { .. })
+            && self.ever_heard
+            && std::mem::replace(&mut self.stranger_told, true)
+        {
+            return None;
+        }
         let known = self.told.is_some_and(|told| told.is_like(why));
         if known || (self.told.is_some() && why == OneWay::NothingComes) {
             return None;
@@ -201,16 +211,14 @@ impl MediaSession {
             }
             return;
         }
-        let Some(why) = self.watch.look(&self.stats) else {
-            return;
-        };
-        if let OneWay::WrongSource { from } = why {
-            self.guard.fall_back(from);
+        self.guard.fall_back();
+        if let Some(why) = self.watch.look(&self.stats) {
+            self.notify(Notice::OneWay { why, silent_for });
         }
-        self.notify(Notice::OneWay { why, silent_for });
     }
 
-    /// Takes what a report of the peer says of our stream: nothing, or how far it came.
+    /// Takes what a report of the peer says of our stream: nothing, or how far it came. Many peers
+    /// and relays never say anything: only who did is believed to hear nothing when it does not.
     pub(super) fn report_tells(&mut self, now: Instant, block: Option<&ReportBlock>) {
         let sent = self.stream.packets();
         let reports = &mut self.watch.reports;
@@ -220,7 +228,10 @@ impl MediaSession {
         reports.highest_sequence = highest.or(reports.highest_sequence);
         if moved {
             (reports.silent, reports.told) = (0, false);
-        } else if sent_since >= SENT_BETWEEN && self.negotiated.direction.sends() {
+        } else if sent_since >= SENT_BETWEEN
+            && reports.highest_sequence.is_some()
+            && self.negotiated.direction.sends()
+        {
             reports.silent = reports.silent.saturating_add(1);
         }
         if reports.silent >= SILENT_REPORTS && !std::mem::replace(&mut reports.told, true) {
