@@ -372,8 +372,8 @@ impl Api for Backend {
             return Err(ApiError::AlreadyEnded { id: id.to_owned() });
         }
         let mode = mode(supervise.mode)?;
-        let phone = self.supervisor_phone(supervise.to)?;
-        let supervised = self.0.supervise(record.id, phone, mode);
+        let phone = self.supervisor_phone(supervise.to.clone())?;
+        let supervised = self.0.supervise(record.id, supervise.to, phone, mode);
         supervised.map_err(supervise_error)
     }
 

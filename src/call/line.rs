@@ -399,16 +399,30 @@ impl Leg {
         Ok(sdp)
     }
 
-    /// Makes an offer of our own within the call; [`Leg::take_answer`] takes what comes of it.
-    ///
-    /// # Errors
-    /// When the media thread does not take it.
-    pub fn offer_again(&mut self) -> Result<Vec<u8>, LineError> {
-        // As to a peer that asks for an offer: all that we can, both ways.
-        self.answer_reoffer(None)
+    /// Makes an offer of our own for a re-INVITE; [`Leg::offer_answered`] takes what comes of it.
+    #[must_use]
+    pub fn offer_again(&mut self) -> Vec<u8> {
+        self.session.offer_again()
     }
 
-    /// Takes the answer to an offer of ours, which an ACK or the answer to a re-INVITE brought.
+    /// Whether an offer of ours waits for its answer.
+    #[must_use]
+    pub fn has_offered(&self) -> bool {
+        self.session.has_offered()
+    }
+
+    /// Takes the answer to our re-INVITE; without one it was refused.
+    ///
+    /// # Errors
+    /// When it cannot be used; the session goes on as it was.
+    pub fn offer_answered(&mut self, answer: Option<&[u8]>) -> Result<(), LineError> {
+        match self.session.offer_answered(answer)? {
+            Some(change) => self.adopt(change),
+            None => Ok(()),
+        }
+    }
+
+    /// Takes the answer that an ACK brought to the offer of our own answer.
     ///
     /// # Errors
     /// When it cannot be used; the session goes on as it was.

@@ -327,6 +327,11 @@ impl Services {
         self.live_calls().len()
     }
 
+    /// Whether the switch is being stopped.
+    pub(super) fn is_stopping(&self) -> bool {
+        self.places.is_closed()
+    }
+
     /// Whether a call is running.
     pub(super) fn is_live(&self, id: Uuid) -> bool {
         self.live_calls().contains_key(&id)

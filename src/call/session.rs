@@ -38,6 +38,8 @@ pub struct Session {
     description: SessionDescription,
     /// What holds; nothing before the first answer.
     negotiated: Option<Negotiated>,
+    /// What we offered by a re-INVITE and was not answered yet.
+    offer: Option<SessionDescription>,
 }
 
 /// What would hold after an offer or an answer.
@@ -75,6 +77,7 @@ impl Session {
             description: sdp::offer(&offered),
             local,
             negotiated: None,
+            offer: None,
         }
     }
 
@@ -89,6 +92,7 @@ impl Session {
             local,
             description,
             negotiated: Some(negotiated.clone()),
+            offer: None,
         };
         Ok((session, negotiated))
     }
@@ -156,6 +160,42 @@ impl Session {
             differs: self.negotiated.as_ref() != Some(&negotiated),
             negotiated: Some(negotiated),
         })
+    }
+
+    /// Offers all that we can, both ways, as a re-INVITE of ours. What holds goes on until there is
+    /// an answer; when the peer changed the session meanwhile, the offer must be made again.
+    #[must_use]
+    pub fn offer_again(&mut self) -> Vec<u8> {
+        let offer = sdp::reoffer(&self.description, &self.local);
+        let sdp = offer.to_string().into_bytes();
+        self.offer = Some(offer);
+        sdp
+    }
+
+    /// Whether an offer of ours waits for its answer.
+    #[must_use]
+    pub fn has_offered(&self) -> bool {
+        self.offer.is_some()
+    }
+
+    /// Takes the answer to our re-INVITE; without one it was refused.
+    ///
+    /// # Errors
+    /// When it cannot be used; the session goes on as it was.
+    pub fn offer_answered(
+        &mut self,
+        answer: Option<&[u8]>,
+    ) -> Result<Option<Change>, SessionError> {
+        let (Some(offer), Some(answer)) = (self.offer.take(), answer) else {
+            return Ok(None);
+        };
+        let answer = SessionDescription::parse(answer)?;
+        let negotiated = Negotiated::from_answer(&offer, &answer)?;
+        Ok(Some(Change {
+            description: offer,
+            differs: self.negotiated.as_ref() != Some(&negotiated),
+            negotiated: Some(negotiated),
+        }))
     }
 
     /// Lets a change hold.
@@ -266,6 +306,39 @@ mod tests {
         assert!(answer.media().is_some());
         session.adopt(answer);
         assert!(!session.is_held());
+    }
+
+    #[test]
+    fn an_offer_of_ours_that_crosses_the_peers_is_made_anew_and_answered_as_it_was_sent() {
+        let mut session = talking();
+        let version = |sdp: &[u8]| {
+            let sdp = SessionDescription::parse(sdp).unwrap();
+            sdp.origin.version.parse::<u64>().unwrap()
+        };
+        let first = session.offer_again();
+        assert_eq!(version(&first), version(&session.sdp()) + 1);
+        // The peer's own change comes through while ours waits.
+        let hold = session.answer_reoffer(Some(&theirs("sendonly", "192.0.2.2")));
+        session.adopt(hold.unwrap());
+        assert!(session.has_offered());
+        let again = session.offer_again();
+        assert_eq!(version(&again), version(&session.sdp()) + 1);
+        let answer = theirs("sendrecv", "192.0.2.9");
+        let change = session.offer_answered(Some(&answer)).unwrap().unwrap();
+        assert!(change.media().is_some());
+        session.adopt(change);
+        assert_eq!(session.sdp(), again);
+        assert!(!session.is_held() && !session.has_offered());
+    }
+
+    #[test]
+    fn an_offer_of_ours_that_is_refused_leaves_the_session_as_it_was() {
+        let mut session = talking();
+        let before = session.sdp();
+        let _ = session.offer_again();
+        assert!(session.offer_answered(None).unwrap().is_none());
+        assert!(!session.has_offered());
+        assert_eq!(session.sdp(), before);
     }
 
     #[test]

@@ -104,6 +104,13 @@ impl Services {
         }
     }
 
+    /// Notes that nobody talks on a call any more: its supervisor is let go, and none is taken.
+    pub(super) fn nobody_talks(&self, id: Uuid) {
+        if let Some(call) = self.live_calls().get_mut(&id) {
+            call.talking = None;
+        }
+    }
+
     /// Finds the phone that a user has registered last.
     #[must_use]
     pub fn phone_of(&self, user: &str) -> Option<SupervisorPhone> {
@@ -124,16 +131,20 @@ impl Services {
         })))
     }
 
-    /// Dials a supervisor's phone and joins it to a call in progress.
+    /// Dials a supervisor's phone, which `to` names, and joins it to a call in progress.
     ///
     /// # Errors
-    /// When the call is not in progress, or has a supervisor.
+    /// When the call is not in progress, the switch stops, or the call has a supervisor.
     pub fn supervise(
         self: &Arc<Self>,
         id: Uuid,
+        to: String,
         phone: SupervisorPhone,
         mode: Mode,
     ) -> Result<(), SuperviseError> {
+        if self.is_stopping() {
+            return Err(SuperviseError::NotInProgress);
+        }
         let mut calls = self.live_calls();
         let call = calls.get_mut(&id).ok_or(SuperviseError::NotInProgress)?;
         let talking = call.talking.as_mut().ok_or(SuperviseError::NotInProgress)?;
@@ -147,15 +158,19 @@ impl Services {
         let supervision = Supervision {
             services: Arc::clone(self),
             id,
+            to,
             caller: talking.leg,
             media: talking.media.clone(),
             control: call.control.clone(),
             modes,
             mode,
             barged: false,
+            released: false,
         };
         let span = spans::call("supervisor");
-        tokio::spawn(supervision.run(phone).instrument(span));
+        // Waited for when the switch stops: the phone is hung up.
+        self.background
+            .spawn(supervision.run(phone).instrument(span));
         Ok(())
     }
 
@@ -188,6 +203,8 @@ impl Services {
 struct Supervision {
     services: Arc<Services>,
     id: Uuid,
+    /// Who is dialled, for who watches.
+    to: String,
     caller: LegId,
     media: MediaThread,
     control: mpsc::Sender<Control>,
@@ -196,6 +213,8 @@ struct Supervision {
     mode: Mode,
     /// The agent stands aside.
     barged: bool,
+    /// The place is free again, and may be another's.
+    released: bool,
 }
 
 impl Supervision {
@@ -204,7 +223,22 @@ impl Supervision {
             Ok(answered) => self.talk(answered).await,
             Err(why) => tracing::info!(%why, "a supervisor's phone was not answered"),
         }
+        // First the agent is back; who watches hears of it when the place is free.
+        self.release();
         self.tell(None).await;
+    }
+
+    /// Brings the agent back and frees the supervisor's place.
+    fn release(&mut self) {
+        if std::mem::replace(&mut self.released, true) {
+            return;
+        }
+        self.stand_aside(false);
+        let _ = self.media.send(Command::Leave(self.caller));
+        let mut calls = self.services.live_calls();
+        if let Some(talking) = calls.get_mut(&self.id).and_then(|c| c.talking.as_mut()) {
+            talking.supervisor = None;
+        }
     }
 
     /// Dials until the phone answers, or the call is over.
@@ -315,7 +349,7 @@ impl Supervision {
             call_id: Some(self.id),
             kind: "call.supervised".to_owned(),
             at: self.services.epoch.timestamp(clock::now()),
-            data: json!({ "mode": mode.map(Mode::as_str) }),
+            data: json!({ "mode": mode.map(Mode::as_str), "to": self.to }),
         };
         if let Err(error) = self.services.publish(event).await {
             tracing::warn!(%error, "an event was not kept");
@@ -344,11 +378,6 @@ impl Supervision {
 
 impl Drop for Supervision {
     fn drop(&mut self) {
-        self.stand_aside(false);
-        let _ = self.media.send(Command::Leave(self.caller));
-        let mut calls = self.services.live_calls();
-        if let Some(talking) = calls.get_mut(&self.id).and_then(|c| c.talking.as_mut()) {
-            talking.supervisor = None;
-        }
+        self.release();
     }
 }

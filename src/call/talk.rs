@@ -317,6 +317,7 @@ impl Talk {
                 watcher.turn(id, turn);
             }
         });
+        let over_services = Arc::clone(&self.services);
         let running = Running {
             line: Arc::clone(&self.services.line),
             call: handle,
@@ -333,6 +334,7 @@ impl Talk {
             results: self.results,
             troubles: Troubles::default(),
             aside: false,
+            on_over: Some(Box::new(move || over_services.nobody_talks(id))),
         };
         // Apart: the task would hold it twice, as it is made and as it runs.
         let talking = Box::pin(running.run().instrument(spans::leg(self.leg)));

@@ -75,7 +75,12 @@ pub struct Running {
     pub troubles: Troubles,
     /// A supervisor talks in the agent's place.
     pub aside: bool,
+    /// Told once nobody talks on the call any more, though its flow may still have to do.
+    pub on_over: Option<OnOver>,
 }
+
+/// Hears that nobody talks on a call any more.
+pub type OnOver = Box<dyn FnOnce() + Send>;
 
 /// How a call in progress ended.
 pub struct Over {
@@ -104,6 +109,9 @@ impl Running {
         loop {
             self.carry_out_directives(&mut end, &mut outcome).await;
             if end.is_some() {
+                if let Some(tell) = self.on_over.take() {
+                    tell();
+                }
                 if outcome.is_some() {
                     break;
                 }
@@ -185,9 +193,10 @@ impl Running {
                 return end;
             }
             Some(LegEvent::TwoWay { after }) => {
-                let words = self.troubles.two_way(after);
-                tracing::info!(trouble = %words, "a call's sound");
-                self.tell_of_sound(&words);
+                if let Some(words) = self.troubles.two_way(after) {
+                    tracing::info!(trouble = %words, "a call's sound");
+                    self.tell_of_sound(&words);
+                }
                 return end;
             }
             Some(event) => {
@@ -206,17 +215,20 @@ impl Running {
     async fn handle_one_way(&mut self, why: OneWay, silent_for: Duration, may_mend: bool) {
         meters::one_way_audio(trouble::reason(why));
         let (words, mend) = self.troubles.one_way(why, silent_for);
-        tracing::warn!(trouble = %words, "a call's sound");
-        self.tell_of_sound(&words);
+        if let Some(words) = words {
+            tracing::warn!(trouble = %words, "a call's sound");
+            self.tell_of_sound(&words);
+        }
         if mend != Mend::OfferAgain || !may_mend || self.leg.is_held() {
             return;
         }
-        match self.leg.offer_again() {
-            Ok(offer) => {
-                let _ = self.line.sip().reoffer(self.call, offer).await;
-            }
-            Err(error) => tracing::info!(%error, "the session cannot be offered anew"),
-        }
+        self.offer_again().await;
+    }
+
+    /// Offers the session anew.
+    async fn offer_again(&mut self) {
+        let offer = self.leg.offer_again();
+        let _ = self.line.sip().reoffer(self.call, offer).await;
     }
 
     fn tell_of_sound(&self, words: &str) {
@@ -271,28 +283,28 @@ impl Running {
                     error.status()
                 });
                 let _ = self.line.sip().answer_reoffer(self.call, answer).await;
+                if self.leg.has_offered() {
+                    // Ours waits, and names what no longer holds.
+                    self.offer_again().await;
+                }
                 self.look_at_hold(now);
                 None
             }
-            Some(
-                Signal::Confirmed { body: Some(answer) }
-                | Signal::ReofferAnswered {
-                    result: Ok(Some(answer)),
-                },
-            ) => {
+            Some(Signal::Confirmed { body: Some(answer) }) => {
                 if let Err(error) = self.leg.take_answer(&answer) {
                     tracing::info!(%error, "an answer was of no use; the session goes on");
                 }
                 self.look_at_hold(now);
                 None
             }
-            Some(Signal::ReofferAnswered {
-                result: Err(status),
-            }) => {
-                tracing::info!(
-                    status,
-                    "the other side refused our offer; the session goes on"
-                );
+            Some(Signal::ReofferAnswered { result }) => {
+                if let Err(status) = result {
+                    tracing::info!(status, "our offer was refused; the session goes on");
+                }
+                if let Err(error) = self.leg.offer_answered(result.ok().flatten().as_deref()) {
+                    tracing::info!(%error, "an answer was of no use; the session goes on");
+                }
+                self.look_at_hold(now);
                 None
             }
             Some(Signal::Info { content_type, body }) => {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use offhook_media::OneWay;
 
-/// Troubles that a record keeps; a call that has more is bad enough.
+/// Troubles that are told and kept; what a call has more of is only counted.
 const MOST: usize = 8;
 
 /// Follows what goes wrong with one call's sound.
@@ -12,6 +12,8 @@ const MOST: usize = 8;
 pub struct Troubles {
     told: Vec<String>,
     offered_again: bool,
+    /// The other side was heard: what comes beside it now may be somebody else's.
+    heard: bool,
 }
 
 /// What may mend a trouble.
@@ -24,13 +26,14 @@ pub enum Mend {
 }
 
 impl Troubles {
-    /// Takes that one side hears nothing of the other; gives the words for it and what may mend it.
-    pub fn one_way(&mut self, why: OneWay, silent_for: Duration) -> (String, Mend) {
+    /// Takes that one side hears nothing of the other; gives the words for it, unless there were
+    /// many, and what may mend it.
+    pub fn one_way(&mut self, why: OneWay, silent_for: Duration) -> (Option<String>, Mend) {
         let words = format!("{}, {} ms on", describe(why), silent_for.as_millis());
-        self.keep(&words);
+        let words = self.keep(words);
         let mend = match why {
             OneWay::WrongPayload { .. } | OneWay::NotAuthentic
-                if !std::mem::replace(&mut self.offered_again, true) =>
+                if !self.heard && !std::mem::replace(&mut self.offered_again, true) =>
             {
                 Mend::OfferAgain
             }
@@ -40,13 +43,13 @@ impl Troubles {
     }
 
     /// Takes that the other side is heard after it was missed; gives the words for it.
-    pub fn two_way(&mut self, after: Duration) -> String {
+    pub fn two_way(&mut self, after: Duration) -> Option<String> {
         let words = format!(
             "the other side is heard again, {} ms after it should have been",
             after.as_millis()
         );
-        self.keep(&words);
-        words
+        self.heard = true;
+        self.keep(words)
     }
 
     /// All that was told, in order.
@@ -55,10 +58,12 @@ impl Troubles {
         self.told
     }
 
-    fn keep(&mut self, words: &str) {
-        if self.told.len() < MOST {
-            self.told.push(words.to_owned());
+    fn keep(&mut self, words: String) -> Option<String> {
+        if self.told.len() >= MOST {
+            return None;
         }
+        self.told.push(words.clone());
+        Some(words)
     }
 }
 
@@ -120,7 +125,7 @@ mod tests {
         let wrong = OneWay::WrongPayload { payload_type: 18 };
         let (words, mend) = troubles.one_way(wrong, HALF);
         assert_eq!(mend, Mend::OfferAgain);
-        assert!(words.contains("payload type 18"), "{words}");
+        assert!(words.unwrap().contains("payload type 18"));
         assert_eq!(troubles.one_way(wrong, HALF).1, Mend::Nothing);
         assert_eq!(
             troubles.one_way(OneWay::NothingComes, HALF).1,
@@ -130,12 +135,14 @@ mod tests {
     }
 
     #[test]
-    fn a_record_keeps_no_more_than_a_few() {
+    fn no_more_than_a_few_are_told_and_kept() {
         let mut troubles = Troubles::default();
+        let mut told = 0;
         for _ in 0..100 {
-            troubles.one_way(OneWay::NothingComes, HALF);
-            troubles.two_way(HALF);
+            let (words, _) = troubles.one_way(OneWay::NothingComes, HALF);
+            told += usize::from(words.is_some()) + usize::from(troubles.two_way(HALF).is_some());
         }
+        assert_eq!(told, MOST);
         assert_eq!(troubles.into_words().len(), MOST);
     }
 }

@@ -88,9 +88,10 @@ fn say_error(error: &anyhow::Error) {
 }
 
 /// Prints a line of a command's result.
-#[allow(clippy::print_stdout)]
 pub(crate) fn say(line: impl std::fmt::Display) {
-    println!("{line}");
+    use std::io::Write as _;
+    // Who reads the first line only, as `head -1` does, has read enough.
+    let _ = writeln!(std::io::stdout(), "{line}");
 }
 
 /// Starts the runtime of a command that waits for the network.

@@ -128,6 +128,7 @@ impl DemoCaller {
             results,
             troubles: Troubles::default(),
             aside: false,
+            on_over: None,
         };
         Ok(running.run().await.reason)
     }
