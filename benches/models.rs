@@ -14,6 +14,7 @@ use divan::counter::ItemsCount;
 use divan::{Bencher, black_box};
 use offhook_media::Frame;
 use offhook_models::Runtime;
+use offhook_models::denoise::NoiseSuppressor;
 use offhook_models::manifest::{Manifest, default_dir};
 use offhook_models::resample::{PAST_SAMPLES, Upsampler, convert_rate, upsample};
 use offhook_models::turn::TurnDetector;
@@ -53,6 +54,23 @@ fn gate_per_frame(bencher: Bencher<'_, '_>) {
     let mut gate = Gate::new();
     let mut frames = frames.iter().cycle();
     bencher.bench_local(|| gate.is_speech(frames.next().expect("a frame")));
+}
+
+/// Noise suppression on a frame of 20 ms of speech: each frame of a call that wants it.
+#[divan::bench]
+fn noise_suppression_per_frame(bencher: Bencher<'_, '_>) {
+    let sound = telephone();
+    let now = Instant::now();
+    let frames = sound.chunks_exact(160);
+    let frames: Vec<Frame> = frames
+        .map(|part| Frame::new(8_000, 0, now, false, part))
+        .collect();
+    let mut suppressor = NoiseSuppressor::new();
+    let mut frames = frames.iter().cycle();
+    bencher.bench_local(|| {
+        suppressor.push(frames.next().expect("a frame"), true);
+        suppressor.pop()
+    });
 }
 
 /// The live path's doubling of the rate, for a window that Silero judges.

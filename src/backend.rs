@@ -235,7 +235,8 @@ impl Api for Backend {
             .trunks
             .dial(&dial, &own_host(services))
             .map_err(|error| self.dial_error(&error))?;
-        let (place, on_box) = services.take_place().map_err(|busy| self.busy(&busy))?;
+        let place = services.take_place(&agent.config);
+        let (place, on_box) = place.map_err(|busy| self.busy(&busy))?;
         let mut record = CallRecord::new(
             Uuid::now_v7(),
             store::Direction::Outbound,

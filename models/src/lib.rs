@@ -1,5 +1,6 @@
 //! On-box models for Offhook.
 
+pub mod denoise;
 pub mod manifest;
 pub mod mel;
 pub mod onnx;

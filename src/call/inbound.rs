@@ -84,7 +84,7 @@ fn admit(services: &Services, invite: &Incoming) -> Result<Admitted, Refusal> {
             retry_after_s: None,
         });
     };
-    let (place, on_box) = services.take_place().map_err(|busy| Refusal {
+    let (place, on_box) = services.take_place(&agent.config).map_err(|busy| Refusal {
         status: if matches!(busy, Busy::Stopping) {
             480
         } else {

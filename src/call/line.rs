@@ -119,6 +119,9 @@ pub struct Attached {
     pub recorder: Option<Box<dyn RecordSink>>,
     /// What the other side hears softly behind all that is said to it.
     pub ambience: Option<Background>,
+    /// Whether what is heard is brought to the level that the models expect; what is recorded stays
+    /// as it came.
+    pub gain_control: bool,
 }
 
 /// Our half of a session that is being agreed upon. Dropped, it gives its ports back.
@@ -271,6 +274,7 @@ impl Line {
             sink,
             recorder,
             ambience,
+            gain_control,
         } = attached;
         let now = clock::beat(clock::now());
         let mut config =
@@ -281,6 +285,7 @@ impl Line {
         config.unix_time = unix_time();
         config.recording = recorder.is_some();
         config.ambience = ambience;
+        config.gain_control = gain_control && sink.is_some();
         config.echo_gate = self.terms.echo_gate && sink.is_some();
         config.jitter_min_ms = self.terms.jitter_min_ms;
         config.jitter_max_ms = self.terms.jitter_max_ms;

@@ -199,17 +199,17 @@ impl Services {
         }
     }
 
-    /// Takes a place for a call, with the models that it needs.
+    /// Takes a place for a call of this agent's, with the models that it needs.
     ///
     /// # Errors
     /// When the switch is full, not ready, behind, cannot keep records, or is stopping.
-    pub fn take_place(&self) -> Result<(Place, Arc<OnBox>), Busy> {
+    pub fn take_place(&self, agent: &AgentConfig) -> Result<(Place, Arc<OnBox>), Busy> {
         let on_box = self.ready()?;
         let permit = Arc::clone(&self.places)
             .try_acquire_owned()
             .map_err(|_| Busy::Full(self.config.limits.max_calls))?;
         let leg = next_leg();
-        let listening = on_box.hearing.listen(leg)?;
+        let listening = on_box.hearing.listen(leg, agent.noise_suppression)?;
         let place = Place {
             permit,
             leg,

@@ -66,6 +66,7 @@ pub(super) struct Talk {
     /// Where its recording will lie, once there is sound.
     recording: Option<PathBuf>,
     ambience: Option<Background>,
+    gain_control: bool,
     work: mpsc::Receiver<Work>,
     results: mpsc::Sender<Work>,
     epoch: Epoch,
@@ -135,6 +136,7 @@ impl Answering {
             sink: Some(sink),
             recording: None,
             ambience: spec.ambience.clone(),
+            gain_control: spec.config.gain_control,
             work,
             results,
             epoch,
@@ -249,6 +251,7 @@ impl Talk {
             sink: self.sink.take(),
             recorder: self.begin_recording(),
             ambience: self.ambience.clone(),
+            gain_control: self.gain_control,
         }
     }
 

@@ -111,6 +111,10 @@ pub struct AgentConfig {
     pub ambience: Option<Ambience>,
     /// How loud that is: its root mean square against full scale, in dB.
     pub ambience_dbfs: f64,
+    /// Whether the caller's level is brought to what the models expect.
+    pub gain_control: bool,
+    /// Whether noise is taken out of what the caller says.
+    pub noise_suppression: bool,
     /// How long after the answer the greeting begins, in ms.
     pub greeting_delay_ms: u32,
     /// Whether the caller may interrupt.
@@ -135,6 +139,8 @@ impl AgentConfig {
             greeting: None,
             ambience: None,
             ambience_dbfs: AMBIENCE_DBFS,
+            gain_control: false,
+            noise_suppression: false,
             greeting_delay_ms: 0,
             allow_interrupt: true,
             silence_timeout_s: None,
@@ -164,6 +170,8 @@ impl AgentConfig {
                 .filter(|text| !text.trim().is_empty()),
             ambience: read_ambience(r, &mut s),
             ambience_dbfs: read_ambience_level(r, &mut s),
+            gain_control: s.or(r, "gain_control", defaults.gain_control),
+            noise_suppression: s.or(r, "noise_suppression", defaults.noise_suppression),
             greeting_delay_ms: small(s.number(r, "greeting_delay_ms", 0..=10_000, 0)),
             allow_interrupt: s.or(r, "allow_interrupt", true),
             silence_timeout_s: told(s.number(r, "silence_timeout_s", 1..=120, UNTOLD)),
@@ -364,8 +372,10 @@ mod tests {
         };
         let told = agent(
             "greeting = \"Hi, {{first_name | there}}.\"\ngreeting_delay_ms = 500\n\
-             allow_interrupt = false\nsilence_timeout_s = 12\nmax_silences = 2\n",
+             allow_interrupt = false\nsilence_timeout_s = 12\nmax_silences = 2\n\
+             gain_control = true\nnoise_suppression = true\n",
         );
+        assert!(told.gain_control && told.noise_suppression);
         assert_eq!(
             told.greeting.as_deref(),
             Some("Hi, {{first_name | there}}.")
@@ -377,6 +387,7 @@ mod tests {
         );
         let untold = agent("");
         assert_eq!(untold.ambience, None);
+        assert!(!untold.gain_control && !untold.noise_suppression);
         assert_eq!((&untold.greeting, untold.greeting_delay_ms), (&None, 0));
         assert!(untold.allow_interrupt);
         assert_eq!(

@@ -74,7 +74,7 @@ impl DemoCaller {
     pub async fn call(self, on_box: &OnBox) -> Result<EndReason, CallerError> {
         let line = Arc::clone(&self.phone.line);
         let leg = next_leg();
-        let (ears, edges, sink) = on_box.hearing.listen(leg)?;
+        let (ears, edges, sink) = on_box.hearing.listen(leg, false)?;
         let dialling = Dialling {
             request_uri: self.destination.uri.clone(),
             from: "\"Demo caller\" <sip:+12025550143@127.0.0.1>".to_owned(),

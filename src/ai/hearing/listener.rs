@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Weak;
 
+use offhook_media::Frame;
+use offhook_models::denoise::NoiseSuppressor;
 use offhook_models::vad::{Silero, SileroBatch, VadEdge, VadSettings, VoiceDetector};
 use tokio::sync::mpsc;
 
@@ -15,6 +17,8 @@ use crate::net::media::LegId;
 const BATCH_MAX: usize = 16;
 
 struct Listener {
+    /// What stands between the frames and everything else, where the leg's noise is unwanted.
+    suppressor: Option<Box<NoiseSuppressor>>,
     detector: VoiceDetector,
     history: History,
     edges: mpsc::Sender<Edge>,
@@ -44,11 +48,18 @@ impl Listeners {
     }
 
     /// Listens to a leg for as long as its ears are there.
-    pub(super) fn open(&mut self, leg: LegId, edges: mpsc::Sender<Edge>, ears: Weak<()>) {
+    pub(super) fn open(
+        &mut self,
+        leg: LegId,
+        edges: mpsc::Sender<Edge>,
+        ears: Weak<()>,
+        suppress_noise: bool,
+    ) {
         let detector = VoiceDetector::new(VadSettings::default());
         self.legs.insert(
             leg,
             Listener {
+                suppressor: suppress_noise.then(Box::default),
                 detector,
                 history: History::default(),
                 edges,
@@ -77,17 +88,31 @@ impl Listeners {
     ///
     /// [`finish_round`]: Self::finish_round
     pub(super) fn hear(&mut self, heard: &Heard) {
-        while let Some(listener) = self.legs.get_mut(&heard.leg) {
+        match self.suppressor(heard.leg) {
+            Some(suppressor) => suppressor.push(&heard.frame, heard.voiced),
+            None => return self.take(heard.leg, &heard.frame, heard.voiced),
+        }
+        while let Some((frame, voiced)) = self.suppressor(heard.leg).and_then(|s| s.pop()) {
+            self.take(heard.leg, &frame, voiced);
+        }
+    }
+
+    fn suppressor(&mut self, leg: LegId) -> Option<&mut NoiseSuppressor> {
+        self.legs.get_mut(&leg)?.suppressor.as_deref_mut()
+    }
+
+    fn take(&mut self, leg: LegId, frame: &Frame, voiced: bool) {
+        while let Some(listener) = self.legs.get_mut(&leg) {
             // What a window means depends on what came of the one before it.
             if listener.detector.is_due() {
                 self.judge();
                 continue;
             }
             let speaking = listener.detector.is_speaking();
-            listener.history.push(&heard.frame, speaking);
-            listener.detector.push(&heard.frame, heard.voiced);
+            listener.history.push(frame, speaking);
+            listener.detector.push(frame, voiced);
             if listener.detector.is_due() {
-                self.due.push(heard.leg);
+                self.due.push(leg);
             }
             break;
         }
@@ -141,3 +166,6 @@ impl Listener {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -70,6 +70,7 @@ enum Input {
         edges: mpsc::Sender<Edge>,
         /// Gone as soon as nobody listens any more.
         ears: Weak<()>,
+        suppress_noise: bool,
     },
     Recognise(Box<RecogniseRequest>),
     Judge {
@@ -155,17 +156,19 @@ impl Hearing {
         Ok(Self { inputs, counters })
     }
 
-    /// Begins to listen to a leg, without waiting.
+    /// Begins to listen to a leg, without waiting. With `suppress_noise` all that is heard of it,
+    /// and all that the models get, is without its noise, and comes a frame later.
     ///
     /// # Errors
     /// When the thread does not keep up with those that it has.
-    pub fn listen(&self, leg: LegId) -> Result<Listening, Behind> {
+    pub fn listen(&self, leg: LegId, suppress_noise: bool) -> Result<Listening, Behind> {
         let (edges, edge_queue) = mpsc::channel(EDGE_QUEUE);
         let held = Arc::new(());
         let open = Input::Open {
             leg,
             edges,
             ears: Arc::downgrade(&held),
+            suppress_noise,
         };
         self.inputs.ask(open).map_err(|_| Behind)?;
         let ears = Ears {
@@ -300,7 +303,7 @@ impl Thread {
         loop {
             match self.asked.try_recv() {
                 // A leg is opened before its frames, …
-                Ok(Input::Open { leg, edges, ears }) => self.listeners.open(leg, edges, ears),
+                Ok(input @ Input::Open { .. }) => self.answer(input),
                 Ok(input) => self.later.push(input),
                 Err(TryRecvError::Empty) => break,
                 Err(TryRecvError::Disconnected) => return None,
@@ -324,7 +327,12 @@ impl Thread {
 
     fn answer(&mut self, input: Input) {
         match input {
-            Input::Open { leg, edges, ears } => self.listeners.open(leg, edges, ears),
+            Input::Open {
+                leg,
+                edges,
+                ears,
+                suppress_noise,
+            } => self.listeners.open(leg, edges, ears, suppress_noise),
             Input::Recognise(request) => self.recognise(*request),
             Input::Judge {
                 leg,
@@ -373,15 +381,15 @@ mod tests {
             inputs: Inputs { asked, frames },
             counters: Arc::default(),
         };
-        let (ears, _edges, _sink) = hearing.listen(1).unwrap();
-        assert_eq!(hearing.listen(2).err(), Some(Behind));
+        let (ears, _edges, _sink) = hearing.listen(1, false).unwrap();
+        assert_eq!(hearing.listen(2, false).err(), Some(Behind));
         let Ok(Input::Open {
             leg: 1, ears: held, ..
         }) = queue.recv()
         else {
             panic!("the leg was not opened")
         };
-        assert!(hearing.listen(3).is_ok(), "there is room again");
+        assert!(hearing.listen(3, false).is_ok(), "there is room again");
         assert_eq!(held.strong_count(), 1);
         // The queue is full again, and what the next sweep asks for is gone all the same.
         drop(ears);
