@@ -17,6 +17,11 @@ const BACKGROUND_DB: f32 = -55.0;
 /// Speech stands out of the background by so much, and is louder than this in any case.
 const STANDS_OUT_DB: f32 = 12.0;
 const FAINTEST_DB: f32 = -58.0;
+/// Below this there is no sound at all: a mute, or a gateway before it is through.
+const MUTED_DB: f32 = -85.0;
+/// A short mute says nothing of what is behind a voice, a line that is silent in each pause does:
+/// how fast the background falls by it, in dB a second.
+const MUTE_FALLS_DB_S: f32 = 10.0;
 /// How fast the gain rises and falls, in dB a second of speech.
 const RISES_DB_S: f32 = 8.0;
 const FALLS_DB_S: f32 = 30.0;
@@ -84,10 +89,19 @@ impl GainControl {
         let power = squares.sum::<f32>() / samples.len().max(1) as f32 / 32_768f32.powi(2);
         let level_db = to_db(power).max(-96.0);
         let seconds = frame.duration_us() as f32 / 1e6;
+        if level_db < MUTED_DB {
+            let fallen = self.background_db - MUTE_FALLS_DB_S * seconds;
+            self.background_db = fallen.max(-90.0).min(self.background_db);
+            return;
+        }
         let risen = self.background_db + BACKGROUND_RISES_DB_S * seconds;
         self.background_db = risen.min(level_db.max(-90.0));
         let speech = level_db > FAINTEST_DB && level_db > self.background_db + STANDS_OUT_DB;
+        let most_db = (BACKGROUND_DB - self.background_db).clamp(0.0, MOST_DB);
         if !speech {
+            // What is behind the voice is known better by now, if slowly.
+            let least_db = self.gain_db - BACKGROUND_RISES_DB_S * seconds;
+            self.gain_db = self.gain_db.min(most_db.max(least_db));
             return;
         }
         // The first of it counts more, since there is nothing else yet.
@@ -95,7 +109,6 @@ impl GainControl {
         let mean = self.speech.unwrap_or(power);
         let mean = mean + (power - mean) * (seconds / self.seconds).min(1.0);
         self.speech = Some(mean);
-        let most_db = (BACKGROUND_DB - self.background_db).clamp(0.0, MOST_DB);
         let wanted_db = (TARGET_DB - to_db(mean)).clamp(LEAST_DB, most_db);
         let change = wanted_db - self.gain_db;
         self.gain_db += change.clamp(-FALLS_DB_S * seconds, RISES_DB_S * seconds);

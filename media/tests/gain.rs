@@ -69,8 +69,10 @@ fn speech_of_every_level_comes_near_the_target_and_clips_nowhere() {
         let level = speech_level_db(&heard[11 * 8_000..]);
         println!("{db} dB becomes {level:.1} dB");
         let expected = (-20.0f64).min(db + 24.0);
+        // What is hardly above a telephone's noise is lifted less, since that would come with it.
+        let short = if db < -42.0 { 8.0 } else { 4.0 };
         assert!(
-            (level - expected).abs() <= 4.0,
+            (level - expected).abs() <= short,
             "{db} dB becomes {level} dB"
         );
         assert!(heard.iter().all(|sample| sample.unsigned_abs() <= 29_200));
@@ -100,6 +102,18 @@ fn background_is_not_lifted() {
         let quiet = levels[levels.len() / 20];
         let limit = f64::max(noise_db, -55.0) + 2.0;
         assert!(quiet <= limit, "{db} over {noise_db} dB: {quiet} dB");
+    }
+}
+
+#[test]
+fn a_mute_does_not_make_what_is_behind_the_voice_louder() {
+    // Before a gateway is through, and after a word, there is digital silence.
+    let mut sound = speech(-90.0, -50.0);
+    sound[..5 * STEP].fill(0);
+    sound[100 * STEP..110 * STEP].fill(0);
+    let (heard, _) = heard(&sound);
+    for (n, part) in heard.chunks_exact(STEP).enumerate() {
+        assert!(level_db(part) < -46.0, "frame {n}: {} dB", level_db(part));
     }
 }
 
