@@ -188,7 +188,13 @@ fn of_frames_of_20_ms_one_is_held_back() {
 
 #[test]
 fn nothing_that_can_be_sent_stops_it() {
-    let loud = |n: usize| if n / 50 % 2 == 0 { i16::MAX } else { i16::MIN };
+    let loud = |n: usize| {
+        if (n / 50).is_multiple_of(2) {
+            i16::MAX
+        } else {
+            i16::MIN
+        }
+    };
     let square: Vec<i16> = (0..16_000).map(loud).collect();
     let silence = vec![0; 16_000];
     let mut click = silence.clone();
