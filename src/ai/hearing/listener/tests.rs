@@ -96,7 +96,7 @@ fn with_it_the_noise_is_gone_and_speech_keeps_its_times() {
     for (n, (is, was)) in suppressed.iter().zip(&expected).enumerate() {
         // The file has noise of its own, which is audible until Silero has decided: without it
         // an end is where the voice ends.
-        let sooner = Duration::from_millis(if n % 2 == 0 { 60 } else { 300 });
+        let sooner = Duration::from_millis(if n.is_multiple_of(2) { 60 } else { 300 });
         let later = Duration::from_millis(60);
         assert!(
             *is + sooner >= *was && *is <= *was + later,
