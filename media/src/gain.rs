@@ -17,11 +17,10 @@ const BACKGROUND_DB: f32 = -55.0;
 /// Speech stands out of the background by so much, and is louder than this in any case.
 const STANDS_OUT_DB: f32 = 12.0;
 const FAINTEST_DB: f32 = -58.0;
-/// Below this there is no sound at all: a mute, or a gateway before it is through.
-const MUTED_DB: f32 = -85.0;
-/// A short mute says nothing of what is behind a voice, a line that is silent in each pause does:
-/// how fast the background falls by it, in dB a second.
-const MUTE_FALLS_DB_S: f32 = 10.0;
+/// No voice is as steady as this for so many frames: what is, is background, however quiet it was
+/// before, as it is while a line is muted.
+const STEADY_DB: f32 = 2.0;
+const STEADY_FRAMES: u32 = 25;
 /// How fast the gain rises and falls, in dB a second of speech.
 const RISES_DB_S: f32 = 8.0;
 const FALLS_DB_S: f32 = 30.0;
@@ -36,7 +35,7 @@ const RECOVERS_DB_S: f32 = 8.0;
 /// Over so many seconds a gain becomes the next one.
 const RAMP_S: f32 = 0.005;
 
-/// Controls the gain of one caller's sound. It takes 32 bytes.
+/// Controls the gain of one caller's sound. It takes 40 bytes.
 #[derive(Debug)]
 pub(crate) struct GainControl {
     gain_db: f32,
@@ -48,6 +47,8 @@ pub(crate) struct GainControl {
     /// Mean power of speech, of full scale; none before any was heard.
     speech: Option<f32>,
     seconds: f32,
+    /// The level from which the last frames kept near, and how many they are.
+    steady: (f32, u32),
 }
 
 impl GainControl {
@@ -59,6 +60,7 @@ impl GainControl {
             background_db: -60.0,
             speech: None,
             seconds: 0.0,
+            steady: (0.0, 0),
         }
     }
 
@@ -83,24 +85,33 @@ impl GainControl {
         }
     }
 
+    /// Whether the level has been the same for longer than a voice's is.
+    fn is_steady(&mut self, level_db: f32) -> bool {
+        let (near, frames) = &mut self.steady;
+        if (level_db - *near).abs() < STEADY_DB {
+            *frames = frames.saturating_add(1);
+        } else {
+            (*near, *frames) = (level_db, 0);
+        }
+        *frames >= STEADY_FRAMES
+    }
+
     fn learn(&mut self, frame: &Frame) {
         let samples = frame.samples();
         let squares = samples.iter().map(|s| f32::from(*s) * f32::from(*s));
         let power = squares.sum::<f32>() / samples.len().max(1) as f32 / 32_768f32.powi(2);
         let level_db = to_db(power).max(-96.0);
         let seconds = frame.duration_us() as f32 / 1e6;
-        if level_db < MUTED_DB {
-            let fallen = self.background_db - MUTE_FALLS_DB_S * seconds;
-            self.background_db = fallen.max(-90.0).min(self.background_db);
-            return;
-        }
         let risen = self.background_db + BACKGROUND_RISES_DB_S * seconds;
         self.background_db = risen.min(level_db.max(-90.0));
+        if self.is_steady(level_db) {
+            self.background_db = level_db;
+        }
         let speech = level_db > FAINTEST_DB && level_db > self.background_db + STANDS_OUT_DB;
         let most_db = (BACKGROUND_DB - self.background_db).clamp(0.0, MOST_DB);
         if !speech {
-            // What is behind the voice is known better by now, if slowly.
-            let least_db = self.gain_db - BACKGROUND_RISES_DB_S * seconds;
+            // What is behind the voice is known better by now.
+            let least_db = self.gain_db - RISES_DB_S * seconds;
             self.gain_db = self.gain_db.min(most_db.max(least_db));
             return;
         }

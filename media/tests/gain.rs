@@ -69,10 +69,8 @@ fn speech_of_every_level_comes_near_the_target_and_clips_nowhere() {
         let level = speech_level_db(&heard[11 * 8_000..]);
         println!("{db} dB becomes {level:.1} dB");
         let expected = (-20.0f64).min(db + 24.0);
-        // What is hardly above a telephone's noise is lifted less, since that would come with it.
-        let short = if db < -38.0 { 8.0 } else { 4.0 };
         assert!(
-            (level - expected).abs() <= short,
+            (level - expected).abs() <= 5.0,
             "{db} dB becomes {level} dB"
         );
         assert!(heard.iter().all(|sample| sample.unsigned_abs() <= 29_200));
@@ -112,8 +110,9 @@ fn a_mute_does_not_make_what_is_behind_the_voice_louder() {
     sound[..5 * STEP].fill(0);
     sound[100 * STEP..110 * STEP].fill(0);
     let (heard, _) = heard(&sound);
+    // Half a second passes before it is known for what it is.
     for (n, part) in heard.chunks_exact(STEP).enumerate() {
-        assert!(level_db(part) < -46.0, "frame {n}: {} dB", level_db(part));
+        assert!(level_db(part) < -44.0, "frame {n}: {} dB", level_db(part));
     }
 }
 
