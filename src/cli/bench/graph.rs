@@ -21,13 +21,15 @@ const STYLES: [(&str, &str); 6] = [
     ("#000000", "4 4"),
     ("#e69f00", "12 4"),
 ];
+/// A logarithmic axis begins at this share of the greatest value at the earliest.
+const LEAST_RATIO: f64 = 1e-5;
 /// Points that a line is drawn with at most.
 const MAX_POINTS: usize = 400;
 
 /// How the values of an axis lie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Scale {
-    /// By their differences.
+    /// By their differences, from 0 on.
     Linear,
     /// By their ratios; what is not above zero is left out.
     Logarithmic,
@@ -135,8 +137,9 @@ impl Axes {
         if low > high {
             (low, high) = (1.0, 10.0);
         }
+        low = low.max(high * LEAST_RATIO);
         let x = match graph.scale {
-            Scale::Linear => (low.min(0.0), rounded_up(high)),
+            Scale::Linear => (0.0, rounded_up(high)),
             Scale::Logarithmic => (
                 10_f64.powf(low.log10().floor()),
                 10_f64.powf(high.log10().ceil().max(low.log10().floor() + 1.0)),
@@ -208,8 +211,9 @@ impl Axes {
 }
 
 fn legend(svg: &mut String, number: usize, name: &str, (colour, dashes): (&str, &str)) {
-    let y = ABOVE + 14.0 + 18.0 * number as f64;
-    let (from, to) = (LEFT + 12.0, LEFT + 44.0);
+    // Below on the right: where distributions are not.
+    let y = HEIGHT - BELOW - 14.0 - 18.0 * number as f64;
+    let (from, to) = (WIDTH - RIGHT - 190.0, WIDTH - RIGHT - 158.0);
     let _ = writeln!(
         svg,
         "<line x1=\"{from}\" y1=\"{y}\" x2=\"{to}\" y2=\"{y}\" stroke=\"{colour}\" \
@@ -255,7 +259,8 @@ fn label(value: f64) -> String {
         size if size == 0.0 || size >= 10.0 => 0,
         size if size >= 1.0 => 1,
         size if size >= 0.1 => 2,
-        _ => 3,
+        size if size >= 0.001 => 3,
+        _ => 5,
     };
     let written = format!("{value:.places$}");
     match written.contains('.') {
