@@ -181,7 +181,8 @@ impl Desk {
     /// Takes what was sent and what happened, and holds the bounds against it.
     fn drain(&mut self) {
         while let Some(transmit) = self.ua.poll_transmit() {
-            if *transmit.bytes == *b"\r\n\r\n" {
+            // A ping of ours, or the answer to the peer's (RFC 5626 §4.4.1).
+            if matches!(&*transmit.bytes, b"\r\n\r\n" | b"\r\n") {
                 continue;
             }
             let sent = Message::parse(&transmit.bytes).expect("what we send, we read");
