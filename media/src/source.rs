@@ -151,12 +151,16 @@ impl SourceGuard {
         (!to.ip().is_unspecified() && to.port() != 0).then_some(to)
     }
 
-    /// Takes note of an RTP packet that is refused for where it comes from: perhaps the peer
-    /// described a wrong address.
+    /// Whether what is refused from there may be the peer's, who then described a wrong address.
+    pub(crate) fn may_be_peer(&self, from: SocketAddr) -> bool {
+        let unheard = self.rule == SourceRule::Negotiated && self.known.is_none();
+        unheard && from.ip().to_canonical() == self.signalling
+    }
+
+    /// Takes note of an RTP packet that is refused and [may be the peer's](Self::may_be_peer).
     pub(crate) fn refused(&mut self, now: Instant, from: SocketAddr, ssrc: u32, sequence: u16) {
         let from = canonical(from);
-        let wanted = self.rule == SourceRule::Negotiated && self.known.is_none();
-        if !wanted || from.ip() != self.signalling || self.before == Some((from, ssrc)) {
+        if self.before == Some((from, ssrc)) {
             return;
         }
         let run = match self.stray {

@@ -10,6 +10,14 @@ use line::{
     EchoPath, Share, at_level, call, call_over, let_through, longest_run, read, silenced, speech,
 };
 
+/// How loud the agent and a caller who speaks other words are, in dB of full scale.
+const LEVELS_DB: [(f64, f64); 4] = [
+    (-20.0, -20.0),
+    (-20.0, -30.0),
+    (-30.0, -20.0),
+    (-20.0, -40.0),
+];
+
 /// All voices of the corpora, or those of `OFFHOOK_SPEECH`.
 fn voices() -> Vec<Vec<i16>> {
     let Ok(folder) = std::env::var("OFFHOOK_SPEECH") else {
@@ -83,12 +91,7 @@ fn figures_of_many_paths() {
     let voices = voices();
     let pairs = pairs(&voices);
     println!("path | echo let through, longest run | caller silenced at +12, +6, 0 dB over it");
-    for (agent_db, caller_db) in [
-        (-20.0, -20.0),
-        (-20.0, -30.0),
-        (-30.0, -20.0),
-        (-20.0, -40.0),
-    ] {
+    for (agent_db, caller_db) in LEVELS_DB {
         let figures = Figures::of(&pairs, &EchoPath::none(), agent_db, caller_db);
         println!(
             "{}",
@@ -146,12 +149,7 @@ fn the_echo_of_a_room_is_silenced() {
 fn callers_who_speak_other_words_at_the_same_time_are_not_silenced() {
     let voices = voices();
     let pairs = pairs(&voices);
-    for (agent_db, caller_db) in [
-        (-20.0, -20.0),
-        (-20.0, -30.0),
-        (-30.0, -20.0),
-        (-20.0, -40.0),
-    ] {
+    for (agent_db, caller_db) in LEVELS_DB {
         let figures = Figures::of(&pairs, &EchoPath::none(), agent_db, caller_db);
         let [_, _, share] = figures.silenced;
         let case = format!("{agent_db} dB, {caller_db} dB: {share:?}");

@@ -142,11 +142,7 @@ impl Session {
         };
         let offer = SessionDescription::parse(offer)?;
         let (answer, negotiated) = sdp::answer(&offer, &self.local)?;
-        Ok(Change {
-            description: answer.succeeding(&self.description),
-            differs: self.negotiated.as_ref() != Some(&negotiated),
-            negotiated: Some(negotiated),
-        })
+        Ok(self.change_to(answer.succeeding(&self.description), negotiated))
     }
 
     /// Takes the answer that an ACK brought to the offer of our own answer.
@@ -154,12 +150,16 @@ impl Session {
     /// # Errors
     /// When it cannot be used; the session goes on as it was.
     pub fn take_answer(&self, answer: &[u8]) -> Result<Change, SessionError> {
-        let negotiated = self.read_answer(answer)?;
-        Ok(Change {
-            description: self.description.clone(),
+        Ok(self.change_to(self.description.clone(), self.read_answer(answer)?))
+    }
+
+    /// What would hold with this description of ours and what it came to.
+    fn change_to(&self, description: SessionDescription, negotiated: Negotiated) -> Change {
+        Change {
+            description,
             differs: self.negotiated.as_ref() != Some(&negotiated),
             negotiated: Some(negotiated),
-        })
+        }
     }
 
     /// Offers all that we can, both ways, as a re-INVITE of ours. What holds goes on until there is
@@ -191,11 +191,7 @@ impl Session {
         };
         let answer = SessionDescription::parse(answer)?;
         let negotiated = Negotiated::from_answer(&offer, &answer)?;
-        Ok(Some(Change {
-            description: offer,
-            differs: self.negotiated.as_ref() != Some(&negotiated),
-            negotiated: Some(negotiated),
-        }))
+        Ok(Some(self.change_to(offer, negotiated)))
     }
 
     /// Lets a change hold.

@@ -3,31 +3,12 @@
 use tokio::net::TcpListener;
 
 use crate::caller::Caller;
-use crate::peer::{Callee, Peer, version};
+use crate::peer::{Callee, LISTENER, Peer, version};
 use crate::rig::{Events, Switch, voice};
-
-const FLOW: &str = r#"
-name = "listener"
-start = "first"
-
-[nodes.first]
-type = "ask"
-say = "Welcome. What can I do for you?"
-slot = "first"
-grammar = "text"
-next = "second"
-
-[nodes.second]
-type = "ask"
-say = "I see. Please go on."
-slot = "second"
-grammar = "text"
-next = "first"
-"#;
 
 /// A switch with a caller who has been greeted.
 async fn greeted() -> (Switch, Events, Peer) {
-    let switch = Switch::start(FLOW, "").await;
+    let switch = Switch::start(LISTENER, "").await;
     let mut events = switch.events();
     let peer = Peer::call(&switch.uri).await;
     events.agent_said("What can I do for you").await;
@@ -38,18 +19,11 @@ async fn greeted() -> (Switch, Events, Peer) {
 async fn both_ways(events: &mut Events, peer: &mut Peer) {
     peer.say(&voice("weather_question.wav")).await;
     // Its silence is sound as well: who sends nothing would be waited for.
-    let silence = [0; 8_000];
     let heard = events.until("call.turn", |turn| {
         let text = turn["text"].as_str().unwrap_or_default().to_lowercase();
         turn["who"] == "caller" && text.contains("weather")
     });
-    tokio::pin!(heard);
-    loop {
-        tokio::select! {
-            _ = &mut heard => break,
-            () = peer.say(&silence) => {}
-        }
-    }
+    peer.be_silent_until(heard).await;
     peer.heard();
     peer.hear_speech().await;
 }
@@ -114,7 +88,7 @@ async fn a_held_call_that_is_resumed_without_an_offer_has_both_ways() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_answer_without_a_description_is_acknowledged_and_hung_up() {
-    let switch = Switch::start(FLOW, "").await;
+    let switch = Switch::start(LISTENER, "").await;
     let mut events = switch.events();
     let callee = Callee::listen().await;
     assert_eq!(switch.post_call(&callee.uri()).await.status(), 202);
@@ -130,7 +104,7 @@ async fn an_answer_without_a_description_is_acknowledged_and_hung_up() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn keys_that_a_phone_presses_are_heard() {
-    let switch = Switch::start(FLOW, "").await;
+    let switch = Switch::start(LISTENER, "").await;
     let mut events = switch.events();
     let caller = Caller::dial(&switch.uri).await.unwrap();
     events.agent_said("What can I do for you").await;
@@ -145,7 +119,7 @@ async fn keys_that_a_phone_presses_are_heard() {
 async fn the_media_ends_with_the_call_though_a_request_of_the_flow_is_still_open() {
     let web = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let flow = format!(
-        "on_hangup = \"tell\"\n{FLOW}\n[nodes.tell]\ntype = \"http\"\n\
+        "on_hangup = \"tell\"\n{LISTENER}\n[nodes.tell]\ntype = \"http\"\n\
          url = \"http://{}/told\"\ntimeout_s = 15\nnext = \"over\"\n\
          [nodes.over]\ntype = \"end\"\nsay = \"Goodbye.\"\n",
         web.local_addr().unwrap()

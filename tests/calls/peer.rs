@@ -8,6 +8,26 @@ use offhook_media::rtcp::{self, RtcpPacket};
 use offhook_media::rtp::{self, RtpPacket};
 use tokio::net::UdpSocket;
 
+/// A flow that hears a peer out, again and again.
+pub(crate) const LISTENER: &str = r#"
+name = "listener"
+start = "first"
+
+[nodes.first]
+type = "ask"
+say = "Welcome. What can I do for you?"
+slot = "first"
+grammar = "text"
+next = "second"
+
+[nodes.second]
+type = "ask"
+say = "I see. Please go on."
+slot = "second"
+grammar = "text"
+next = "first"
+"#;
+
 /// A sample that only speech has.
 const AUDIBLE: u16 = 1_500;
 
@@ -223,6 +243,18 @@ impl Peer {
             self.rtp.send_to(&packet, self.media).await.unwrap();
             self.sequence = self.sequence.wrapping_add(1);
             self.timestamp = self.timestamp.wrapping_add(160);
+        }
+    }
+
+    /// Is silent, in packets, until something happens.
+    pub(crate) async fn be_silent_until(&mut self, happens: impl Future) {
+        let silence = [0; 8_000];
+        tokio::pin!(happens);
+        loop {
+            tokio::select! {
+                _ = &mut happens => return,
+                () = self.say(&silence) => {}
+            }
         }
     }
 

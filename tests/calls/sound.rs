@@ -1,46 +1,20 @@
 //! Sound that goes one way only: named in words while the call goes on, kept in its record, and
 //! mended where that is possible.
 
-use crate::peer::Peer;
+use crate::peer::{LISTENER, Peer, version};
 use crate::rig::{Events, Switch, voice};
-
-const FLOW: &str = r#"
-name = "listener"
-start = "first"
-
-[nodes.first]
-type = "ask"
-say = "Welcome. What can I do for you?"
-slot = "first"
-grammar = "text"
-next = "second"
-
-[nodes.second]
-type = "ask"
-say = "I see. Please go on."
-slot = "second"
-grammar = "text"
-next = "first"
-"#;
 
 /// Is silent, in packets, until the switch says that it hears that.
 async fn until_heard_again(events: &mut Events, peer: &mut Peer) {
-    let silence = [0; 8_000];
     let heard = events.until("call.sound", |told| {
         told["trouble"].as_str().unwrap().contains("heard again")
     });
-    tokio::pin!(heard);
-    loop {
-        tokio::select! {
-            _ = &mut heard => break,
-            () = peer.say(&silence) => {}
-        }
-    }
+    peer.be_silent_until(heard).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_caller_of_whom_nothing_comes_is_named_at_once_and_in_the_record() {
-    let switch = Switch::start(FLOW, "").await;
+    let switch = Switch::start(LISTENER, "").await;
     let mut events = switch.events();
     let mut peer = Peer::call(&switch.uri).await;
     let told = events.until("call.sound", |_| true).await;
@@ -64,7 +38,7 @@ async fn a_caller_of_whom_nothing_comes_is_named_at_once_and_in_the_record() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_caller_who_sends_what_was_not_agreed_upon_is_offered_the_session_anew() {
-    let switch = Switch::start(FLOW, "").await;
+    let switch = Switch::start(LISTENER, "").await;
     let mut events = switch.events();
     let mut peer = Peer::call(&switch.uri).await;
     let before = peer.answer.clone();
@@ -72,7 +46,7 @@ async fn a_caller_who_sends_what_was_not_agreed_upon_is_offered_the_session_anew
     peer.say(&[0; 6_400]).await;
     let offer = peer.take_reoffer().await;
     assert!(offer.contains("a=sendrecv"), "{offer}");
-    assert!(crate::peer::version(&offer) > crate::peer::version(&before));
+    assert!(version(&offer) > version(&before));
     peer.payload_type = 0;
     until_heard_again(&mut events, &mut peer).await;
     peer.hang_up().await;

@@ -18,7 +18,8 @@ impl MediaSession {
         let jitter = self.jitter.stats();
         let (lost, _) = self.peer.losses();
         let per_ms = u64::from(self.rate_hz() / 1_000).max(1);
-        let impairments = self.impairments(&jitter);
+        let losses = self.losses();
+        let impairments = self.impairments(&jitter, &losses);
         Stats {
             packets_sent: self.stream.packets(),
             octets_sent: self.stream.octets(),
@@ -40,7 +41,7 @@ impl MediaSession {
             buffer_delay_ms: jitter.delay_ms,
             buffer_target_ms: jitter.target_ms,
             rtt_ms: self.round_trip_ms(),
-            losses: self.losses(),
+            losses,
             speech_dbm0: self.level.speech_dbm0(),
             noise_dbm0: self.level.noise_dbm0(),
             mos: self
@@ -56,7 +57,7 @@ impl MediaSession {
         let jitter = self.jitter.stats();
         let (lost, expected) = self.peer.losses();
         let losses = self.losses();
-        let impairments = self.impairments(&jitter);
+        let impairments = self.impairments(&jitter, &losses);
         let listening = Impairments {
             delay_ms: 0.0,
             ..impairments
@@ -112,12 +113,12 @@ impl MediaSession {
         Some(trip.as_secs_f32() * 1_000.0)
     }
 
-    fn impairments(&self, jitter: &JitterStats) -> Impairments {
+    fn impairments(&self, jitter: &JitterStats, losses: &Losses) -> Impairments {
         let (lost, expected) = self.peer.losses();
         let way_ms = self.round_trip_ms().unwrap_or(0.0) / 2.0;
         Impairments {
             loss: (lost + jitter.late_packets) as f32 / expected.max(1) as f32,
-            burst_ratio: self.losses().burst_ratio,
+            burst_ratio: losses.burst_ratio,
             delay_ms: way_ms + jitter.delay_ms as f32 + PACKETISATION_MS,
         }
     }

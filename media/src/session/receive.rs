@@ -146,6 +146,7 @@ impl MediaSession {
         if !self.guard.admits(from) {
             // With SRTP nothing is believed that was not proven.
             if self.security.is_none()
+                && self.guard.may_be_peer(from)
                 && let Ok(packet) = RtpPacket::parse(bytes)
             {
                 let header = packet.header;

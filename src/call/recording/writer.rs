@@ -287,6 +287,20 @@ mod tests {
             }
             self.writer.sweep(self.now);
         }
+
+        /// Records so many frames of a call, the thread at its sweep every 100 ms, and ends as a
+        /// process that is killed: nothing that is in its memory is written any more.
+        fn die_after(mut self, frames: u64) -> tempfile::TempDir {
+            let mut sink = self.record();
+            for n in 0..frames {
+                sink.record(&frame(n));
+                if n % 5 == 4 {
+                    self.pass(Duration::from_millis(100));
+                }
+            }
+            std::mem::forget(self.writer);
+            self.folder
+        }
     }
 
     #[test]
@@ -312,18 +326,9 @@ mod tests {
 
     #[test]
     fn a_process_that_dies_leaves_all_but_the_last_second() {
-        let mut bench = Bench::new(10);
-        let mut sink = bench.record();
-        // 10.5 s of a call, the thread at its sweep every 100 ms.
-        for n in 0..525 {
-            sink.record(&frame(n));
-            if n % 5 == 4 {
-                bench.pass(Duration::from_millis(100));
-            }
-        }
+        let bench = Bench::new(10);
         let path = bench.path();
-        // Nothing that is in the process's memory is written any more.
-        std::mem::forget(bench.writer);
+        let _folder = bench.die_after(525);
         let there = sound_of(&path);
         assert!(there.len() > 525 - 50, "{} frames", there.len());
         assert!(there.iter().all(|sample| *sample == 100));
@@ -331,16 +336,9 @@ mod tests {
 
     #[test]
     fn an_opus_recording_of_a_process_that_dies_lacks_its_last_second() {
-        let mut bench = Bench::writing(10, |path| Tape::create(path, RecordingFormat::Opus));
-        let mut sink = bench.record();
-        for n in 0..525 {
-            sink.record(&frame(n));
-            if n % 5 == 4 {
-                bench.pass(Duration::from_millis(100));
-            }
-        }
+        let bench = Bench::writing(10, |path| Tape::create(path, RecordingFormat::Opus));
         let path = bench.path();
-        std::mem::forget(bench.writer);
+        let _folder = bench.die_after(525);
         let file = std::fs::read(&path).unwrap();
         // The last page's granule position: how much is there, at 48 kHz.
         let last = file.windows(4).rposition(|at| at == b"OggS").unwrap();
