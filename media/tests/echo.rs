@@ -115,6 +115,76 @@ fn figures_of_many_paths() {
     }
 }
 
+/// What happens to those who interrupt: how many lose frames of their first 200 ms, and how many
+/// lose three or more, which makes the agent speak on for as much longer.
+#[derive(Debug, Default)]
+struct Interruptions {
+    of: u32,
+    touched: u32,
+    late: u32,
+}
+
+impl Interruptions {
+    /// The agent speaks; after `lead` steps a caller begins in the middle of that.
+    fn count(&mut self, agent: &[i16], caller: &[i16], lead: usize, path: &EchoPath) {
+        let audible = |frame: &[i16]| {
+            let energy: f64 = frame.iter().map(|s| f64::from(*s).powi(2)).sum();
+            (energy / frame.len() as f64).sqrt() > 200.0
+        };
+        let Some(onset) = caller.chunks_exact(line::STEP).position(audible) else {
+            return;
+        };
+        let words = caller.iter().skip(onset * line::STEP).take(3_200).copied();
+        let interrupting: Vec<i16> = std::iter::repeat_n(0, lead * line::STEP)
+            .chain(words)
+            .collect();
+        let moments = call(&agent[..interrupting.len()], &interrupting, path);
+        let first = moments.iter().skip(lead).take(10);
+        let lost = first.filter(|m| m.silenced && m.voice > m.echo).count();
+        self.of += 1;
+        self.touched += u32::from(lost > 0);
+        self.late += u32::from(lost >= 3);
+    }
+}
+
+/// Prints what becomes of interruptions: `OFFHOOK_SPEECH=FOLDER cargo test --release -p
+/// offhook-media --test echo -- --ignored --nocapture interruptions`.
+#[test]
+#[ignore = "a table"]
+fn figures_of_interruptions() {
+    let voices = voices();
+    println!("path | interruptions, of them with a frame lost, with three or more");
+    let paths = [
+        ("none", EchoPath::none()),
+        ("line 60 ms -30 dB", EchoPath::line(60, -30.0)),
+        ("line 150 ms -20 dB", EchoPath::line(150, -20.0)),
+        ("room 40 ms -20 dB", EchoPath::room(40, -20.0, 100)),
+    ];
+    for (name, path) in &paths {
+        let mut counted = Interruptions::default();
+        for (n, caller) in voices.iter().enumerate() {
+            let agent: Vec<i16> = voices
+                .iter()
+                .cycle()
+                .skip(n + 1)
+                .take(6)
+                .flatten()
+                .copied()
+                .collect();
+            let (agent, caller) = (at_level(&agent, -20.0), at_level(caller, -20.0));
+            for lead in [50, 63, 77, 90] {
+                if agent.len() > (lead + 20) * line::STEP {
+                    counted.count(&agent, &caller, lead, path);
+                }
+            }
+        }
+        println!(
+            "{name:20} | {} {} {}",
+            counted.of, counted.touched, counted.late
+        );
+    }
+}
+
 #[test]
 fn a_lines_echo_is_silenced_at_every_delay_and_level() {
     let agent = at_level(&speech("jfk.wav"), -20.0);

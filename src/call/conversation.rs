@@ -170,6 +170,11 @@ impl Conversation {
     /// Takes an edge of the caller's speech.
     pub fn handle_edge(&mut self, now: Instant, edge: Edge) {
         let _turn = self.turns.enter();
+        tracing::debug!(
+            edge = edge.name(),
+            ago_ms = edge.age(now).as_millis(),
+            "the caller's voice"
+        );
         match edge {
             Edge::SpeechStart { at } => self.agent.handle_speech_start(now, at),
             Edge::SpeechStop { at } => self.agent.handle_speech_stop(now, at),
@@ -206,6 +211,7 @@ impl Conversation {
                 self.agent.handle_recognition_failed(now, speculation);
             }
             Work::TurnProbability(speculation, Ok(probability)) => {
+                tracing::debug!(probability, "is the turn over?");
                 self.agent
                     .handle_turn_probability(now, speculation, probability);
             }
@@ -311,8 +317,12 @@ impl Conversation {
                 }
             }
             Command::FinishSpeaking { .. } => {}
-            Command::PausePlayout => self.tell(media::Command::Pause(self.leg)),
+            Command::PausePlayout => {
+                tracing::debug!("the agent pauses");
+                self.tell(media::Command::Pause(self.leg));
+            }
             Command::ResumePlayout => {
+                tracing::debug!("the agent goes on");
                 crate::meters::resumed();
                 self.tell(media::Command::Resume(self.leg));
             }

@@ -23,6 +23,10 @@ const BARELY: f32 = 0.02;
 const FAINT: f32 = 1e5;
 /// Suspicions without proof that count.
 const MOST_DOUBT: u32 = 4;
+/// Frames of ours without an echo after which none is expected any more: an echo is there from the
+/// first word on, within the longest delay and the time to find it. What resembles what we said from
+/// then on is most likely a caller with such a voice.
+const CLEAR: u32 = 50;
 /// How far an echo's delay may seem to wander from frame to frame: 1 ms.
 const WANDER: usize = 2;
 /// Frames in a row that are not explained after which the delays are searched again.
@@ -65,6 +69,8 @@ pub(super) struct Verdict {
     unexplained: f32,
     /// How many suspicions lately came to nothing.
     doubt: u32,
+    /// Frames of ours in which no echo was found, since there was one.
+    clear: u32,
 }
 
 impl Verdict {
@@ -80,6 +86,7 @@ impl Verdict {
             trials: 0,
             unexplained: 0.0,
             doubt: 0,
+            clear: 0,
         }
     }
 
@@ -176,7 +183,7 @@ impl Verdict {
         let mean = self.unexplained / self.trials as f32;
         if self.trials >= TRIALS && mean <= PROVEN {
             self.filter.young = false;
-            self.doubt = 0;
+            (self.doubt, self.clear) = (0, 0);
         } else if self.trials >= TRIALS {
             self.forget();
             self.doubt = (self.doubt + 1).min(MOST_DOUBT);
@@ -186,9 +193,13 @@ impl Verdict {
 
     fn find(&mut self, search: &Search) -> bool {
         let (strength, delay) = self.look(search);
-        let found = strength >= CERTAIN || self.steady >= STEADY + 2 * self.doubt;
+        let clear = self.clear >= CLEAR;
+        let doubt = if clear { MOST_DOUBT } else { self.doubt };
+        let found = (strength >= CERTAIN && !clear) || self.steady >= STEADY + 2 * doubt;
         if found {
             self.begin(search, delay);
+        } else {
+            self.clear = self.clear.saturating_add(1);
         }
         found
     }

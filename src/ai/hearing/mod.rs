@@ -50,6 +50,24 @@ pub enum Edge {
     },
 }
 
+impl Edge {
+    /// The edge in a word.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::SpeechStart { .. } => "starts",
+            Self::SpeechStop { .. } => "stops",
+        }
+    }
+
+    /// How long ago the sound came that it lies at.
+    #[must_use]
+    pub fn age(self, now: Instant) -> Duration {
+        let (Self::SpeechStart { at } | Self::SpeechStop { at }) = self;
+        now.saturating_duration_since(at)
+    }
+}
+
 /// Counts what hearing did.
 #[derive(Debug, Default)]
 pub struct Counters {

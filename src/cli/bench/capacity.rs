@@ -69,6 +69,7 @@ pub(super) async fn run(args: &CapacityArgs) -> anyhow::Result<ExitCode> {
         consume: true,
         calls: args.calls + 1,
         record: args.record,
+        keep: None,
     };
     let subject = Subject::start(&options).await?;
     let phone = Arc::new(Phone::start(IpAddr::V4(Ipv4Addr::LOCALHOST), Some(CALLER_CORE)).await?);

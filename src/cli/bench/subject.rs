@@ -1,7 +1,7 @@
 //! The switch under test: this program as a process of its own, with a folder and ports of its
 //! own, ended with the bench.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -16,7 +16,9 @@ pub(super) const LONG_TALK: &str = include_str!("flow.toml");
 
 pub(super) struct Subject {
     child: Child,
-    _folder: tempfile::TempDir,
+    folder: PathBuf,
+    /// The folder as it is removed with the bench, unless it is kept.
+    _removed: Option<tempfile::TempDir>,
     /// The agent's URI.
     pub(super) uri: String,
     /// The API's base.
@@ -35,13 +37,15 @@ pub(super) struct Options {
     pub(super) calls: usize,
     /// What their recordings are written as, when they have any.
     pub(super) record: Option<RecordingFormat>,
+    /// Where its log, its records and its recordings stay after the bench.
+    pub(super) keep: Option<PathBuf>,
 }
 
 impl Subject {
     pub(super) async fn start(options: &Options) -> anyhow::Result<Self> {
-        let folder = tempfile::tempdir()?;
+        let (folder, removed) = folder(options)?;
         let (sip, api) = (free_udp_port()?, free_tcp_port()?);
-        write_files(folder.path(), sip, api, options)?;
+        write_files(&folder, sip, api, options)?;
         let program = std::env::current_exe()?;
         let mut command = match options.core {
             Some(core) => {
@@ -53,11 +57,11 @@ impl Subject {
         };
         command
             .args(["run", "--config"])
-            .arg(folder.path().join("offhook.toml"));
+            .arg(folder.join("offhook.toml"));
         if options.consume {
             command.arg("--consume");
         }
-        let log = std::fs::File::create(folder.path().join("log"))?;
+        let log = std::fs::File::create(folder.join("log"))?;
         command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -69,7 +73,8 @@ impl Subject {
         let api = format!("http://127.0.0.1:{api}");
         let mut subject = Self {
             child,
-            _folder: folder,
+            folder,
+            _removed: removed,
             uri,
             api,
         };
@@ -86,7 +91,7 @@ impl Subject {
                     return Ok(());
                 }
                 if let Some(status) = self.child.try_wait()? {
-                    let log = std::fs::read_to_string(self._folder.path().join("log"));
+                    let log = std::fs::read_to_string(self.folder.join("log"));
                     anyhow::bail!(
                         "the switch ended with {status}: {}",
                         log.unwrap_or_default()
@@ -181,15 +186,30 @@ impl Drop for Subject {
     }
 }
 
+/// Makes the folder that the switch runs in: a temporary one, or the one to be kept.
+fn folder(options: &Options) -> anyhow::Result<(PathBuf, Option<tempfile::TempDir>)> {
+    let Some(kept) = &options.keep else {
+        let temporary = tempfile::tempdir()?;
+        return Ok((temporary.path().to_owned(), Some(temporary)));
+    };
+    let cannot = || format!("cannot make the folder {}", kept.display());
+    std::fs::create_dir_all(kept).with_context(cannot)?;
+    Ok((std::path::absolute(kept)?, None))
+}
+
 fn write_files(folder: &Path, sip: u16, api: u16, options: &Options) -> anyhow::Result<()> {
     std::fs::write(folder.join("flow.toml"), options.flow)?;
+    let level = match options.keep {
+        Some(_) => "debug",
+        None => "warn",
+    };
     let record = options.record.map(|format| {
         format!("[media]\nrecordings = \"recordings\"\nrecording_format = \"{format}\"\n")
     });
     let record = record.unwrap_or_default();
     let config = format!(
         "{record}[sip]\nlisten = [\"udp://127.0.0.1:{sip}\"]\n[http]\nlisten = \"127.0.0.1:{api}\"\n\
-         [limits]\nmax_calls = {}\n[log]\nlevel = \"warn\"\n\
+         [limits]\nmax_calls = {}\n[log]\nlevel = \"{level}\"\n\
          [[agent]]\nname = \"bench\"\nflow = \"flow.toml\"\nmax_duration_s = 3600\n",
         options.calls.max(16)
     );

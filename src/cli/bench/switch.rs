@@ -136,6 +136,7 @@ async fn measure_switch(
         consume: true,
         calls: args.calls + 1,
         record: None,
+        keep: None,
     };
     let subject = Subject::start(&options).await?;
     let phone = Arc::new(Phone::start(IpAddr::V4(Ipv4Addr::LOCALHOST), Some(LOAD_CORE)).await?);

@@ -16,7 +16,7 @@ use super::caller::{BenchCaller, trim};
 use super::figures::Summary;
 use super::graph::{Graph, Scale, Series};
 use super::subject::{LONG_TALK, Options, Subject};
-use crate::config::{Config, Env};
+use crate::config::{Config, Env, RecordingFormat};
 use crate::phone::Phone;
 
 /// What the caller says, in turn.
@@ -50,7 +50,10 @@ pub(in crate::cli) struct TurnArgs {
     /// Draw them as an SVG file as well
     #[arg(long, value_name = "SVG")]
     graph: Option<PathBuf>,
-    /// Print the figures as JSON
+    /// Keep the switch's log (with details), its records and its recordings in this folder
+    #[arg(long, value_name = "FOLDER")]
+    keep: Option<PathBuf>,
+    /// Print the figures as JSON, each turn's as well
     #[arg(long)]
     json: bool,
 }
@@ -59,6 +62,17 @@ pub(in crate::cli) struct TurnArgs {
 struct Measured {
     voice_to_voice_ms: Vec<f64>,
     barge_in_ms: Vec<f64>,
+    turns: Vec<TurnFigures>,
+}
+
+/// What one turn came to.
+#[derive(serde::Serialize)]
+struct TurnFigures {
+    /// From the answer to the caller's first word, in seconds.
+    began_s: f64,
+    voice_to_voice_ms: f64,
+    /// In the turns in which the caller interrupted the agent.
+    barge_in_ms: Option<f64>,
 }
 
 pub(super) async fn run(args: &TurnArgs) -> anyhow::Result<ExitCode> {
@@ -68,7 +82,8 @@ pub(super) async fn run(args: &TurnArgs) -> anyhow::Result<ExitCode> {
         core: None,
         consume: false,
         calls: args.calls,
-        record: None,
+        record: args.keep.as_ref().map(|_| RecordingFormat::Wav),
+        keep: args.keep.clone(),
     };
     let subject = Subject::start(&options).await?;
     let phone = Arc::new(Phone::start(IpAddr::V4(Ipv4Addr::LOCALHOST), None).await?);
@@ -89,6 +104,7 @@ pub(super) async fn run(args: &TurnArgs) -> anyhow::Result<ExitCode> {
             Ok(measured) => {
                 all.voice_to_voice_ms.extend(measured.voice_to_voice_ms);
                 all.barge_in_ms.extend(measured.barge_in_ms);
+                all.turns.extend(measured.turns);
             }
             Err(error) => failed.push(format!("{error:#}")),
         }
@@ -136,7 +152,8 @@ async fn converse(
 ) -> anyhow::Result<Measured> {
     let mut measured = Measured::default();
     let mut caller = BenchCaller::dial(phone, uri).await?;
-    let mut agent_spoke = caller.heard_after(crate::clock::now()).await?;
+    let answered = crate::clock::now();
+    let mut agent_spoke = caller.heard_after(answered).await?;
     for (number, line) in lines.iter().cycle().take(turns).enumerate() {
         // Every other line is said while the agent speaks, the rest once it has finished.
         let interrupts = number % 2 == 0;
@@ -148,18 +165,22 @@ async fn converse(
             caller.silent_for(PAUSE).await?;
         }
         let utterance = caller.speak(line);
+        let from = caller.spoken_from(utterance).await?;
+        let mut barge_in_ms = None;
         if interrupts {
-            let from = caller.spoken_from(utterance).await?;
             let last = caller.last_audible_before_pause(from, GAVE_WAY).await?;
-            measured
-                .barge_in_ms
-                .push(ms(last.saturating_duration_since(from)));
+            barge_in_ms = Some(ms(last.saturating_duration_since(from)));
         }
         let until = caller.spoken_until(utterance).await?;
         agent_spoke = caller.heard_after(until).await?;
-        measured
-            .voice_to_voice_ms
-            .push(ms(agent_spoke.saturating_duration_since(until)));
+        let voice_to_voice_ms = ms(agent_spoke.saturating_duration_since(until));
+        measured.barge_in_ms.extend(barge_in_ms);
+        measured.voice_to_voice_ms.push(voice_to_voice_ms);
+        measured.turns.push(TurnFigures {
+            began_s: from.saturating_duration_since(answered).as_secs_f64(),
+            voice_to_voice_ms,
+            barge_in_ms,
+        });
     }
     caller.hang_up().await;
     Ok(measured)
@@ -199,7 +220,7 @@ fn report(args: &TurnArgs, all: &Measured, own: &[f64], failed: &[String]) {
             "bench": "turn", "calls": args.calls, "turns": args.turns,
             "voice_to_voice_ms": Summary::json(wire), "barge_in_ms": Summary::json(barge_in),
             "own_voice_to_voice_ms": Summary::json(own), "p50_difference_ms": difference,
-            "failed": failed,
+            "each_turn": all.turns, "failed": failed,
         }));
         return;
     }
