@@ -227,13 +227,15 @@ fn calls_that_share_a_silero_do_not_hear_each_other() {
 }
 
 #[test]
-fn a_state_that_was_reset_hears_as_a_new_one() {
+fn a_call_begins_as_if_silence_had_been_heard() {
     let speech = windows("hello_world.wav");
-    let fresh = probabilities(&mut SileroState::default(), &speech);
-    let mut state = SileroState::default();
-    probabilities(&mut state, &windows("jfk.wav")[..50]);
-    state.reset();
-    assert_eq!(probabilities(&mut state, &speech), fresh);
+    let mut heard = SileroState::default();
+    probabilities(&mut heard, &[[0.0; WINDOW]; 64]);
+    let mut fresh = SileroState::after_silence();
+    assert_eq!(
+        probabilities(&mut fresh, &speech),
+        probabilities(&mut heard, &speech)
+    );
 }
 
 /// Another run of the same graph may add its products in another order.
@@ -297,64 +299,4 @@ fn a_window_that_was_not_judged_counts_for_nothing_and_the_call_goes_on() {
     }
     assert!(matches!(edges[..], [VadEdge::SpeechStart { .. }, ..]));
     assert!(matches!(edges[..], [.., VadEdge::SpeechStop { .. }]));
-}
-
-/// Prints how soon speech is noticed after its first audible frame, at every place of that in a
-/// window: `OFFHOOK_SPEECH=FOLDER cargo test --release -p offhook-models --test vad -- --ignored
-/// --nocapture onsets`. The folder holds WAV files of 8 kHz.
-#[test]
-#[ignore = "a table"]
-fn figures_of_onsets() {
-    let folder = std::env::var("OFFHOOK_SPEECH").unwrap();
-    let mut paths: Vec<_> = std::fs::read_dir(folder)
-        .unwrap()
-        .map(|file| file.unwrap().path())
-        .collect();
-    paths.sort();
-    let (mut delays, mut missed) = (Vec::new(), 0);
-    for path in paths {
-        let bytes = std::fs::read(&path).unwrap();
-        let samples = bytes[44..].chunks_exact(2);
-        let samples: Vec<i16> = samples
-            .map(|pair| i16::from_le_bytes([pair[0], pair[1]]))
-            .collect();
-        let audible = |part: &[i16]| level_db(part) > -50.0;
-        let Some(first) = samples.chunks(160).position(audible) else {
-            continue;
-        };
-        let words = &samples[first * 160..samples.len().min(first * 160 + 8_000)];
-        // A window is 256 samples here: eight frames are five of them.
-        for lead in 100..108 {
-            let call = [vec![0; lead * 160], words.to_vec()].concat();
-            let frames = frames(&call, 8_000);
-            let (mut gate, mut detector) =
-                (Gate::new(), VoiceDetector::new(VadSettings::default()));
-            let noticed = frames.iter().find(|frame| {
-                let passed = gate.is_speech(frame);
-                detector.hear(silero(), frame, passed).0.is_some()
-            });
-            match noticed {
-                Some(frame) => {
-                    let delay = frame.received - epoch() - FRAME * lead as u32;
-                    delays.push((delay.as_millis(), path.file_stem().unwrap().to_owned()));
-                }
-                None => missed += 1,
-            }
-        }
-    }
-    delays.sort();
-    let at = |share: f64| delays[((delays.len() - 1) as f64 * share) as usize].0;
-    let shares = [0.1, 0.5, 0.75, 0.9, 0.95, 0.99];
-    let list: Vec<_> = shares.iter().map(|share| (share, at(*share))).collect();
-    println!(
-        "{} onsets, {missed} missed: (share, ms after the first audible frame) {list:?}",
-        delays.len()
-    );
-    let mut late: std::collections::BTreeMap<_, Vec<u128>> = Default::default();
-    for (delay, name) in &delays {
-        late.entry(name).or_default().push(*delay);
-    }
-    for (name, delays) in late {
-        println!("{name:?} {delays:?}");
-    }
 }

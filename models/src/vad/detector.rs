@@ -7,8 +7,6 @@ use offhook_media::Frame;
 use super::silero::{Silero, SileroBatch, SileroState};
 use super::sound::Sound;
 
-/// Windows that may be skipped before Silero's memory of the call is worth nothing: 2 s.
-const STALE_WINDOWS: u32 = 64;
 /// A frame this far below the loudest of its utterance is not audible speech.
 const AUDIBLE_RANGE_DB: f32 = 35.0;
 /// No frame below this is audible, however quiet the rest, in dB of full scale.
@@ -50,7 +48,7 @@ impl Default for VadSettings {
         Self {
             threshold: 0.5,
             release: 0.35,
-            sure: 0.8,
+            sure: 0.6,
             onset_windows: 2,
             hangover_windows: 4,
         }
@@ -98,7 +96,6 @@ pub struct VoiceDetector {
     pending_since: Option<Instant>,
     /// The window before was skipped; it is run late when the gate opens after it.
     skipped: bool,
-    skipped_in_a_row: u32,
     /// The gate let one of the pending frames through.
     passed: bool,
     /// The frame that came last: its arrival, and whether the gate let it through.
@@ -119,11 +116,10 @@ impl VoiceDetector {
     pub fn new(settings: VadSettings) -> Self {
         Self {
             settings,
-            state: SileroState::default(),
+            state: SileroState::after_silence(),
             sound: Sound::new(),
             pending_since: None,
             skipped: false,
-            skipped_in_a_row: 0,
             passed: false,
             latest: None,
             due: None,
@@ -209,14 +205,11 @@ impl VoiceDetector {
             };
             let since = self.pending_since.unwrap_or(received);
             if self.passed || self.speaking || self.voiced_in_a_row > 0 {
-                if self.skipped_in_a_row > STALE_WINDOWS {
-                    self.state.reset();
-                }
-                self.skipped_in_a_row = 0;
+                // However long nothing was judged, what was heard before it helps: who has spoken
+                // is recognised sooner than after a silence that was judged.
                 let before = std::mem::take(&mut self.skipped);
                 self.due = Some(Due { before, since });
             } else {
-                self.skipped_in_a_row = self.skipped_in_a_row.saturating_add(1);
                 self.skipped = true;
                 self.step(0.0, since);
                 self.finish_window();
@@ -252,7 +245,7 @@ impl VoiceDetector {
         if probability < self.settings.threshold {
             self.voiced_in_a_row = 0;
             self.onset = None;
-            if self.skipped_in_a_row > 0 {
+            if self.skipped {
                 self.loudest_db = f32::MIN;
             }
             return None;

@@ -29,10 +29,15 @@ const CONTEXT: usize = 64;
 /// Samples at the end of a window that are seen once more, in reverse.
 const MIRRORED: usize = LINE - CONTEXT - WINDOW;
 
+/// Silence of two seconds: more of it changes nothing that is remembered.
+const SILENCE_WINDOWS: usize = 64;
+
 /// One loaded Silero, which serves every call.
 pub struct Silero {
     network: Box<Network>,
     instructions: Instructions,
+    /// What is remembered of a long silence.
+    silence: Box<SileroState>,
 }
 
 impl std::fmt::Debug for Silero {
@@ -51,6 +56,8 @@ pub struct SileroState {
     memory: [f32; WIDTH],
     /// The last samples of the window before.
     context: [f32; CONTEXT],
+    /// Nothing was heard yet: the next window finds what silence leaves, which the model knows.
+    after_silence: bool,
 }
 
 impl Default for SileroState {
@@ -59,14 +66,22 @@ impl Default for SileroState {
             output: [0.0; WIDTH],
             memory: [0.0; WIDTH],
             context: [0.0; CONTEXT],
+            after_silence: false,
         }
     }
 }
 
 impl SileroState {
-    /// Forgets what was heard: after a gap, what came before it says nothing.
-    pub fn reset(&mut self) {
-        *self = Self::default();
+    /// Begins as if silence had been heard for two seconds. From nothing at all, as [`default`]
+    /// begins, Silero believes in the first words of a call later.
+    ///
+    /// [`default`]: Self::default
+    #[must_use]
+    pub fn after_silence() -> Self {
+        Self {
+            after_silence: true,
+            ..Self::default()
+        }
     }
 }
 
@@ -86,10 +101,17 @@ impl Silero {
     /// The bytes are not those of the model.
     pub fn from_bytes(file: &[u8], instructions: Instructions) -> Result<Self, ModelError> {
         let model = Parameters::read(file)?;
-        Ok(Self {
+        let mut silero = Self {
             network: Box::new(Network::new(instructions.lanes(), &model)),
             instructions,
-        })
+            silence: Box::default(),
+        };
+        let mut state = SileroState::default();
+        for _ in 0..SILENCE_WINDOWS {
+            let _ = silero.probability(&mut state, &[0.0; WINDOW]);
+        }
+        *silero.silence = state;
+        Ok(silero)
     }
 
     /// Gives the probability that there is speech in `window` (16 kHz, full scale ±1), which
@@ -105,9 +127,19 @@ impl Silero {
     /// Judges each window of the batch; [`SileroBatch::take`] gives what came of it. Several in one
     /// run cost less than one by one: a weight that is read serves four of them.
     pub fn run(&self, batch: &mut SileroBatch) {
+        self.begin(batch);
         let windows = batch.windows.get_mut(..batch.len).unwrap_or_default();
         self.instructions.judge(&self.network, windows);
         batch.judged = batch.len;
+    }
+
+    /// Gives the windows of calls that begin what silence leaves in the memory.
+    fn begin(&self, batch: &mut SileroBatch) {
+        let windows = batch.windows.get_mut(..batch.len).unwrap_or_default();
+        for window in windows.iter_mut().filter(|window| window.after_silence) {
+            window.output = self.silence.output;
+            window.memory = self.silence.memory;
+        }
     }
 }
 
@@ -165,6 +197,7 @@ impl SileroBatch {
         }
         place.output = state.output;
         place.memory = state.memory;
+        place.after_silence = state.after_silence;
     }
 
     /// Gives the probability of speech in the window that was added `number` windows after the
@@ -173,6 +206,7 @@ impl SileroBatch {
         let window = self.windows.get(..self.judged)?.get(number)?;
         state.output = window.output;
         state.memory = window.memory;
+        state.after_silence = false;
         Some(window.probability)
     }
 }

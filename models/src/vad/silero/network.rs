@@ -46,6 +46,8 @@ pub(super) struct Window {
     /// What the cell put out, and what it remembers.
     pub(super) output: [f32; WIDTH],
     pub(super) memory: [f32; WIDTH],
+    /// Its call begins after silence: what that leaves is to be remembered first.
+    pub(super) after_silence: bool,
     pub(super) probability: f32,
 }
 
@@ -62,6 +64,7 @@ impl Default for Window {
             gates: [[0.0; GATES]; 1],
             output: [0.0; WIDTH],
             memory: [0.0; WIDTH],
+            after_silence: false,
             probability: 0.0,
         }
     }

@@ -150,7 +150,10 @@ fn edges_are_those_that_onnx_runtime_gives() {
         let samples = convert_rate(&line, 16_000, rate_hz);
         let samples: Vec<i16> = samples.iter().map(|s| (s * 32_767.0) as i16).collect();
         let ours = edges(rate_hz, &samples, |batch| silero.run(batch));
-        let theirs = edges(rate_hz, &samples, |batch| run_elsewhere(&graph, batch));
+        let theirs = edges(rate_hz, &samples, |batch| {
+            silero.begin(batch);
+            run_elsewhere(&graph, batch);
+        });
         println!("{} edges at {rate_hz} Hz", ours.len());
         assert!(ours.len() > 12, "{ours:?}");
         assert_eq!(ours, theirs);
