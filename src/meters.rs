@@ -63,6 +63,7 @@ async fn read(services: &Services) {
     if let Some(recorder) = &services.recorder {
         counter!(names::QUEUE_OVERFLOWS, "queue" => "recordings").absolute(recorder.dropped());
         counter!(names::CALLS_UNRECORDED).absolute(recorder.unrecorded());
+        counter!(names::RECORDINGS_BROKEN).absolute(recorder.broken());
     }
     if let Ok(sip) = services.line.sip().stats().await {
         counter!(names::SIP_MALFORMED).absolute(sip.malformed);

@@ -152,7 +152,7 @@ pub async fn assemble(
     watcher: Option<Arc<dyn Watcher>>,
     stop: &CancellationToken,
 ) -> anyhow::Result<(Arc<Services>, tokio::sync::mpsc::Receiver<News>)> {
-    let config = Arc::new(config);
+    let config = Arc::new(with_absolute_recordings(config)?);
     let store = Store::open(config.store.url.expose(), options).await?;
     let sinks = Sinks::new(config.crm.ploink.clone())?;
     let agents = agents(&config)?;
@@ -234,6 +234,15 @@ async fn prune(store: Store) {
             tracing::warn!(%error, "old events were not removed");
         }
     }
+}
+
+/// Writes out where recordings lie: calls' records name their files, and are read by whoever starts
+/// the switch in another folder.
+fn with_absolute_recordings(mut config: Config) -> anyhow::Result<Config> {
+    if let Some(folder) = &mut config.media.recordings {
+        *folder = std::path::absolute(&folder)?;
+    }
+    Ok(config)
 }
 
 /// Where recordings lie and for how many days they are kept.

@@ -52,6 +52,8 @@ metrics! {
     CALLS_REFUSED Counter "offhook_calls_refused_total" "Calls that were refused {reason}"
     CALLS_UNRECORDED Counter "offhook_calls_unrecorded_total"
         "Calls not recorded because the disk did not keep up"
+    RECORDINGS_BROKEN Counter "offhook_recordings_broken_total"
+        "Recordings that ended early because their files could not be written"
     CALL_SETUP_MS Histogram "offhook_call_setup_ms" "From INVITE to the answer, in ms {direction}"
     SIP_MESSAGES Counter "offhook_sip_messages_total"
         "SIP messages {way, kind: a method or an answer's status}"

@@ -100,6 +100,7 @@ struct Shared {
     next: AtomicU64,
     dropped: AtomicU64,
     unrecorded: AtomicU64,
+    broken: AtomicU64,
     /// Whether the thread is to finish what it has and end.
     ending: AtomicBool,
     ended: Mutex<Option<oneshot::Receiver<()>>>,
@@ -111,6 +112,7 @@ impl Shared {
             next: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
             unrecorded: AtomicU64::new(0),
+            broken: AtomicU64::new(0),
             ending: AtomicBool::new(false),
             ended: Mutex::new(ended),
         }
@@ -208,6 +210,13 @@ impl Recorder {
     #[must_use]
     pub fn unrecorded(&self) -> u64 {
         self.shared.unrecorded.load(Ordering::Relaxed)
+    }
+
+    /// Recordings that ended before their calls, or never began, because their files could not be
+    /// written.
+    #[must_use]
+    pub fn broken(&self) -> u64 {
+        self.shared.broken.load(Ordering::Relaxed)
     }
 }
 

@@ -26,7 +26,11 @@ pub(super) enum Tape {
 impl Tape {
     /// Begins a file that was not there.
     pub(super) fn create(path: &Path, format: RecordingFormat) -> io::Result<Self> {
-        let file = File::create_new(path)?;
+        Self::open(File::create_new(path)?, format)
+    }
+
+    /// Begins an empty file.
+    pub(super) fn open(file: File, format: RecordingFormat) -> io::Result<Self> {
         Ok(match format {
             RecordingFormat::Wav => {
                 let buffered = BufWriter::with_capacity(BUFFER, file);

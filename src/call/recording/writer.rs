@@ -24,6 +24,7 @@ const SPREAD: u64 = 8;
 
 /// A recording on the thread.
 struct Reel {
+    path: PathBuf,
     tape: Stage,
     /// Frames that were taken from the queue.
     taken: u64,
@@ -37,7 +38,7 @@ struct Reel {
 /// What there is of a recording's file.
 enum Stage {
     /// Nothing: its call has no sound yet, and may never be answered.
-    Waiting(PathBuf),
+    Waiting,
     Running(Tape),
     /// It could not be written.
     Failed,
@@ -87,19 +88,21 @@ impl Reel {
         self.flushed = now;
         match &mut self.tape {
             Stage::Running(tape) => tape.flush(),
-            Stage::Waiting(_) | Stage::Failed => Ok(()),
+            Stage::Waiting | Stage::Failed => Ok(()),
         }
     }
 
     /// Ends the recording if it cannot be written.
-    fn heed(&mut self, written: io::Result<()>) {
+    fn heed(&mut self, written: io::Result<()>, shared: &Shared) {
         if let Err(error) = written {
-            tracing::error!(%error, "a recording ends here: it cannot be written");
+            let path = self.path.display();
+            tracing::error!(%error, %path, "a recording ends here: it cannot be written");
+            shared.broken.fetch_add(1, Ordering::Relaxed);
             self.tape = Stage::Failed;
         }
     }
 
-    fn finish(mut self) {
+    fn finish(mut self, shared: &Shared) {
         // What was dropped last is missing too.
         let kept = match self.progress.over.load(Ordering::Acquire) {
             true => self.keep_time(self.progress.end.load(Ordering::Relaxed)),
@@ -108,7 +111,9 @@ impl Reel {
         if let Stage::Running(tape) = self.tape
             && let Err(error) = kept.and_then(|()| tape.finish())
         {
-            tracing::error!(%error, "a recording could not be finished");
+            let path = self.path.display();
+            tracing::error!(%error, %path, "a recording could not be finished");
+            shared.broken.fetch_add(1, Ordering::Relaxed);
         }
     }
 }
@@ -150,7 +155,8 @@ impl<C: Fn(&Path) -> io::Result<Tape>> Writer<C> {
         while let Ok(item) = queue.try_recv() {
             self.take(clock::now(), item);
         }
-        self.open.into_values().for_each(Reel::finish);
+        let shared = &self.shared;
+        self.open.into_values().for_each(|reel| reel.finish(shared));
     }
 
     /// Takes the next item. Where there is none it is looked for a little later, so that no media
@@ -173,19 +179,19 @@ impl<C: Fn(&Path) -> io::Result<Tape>> Writer<C> {
     /// that are due.
     fn sweep(&mut self, now: Instant) {
         let over = self.open.extract_if(|_, reel| reel.is_over());
-        over.for_each(|(_, reel)| reel.finish());
+        over.for_each(|(_, reel)| reel.finish(&self.shared));
         for reel in self.open.values_mut() {
             let flushed = reel.flush(now);
-            reel.heed(flushed);
+            reel.heed(flushed, &self.shared);
         }
     }
 
     fn write(&mut self, id: u64, piece: impl FnOnce(&mut Reel) -> io::Result<()>) {
         if let Some(reel) = self.open.get_mut(&id) {
             reel.taken += 1;
-            begin(reel, &self.create);
+            begin(reel, &self.create, &self.shared);
             let written = piece(reel);
-            reel.heed(written);
+            reel.heed(written, &self.shared);
         }
     }
 
@@ -194,7 +200,8 @@ impl<C: Fn(&Path) -> io::Result<Tape>> Writer<C> {
             Item::Open(id, path, progress) => {
                 let early = FLUSH.mul_f64((id % SPREAD) as f64 / SPREAD as f64);
                 let reel = Reel {
-                    tape: Stage::Waiting(path),
+                    path,
+                    tape: Stage::Waiting,
                     taken: 0,
                     position: 0,
                     rate_hz: 0,
@@ -207,7 +214,7 @@ impl<C: Fn(&Path) -> io::Result<Tape>> Writer<C> {
             Item::Quiet(id, quiet) => self.write(id, |reel| reel.pass(&quiet)),
             Item::Close(id) => {
                 if let Some(reel) = self.open.remove(&id) {
-                    reel.finish();
+                    reel.finish(&self.shared);
                 }
             }
         }
@@ -215,17 +222,14 @@ impl<C: Fn(&Path) -> io::Result<Tape>> Writer<C> {
 }
 
 /// Makes a recording's file with its first frame: a call that is never answered has none.
-fn begin(reel: &mut Reel, create: &impl Fn(&Path) -> io::Result<Tape>) {
-    let Stage::Waiting(path) = &reel.tape else {
+fn begin(reel: &mut Reel, create: &impl Fn(&Path) -> io::Result<Tape>, shared: &Shared) {
+    let Stage::Waiting = reel.tape else {
         return;
     };
-    reel.tape = match create(path) {
-        Ok(tape) => Stage::Running(tape),
-        Err(error) => {
-            tracing::error!(%error, path = %path.display(), "a recording cannot be made");
-            Stage::Failed
-        }
-    };
+    match create(&reel.path) {
+        Ok(tape) => reel.tape = Stage::Running(tape),
+        Err(error) => reel.heed(Err(error), shared),
+    }
 }
 
 #[cfg(test)]
@@ -398,6 +402,27 @@ mod tests {
             .chunks(4)
             .filter(|pair| *pair == [100, 0, 156, 255]);
         assert_eq!((quiet, spoken.count()), (46 * 160, 14 * 160));
+    }
+
+    #[test]
+    fn a_recording_whose_disk_is_full_is_counted_once_and_another_is_written() {
+        let full = |path: &Path| match path.file_name().is_some_and(|name| name == "call.wav") {
+            true => Tape::open(std::fs::File::create("/dev/full")?, RecordingFormat::Wav),
+            false => Tape::create(path, RecordingFormat::Wav),
+        };
+        let mut bench = Bench::writing(10_000, full);
+        let other = bench.folder.path().join("other.wav");
+        let switch = RecordingSwitch::new(true);
+        let mut lost = bench.record();
+        let mut kept = bench.recorder.record(other.clone(), switch).unwrap();
+        for n in 0..200 {
+            lost.record(&frame(n));
+            kept.record(&frame(n));
+        }
+        drop((lost, kept));
+        bench.pass(Duration::from_secs(1));
+        assert_eq!(bench.recorder.broken(), 1);
+        assert_eq!(sound_of(&other).len(), 200);
     }
 
     #[test]
