@@ -43,7 +43,8 @@ pub use frame::Frame;
 pub use playout::UtteranceId;
 pub use sdp::{Direction, LocalMedia, Negotiated, Refusal, SessionDescription, SrtpPolicy};
 pub use session::{
-    Cancelled, Event, MediaSession, OneWay, RecordFrame, SessionConfig, StepSound, Transmit,
+    Cancelled, Event, MediaSession, OneWay, RecordFrame, Relayed, SessionConfig, StepSound,
+    Transmit,
 };
 pub use source::SourceRule;
 pub use stats::Stats;

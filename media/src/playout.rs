@@ -197,6 +197,12 @@ impl Playout {
         !self.paused && !self.utterances.is_empty() && (enough || complete || waited)
     }
 
+    /// Whether the next step would carry nothing, however long it waited.
+    pub(crate) fn is_idle(&self) -> bool {
+        let nothing = self.paused || self.utterances.is_empty();
+        nothing && !self.speaking && self.tail.len == 0
+    }
+
     pub(crate) fn queued_samples(&self) -> usize {
         self.samples.len()
     }

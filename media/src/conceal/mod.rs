@@ -96,6 +96,11 @@ impl Concealer {
         (self.made, self.silenced_at, self.active) = (0, 0, true);
     }
 
+    /// Ends without anything that comes after.
+    pub fn end(&mut self) {
+        (self.active, self.silenced) = (false, false);
+    }
+
     /// Makes up the next samples.
     pub fn generate(&mut self, out: &mut [i16]) {
         for out in out.chunks_mut(self.samples(PIECE_US)) {

@@ -226,6 +226,31 @@ impl JitterBuffer {
         self.broken = true;
     }
 
+    /// Begins with nothing, as when it was made: what is there is neither played nor heard any more.
+    pub fn begin_anew(&mut self) {
+        self.restart();
+        self.broken = false;
+        self.phase = Phase::Empty;
+        self.still = Standstill::default();
+        self.concealer.end();
+        self.timeline.clear();
+    }
+
+    /// Copies what waits to be played, as far as it fits, and returns how much that is; when more
+    /// waits it is the newest of it.
+    pub fn waiting(&self, out: &mut [i16]) -> usize {
+        let len = self.timeline.level().min(out.len());
+        let out = out.get_mut(..len).unwrap_or_default();
+        self.timeline.past(out);
+        len
+    }
+
+    /// Whether packets wait for one that is missing before them.
+    #[must_use]
+    pub fn is_waiting(&self) -> bool {
+        !self.reorder.is_empty()
+    }
+
     /// Samples that are decoded and wait to be played.
     #[must_use]
     pub fn waiting_samples(&self) -> usize {

@@ -48,6 +48,11 @@ impl Seam {
         self.done = 0;
     }
 
+    /// Leaves out what is left of it.
+    pub(crate) fn end(&mut self) {
+        self.done = self.len;
+    }
+
     /// Blends what was cut off into the next samples.
     #[inline]
     pub(crate) fn blend(&mut self, out: &mut [i16]) {

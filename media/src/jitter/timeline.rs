@@ -97,6 +97,13 @@ impl Timeline {
         self.played = (self.played + samples as u64).min(self.written);
     }
 
+    /// Leaves out all that waits, for both readers.
+    pub(crate) fn clear(&mut self) {
+        self.played = self.written;
+        self.spans.clear();
+        self.seam.end();
+    }
+
     /// Goes back: what was played is played once more, after a seam of the same length.
     pub(crate) fn repeat(&mut self, samples: usize) {
         self.begin_seam(samples);

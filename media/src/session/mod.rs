@@ -3,10 +3,12 @@
 mod config;
 mod control;
 mod event;
+mod forward;
 mod grid;
 mod outbox;
 mod quality;
 mod receive;
+mod relay;
 mod report;
 mod security;
 mod send;
@@ -25,6 +27,8 @@ pub use event::{Cancelled, Event, Transmit};
 use grid::Grid;
 use outbox::Outbox;
 use receive::Peer;
+use relay::Relay;
+pub use relay::Relayed;
 use security::Security;
 pub use send::StepSound;
 use stream::{Packing, Start, Stream};
@@ -125,6 +129,10 @@ pub struct MediaSession {
     /// The peer asked for VoIP metrics, or sends them itself (RFC 3611 §5).
     voip_metrics_wanted: bool,
     outbox: Outbox,
+    /// Packets pass to another session as they are.
+    relay: Option<Relay>,
+    /// Steps of the jitter buffer's sound that another session has sent on already.
+    passed_on_steps: usize,
     notices: VecDeque<Notice>,
     tape: Option<Box<Tape>>,
     echo: Option<Box<EchoGate>>,
@@ -185,6 +193,8 @@ impl MediaSession {
             schedule: Schedule::new(now, config.unix_time, config.seed),
             voip_metrics_wanted: negotiated.voip_metrics,
             outbox: Outbox::new(negotiated.remote),
+            relay: None,
+            passed_on_steps: 0,
             notices: VecDeque::with_capacity(MAX_NOTICES),
             tape: config.recording.then(|| Box::new(Tape::new(rate_hz))),
             echo: config.echo_gate.then(|| Box::new(EchoGate::new(rate_hz))),

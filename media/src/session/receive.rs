@@ -6,6 +6,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use super::relay::Relayed;
 use super::{MediaSession, Notice};
 use crate::codec::Codec;
 use crate::codec::comfort_noise::{self, ComfortNoise};
@@ -29,6 +30,10 @@ const REFUSAL_INTERVAL: Duration = Duration::from_secs(1);
 pub(super) struct Peer {
     pub(super) reception: Option<Reception>,
     timescale: Timescale,
+    /// The codec of the newest sound.
+    pub(super) codec: Option<Codec>,
+    /// How often the source's numbers started over, as with another source.
+    beginnings: u32,
     /// Lost and expected of sources before this one.
     before: (u64, u64),
     /// When something was last received, or the wait for it began.
@@ -42,7 +47,7 @@ pub(super) struct Peer {
 
 /// What a payload type carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Content {
+pub(super) enum Content {
     Sound(Codec),
     TelephoneEvent,
     /// How the peer's silence sounds (RFC 3389).
@@ -95,6 +100,8 @@ impl Peer {
         Self {
             reception: None,
             timescale: Timescale::default(),
+            codec: None,
+            beginnings: 0,
             before: (0, 0),
             last_heard: now,
             timeouts: 0,
@@ -136,6 +143,7 @@ impl Peer {
             None => next,
         });
         self.timescale = Timescale::default();
+        self.beginnings = self.beginnings.wrapping_add(1);
         self.said_goodbye = false;
     }
 }
@@ -143,6 +151,17 @@ impl Peer {
 impl MediaSession {
     /// Takes a datagram that came to the RTP port; RTCP is told apart from RTP (RFC 5761 §4).
     pub fn handle_rtp(&mut self, now: Instant, from: SocketAddr, bytes: &[u8]) {
+        self.take_rtp(now, from, bytes, |_| {});
+    }
+
+    /// Takes a datagram and passes on what is heard in it, while the session relays.
+    pub(super) fn take_rtp(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        bytes: &[u8],
+        pass_on: impl FnOnce(&Relayed<'_>),
+    ) {
         if !self.guard.admits(from) {
             // With SRTP nothing is believed that was not proven.
             if self.security.is_none()
@@ -161,13 +180,19 @@ impl MediaSession {
             Kind::Other => return self.stats.wrong_version += 1,
         }
         match self.security {
-            Some(_) => self.handle_srtp(now, from, bytes),
-            None => self.handle_clear_rtp(now, from, bytes),
+            Some(_) => self.handle_srtp(now, from, bytes, pass_on),
+            None => self.handle_clear_rtp(now, from, bytes, pass_on),
         }
     }
 
     /// Takes an RTP packet that may come from there and, with SRTP, is authentic and new.
-    pub(super) fn handle_clear_rtp(&mut self, now: Instant, from: SocketAddr, bytes: &[u8]) {
+    pub(super) fn handle_clear_rtp(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        bytes: &[u8],
+        pass_on: impl FnOnce(&Relayed<'_>),
+    ) {
         let packet = match RtpPacket::parse(bytes) {
             Ok(packet) if packet.payload.len() <= MAX_PAYLOAD_BYTES => packet,
             Ok(_) => return self.stats.oversized += 1,
@@ -187,8 +212,10 @@ impl MediaSession {
                 return;
             }
         }
-        if self.learn(now, from, &packet) {
-            self.receive(now, content, &packet);
+        if self.learn(now, from, &packet)
+            && let Some(relayed) = self.receive(now, content, &packet)
+        {
+            pass_on(&relayed);
         }
     }
 
@@ -242,16 +269,20 @@ impl MediaSession {
         }
     }
 
-    fn receive(&mut self, now: Instant, content: Content, packet: &RtpPacket<'_>) {
+    /// Takes a packet of the session's source, and gives what is to be passed on of it.
+    fn receive<'a>(
+        &mut self,
+        now: Instant,
+        content: Content,
+        packet: &RtpPacket<'a>,
+    ) -> Option<Relayed<'a>> {
         self.peer.is_there(now);
         self.stats.received += 1;
         if content != Content::Other {
             self.watch.heard();
         }
         let header = packet.header;
-        let Some(reception) = self.peer.reception.as_mut() else {
-            return;
-        };
+        let reception = self.peer.reception.as_mut()?;
         let sequence = match reception.arrive(header.sequence) {
             Arrival::Valid {
                 sequence,
@@ -263,13 +294,14 @@ impl MediaSession {
             Arrival::Restarted { sequence } => {
                 self.jitter.restart();
                 self.dtmf_receiver.restart();
+                self.peer.beginnings = self.peer.beginnings.wrapping_add(1);
                 sequence
             }
             Arrival::Duplicate => {
                 self.stats.duplicates += 1;
-                return;
+                return None;
             }
-            Arrival::Jumped => return,
+            Arrival::Jumped => return None,
         };
         let timestamp = reception.extend_timestamp(header.timestamp);
         let rate_hz = self.rate_hz;
@@ -278,6 +310,7 @@ impl MediaSession {
                 let since_start_us = micros(self.start, now);
                 reception.time(since_start_us, timestamp, codec.clock_rate_hz());
                 self.peer.timescale.follow(codec.clock_rate_hz(), rate_hz);
+                self.peer.codec = Some(codec);
                 (codec, packet.payload)
             }
             // What carries no sound takes its place in the order all the same.
@@ -286,19 +319,45 @@ impl MediaSession {
             }
         };
         if !self.negotiated.direction.receives() {
-            return;
+            return None;
         }
         if content == Content::TelephoneEvent {
             self.hear_key(now, timestamp, packet.payload);
         }
         let placed = self.peer.timescale.place(timestamp, rate_hz);
-        let inserted = self.jitter.insert(Packet {
+        if self
+            .relay
+            .is_some_and(|relay| !relay.takes(content, packet.payload))
+        {
+            self.end_relay();
+        }
+        if self.relay.is_none_or(|relay| relay.hears) {
+            self.decode(
+                content,
+                packet,
+                Packet {
+                    sequence,
+                    timestamp: placed,
+                    received: now,
+                    codec,
+                    payload,
+                },
+            );
+        }
+        self.relay.map(|_| Relayed {
+            source: self.peer.beginnings,
             sequence,
-            timestamp: placed,
-            received: now,
-            codec,
-            payload,
-        });
+            timestamp,
+            marker: header.marker,
+            content,
+            payload: packet.payload,
+        })
+    }
+
+    /// Hands a packet to the jitter buffer.
+    fn decode(&mut self, content: Content, packet: &RtpPacket<'_>, placed: Packet<'_>) {
+        let sequence = placed.sequence;
+        let inserted = self.jitter.insert(placed);
         if let (Inserted::Late, Some(reception)) = (inserted, &mut self.peer.reception) {
             reception.was_late(sequence);
         }

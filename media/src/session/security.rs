@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use super::MediaSession;
+use super::relay::Relayed;
 use crate::srtp::{Inbound, MasterKey, Mki, Outbound, SrtpError, SrtpKeys};
 
 /// Keys of a peer's that are known again when they are taken up once more.
@@ -116,10 +117,16 @@ impl MediaSession {
         self.security = Some(security);
     }
 
-    pub(super) fn handle_srtp(&mut self, now: Instant, from: SocketAddr, bytes: &[u8]) {
+    pub(super) fn handle_srtp(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        bytes: &[u8],
+        pass_on: impl FnOnce(&Relayed<'_>),
+    ) {
         let mut room = [0; MAX_DATAGRAM_BYTES];
         if let Some(packet) = self.unprotected(now, bytes, &mut room, Inbound::unprotect_rtp) {
-            self.handle_clear_rtp(now, from, packet);
+            self.handle_clear_rtp(now, from, packet, pass_on);
         }
     }
 

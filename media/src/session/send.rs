@@ -22,6 +22,8 @@ pub struct StepSound {
     played: [i16; Frame::MAX_SAMPLES],
     /// What is played belongs to an utterance.
     sounding: bool,
+    /// What the peer says was sent on to the others before.
+    passed_on: bool,
 }
 
 impl Default for StepSound {
@@ -31,6 +33,7 @@ impl Default for StepSound {
             remote: [0; Frame::MAX_SAMPLES],
             played: [0; Frame::MAX_SAMPLES],
             sounding: false,
+            passed_on: false,
         }
     }
 }
@@ -40,6 +43,13 @@ impl StepSound {
     #[must_use]
     pub fn remote(&self) -> &[i16] {
         self.remote.get(..self.samples).unwrap_or_default()
+    }
+
+    /// Whether the others have heard what the peer says in this step already: its packets were
+    /// passed on as they came.
+    #[must_use]
+    pub fn is_passed_on(&self) -> bool {
+        self.passed_on
     }
 
     /// What was played with [`MediaSession::play`].
@@ -95,10 +105,12 @@ impl MediaSession {
         self.grid.catch_up(now);
         *step = StepSound::default();
         step.samples = self.grid.step_samples();
-        if self.negotiated.direction.receives() {
+        if self.negotiated.direction.receives() && self.relay.is_none_or(|relay| relay.hears) {
             let remote = step.remote.get_mut(..step.samples);
             self.jitter.pull(now, remote.unwrap_or_default());
         }
+        step.passed_on = self.relay.is_some() || self.passed_on_steps > 0;
+        self.passed_on_steps = self.passed_on_steps.saturating_sub(1);
         // On hold, and while keys are pressed, what is to be said waits.
         if self.packing().is_some() && self.dtmf_sender.is_idle() {
             let played = step.played.get_mut(..step.samples);
@@ -110,7 +122,10 @@ impl MediaSession {
         let mut local = [0; Frame::MAX_SAMPLES];
         let local = local.get_mut(..step.samples).unwrap_or_default();
         let position = self.grid.position();
-        self.send_step(step, heard, local);
+        match self.relay {
+            Some(_) => self.step_beside(heard, local),
+            None => self.send_step(step, heard, local),
+        }
         if let Some(echo) = &mut self.echo {
             echo.sends(position, local, self.sounding);
         }
@@ -156,6 +171,15 @@ impl MediaSession {
             Outgoing::Gap => self.send_sound(&packing, position, local, false),
             Outgoing::Idle => {
                 let sounding = self.put_together(step, heard, local);
+                // What was sent on lately goes on when it has waited for its turn: nobody shall
+                // hear a silence between.
+                if !sounding
+                    && self.stream.is_in_a_seam(position)
+                    && local.iter().all(|sample| *sample == 0)
+                {
+                    self.sounding = false;
+                    return;
+                }
                 self.send_sound(&packing, position, local, sounding);
             }
         }
@@ -182,7 +206,13 @@ impl MediaSession {
         sounding
     }
 
-    fn send_sound(&mut self, packing: &Packing, position: u64, sound: &[i16], sounding: bool) {
+    pub(super) fn send_sound(
+        &mut self,
+        packing: &Packing,
+        position: u64,
+        sound: &[i16],
+        sounding: bool,
+    ) {
         if sounding && !self.sounding {
             self.stream.mark();
         }

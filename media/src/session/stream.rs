@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use super::forward::Forwarding;
 use super::outbox::Outbox;
 use crate::codec::{Codec, Encoder, MAX_PAYLOAD_BYTES, OpusWishes};
 use crate::rtp::{HEADER_BYTES, RtpHeader};
@@ -23,8 +24,8 @@ pub(super) struct Packing {
 #[derive(Debug)]
 pub(super) struct Stream {
     ssrc: u32,
-    sequence: u16,
-    clock: Clock,
+    pub(super) sequence: u16,
+    pub(super) clock: Clock,
     encoder: Encoder,
     wishes: OpusWishes,
     /// Sound that does not fill a packet yet, and the position at which it begins.
@@ -32,9 +33,12 @@ pub(super) struct Stream {
     pending_len: usize,
     pending_position: u64,
     /// Position of the last packet that was sent.
-    last_position: u64,
+    pub(super) last_position: u64,
+    /// The timestamp at which the newest sound that was sent ends.
+    pub(super) end: u32,
+    pub(super) forwarding: Forwarding,
     /// The next packet starts a talk-spurt (RFC 3551 §4.1).
-    marker: bool,
+    pub(super) marker: bool,
     packets: u64,
     octets: u64,
 }
@@ -49,7 +53,7 @@ pub(super) struct Start {
 
 /// Turns positions in the session's sound into RTP timestamps of the codec's clock.
 #[derive(Clone, Copy, Debug)]
-struct Clock {
+pub(super) struct Clock {
     rate_hz: u32,
     clock_rate_hz: u32,
     /// A position and its timestamp: where this clock took over.
@@ -62,6 +66,26 @@ impl Clock {
         let moved = position.wrapping_sub(self.position) as i64;
         let ticks = moved * i64::from(self.clock_rate_hz) / i64::from(self.rate_hz.max(1));
         self.timestamp.wrapping_add(ticks as u32)
+    }
+
+    /// Counts on from this timestamp at a position.
+    pub(super) fn set(&mut self, position: u64, timestamp: u32) {
+        (self.position, self.timestamp) = (position, timestamp);
+    }
+
+    /// Samples of the session's sound that last so many milliseconds.
+    pub(super) fn samples(&self, ms: u32) -> u64 {
+        u64::from(self.rate_hz / 1_000) * u64::from(ms)
+    }
+
+    /// Milliseconds that so many of them last.
+    pub(super) fn ms(&self, samples: u64) -> u64 {
+        samples / u64::from(self.rate_hz / 1_000).max(1)
+    }
+
+    /// Ticks of the timestamp in so many milliseconds.
+    pub(super) fn ticks(&self, ms: u64) -> u64 {
+        ms.saturating_mul(u64::from(self.clock_rate_hz / 1_000))
     }
 
     /// Counts at another rate from the last packet's position on (RFC 7160 §4.1).
@@ -89,6 +113,8 @@ impl Stream {
             pending_len: 0,
             pending_position: 0,
             last_position: 0,
+            end: start.timestamp,
+            forwarding: Forwarding::default(),
             marker: true,
             packets: 0,
             octets: 0,
@@ -143,6 +169,7 @@ impl Stream {
         if (codec, wishes) == (self.encoder.codec(), self.wishes) {
             return;
         }
+        self.take_over(self.last_position);
         self.encoder = Encoder::new(codec, self.clock.rate_hz, wishes);
         self.wishes = wishes;
         if codec.clock_rate_hz() != self.clock.clock_rate_hz {
@@ -159,6 +186,7 @@ impl Stream {
         outbox: &mut Outbox,
     ) {
         if self.pending_len == 0 {
+            self.take_over(position);
             self.pending_position = position;
         }
         let room = self.pending.get_mut(self.pending_len..).unwrap_or_default();
@@ -195,6 +223,7 @@ impl Stream {
         payload: &[u8],
         outbox: &mut Outbox,
     ) {
+        self.take_over(position);
         let header = self.header(payload_type, marker, position, payload.len());
         outbox.push(to, false, |packet| write(header, payload, packet));
     }
@@ -211,6 +240,7 @@ impl Stream {
             let marker = std::mem::take(&mut self.marker);
             let position = self.pending_position;
             let header = self.header(packing.payload_type, marker, position, bytes);
+            self.end = self.timestamp(position + len as u64);
             outbox.push(packing.to, false, |packet| write(header, payload, packet));
         }
         self.pending.copy_within(len..self.pending_len, 0);
@@ -221,10 +251,22 @@ impl Stream {
     fn header(&mut self, kind: u8, marker: bool, position: u64, bytes: usize) -> RtpHeader {
         let sequence = self.sequence;
         self.sequence = sequence.wrapping_add(1);
-        self.packets += 1;
-        self.octets += bytes as u64;
         self.last_position = position;
         let timestamp = self.timestamp(position);
+        self.numbered(kind, marker, sequence, timestamp, bytes)
+    }
+
+    /// The header of a packet with these numbers, which is counted.
+    pub(super) fn numbered(
+        &mut self,
+        kind: u8,
+        marker: bool,
+        sequence: u16,
+        timestamp: u32,
+        bytes: usize,
+    ) -> RtpHeader {
+        self.packets += 1;
+        self.octets += bytes as u64;
         RtpHeader {
             payload_type: kind,
             marker,
@@ -235,7 +277,8 @@ impl Stream {
     }
 }
 
-fn write(header: RtpHeader, payload: &[u8], packet: &mut [u8]) -> usize {
+/// Writes a packet and returns its length.
+pub(super) fn write(header: RtpHeader, payload: &[u8], packet: &mut [u8]) -> usize {
     let (Some(head), Some(body)) = (
         packet.get(..HEADER_BYTES).map(<[u8]>::len),
         packet

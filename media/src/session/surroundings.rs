@@ -35,6 +35,12 @@ impl Surroundings {
         self.ambience = ambience.map(|ambience| LoopPlayer::new(ambience, rate_hz));
     }
 
+    /// Whether nothing is heard but what is said.
+    pub(super) fn is_empty(&self) -> bool {
+        let sounds = [&self.ambience, &self.former, &self.music];
+        !self.held && sounds.into_iter().all(Option::is_none)
+    }
+
     pub(super) fn is_held(&self) -> bool {
         self.held
     }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::cipher::{Cipher, Place, Use};
+use super::replay::Window;
 use super::{ENCRYPTED, RTCP_CLEAR_BYTES, RTCP_INDICES, RTP_INDICES};
 use super::{MasterKey, RtpHead, SrtpError, nearest_index, rtcp_ssrc};
 
@@ -27,7 +28,8 @@ pub struct Outbound {
     rtp: Option<Cipher>,
     rtcp: Option<Cipher>,
     key: MasterKey,
-    highest: Option<u64>,
+    /// The indices in use, once there is one.
+    used: Option<Window>,
     next_rtcp: u32,
 }
 
@@ -40,7 +42,7 @@ impl Outbound {
             rtp: Cipher::derive(key, Use::Rtp),
             rtcp: Cipher::derive(key, Use::Rtcp),
             key: key.clone(),
-            highest: None,
+            used: None,
             next_rtcp: 0,
         }
     }
@@ -49,16 +51,18 @@ impl Outbound {
     /// then.
     ///
     /// # Errors
-    /// Returns [`SrtpError`]; such a packet must not be sent. A sequence number that does not come
-    /// after the one before is refused, since two packets under one index betray each other.
+    /// Returns [`SrtpError`]; such a packet must not be sent. A sequence number that was used is
+    /// refused, since two packets under one index betray each other, and so is one from before
+    /// the first or from longer ago than is remembered.
     pub fn protect_rtp(&mut self, room: &mut [u8], len: usize) -> Result<usize, SrtpError> {
         let packet = room.get_mut(..len).ok_or(SrtpError::Truncated)?;
         let head = RtpHead::read(packet)?;
-        let index = match self.highest {
-            Some(highest) => nearest_index(highest, head.sequence),
+        let index = match &self.used {
+            Some(used) => nearest_index(used.highest(), head.sequence),
             None => u64::from(head.sequence),
         };
-        if self.highest.is_some_and(|highest| index <= highest) {
+        let used = self.used.get_or_insert(Window::before(index));
+        if !used.admits(index) {
             return Err(SrtpError::Replayed);
         }
         if index >= RTP_INDICES {
@@ -69,7 +73,7 @@ impl Outbound {
         if room.len() < end {
             return Err(SrtpError::NoRoom);
         }
-        self.highest = Some(index);
+        used.mark(index);
         let place = Place {
             ssrc: head.ssrc,
             index,
@@ -141,7 +145,7 @@ impl fmt::Debug for Outbound {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Outbound")
             .field("key", &self.key)
-            .field("highest", &self.highest)
+            .field("highest", &self.used.map(|used| used.highest()))
             .finish_non_exhaustive()
     }
 }

@@ -16,6 +16,17 @@ pub(super) struct Window {
 }
 
 impl Window {
+    /// A window in which nothing before an index is new.
+    pub(super) fn before(index: u64) -> Self {
+        match index.checked_sub(1) {
+            Some(highest) => Self {
+                highest,
+                seen: u128::MAX,
+            },
+            None => Self::default(),
+        }
+    }
+
     pub(super) fn highest(&self) -> u64 {
         self.highest
     }

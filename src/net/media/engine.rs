@@ -12,7 +12,7 @@ use offhook_media::mixer::MixerError;
 use super::leg::Leg;
 use super::poller::{Events, Poller, Ready, Waker};
 use super::room::{Part, Room, RoomId};
-use super::{Command, Counters, LegEvent, LegId, OpenLeg};
+use super::{Command, Counters, LegEvent, LegId, OpenLeg, relay};
 use crate::clock;
 
 /// The largest datagram read; RTP is far smaller.
@@ -120,8 +120,26 @@ impl Engine {
     /// Reads one packet of a socket: a leg has two, RTP at its slot's even token and RTCP at the
     /// odd one.
     fn receive(&mut self, token: usize, now: Instant, buffer: &mut [u8]) {
-        if let Some(Some(leg)) = self.slots.get_mut(token / 2) {
-            leg.receive(token % 2 == 1, now, buffer, &self.counters);
+        let (slot, rtcp) = (token / 2, token % 2 == 1);
+        let Some(Some(leg)) = self.slots.get_mut(slot) else {
+            return;
+        };
+        match leg.passes_to.filter(|_| !rtcp) {
+            Some(to) => self.relay(slot, to, now, buffer),
+            None => leg.receive(rtcp, now, buffer, &self.counters),
+        }
+    }
+
+    /// Passes one packet of a leg on to another.
+    fn relay(&mut self, from: usize, to: usize, now: Instant, buffer: &mut [u8]) {
+        let Some([leg, to]) = relay::pair(&mut self.slots, from, to) else {
+            return;
+        };
+        leg.relay(to, now, buffer, &self.counters);
+        if !leg.session.is_relaying()
+            && let Some(room) = leg.room.and_then(|room| self.rooms.get_mut(&room))
+        {
+            room.end_relay(&mut self.slots);
         }
     }
 
@@ -213,6 +231,9 @@ impl Engine {
             return;
         };
         self.leave_at_once(slot);
+        if let Some(room) = self.rooms.get_mut(&id) {
+            room.end_relay(&mut self.slots);
+        }
         let Some(Some(leg)) = self.slots.get_mut(slot) else {
             return;
         };
@@ -233,7 +254,11 @@ impl Engine {
     }
 
     fn set_part(&mut self, id: LegId, part: Part) {
-        let Some(Some(leg)) = self.by_id.get(&id).and_then(|slot| self.slots.get(*slot)) else {
+        let Some(slot) = self.by_id.get(&id).copied() else {
+            return;
+        };
+        self.end_relay_of(slot);
+        let Some(Some(leg)) = self.slots.get(slot) else {
             return;
         };
         let room = leg.room.and_then(|room| self.rooms.get_mut(&room));
@@ -244,7 +269,11 @@ impl Engine {
     }
 
     fn leave(&mut self, id: LegId) {
-        let leg = self.by_id.get(&id).and_then(|slot| self.slots.get(*slot));
+        let Some(slot) = self.by_id.get(&id).copied() else {
+            return;
+        };
+        self.end_relay_of(slot);
+        let leg = self.slots.get(slot);
         if let Some(Some(leg)) = leg
             && let Some(room) = leg.room.and_then(|room| self.rooms.get_mut(&room))
         {
@@ -252,7 +281,30 @@ impl Engine {
         }
     }
 
+    /// Mixes a leg's room from now on, whatever it did before.
+    fn end_relay_of(&mut self, slot: usize) {
+        let room = self.room_of(slot);
+        if let Some(room) = room.and_then(|room| self.rooms.get_mut(&room)) {
+            room.end_relay(&mut self.slots);
+        }
+    }
+
+    /// Mixes a leg's room from now on if packets may not pass there any more.
+    fn review_relay_of(&mut self, slot: usize) {
+        let room = self.room_of(slot);
+        if let Some(room) = room.and_then(|room| self.rooms.get_mut(&room))
+            && room.relays()
+        {
+            room.review_relay(&mut self.slots);
+        }
+    }
+
+    fn room_of(&self, slot: usize) -> Option<RoomId> {
+        self.slots.get(slot)?.as_ref()?.room
+    }
+
     fn leave_at_once(&mut self, slot: usize) {
+        self.end_relay_of(slot);
         let Some(Some(leg)) = self.slots.get_mut(slot) else {
             return;
         };
@@ -317,6 +369,7 @@ impl Engine {
             if let Some(Some(leg)) = self.slots.get_mut(slot) {
                 leg.drain(&counters);
             }
+            self.review_relay_of(slot);
             self.schedule(slot, now);
         }
     }

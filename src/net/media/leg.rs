@@ -37,6 +37,8 @@ pub(super) struct Leg {
     pub(super) scheduled: Option<Instant>,
     /// The room that steps for it.
     pub(super) room: Option<RoomId>,
+    /// The slot of the leg that its packets pass on to as they come.
+    pub(super) passes_to: Option<usize>,
 }
 
 impl Leg {
@@ -51,7 +53,19 @@ impl Leg {
             waiting: VecDeque::new(),
             scheduled: None,
             room: None,
+            passes_to: None,
         }
+    }
+
+    /// Whether somebody hears or records the leg.
+    pub(super) fn is_heard(&self) -> bool {
+        self.sink.is_some() || self.recorder.is_some() || self.session.needs_sound()
+    }
+
+    /// Whether packets may pass between it and another leg as they are.
+    pub(super) fn can_relay_with(&self, other: &Self) -> bool {
+        let nothing_waits = self.waiting.is_empty() && other.waiting.is_empty();
+        nothing_waits && self.session.can_relay_with(&other.session)
     }
 
     /// Whether nobody hears of the leg any more, so that nobody will close it either.
@@ -100,6 +114,26 @@ impl Leg {
         self.drain_events(counters);
     }
 
+    /// Reads one packet of sound and passes on to another leg what is heard in it.
+    pub(super) fn relay(
+        &mut self,
+        to: &mut Self,
+        now: Instant,
+        buffer: &mut [u8],
+        counters: &Counters,
+    ) {
+        let Ok((length, from)) = self.ports.rtp.recv_from(buffer) else {
+            return;
+        };
+        counters.count(|c| &c.received);
+        let packet = buffer.get(..length).unwrap_or_default();
+        self.session.relay_rtp(now, from, packet, &mut to.session);
+        if to.transmit(counters) > 0 {
+            counters.count(|c| &c.relayed);
+        }
+        self.drain_events(counters);
+    }
+
     pub(super) fn tick(&mut self, now: Instant, counters: &Counters) {
         let beat = clock::beat(now);
         self.feed(beat);
@@ -110,6 +144,13 @@ impl Leg {
 
     /// Sends what the session has for the network and hands its events on.
     pub(super) fn drain(&mut self, counters: &Counters) {
+        self.transmit(counters);
+        self.drain_events(counters);
+    }
+
+    /// Sends what the session has for the network, and tells how much that was.
+    pub(super) fn transmit(&mut self, counters: &Counters) -> usize {
+        let mut packets = 0;
         while let Some(transmit) = self.session.poll_transmit() {
             let socket = if transmit.rtcp {
                 &self.ports.rtcp
@@ -120,8 +161,9 @@ impl Leg {
                 Ok(()) => counters.count(|c| &c.sent),
                 Err(_) => counters.count(|c| &c.send_failed),
             }
+            packets += 1;
         }
-        self.drain_events(counters);
+        packets
     }
 
     fn drain_events(&mut self, counters: &Counters) {

@@ -9,6 +9,7 @@ mod engine;
 mod leg;
 mod poller;
 mod ports;
+mod relay;
 mod room;
 #[cfg(test)]
 mod tests;
@@ -100,7 +101,8 @@ pub enum Command {
     /// Lets what is played to a leg wait while somebody else speaks in its place, or go on.
     SetAside(LegId, bool),
     /// Lets a leg hear the legs of a room, all of which are on this thread; it leaves the room that
-    /// it was in. The first leg opens the room, the last one closes it. What comes of it is told by
+    /// it was in. Between two who talk in the same codec and hear nothing else, packets pass as they
+    /// come, keys among them; the others are mixed. The first leg opens the room, the last one closes it. What comes of it is told by
     /// [`LegEvent::Joined`].
     Join {
         /// The leg.
@@ -227,6 +229,8 @@ pub struct Counters {
     pub worst_late_us: AtomicU64,
     /// Packets received.
     pub received: AtomicU64,
+    /// Packets that passed from one leg to another as they came; those are received and sent as well.
+    pub relayed: AtomicU64,
     /// Packets sent.
     pub sent: AtomicU64,
     /// Packets that the kernel did not take.

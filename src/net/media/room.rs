@@ -40,22 +40,25 @@ pub enum Part {
     WhispersTo(LegId),
 }
 
-struct Member {
+pub(super) struct Member {
     leg: LegId,
-    slot: usize,
-    party: PartyId,
+    pub(super) slot: usize,
+    pub(super) party: PartyId,
+    pub(super) part: Part,
     /// The others hear what is played to it, such as an agent's voice.
-    shares_playout: bool,
-    step: StepSound,
-    takes_part: bool,
-    leaves: bool,
+    pub(super) shares_playout: bool,
+    pub(super) step: StepSound,
+    pub(super) takes_part: bool,
+    pub(super) leaves: bool,
 }
 
 /// The legs of one room, by their slots on the thread.
 pub(super) struct Room {
     due: Instant,
-    mixer: Mixer,
-    members: Vec<Member>,
+    pub(super) mixer: Mixer,
+    pub(super) members: Vec<Member>,
+    /// Packets pass between its two legs as they come.
+    pub(super) relays: bool,
 }
 
 impl Room {
@@ -65,6 +68,7 @@ impl Room {
             due: first.session.next_tick(),
             mixer: Mixer::new(first.session.rate_hz()),
             members: Vec::new(),
+            relays: false,
         }
     }
 
@@ -89,6 +93,7 @@ impl Room {
             leg: leg.id,
             slot,
             party,
+            part,
             shares_playout,
             step: StepSound::default(),
             takes_part: false,
@@ -100,7 +105,12 @@ impl Room {
     pub(super) fn set_part(&mut self, leg: LegId, part: Part) -> Result<(), MixerError> {
         let role = self.role(part)?;
         let party = self.party(leg).ok_or(MixerError::NotThere)?;
-        self.mixer.set_role(party, role)
+        self.mixer.set_role(party, role)?;
+        let mut members = self.members.iter_mut();
+        if let Some(member) = members.find(|member| member.leg == leg) {
+            member.part = part;
+        }
+        Ok(())
     }
 
     /// Lets a leg go with the next step, in which it is faded out.
@@ -136,6 +146,17 @@ impl Room {
             let steps = late.as_millis() / STEP.as_millis();
             self.due += STEP * u32::try_from(steps).unwrap_or(0);
         }
+        self.review_relay(slots);
+        if self.relays() {
+            self.relay_step(slots, now, counters);
+        } else {
+            self.mix_step(slots, now, counters);
+            self.begin_relay(slots, counters);
+        }
+        self.due += STEP;
+    }
+
+    fn mix_step(&mut self, slots: &mut [Option<Leg>], now: Instant, counters: &Counters) {
         let beat = clock::beat(now);
         for member in &mut self.members {
             member.takes_part = false;
@@ -153,8 +174,11 @@ impl Room {
                     true => member.step.played(),
                     false => &[],
                 };
-                self.mixer
-                    .give_both(member.party, member.step.remote(), played);
+                let said = match member.step.is_passed_on() {
+                    true => &[],
+                    false => member.step.remote(),
+                };
+                self.mixer.give_both(member.party, said, played);
             }
         }
         self.mixer.step();
@@ -168,7 +192,6 @@ impl Room {
             leg.drain(counters);
             counters.count(|c| &c.ticks);
         }
-        self.due += STEP;
     }
 
     fn role(&self, part: Part) -> Result<Role, MixerError> {
