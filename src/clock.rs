@@ -25,6 +25,14 @@ pub fn beat(instant: Instant) -> Instant {
         .unwrap_or(instant)
 }
 
+/// Reads the wall clock as time since 1970, which other processes and the kernel read as well.
+#[allow(clippy::disallowed_methods)] // this module is where time enters
+#[must_use]
+pub fn since_1970() -> Duration {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.unwrap_or_default()
+}
+
 /// Reads the wall clock in the system's time zone.
 #[must_use]
 pub fn wall() -> jiff::Zoned {

@@ -26,7 +26,7 @@ use crate::crm::ploink::PloinkConfig;
 use crate::crm::{Delivery, DeliveryOptions, STOP_GRACE, Sinks};
 use crate::demo::{self, Terminal};
 use crate::http;
-use crate::net::media::{MediaThread, PortPool};
+use crate::net::media::{MediaThread, PortPool, Probe};
 use crate::net::sip::{Listen, News, Sip};
 use crate::observe;
 use crate::store::{self, Appointment, CallRecord, Health, Store, StoreError};
@@ -62,6 +62,9 @@ pub(super) struct RunArgs {
     /// Take utterances from the recogniser's queue without recognising them: for benches
     #[arg(long, hide = true)]
     consume: bool,
+    /// Write how long packets take to the listeners to this file: for benches
+    #[arg(long, hide = true, value_name = "FILE")]
+    probe: Option<PathBuf>,
 }
 
 pub(super) fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
@@ -107,7 +110,8 @@ async fn serve(mut config: Config, args: &RunArgs) -> anyhow::Result<ExitCode> {
     let watcher = demo.then(|| Arc::clone(&terminal) as Arc<dyn Watcher>);
     let stop = CancellationToken::new();
     let options = store::Options::default();
-    let (services, news) = assemble(config, options, watcher, &stop).await?;
+    let probe = args.probe.as_deref().map(super::bench::probe).transpose()?;
+    let (services, news) = assemble_probed(config, options, watcher, &stop, probe).await?;
     tokio::spawn(switchboard::run(Arc::clone(&services), news));
     tokio::spawn(meters::run(Arc::clone(&services), metrics.clone()));
     let api = serve_api(&services, metrics, &stop).await?;
@@ -152,6 +156,16 @@ pub async fn assemble(
     watcher: Option<Arc<dyn Watcher>>,
     stop: &CancellationToken,
 ) -> anyhow::Result<(Arc<Services>, tokio::sync::mpsc::Receiver<News>)> {
+    assemble_probed(config, options, watcher, stop, None).await
+}
+
+async fn assemble_probed(
+    config: Config,
+    options: store::Options,
+    watcher: Option<Arc<dyn Watcher>>,
+    stop: &CancellationToken,
+    probe: Option<Arc<Probe>>,
+) -> anyhow::Result<(Arc<Services>, tokio::sync::mpsc::Receiver<News>)> {
     let config = Arc::new(with_absolute_recordings(config)?);
     let store = Store::open(config.store.url.expose(), options).await?;
     let sinks = Sinks::new(config.crm.ploink.clone())?;
@@ -159,7 +173,7 @@ pub async fn assemble(
     let mut keepers = trunks::find(&config.trunks).await;
     let peers = trunks::peers(&config.trunks, &mut keepers);
     let (sip, news) = Sip::start(&listeners(&config), sip_settings(&config, peers)).await?;
-    let first = MediaThread::start(Some(0))?;
+    let first = MediaThread::start(Some(0))?.probed(probe);
     let ports = &config.media.ports;
     let ports = PortPool::new(ports.first..=ports.last, rand::rng().random());
     let line = Line::new(sip, first, Vec::new(), ports, advertise(&config));

@@ -70,6 +70,7 @@ pub(super) async fn run(args: &CapacityArgs) -> anyhow::Result<ExitCode> {
         calls: args.calls + 1,
         record: args.record,
         keep: None,
+        probe: false,
     };
     let subject = Subject::start(&options).await?;
     let phone = Arc::new(Phone::start(IpAddr::V4(Ipv4Addr::LOCALHOST), Some(CALLER_CORE)).await?);

@@ -16,6 +16,7 @@ use nix::sys::time::TimeSpec;
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 
 use crate::clock;
+use crate::net::media::Stamp;
 
 const STEP: Duration = Duration::from_millis(20);
 /// How often what came is read: the kernel says when it did.
@@ -30,6 +31,14 @@ const SILENCE: u8 = 0xFF;
 /// Samples per millisecond.
 const PER_MS: f64 = 8.0;
 
+/// Which packets of a stream say when they were sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stamps {
+    /// One in so many: who listens hears it as a soft click.
+    OneIn(u16),
+    All,
+}
+
 /// One stream: sends the track over and over, and watches what comes back.
 pub(super) struct Stream {
     socket: UdpSocket,
@@ -38,6 +47,7 @@ pub(super) struct Stream {
     ssrc: u32,
     /// Where in the track the next packet begins.
     at: usize,
+    stamps: Stamps,
     last: Option<Arrival>,
 }
 
@@ -61,12 +71,14 @@ pub(super) struct Measured {
     /// How far each packet's distance in time from the one before it was from what their timestamps
     /// say, in ms.
     pub(super) jitter_ms: Vec<f64>,
+    /// How long after the moment that is written into it each packet came that says one, in ms.
+    pub(super) delay_ms: Vec<f64>,
 }
 
 impl Stream {
     /// Opens a socket for the stream of this number, which begins at `at` of its track.
     #[allow(clippy::disallowed_methods)] // a socket of the load's, in its own shell
-    pub(super) fn open(number: usize, at: usize) -> anyhow::Result<Self> {
+    pub(super) fn open(number: usize, at: usize, stamps: Stamps) -> anyhow::Result<Self> {
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
         socket.set_nonblocking(true)?;
         setsockopt(&socket, sockopt::ReceiveTimestampns, &true)?;
@@ -76,6 +88,7 @@ impl Stream {
             timestamp: 0,
             ssrc: u32::try_from(number)? + 1,
             at,
+            stamps,
             last: None,
         })
     }
@@ -106,6 +119,15 @@ impl Stream {
         if let Some(sound) = track.get(self.at..self.at + SAMPLES) {
             payload.copy_from_slice(sound);
         }
+        let stamped = match self.stamps {
+            Stamps::OneIn(packets) => {
+                u32::from(self.sequence) % u32::from(packets) == self.ssrc % u32::from(packets)
+            }
+            Stamps::All => true,
+        };
+        if let Some(place) = payload.get_mut(..Stamp::LEN).filter(|_| stamped) {
+            place.copy_from_slice(&Stamp::bytes(clock::since_1970()));
+        }
         self.at += SAMPLES;
         if self.at + SAMPLES > track.len() {
             self.at = 0;
@@ -130,6 +152,10 @@ impl Stream {
             return;
         }
         measured.received += 1;
+        if let Some(sent) = Stamp::read(payload) {
+            let delay = at.saturating_sub(sent);
+            measured.delay_ms.push(delay.as_secs_f64() * 1_000.0);
+        }
         let arrival = Arrival {
             at,
             sequence: u16::from_be_bytes([*s0, *s1]),

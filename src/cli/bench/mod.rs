@@ -4,14 +4,19 @@
 
 mod caller;
 mod capacity;
+mod cpu;
 mod cyclictest;
 mod figures;
 mod graph;
 mod jitter;
 mod load;
+mod probe;
+mod relay;
 mod subject;
 mod switch;
 mod turn;
+
+pub(in crate::cli) use probe::probe;
 
 use std::process::ExitCode;
 
@@ -27,8 +32,14 @@ pub(super) enum BenchCommand {
     #[command(after_help = "Example:\n  offhook bench capacity --calls 100 --seconds 30 --json")]
     Capacity(capacity::CapacityArgs),
     /// What a call costs beside the machine's floor, a bare C echo, and how evenly it is sent
-    #[command(after_help = "Example:\n  offhook bench switch --calls 100 --json")]
+    #[command(
+        after_help = "Examples:\n  offhook bench switch --calls 100 --json\n  offhook bench \
+                            switch --relay --calls 200"
+    )]
     Switch(switch::SwitchArgs),
+    /// The engine alone as a relay, for `switch --relay`
+    #[command(hide = true)]
+    RelaySubject,
     /// The jitter buffer over traces, offline: delay, concealment, stretching
     #[command(
         after_help = "Examples:\n  offhook bench jitter\n  offhook bench jitter wifi \
@@ -42,6 +53,7 @@ pub(super) fn run(command: &BenchCommand) -> anyhow::Result<ExitCode> {
         BenchCommand::Turn(args) => super::runtime()?.block_on(turn::run(args)),
         BenchCommand::Capacity(args) => super::runtime()?.block_on(capacity::run(args)),
         BenchCommand::Jitter(args) => jitter::run(args),
+        BenchCommand::RelaySubject => relay::engine::run(),
         BenchCommand::Switch(args) => super::runtime()?.block_on(switch::run(args)),
     }
 }

@@ -11,6 +11,8 @@ use crate::config::RecordingFormat;
 
 /// How long the switch may take to load its models.
 const READY_WITHIN: Duration = Duration::from_secs(120);
+/// What its probe writes.
+const PROBE: &str = "probe";
 /// The conversation of most benches: it asks, whatever is answered, again and again.
 pub(super) const LONG_TALK: &str = include_str!("flow.toml");
 
@@ -37,6 +39,9 @@ pub(super) struct Options {
     pub(super) calls: usize,
     /// What their recordings are written as, when they have any.
     pub(super) record: Option<RecordingFormat>,
+        if options.probe {
+            command.arg("--probe").arg(folder.join(PROBE));
+        }
     /// Where its log, its records and its recordings stay after the bench.
     pub(super) keep: Option<PathBuf>,
 }
@@ -60,6 +65,9 @@ impl Subject {
             .arg(folder.join("offhook.toml"));
         if options.consume {
             command.arg("--consume");
+        }
+        if options.probe {
+            command.arg("--probe").arg(folder.join(PROBE));
         }
         let log = std::fs::File::create(folder.join("log"))?;
         command
@@ -103,6 +111,15 @@ impl Subject {
         tokio::time::timeout(READY_WITHIN, ready)
             .await
             .context("the switch was not ready")?
+    }
+
+    /// How long packets took to its listeners between two moments since 1970, in ms.
+    pub(super) fn heard_after_ms(
+        &self,
+        from: Duration,
+        until: Duration,
+    ) -> anyhow::Result<Vec<f64>> {
+        super::probe::read(&self.folder.join(PROBE), from, until)
     }
 
     /// Reads a JSON document of the API.

@@ -18,20 +18,24 @@ use super::capacity::{FLOW, SUBJECT_CORE, share, track, warm_up};
 use super::cyclictest::{self, WakeUp};
 use super::figures::rank;
 use super::graph::{Graph, Scale, Series};
-use super::load::{self, Measured, Stream};
+use super::load::{self, Measured, Stamps, Stream};
 use super::subject::{Options, Subject, cpu_seconds};
 use crate::clock;
 use crate::net::sip::{PlacedCall, Signal};
 use crate::phone::{Destination, Phone};
 
 /// The core of the load.
-const LOAD_CORE: usize = 1;
+pub(super) const LOAD_CORE: usize = 1;
 /// From the load's beginning to the measurement's.
-const SETTLE: Duration = Duration::from_secs(3);
+pub(super) const SETTLE: Duration = Duration::from_secs(3);
 /// How long a call may take to be answered.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// The floor's first port: outside of the switch's and the phone's.
 const FLOOR_PORT: u16 = 12_000;
+/// One packet in so many, one a second of each call, says when it was sent.
+const STAMPS: Stamps = Stamps::OneIn(50);
+/// How long a probe may take to write what it has.
+const PROBE_WRITES: Duration = Duration::from_millis(500);
 const FLOOR: &str = include_str!("../../../benches/floor/floor.c");
 
 /// Measures the cost of a call beside the machine's floor.
@@ -39,16 +43,19 @@ const FLOOR: &str = include_str!("../../../benches/floor/floor.c");
 pub(in crate::cli) struct SwitchArgs {
     /// Simultaneous calls
     #[arg(long, default_value_t = 100)]
-    calls: usize,
+    pub(super) calls: usize,
     /// How long each part is measured
     #[arg(long, default_value_t = 10)]
-    seconds: u64,
+    pub(super) seconds: u64,
     /// Draw them as an SVG file as well
     #[arg(long, value_name = "SVG")]
     graph: Option<PathBuf>,
     /// Print the figures as JSON
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
+    /// Calls that only pass through, beside a bare C relay and, where it is installed, rtpengine
+    #[arg(long, conflicts_with = "graph")]
+    relay: bool,
 }
 
 /// One part of a run: who was measured, and what it came to.
@@ -64,6 +71,8 @@ struct Switch {
     failed: usize,
     /// What its memory grew by with the calls, in KiB.
     grown_kib: u64,
+    /// From a packet's sending until its sound was handed to the listeners, in ms.
+    heard_ms: Vec<f64>,
 }
 
 /// All that a run measured.
@@ -77,6 +86,9 @@ struct Run {
 }
 
 pub(super) async fn run(args: &SwitchArgs) -> anyhow::Result<ExitCode> {
+    if args.relay {
+        return super::relay::run(args).await;
+    }
     let track = track()?;
     let speech_share = share(&track);
     let mut encoded = vec![0; track.len()];
@@ -137,6 +149,7 @@ async fn measure_switch(
         calls: args.calls + 1,
         record: None,
         keep: None,
+        probe: true,
     };
     let subject = Subject::start(&options).await?;
     let phone = Arc::new(Phone::start(IpAddr::V4(Ipv4Addr::LOCALHOST), Some(LOAD_CORE)).await?);
@@ -157,7 +170,11 @@ async fn measure_switch(
         }
     }
     let answered = streams.len();
+    let begin = clock::since_1970() + SETTLE;
     let part = measure(args, streams, encoded, subject.id()).await?;
+    tokio::time::sleep(PROBE_WRITES).await;
+    let end = begin + Duration::from_secs(args.seconds);
+    let heard_ms = subject.heard_after_ms(begin, end)?;
     let grown_kib = subject.resident_kib()?.saturating_sub(resident_kib);
     for placed in &calls {
         let _ = phone.line.sip().hang_up(placed.call, None).await;
@@ -167,13 +184,14 @@ async fn measure_switch(
         answered,
         failed,
         grown_kib,
+        heard_ms,
     })
 }
 
 /// Opens the streams, each at another place of the track.
 fn open(args: &SwitchArgs, encoded: &[u8]) -> anyhow::Result<Vec<Stream>> {
     let apart = encoded.len() / args.calls.max(1);
-    let streams = (0..args.calls).map(|number| Stream::open(number, apart * number));
+    let streams = (0..args.calls).map(|number| Stream::open(number, apart * number, STAMPS));
     streams.collect()
 }
 
@@ -240,20 +258,24 @@ async fn measure(
     Ok(Part { busy, measured })
 }
 
+/// Compiles a C program into a folder.
+pub(super) fn compile(folder: &Path, name: &str, source: &str) -> anyhow::Result<PathBuf> {
+    let (written, program) = (folder.join(format!("{name}.c")), folder.join(name));
+    std::fs::write(&written, source)?;
+    let mut compiler = Command::new("cc");
+    compiler.args(["-O2", "-o"]).arg(&program).arg(&written);
+    let compiled = compiler.status();
+    let compiled = compiled.with_context(|| format!("cannot run cc, which compiles {name}"))?;
+    anyhow::ensure!(compiled.success(), "cc does not compile {name}");
+    Ok(program)
+}
+
 /// The bare echo, compiled.
 struct Floor(PathBuf);
 
 impl Floor {
     fn compile(folder: &Path) -> anyhow::Result<Self> {
-        let (source, program) = (folder.join("floor.c"), folder.join("floor"));
-        std::fs::write(&source, FLOOR)?;
-        let mut compiler = Command::new("cc");
-        compiler.args(["-O2", "-o"]).arg(&program).arg(&source);
-        let compiled = compiler
-            .status()
-            .context("cannot run cc, which compiles the floor")?;
-        anyhow::ensure!(compiled.success(), "cc does not compile the floor");
-        Ok(Self(program))
+        compile(folder, "floor", FLOOR).map(Self)
     }
 
     async fn measure(&self, args: &SwitchArgs, encoded: &Arc<[u8]>) -> anyhow::Result<Part> {
@@ -306,6 +328,9 @@ fn report(args: &SwitchArgs, run: &Run) {
             "switch": part(&switch.part, calls),
             "floor": [part(before, calls), part(after, calls)],
             "machine_wake_up_ms": wake_up,
+            "added_latency_ms": {
+                "in": latency(&switch.heard_ms), "out": latency(&switch.part.measured.delay_ms),
+            },
         }));
     }
     let measured = &switch.part.measured;
@@ -329,6 +354,20 @@ fn report(args: &SwitchArgs, run: &Run) {
         let sorted = sorted(&part.measured.jitter_ms);
         let at = |share| rank(&sorted, share).unwrap_or(0.0);
         say_jitter(name, "send jitter", [at(0.5), at(0.99), at(0.999)]);
+    }
+    for (name, measured) in [
+        ("packet in, to the listeners", &switch.heard_ms),
+        (
+            "sound played, to its packet",
+            &switch.part.measured.delay_ms,
+        ),
+    ] {
+        let sorted = sorted(measured);
+        let at = |share| rank(&sorted, share).unwrap_or(0.0);
+        let (p50, p99, count) = (at(0.5), at(0.99), sorted.len());
+        crate::cli::say(format_args!(
+            "{name} p50 {p50:.3} ms   p99 {p99:.3} ms   ({count} measured)"
+        ));
     }
     if let Some(late) = run.wake_up {
         let ms = [late.p50_ms, late.p99_ms, late.p999_ms];
@@ -355,12 +394,18 @@ fn part(part: &Part, calls: f64) -> Value {
     })
 }
 
-fn sorted(measured: &[f64]) -> Vec<f64> {
+fn latency(measured: &[f64]) -> Value {
+    let sorted = sorted(measured);
+    let at = |share| rank(&sorted, share).map(round);
+    json!({ "measured": sorted.len(), "p50": at(0.5), "p99": at(0.99) })
+}
+
+pub(super) fn sorted(measured: &[f64]) -> Vec<f64> {
     let mut sorted = measured.to_vec();
     sorted.sort_by(f64::total_cmp);
     sorted
 }
 
-fn round(value: f64) -> f64 {
+pub(super) fn round(value: f64) -> f64 {
     (value * 1_000.0).round() / 1_000.0
 }

@@ -84,6 +84,7 @@ pub(super) async fn run(args: &TurnArgs) -> anyhow::Result<ExitCode> {
         calls: args.calls,
         record: args.keep.as_ref().map(|_| RecordingFormat::Wav),
         keep: args.keep.clone(),
+        probe: false,
     };
     let subject = Subject::start(&options).await?;
     let phone = Arc::new(Phone::start(IpAddr::V4(Ipv4Addr::LOCALHOST), None).await?);

@@ -9,6 +9,7 @@ mod engine;
 mod leg;
 mod poller;
 mod ports;
+mod probe;
 mod relay;
 mod room;
 #[cfg(test)]
@@ -28,6 +29,7 @@ use offhook_media::{
 use tokio::sync::mpsc;
 
 pub use ports::{PortError, PortPair, PortPool};
+pub use probe::{Delay, Probe, Stamp};
 pub use room::{Part, RoomId};
 
 /// Commands that may wait for one media thread; a full queue is an error to the sender.
@@ -263,6 +265,7 @@ pub struct MediaThread {
     commands: SyncSender<Command>,
     waker: poller::Waker,
     counters: Arc<Counters>,
+    probe: Option<Arc<Probe>>,
 }
 
 impl MediaThread {
@@ -285,7 +288,14 @@ impl MediaThread {
             commands,
             waker,
             counters,
+            probe: None,
         })
+    }
+
+    /// Has a bench's probe look at what its legs hear and are played.
+    #[must_use]
+    pub fn probed(self, probe: Option<Arc<Probe>>) -> Self {
+        Self { probe, ..self }
     }
 
     /// Hands a command over without waiting.
@@ -293,6 +303,10 @@ impl MediaThread {
     /// # Errors
     /// When the thread does not keep up, or has ended.
     pub fn send(&self, command: Command) -> Result<(), MediaError> {
+        let command = match &self.probe {
+            Some(probe) => probe.look_at(command),
+            None => command,
+        };
         self.commands
             .try_send(command)
             .map_err(|error| match error {

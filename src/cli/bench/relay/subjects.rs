@@ -1,0 +1,185 @@
+//! The relays under test: processes on a core of their own that are told of two sides for each
+//! call.
+
+use std::io::{BufRead, BufReader, Write as _};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::Context;
+
+use super::ng::Ng;
+use crate::cli::bench::capacity::SUBJECT_CORE;
+use crate::cli::bench::switch::compile;
+
+const SOURCE: &str = include_str!("../../../../benches/floor/relay.c");
+/// The C relay's first port, and those of rtpengine.
+const FLOOR_PORT: u16 = 12_000;
+const RTPENGINE_PORTS: (u16, u16) = (40_000, 59_998);
+const NG_PORT: u16 = 22_222;
+/// How often rtpengine is asked whether it is there.
+const TRIES: u32 = 100;
+
+/// A relay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Who {
+    /// A C program that does nothing else.
+    Floor,
+    Offhook,
+    /// In user space: without its kernel module.
+    Rtpengine,
+}
+
+impl Who {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Floor => "a bare C relay",
+            Self::Offhook => "offhook",
+            Self::Rtpengine => "rtpengine, user space",
+        }
+    }
+
+    /// Those that can be measured here.
+    pub(super) fn installed() -> Vec<Self> {
+        let rtpengine = Command::new("rtpengine")
+            .arg("--version")
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status();
+        let mut all = vec![Self::Floor, Self::Offhook];
+        if rtpengine.is_ok_and(|status| status.success()) {
+            all.push(Self::Rtpengine);
+        }
+        all
+    }
+}
+
+/// A relay that runs, and ends with its owner.
+pub(super) struct Subject {
+    child: Child,
+    _input: Option<ChildStdin>,
+    /// Where the two sides of each call are to send.
+    pub(super) targets: Vec<[SocketAddr; 2]>,
+}
+
+impl Subject {
+    /// Starts a relay for calls between these sides.
+    pub(super) fn start(
+        who: Who,
+        folder: &Path,
+        calls: &[[SocketAddr; 2]],
+    ) -> anyhow::Result<Self> {
+        match who {
+            Who::Floor => floor(folder, calls.len()),
+            Who::Offhook => offhook(calls),
+            Who::Rtpengine => rtpengine(calls),
+        }
+    }
+
+    pub(super) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    fn new(child: Child) -> Self {
+        Self {
+            child,
+            _input: None,
+            targets: Vec::new(),
+        }
+    }
+}
+
+impl Drop for Subject {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A program on the core of what is measured.
+fn pinned(program: impl AsRef<std::ffi::OsStr>) -> Command {
+    let mut command = Command::new("taskset");
+    command
+        .args(["-c", &SUBJECT_CORE.to_string()])
+        .arg(program)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    command
+}
+
+fn floor(folder: &Path, calls: usize) -> anyhow::Result<Subject> {
+    let program = compile(folder, "relay", SOURCE)?;
+    let mut command = pinned(program);
+    command
+        .args([FLOOR_PORT.to_string(), calls.to_string()])
+        .stdout(Stdio::piped());
+    let mut subject = Subject::new(command.spawn().context("cannot start the C relay")?);
+    let said = subject.child.stdout.take();
+    let mut said = BufReader::new(said.context("the C relay says nothing")?);
+    // It says so when its sockets are bound.
+    anyhow::ensure!(said.read_line(&mut String::new())? > 0, "the C relay ended");
+    let port = |number: usize| anyhow::Ok(FLOOR_PORT + u16::try_from(2 * number)?);
+    for call in 0..calls {
+        let at = |side| {
+            anyhow::Ok(SocketAddr::from((
+                Ipv4Addr::LOCALHOST,
+                port(2 * call + side)?,
+            )))
+        };
+        subject.targets.push([at(0)?, at(1)?]);
+    }
+    Ok(subject)
+}
+
+fn offhook(calls: &[[SocketAddr; 2]]) -> anyhow::Result<Subject> {
+    let mut command = pinned(std::env::current_exe()?);
+    command
+        .args(["bench", "relay-subject"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped());
+    let mut subject = Subject::new(command.spawn().context("cannot start the relay")?);
+    let mut input = subject.child.stdin.take().context("no standard input")?;
+    let said = subject.child.stdout.take().context("no standard output")?;
+    let mut said = BufReader::new(said).lines();
+    for [a, b] in calls {
+        writeln!(input, "{a} {b}")?;
+        let line = said.next().context("the relay ended")??;
+        let (to_a, to_b) = line.split_once(' ').context("not two addresses")?;
+        subject.targets.push([to_a.parse()?, to_b.parse()?]);
+    }
+    subject._input = Some(input);
+    Ok(subject)
+}
+
+fn rtpengine(calls: &[[SocketAddr; 2]]) -> anyhow::Result<Subject> {
+    let (first, last) = RTPENGINE_PORTS;
+    let mut command = pinned("rtpengine");
+    command
+        .args([
+            "--foreground",
+            "--log-stderr",
+            "--log-level=3",
+            "--table=-1",
+        ])
+        .args([
+            "--config-file=none",
+            "--num-threads=1",
+            "--interface=127.0.0.1",
+        ])
+        .arg(format!("--listen-ng=127.0.0.1:{NG_PORT}"))
+        .args([format!("--port-min={first}"), format!("--port-max={last}")]);
+    let mut subject = Subject::new(command.spawn().context("cannot start rtpengine")?);
+    let mut ng = Ng::connect(NG_PORT)?;
+    let mut tries = 0;
+    while let Err(error) = ng.ping() {
+        tries += 1;
+        anyhow::ensure!(tries < TRIES, "rtpengine does not answer: {error:#}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    for (number, call) in calls.iter().enumerate() {
+        subject.targets.push(ng.call(number, *call)?);
+    }
+    Ok(subject)
+}
