@@ -173,6 +173,40 @@ fn a_minute(negotiated: Negotiated, packets: Vec<Vec<u8>>, reports: Vec<Vec<u8>>
 }
 
 #[test]
+fn a_relayed_minute_allocates_nothing() {
+    let mut parties = [A, "192.0.2.9:6000"].map(|peer| {
+        let mut session = MediaSession::new(at(0), config(with_peer_at(peer), peer.len() as u32));
+        session.tick(at(0));
+        while session.poll_transmit().is_some() {}
+        (session, address(peer))
+    });
+    let packets: Vec<_> = (0..3_000u16)
+        .map(|n| rtp(0, n, u32::from(n) * 160, 5, &[n as u8; 160]))
+        .collect();
+    let [(left, _), (right, _)] = &mut parties;
+    left.begin_relay(right, false);
+    right.begin_relay(left, false);
+    let before = ALLOCATIONS.get();
+    let mut sent = 0;
+    for (n, packet) in (0u64..).zip(&packets) {
+        for _ in 0..2 {
+            let [(from, peer), (to, _)] = &mut parties;
+            from.relay_rtp(at(n * 20 + 7), *peer, packet, to);
+            while to.poll_transmit().is_some() {
+                sent += 1;
+            }
+            while from.poll_event().is_some() {}
+            let now = at(n * 20 + 20);
+            from.tick(now);
+            while from.poll_transmit().is_some() {}
+            parties.swap(0, 1);
+        }
+    }
+    assert_eq!(ALLOCATIONS.get() - before, 0);
+    assert_eq!(sent, 6_000);
+}
+
+#[test]
 fn a_minute_of_a_conference_allocates_nothing() {
     let mut mixer = Mixer::new(16_000);
     let rates = [8_000, 16_000, 16_000, 8_000];

@@ -11,6 +11,7 @@ use offhook_media::{SessionConfig, SourceRule};
 use super::*;
 use crate::clock;
 
+mod relay;
 mod rooms;
 
 const LEG: LegId = 1;
@@ -73,6 +74,7 @@ struct Rig {
     peer: Peer,
     events: mpsc::Receiver<LegEvent>,
     heard: std_mpsc::Receiver<i16>,
+    negotiated: Negotiated,
 }
 
 fn rig(seed: u64) -> Rig {
@@ -92,7 +94,7 @@ fn rig_of(leg: LegId, seed: u64) -> Rig {
         remote_rtcp: rtcp.local_addr().unwrap(),
         ..negotiated
     };
-    let mut config = SessionConfig::new(negotiated, 9, Ipv4Addr::LOCALHOST.into());
+    let mut config = SessionConfig::new(negotiated.clone(), 9, Ipv4Addr::LOCALHOST.into());
     config.source_rule = SourceRule::Negotiated;
     let (tell, events) = mpsc::channel(64);
     let (ear, heard) = std_mpsc::channel();
@@ -114,6 +116,7 @@ fn rig_of(leg: LegId, seed: u64) -> Rig {
         peer,
         events,
         heard,
+        negotiated,
     }
 }
 

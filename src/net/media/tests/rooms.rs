@@ -11,9 +11,10 @@ const ROUNDS: usize = 250;
 const STEADY: usize = 5;
 
 /// A leg on the thread, its other side, and what that says all the while.
-struct Phone {
+pub(super) struct Phone {
     leg: LegId,
     peer: Peer,
+    pub(super) negotiated: Negotiated,
     events: mpsc::Receiver<LegEvent>,
     says: i16,
     sent: u16,
@@ -22,7 +23,7 @@ struct Phone {
 }
 
 impl Phone {
-    fn open(media: &MediaThread, leg: LegId, says: i16) -> Self {
+    pub(super) fn open(media: &MediaThread, leg: LegId, says: i16) -> Self {
         let rig = rig_of(leg, 500 + leg);
         media.send(Command::Open(rig.open)).unwrap();
         // Each phone's grid has a phase of its own.
@@ -30,6 +31,7 @@ impl Phone {
         Self {
             leg,
             peer: rig.peer,
+            negotiated: rig.negotiated,
             events: rig.events,
             says,
             sent: 0,
@@ -38,19 +40,35 @@ impl Phone {
         }
     }
 
+    /// Joins so that what is played to it is heard by the others.
     fn join(&mut self, media: &MediaThread, room: RoomId, part: Part) {
+        self.join_room(media, room, part, true);
+    }
+
+    pub(super) fn join_alone(&mut self, media: &MediaThread, room: RoomId, part: Part) {
+        self.join_room(media, room, part, false);
+    }
+
+    fn join_room(&mut self, media: &MediaThread, room: RoomId, part: Part, shares_playout: bool) {
         let leg = self.leg;
         let join = Command::Join {
             leg,
             room,
             part,
-            shares_playout: true,
+            shares_playout,
         };
         media.send(join).unwrap();
         assert_eq!(self.joined(), Ok(()));
     }
 
-    fn takes_part(&mut self, media: &MediaThread, part: Part) -> Result<(), MixerError> {
+    pub(super) fn renegotiate(&mut self, media: &MediaThread, negotiated: Negotiated) {
+        let negotiated = Box::new(negotiated);
+        media
+            .send(Command::Renegotiate(self.leg, negotiated))
+            .unwrap();
+    }
+
+    pub(super) fn takes_part(&mut self, media: &MediaThread, part: Part) -> Result<(), MixerError> {
         media.send(Command::SetPart(self.leg, part)).unwrap();
         self.joined()
     }
@@ -62,7 +80,7 @@ impl Phone {
         })
     }
 
-    fn event<T>(&mut self, wanted: impl Fn(LegEvent) -> Option<T>) -> T {
+    pub(super) fn event<T>(&mut self, wanted: impl Fn(LegEvent) -> Option<T>) -> T {
         loop {
             if let Some(found) = wanted(self.events.blocking_recv().unwrap()) {
                 return found;
@@ -91,7 +109,7 @@ fn near(a: i16, b: i16) -> bool {
 }
 
 /// Lets all phones go on until each hears its level.
-fn until(phones: &mut [&mut Phone], expected: &[i16]) {
+pub(super) fn until(phones: &mut [&mut Phone], expected: &[i16]) {
     for _ in 0..ROUNDS {
         phones.iter_mut().for_each(|phone| phone.turn());
         let mut all = phones.iter().zip(expected);
@@ -101,6 +119,14 @@ fn until(phones: &mut [&mut Phone], expected: &[i16]) {
     }
     let heard: Vec<_> = phones.iter().map(|phone| phone.heard).collect();
     panic!("{heard:?} were heard, not {expected:?}");
+}
+
+/// Music of one level, to be told from all else; its seam is louder, and far away.
+pub(super) fn music(level: i16) -> Background {
+    Background {
+        sound: Arc::new(SoundLoop::from_samples(8_000, &[level; 80_000]).unwrap()),
+        level_dbfs: -30.0,
+    }
 }
 
 #[test]
@@ -172,12 +198,7 @@ fn who_waits_with_music_hears_nobody_and_is_heard_by_nobody() {
     a.join(&media, room, Part::Talks);
     b.join(&media, room, Part::Talks);
     until(&mut [&mut a, &mut b], &[4_000, 1_000]);
-    // Music of one level, to be told from all else; its seam is louder, and far away.
-    let music = Background {
-        sound: Arc::new(SoundLoop::from_samples(8_000, &[1_000; 80_000]).unwrap()),
-        level_dbfs: -30.0,
-    };
-    media.send(Command::Hold(2, music)).unwrap();
+    media.send(Command::Hold(2, music(1_000))).unwrap();
     until(&mut [&mut a, &mut b], &[0, 1_036]);
     a.says = 2_000;
     until(&mut [&mut a, &mut b], &[0, 1_036]);
