@@ -17,18 +17,14 @@ pub(super) fn process_seconds(process: u32) -> anyhow::Result<f64> {
     Ok(nanos / 1e9)
 }
 
-/// How long a core was not idle since the machine started, in seconds.
-pub(super) fn core_seconds(core: usize) -> anyhow::Result<f64> {
+/// How long a core has been idle since the machine started, in seconds: the kernel takes the time
+/// when it goes to sleep and wakes up, where busy time is sampled as well.
+pub(super) fn idle_seconds(core: usize) -> anyhow::Result<f64> {
     let text = std::fs::read_to_string("/proc/stat")?;
     let name = format!("cpu{core} ");
     let line = text.lines().find_map(|line| line.strip_prefix(&name));
-    let ticks = line.context("no such core")?.split_whitespace();
-    let ticks: Vec<f64> = ticks.filter_map(|ticks| ticks.parse().ok()).collect();
-    // Idle and waiting for a disk are the fourth and the fifth of proc(5); what a guest used is in
-    // the first two already.
-    let busy = ticks.iter().take(8).enumerate();
-    let busy = busy
-        .filter(|(at, _)| !(3..5).contains(at))
-        .map(|(_, ticks)| ticks);
-    Ok(busy.sum::<f64>() / 100.0)
+    // Idle, and waiting for a disk, are the fourth and the fifth of proc(5).
+    let ticks = line.context("no such core")?.split_whitespace().skip(3);
+    let ticks = ticks.take(2).filter_map(|ticks| ticks.parse::<f64>().ok());
+    Ok(ticks.sum::<f64>() / 100.0)
 }

@@ -126,7 +126,12 @@ impl Engine {
         };
         match leg.passes_to.filter(|_| !rtcp) {
             Some(to) => self.relay(slot, to, now, buffer),
-            None => leg.receive(rtcp, now, buffer, &self.counters),
+            None => {
+                leg.receive(rtcp, now, buffer, &self.counters);
+                if let Some(room) = leg.room.and_then(|room| self.rooms.get(&room)) {
+                    room.pass_key(&mut self.slots, slot);
+                }
+            }
         }
     }
 
@@ -136,6 +141,8 @@ impl Engine {
             return;
         };
         leg.relay(to, now, buffer, &self.counters);
+        // It has passed as it came.
+        let _ = leg.take_pressed();
         if !leg.session.is_relaying()
             && let Some(room) = leg.room.and_then(|room| self.rooms.get_mut(&room))
         {

@@ -39,6 +39,8 @@ pub(super) struct Leg {
     pub(super) room: Option<RoomId>,
     /// The slot of the leg that its packets pass on to as they come.
     pub(super) passes_to: Option<usize>,
+    /// The newest key that its peer pressed by a telephone-event, until somebody asks for it.
+    pressed: Option<char>,
 }
 
 impl Leg {
@@ -54,7 +56,14 @@ impl Leg {
             scheduled: None,
             room: None,
             passes_to: None,
+            pressed: None,
         }
+    }
+
+    /// Takes a key that its peer pressed since this was last asked; one that came as a tone is in
+    /// the sound.
+    pub(super) fn take_pressed(&mut self) -> Option<char> {
+        self.pressed.take()
     }
 
     /// Whether somebody hears or records the leg.
@@ -180,6 +189,11 @@ impl Leg {
                     }
                 }
                 other => {
+                    if let Event::Dtmf { digit, .. } = other
+                        && self.session.negotiated().dtmf_receive.is_some()
+                    {
+                        self.pressed = Some(digit.as_char());
+                    }
                     if let Some(told) = LegEvent::of(other) {
                         self.tell(told, counters);
                     }

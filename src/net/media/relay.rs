@@ -95,6 +95,25 @@ impl Room {
         }
     }
 
+    /// Presses on the other leg what a leg's peer pressed, where two are mixed: their sound carries
+    /// no telephone-events. Those that pass as packets are pressed already.
+    pub(super) fn pass_key(&self, slots: &mut Slots, slot: usize) {
+        let leg = slots.get_mut(slot).and_then(Option::as_mut);
+        let Some(key) = leg.and_then(Leg::take_pressed).filter(|_| !self.relays) else {
+            return;
+        };
+        let other = match self.talkers() {
+            Some((a, b)) if a == slot => b,
+            Some((a, b)) if b == slot => a,
+            _ => return,
+        };
+        if let Some(Some(leg)) = slots.get_mut(other)
+            && let Err(error) = leg.session.send_dtmf(key.encode_utf8(&mut [0; 4]))
+        {
+            tracing::warn!(%error, leg = leg.id, "a key was not passed on");
+        }
+    }
+
     /// The slots of two who talk and share nothing else, when there is nobody else.
     fn talkers(&self) -> Option<(usize, usize)> {
         let [a, b] = self.members.as_slice() else {

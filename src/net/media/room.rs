@@ -191,6 +191,7 @@ impl Room {
             leg.feed(beat);
             leg.drain(counters);
             counters.count(|c| &c.ticks);
+            self.pass_key(slots, member.slot);
         }
     }
 

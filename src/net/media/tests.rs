@@ -42,11 +42,15 @@ struct Peer {
 
 impl Peer {
     fn send(&self, sequence: u16, sample: u8) {
-        let mut packet = vec![0x80, 0];
+        self.send_payload(0, sequence, u32::from(sequence) * 160, &[sample; 160]);
+    }
+
+    fn send_payload(&self, kind: u8, sequence: u16, timestamp: u32, payload: &[u8]) {
+        let mut packet = vec![0x80, kind];
         packet.extend(sequence.to_be_bytes());
-        packet.extend((u32::from(sequence) * 160).to_be_bytes());
+        packet.extend(timestamp.to_be_bytes());
         packet.extend(7_u32.to_be_bytes());
-        packet.extend([sample; 160]);
+        packet.extend(payload);
         self.rtp.send_to(&packet, self.leg).unwrap();
     }
 

@@ -14,7 +14,7 @@ use offhook_media::codec::g711;
 use serde_json::{Value, json};
 
 use super::capacity::{SUBJECT_CORE, track};
-use super::cpu::{core_seconds, process_seconds};
+use super::cpu::{idle_seconds, process_seconds};
 use super::figures::rank;
 use super::load::{self, Measured, Stamps, Stream};
 use super::switch::{LOAD_CORE, SETTLE, SwitchArgs, round, sorted};
@@ -80,16 +80,16 @@ async fn measure(
     let process = subject.id();
     let used = |at: Instant| async move {
         tokio::time::sleep_until(at.into()).await;
-        let (process, core) = (process_seconds(process)?, core_seconds(SUBJECT_CORE)?);
-        Ok::<_, anyhow::Error>((clock::now(), process, core))
+        let (process, idle) = (process_seconds(process)?, idle_seconds(SUBJECT_CORE)?);
+        Ok::<_, anyhow::Error>((clock::now(), process, idle))
     };
-    let (from, process_from, core_from) = used(begin).await?;
-    let (until, process_until, core_until) = used(end).await?;
+    let (from, process_from, idle_from) = used(begin).await?;
+    let (until, process_until, idle_until) = used(end).await?;
     let elapsed = until.duration_since(from).as_secs_f64();
     Ok(Part {
         who,
         process: (process_until - process_from) / elapsed,
-        core: (core_until - core_from) / elapsed,
+        core: 1.0 - (idle_until - idle_from) / elapsed,
         measured: load.await??,
     })
 }

@@ -31,7 +31,7 @@ fn bridge(media: &MediaThread, phones: &mut [&mut Phone], room: RoomId) {
 #[test]
 fn packets_of_two_pass_until_a_third_comes_and_again_when_it_has_left() {
     let media = MediaThread::start(None).unwrap();
-    let mut a = Phone::open(&media, 1, 1_000);
+    let mut a = Phone::open_heard(&media, 1, 1_000);
     let mut b = Phone::open(&media, 2, 4_000);
     let mut s = Phone::open(&media, 3, 9_000);
     let room = RoomId::next();
@@ -97,6 +97,9 @@ fn sides_of_other_codecs_are_mixed_until_they_agree_on_one() {
     until(&mut [&mut a, &mut b], &[4_000, told]);
     until(&mut [&mut a, &mut b], &[4_000, told]);
     assert_eq!(relayed(&media), 0);
+    // A key passes all the same.
+    a.press(5);
+    b.until_key(5);
     b.renegotiate(&media, agreed);
     until_relayed(&media, &mut [&mut a, &mut b], &[4_000, 1_000]);
 }

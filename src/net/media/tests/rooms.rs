@@ -24,7 +24,18 @@ pub(super) struct Phone {
 
 impl Phone {
     pub(super) fn open(media: &MediaThread, leg: LegId, says: i16) -> Self {
-        let rig = rig_of(leg, 500 + leg);
+        let mut rig = rig_of(leg, 500 + leg);
+        rig.open.sink = None;
+        Self::of(media, rig, says)
+    }
+
+    /// One whose sound somebody listens to.
+    pub(super) fn open_heard(media: &MediaThread, leg: LegId, says: i16) -> Self {
+        Self::of(media, rig_of(leg, 500 + leg), says)
+    }
+
+    fn of(media: &MediaThread, rig: Rig, says: i16) -> Self {
+        let leg = rig.open.leg;
         media.send(Command::Open(rig.open)).unwrap();
         // Each phone's grid has a phase of its own.
         rig.peer.await_sound();
@@ -88,11 +99,42 @@ impl Phone {
         }
     }
 
+    /// Presses a key by telephone-events, in place of three packets.
+    pub(super) fn press(&mut self, key: u8) {
+        let kind = self.negotiated.dtmf_receive.unwrap();
+        let start = u32::from(self.sent) * 160;
+        for (held, end) in [(160_u16, 0), (320, 0), (480, 0x80)] {
+            let [high, low] = held.to_be_bytes();
+            self.peer
+                .send_payload(kind, self.sent, start, &[key, end | 10, high, low]);
+            self.sent += 1;
+        }
+    }
+
+    /// Goes on until it hears the end of a key.
+    pub(super) fn until_key(&mut self, key: u8) {
+        let kind = self.negotiated.dtmf.unwrap();
+        for _ in 0..ROUNDS {
+            let mut buffer = [0; 2048];
+            let length = self.peer.rtp.recv(&mut buffer).unwrap();
+            self.peer.send(self.sent, g711::linear_to_ulaw(self.says));
+            self.sent = self.sent.wrapping_add(1);
+            let event = &buffer[12..length];
+            if buffer[1] & 0x7F == kind && event[0] == key && event[1] & 0x80 != 0 {
+                return;
+            }
+        }
+        panic!("no key");
+    }
+
     /// Says one packet for each that it hears, as a phone does.
     fn turn(&mut self) {
         let mut buffer = [0; 2048];
         let length = self.peer.rtp.recv(&mut buffer).unwrap();
         // The loudest sample of either sign.
+        if Some(buffer[1] & 0x7F) == self.negotiated.dtmf {
+            return;
+        }
         let sound = buffer[12..length].iter().map(|b| g711::ulaw_to_linear(*b));
         let heard = sound.max_by_key(|sample| sample.unsigned_abs()).unwrap();
         let alike = near(heard, self.heard);
