@@ -1,4 +1,5 @@
 //! Two sessions side by side, each with a peer of its own, in virtual time.
+#![allow(dead_code)]
 
 use std::time::Duration;
 
@@ -59,7 +60,7 @@ impl Bridge {
     }
 
     /// A datagram comes from the left.
-    pub(crate) fn from_left(&mut self, bytes: &[u8]) {
+    pub(crate) fn left_sends(&mut self, bytes: &[u8]) {
         self.from(LEFT, bytes);
     }
 
@@ -71,7 +72,7 @@ impl Bridge {
     }
 
     /// One comes from the right.
-    pub(crate) fn from_right(&mut self, bytes: &[u8]) {
+    pub(crate) fn right_sends(&mut self, bytes: &[u8]) {
         let (now, left) = (at(self.ms), &mut self.left.session);
         let right = &mut self.right.session;
         right.relay_rtp(now, address(RIGHT), bytes, left);
@@ -122,6 +123,23 @@ pub(crate) fn told(number: u16, ssrc: u32) -> Vec<u8> {
     let mut payload = vec![0; 160];
     g711::encode_ulaw(&sound, &mut payload);
     rtp(0, number, u32::from(number) * 160, ssrc, &payload)
+}
+
+/// What the session on the right sent from a moment on.
+pub(crate) fn since(bridge: &Bridge, ms: u64) -> Vec<Sent> {
+    let sent = bridge.right.rtp().filter(|sent| sent.at >= at(ms));
+    sent.cloned().collect()
+}
+
+/// Both peers speak for so many packets, from this number on.
+pub(crate) fn speak(bridge: &mut Bridge, numbers: std::ops::Range<u16>) {
+    for number in numbers {
+        bridge.pass(7);
+        bridge.left_sends(&told(number, 5));
+        bridge.pass(4);
+        bridge.right_sends(&told(number, 6));
+        bridge.pass(9);
+    }
 }
 
 /// Asserts that numbers and time of what was sent go on: each number once, no sound over another.

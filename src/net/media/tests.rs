@@ -131,6 +131,7 @@ fn what_came_before_a_leg_was_open_is_not_heard() {
         peer,
         heard,
         events: _events,
+        ..
     } = rig(1);
     // An announcement while it rang.
     for sequence in 0..100 {
