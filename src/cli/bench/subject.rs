@@ -39,9 +39,8 @@ pub(super) struct Options {
     pub(super) calls: usize,
     /// What their recordings are written as, when they have any.
     pub(super) record: Option<RecordingFormat>,
-        if options.probe {
-            command.arg("--probe").arg(folder.join(PROBE));
-        }
+    /// It tells how long packets take to its listeners.
+    pub(super) probe: bool,
     /// Where its log, its records and its recordings stay after the bench.
     pub(super) keep: Option<PathBuf>,
 }
