@@ -45,7 +45,7 @@ pub(super) fn read(path: &Path, from: Duration, until: Duration) -> anyhow::Resu
         let took = Duration::from_nanos(took.parse().ok()?);
         (from..until)
             .contains(&at)
-            .then(|| took.as_secs_f64() * 1_000.0)
+            .then_some(took.as_secs_f64() * 1_000.0)
     });
     Ok(delays.collect())
 }
