@@ -6,8 +6,10 @@ mod common;
 #[path = "relay/rig.rs"]
 mod rig;
 
-use common::{Sent, at};
+use common::{Sent, at, rtp};
 use offhook_media::srtp::{Inbound, MasterKey, Outbound, SrtpKeys, Suite};
+use rand::rngs::SmallRng;
+use rand::{Rng, SeedableRng};
 use rig::{Bridge, LEFT_SSRC, configs, since, speak, told};
 
 #[test]
@@ -80,5 +82,43 @@ fn each_side_has_keys_of_its_own_or_none() {
             .collect();
         let expected = [1, 3, 2, 4].map(|number| told(number, 6)[12..].to_vec());
         assert_eq!(told_right, expected);
+    }
+}
+
+#[test]
+fn whatever_comes_no_number_is_used_twice_and_nothing_grows() {
+    for seed in 0..200 {
+        let mut random = SmallRng::seed_from_u64(seed);
+        let mut bridge = Bridge::new();
+        let memory = bridge.right.session.memory_bytes();
+        let (mut number, mut time, mut ssrc) = (random.random::<u16>(), random.random(), 5);
+        for _ in 0..300 {
+            match random.random_range(0..40) {
+                0 => bridge.mix(),
+                1 => number = random.random(),
+                2 => time = random.random(),
+                3 => ssrc = random.random_range(5..8),
+                4 => bridge.pass(random.random_range(1..400)),
+                _ => {}
+            }
+            let (left, right) = (&bridge.left.session, &bridge.right.session);
+            if !left.is_relaying() && !right.is_relaying() && left.can_relay_with(right) {
+                bridge.relay(random.random());
+            }
+            let late = random.random_range(0..20_u16).saturating_sub(15);
+            let kind = [0, 0, 0, 0, 0, 8, 13, 101, 77][random.random_range(0..9)];
+            let bytes = vec![random.random(); random.random_range(0..400)];
+            let packet = rtp(kind, number.wrapping_sub(late), time, ssrc, &bytes);
+            bridge.left_sends(&packet);
+            number = number.wrapping_add(1);
+            time = time.wrapping_add(160);
+            bridge.pass(random.random_range(0..30));
+        }
+        let mut numbers: Vec<u16> = bridge.right.rtp().map(Sent::sequence).collect();
+        let sent = numbers.len();
+        numbers.sort_unstable();
+        numbers.dedup();
+        assert_eq!(numbers.len(), sent, "seed {seed}");
+        assert_eq!(bridge.right.session.memory_bytes(), memory);
     }
 }
