@@ -120,6 +120,9 @@ fn a_minute(negotiated: Negotiated, packets: Vec<Vec<u8>>, reports: Vec<Vec<u8>>
     let peer = address(A);
     let speech = [4_000; 320];
     let speech = &speech[..session.rate_hz() as usize / 50];
+    // An utterance gives the echo gate its memory, which it keeps while one follows on the other.
+    session.play(at(0), UtteranceId(1_000), speech);
+    session.finish(at(0), UtteranceId(1_000));
     session.tick(at(0));
     let before = ALLOCATIONS.get();
     let (mut heard, mut sent, mut recorded) = (0, 0, 0);

@@ -22,21 +22,22 @@ impl Brought {
     }
 }
 
-/// Brings sound to 2 kHz: a low pass of 900 Hz, then a pre-emphasis that flattens speech.
+/// The low pass's past at 16 kHz, in samples.
+const MAX_HISTORY: usize = 64;
+
+/// The low pass of 900 Hz for sound of one rate.
 #[derive(Debug)]
-pub(super) struct Front {
-    taps: Vec<f32>,
-    past: Vec<f32>,
+pub(super) struct LowPass {
+    taps: Box<[f32]>,
     decimation: usize,
-    last: f32,
 }
 
-impl Front {
+impl LowPass {
     pub(super) fn new(decimation: usize) -> Self {
-        let length = 8 * decimation + 1;
+        let length = (8 * decimation).min(MAX_HISTORY) + 1;
         let middle = (length / 2) as f32;
         let cutoff = 0.9 / decimation as f32;
-        let mut taps: Vec<f32> = (0..length)
+        let mut taps: Box<[f32]> = (0..length)
             .map(|n| {
                 let t = n as f32 - middle;
                 let sinc = if t == 0.0 {
@@ -50,46 +51,63 @@ impl Front {
             .collect();
         let sum: f32 = taps.iter().sum();
         taps.iter_mut().for_each(|tap| *tap /= sum);
+        Self { taps, decimation }
+    }
+
+    pub(super) fn heap_bytes(&self) -> usize {
+        size_of_val(&*self.taps)
+    }
+}
+
+/// Brings sound to 2 kHz: the low pass, then a pre-emphasis that flattens speech.
+#[derive(Debug)]
+pub(super) struct Front {
+    past: [i16; MAX_HISTORY],
+    last: f32,
+}
+
+impl Front {
+    pub(super) fn new() -> Self {
         Self {
-            past: vec![0.0; length - 1 + Frame::MAX_SAMPLES],
-            taps,
-            decimation,
+            past: [0; MAX_HISTORY],
             last: 0.0,
         }
     }
 
     /// Filters a frame.
-    pub(super) fn process(&mut self, samples: &[i16]) -> Brought {
-        let history = self.taps.len() - 1;
-        let count = samples.len().min(Frame::MAX_SAMPLES);
-        for (to, from) in self.past.iter_mut().skip(history).zip(samples) {
+    pub(super) fn process(&mut self, low_pass: &LowPass, samples: &[i16]) -> Brought {
+        let (taps, decimation) = (&low_pass.taps, low_pass.decimation);
+        let history = taps.len() - 1;
+        let mut line = [0.0; MAX_HISTORY + Frame::MAX_SAMPLES];
+        let kept = self.past.iter().take(history);
+        for (to, from) in line.iter_mut().zip(kept.chain(samples)) {
             *to = f32::from(*from);
         }
+        let count = samples.len().min(Frame::MAX_SAMPLES);
         let mut brought = Brought {
             low: [0.0; STEP_MAX],
             high: [0.0; STEP_MAX],
             made: 0,
         };
         let places = brought.low.iter_mut().zip(&mut brought.high);
-        for ((low, high), start) in places.zip((0..count).step_by(self.decimation)) {
-            let window = self.past.get(start..).unwrap_or_default();
-            let value: f32 = self.taps.iter().zip(window).map(|(t, s)| t * s).sum();
+        for ((low, high), start) in places.zip((0..count).step_by(decimation)) {
+            let window = line.get(start..).unwrap_or_default();
+            let value: f32 = taps.iter().zip(window).map(|(t, s)| t * s).sum();
             *low = value - 0.9 * self.last;
             self.last = value;
             // A second difference weighs 3 kHz three hundred times as much as 500 Hz.
             let newest = window.get(history - 2..).unwrap_or_default().windows(3);
-            let bends = newest.take(self.decimation).map(|w| match w {
+            let bends = newest.take(decimation).map(|w| match w {
                 [a, b, c] => a - 2.0 * b + c,
                 _ => 0.0,
             });
             *high = bends.map(|bend| bend * bend).sum();
             brought.made += 1;
         }
-        self.past.copy_within(count..count + history, 0);
+        let newest = line.get(count..count + history).unwrap_or_default();
+        for (to, from) in self.past.iter_mut().zip(newest) {
+            *to = *from as i16;
+        }
         brought
-    }
-
-    pub(super) fn heap_bytes(&self) -> usize {
-        (self.taps.capacity() + self.past.capacity()) * size_of::<f32>()
     }
 }

@@ -16,7 +16,7 @@ mod search;
 mod verdict;
 
 use align::{Alignment, SLACK};
-use front::Front;
+use front::{Front, LowPass};
 use reference::Reference;
 use search::Search;
 use verdict::{Heard, Verdict};
@@ -29,7 +29,7 @@ const RATE_HZ: u32 = 2_000;
 const LAGS: usize = RATE_HZ as usize / 2;
 /// Reference that the search looks back on.
 const HISTORY: usize = LAGS + SLACK + 2 * STEP_MAX;
-/// The reference is moved back to its buffer's start once in so many samples.
+/// A longer gap in what is sent begins the reference anew.
 const RUN: usize = 400;
 /// The longest frame: 20 ms.
 const STEP_MAX: usize = RATE_HZ as usize / 50;
@@ -40,19 +40,36 @@ const QUIET: f32 = 100.0;
 
 /// Follows one session: what it sends, and whether what it receives is that again.
 ///
-/// It holds 26 KB and allocates only when made. It works only while sound is sent, and for
-/// 800 ms after.
+/// It works only while sound is sent, and for 800 ms after. It then holds 11 KB, of which 9 are
+/// there for so long only: the first step of an utterance allocates them at once.
 #[derive(Debug)]
 pub(crate) struct EchoGate {
     decimation: usize,
+    low_pass: LowPass,
     sent: Front,
     heard: Front,
-    reference: Reference,
     silent_frames: u32,
     align: Alignment,
-    search: Search,
     verdict: Verdict,
+    comparison: Option<Box<Comparison>>,
     echoes: u64,
+}
+
+/// What was sent lately, and how what is heard resembles it.
+#[derive(Debug)]
+struct Comparison {
+    reference: Reference,
+    search: Search,
+}
+
+impl Comparison {
+    /// Begins at a position, as though silence had gone before.
+    fn new(position: u64) -> Self {
+        Self {
+            reference: Reference::new(position),
+            search: Search::new(),
+        }
+    }
 }
 
 impl EchoGate {
@@ -62,13 +79,13 @@ impl EchoGate {
         let decimation = (rate_hz / RATE_HZ).max(1) as usize;
         Self {
             decimation,
-            sent: Front::new(decimation),
-            heard: Front::new(decimation),
-            reference: Reference::new(),
+            low_pass: LowPass::new(decimation),
+            sent: Front::new(),
+            heard: Front::new(),
             silent_frames: SILENT_AFTER,
             align: Alignment::default(),
-            search: Search::new(),
             verdict: Verdict::new(),
+            comparison: None,
             echoes: 0,
         }
     }
@@ -86,44 +103,45 @@ impl EchoGate {
             self.silent_frames = 0;
         } else {
             self.silent_frames = self.silent_frames.saturating_add(1);
-            if self.is_idle() {
+            if self.silent_frames >= SILENT_AFTER {
+                self.comparison = None;
                 return;
             }
         }
         let position = position / self.decimation as u64;
-        if position.abs_diff(self.reference.end()) > RUN as u64 {
+        let step = self.sent.process(&self.low_pass, samples);
+        let begin = || Box::new(Comparison::new(position));
+        let comparison = self.comparison.get_or_insert_with(begin);
+        if position.abs_diff(comparison.reference.end()) > RUN as u64 {
             // The alignment of the clocks and the delay that is known stay: they hold for the next
             // utterance too.
-            self.reference.begin(position);
-            self.search.clear();
+            **comparison = Comparison::new(position);
         }
-        let step = self.sent.process(samples);
-        self.reference.push(position, &step);
+        comparison.reference.push(position, &step);
     }
 
     /// Tells whether a received frame is our echo.
     pub(crate) fn is_echo(&mut self, frame: &Frame) -> bool {
-        if self.is_idle() {
-            self.search.clear();
+        let Some(Comparison { reference, search }) = self.comparison.as_deref_mut() else {
             return false;
-        }
-        let step = self.heard.process(frame.samples());
+        };
+        let step = self.heard.process(&self.low_pass, frame.samples());
         let heard = step.low();
         let start = frame.rtp_timestamp / self.decimation as u64;
-        let delay = self.reference.end() as i64 - (start as i64 + heard.len() as i64);
+        let delay = reference.end() as i64 - (start as i64 + heard.len() as i64);
         let placed = self.align.place(delay);
         if placed.anew {
-            self.search.clear();
+            search.clear();
         }
         self.verdict.shift(placed.moved);
         let length = LAGS - 1 + heard.len();
-        let Some(sent) = self.reference.piece(placed.back, length) else {
+        let Some(sent) = reference.piece(placed.back, length) else {
             return false;
         };
         if self.verdict.wants_search() {
-            self.search.step(heard, sent.low);
+            search.step(heard, sent.low());
         } else {
-            self.search.clear();
+            search.clear();
         }
         let heard = Heard {
             low: heard,
@@ -131,20 +149,14 @@ impl EchoGate {
             high: step.high().iter().sum(),
         };
         let audible = heard.energy >= QUIET * heard.low.len().max(1) as f32;
-        let echo = self.verdict.judge(&self.search, &heard, &sent) && audible;
+        let echo = self.verdict.judge(search, &heard, &sent) && audible;
         self.echoes += u64::from(echo);
         echo
     }
 
-    /// Heap memory in bytes; it does not change.
+    /// Heap memory in bytes, at most.
     #[must_use]
     pub(crate) fn heap_bytes(&self) -> usize {
-        let fronts = self.sent.heap_bytes() + self.heard.heap_bytes();
-        let search = 2 * LAGS * size_of::<f32>();
-        self.reference.heap_bytes() + fronts + search + self.verdict.heap_bytes()
-    }
-
-    fn is_idle(&self) -> bool {
-        self.silent_frames >= SILENT_AFTER
+        size_of::<Comparison>() + self.low_pass.heap_bytes() + self.verdict.heap_bytes()
     }
 }

@@ -1,26 +1,35 @@
 //! What was sent lately, at the rate of the comparison.
 
 use super::front::Brought;
-use super::{HISTORY, RUN, STEP_MAX};
+use super::{HISTORY, LAGS, RUN, STEP_MAX};
+
+/// The longest piece that is asked for: a frame's counterparts at every delay.
+const PIECE_MAX: usize = LAGS - 1 + STEP_MAX;
+/// Samples are kept as halves: the pre-emphasis takes a step of full scale to nearly twice that.
+const SCALE: f32 = 0.5;
 
 /// Keeps what was sent, oldest first; the last sample is the newest.
 #[derive(Debug)]
 pub(super) struct Reference {
-    low: Vec<f32>,
+    low: [i16; HISTORY],
     /// Energy of what is above the comparison's band, as a power of two: a float's exponent.
-    high: Vec<u8>,
+    high: [u8; HISTORY],
     /// Position, in our RTP time, of the sample after the newest.
     end: u64,
 }
 
 /// A piece of what was sent.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Piece<'a> {
-    pub(super) low: &'a [f32],
+    low: [f32; PIECE_MAX],
     high: &'a [u8],
 }
 
 impl Piece<'_> {
+    pub(super) fn low(&self) -> &[f32] {
+        self.low.get(..self.high.len()).unwrap_or_default()
+    }
+
     /// Energy above the comparison's band, of `count` samples from one on.
     pub(super) fn high(&self, from: usize, count: usize) -> f32 {
         let energies = self.high.get(from..from + count).unwrap_or_default();
@@ -29,61 +38,58 @@ impl Piece<'_> {
 }
 
 impl Reference {
-    pub(super) fn new() -> Self {
-        let room = HISTORY + 2 * RUN + 2 * STEP_MAX;
-        let mut reference = Self {
-            low: Vec::with_capacity(room),
-            high: Vec::with_capacity(room),
-            end: 0,
-        };
-        reference.begin(0);
-        reference
+    /// Begins at a position, as though silence had gone before.
+    pub(super) fn new(position: u64) -> Self {
+        Self {
+            low: [0; HISTORY],
+            high: [0; HISTORY],
+            end: position,
+        }
     }
 
     pub(super) fn end(&self) -> u64 {
         self.end
     }
 
-    /// Begins at a position, as though silence had gone before.
-    pub(super) fn begin(&mut self, position: u64) {
-        self.low.clear();
-        self.high.clear();
-        self.low.resize(HISTORY, 0.0);
-        self.high.resize(HISTORY, 0);
-        self.end = position;
-    }
-
-    /// Adds a step. A grid that was re-phased leaves a gap; one that runs ahead overlaps by less
-    /// than a step.
+    /// Adds a step. A grid that was re-phased leaves a gap of [`RUN`] samples at most; one that runs
+    /// ahead overlaps by less than a step.
     pub(super) fn push(&mut self, position: u64, step: &Brought) {
-        let gap = position.saturating_sub(self.end) as usize;
-        self.low.extend(std::iter::repeat_n(0.0, gap));
-        self.high.extend(std::iter::repeat_n(0, gap));
-        self.low.extend(step.low());
-        self.high
-            .extend(step.high().iter().map(|energy| compress(*energy)));
-        self.end += (gap + step.low().len()) as u64;
-        if self.low.len() > HISTORY + RUN {
-            let spare = self.low.len() - HISTORY;
-            self.low.copy_within(spare.., 0);
-            self.low.truncate(HISTORY);
-            self.high.copy_within(spare.., 0);
-            self.high.truncate(HISTORY);
+        let gap = (position.saturating_sub(self.end) as usize).min(RUN);
+        let more = gap + step.low().len();
+        self.low.copy_within(more.., 0);
+        self.high.copy_within(more.., 0);
+        let (low, high) = (newest(&mut self.low, more), newest(&mut self.high, more));
+        low.fill(0);
+        high.fill(0);
+        for (to, from) in low.iter_mut().skip(gap).zip(step.low()) {
+            // Numbers beyond 16 bits become the nearest one.
+            *to = (*from * SCALE).round() as i16;
         }
+        for (to, from) in high.iter_mut().skip(gap).zip(step.high()) {
+            *to = compress(*from);
+        }
+        self.end += more as u64;
     }
 
     /// The `length` samples that end `back` before the newest.
     pub(super) fn piece(&self, back: i64, length: usize) -> Option<Piece<'_>> {
         let from = usize::try_from(self.low.len() as i64 - back - length as i64).ok()?;
-        Some(Piece {
-            low: self.low.get(from..from + length)?,
+        let mut piece = Piece {
+            low: [0.0; PIECE_MAX],
             high: self.high.get(from..from + length)?,
-        })
+        };
+        let kept = self.low.get(from..from + length)?;
+        for (to, from) in piece.low.iter_mut().zip(kept) {
+            *to = f32::from(*from) / SCALE;
+        }
+        Some(piece)
     }
+}
 
-    pub(super) fn heap_bytes(&self) -> usize {
-        self.low.capacity() * size_of::<f32>() + self.high.capacity()
-    }
+/// The last `count` of what is kept.
+fn newest<T>(kept: &mut [T], count: usize) -> &mut [T] {
+    let from = kept.len().saturating_sub(count);
+    kept.get_mut(from..).unwrap_or_default()
 }
 
 fn compress(energy: f32) -> u8 {

@@ -107,7 +107,7 @@ impl Verdict {
         let Some(delay) = self.known else {
             return self.find(search);
         };
-        let held = self.filter.step(heard.low, sent.low, LAGS);
+        let held = self.filter.step(heard.low, sent.low(), LAGS);
         let samples = heard.low.len();
         self.high
             .sent(sent.high(LAGS - 1 - delay, samples), self.filter.tail);

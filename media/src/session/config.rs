@@ -38,7 +38,7 @@ pub struct SessionConfig {
     /// Whether each tick yields an [`Event::Recording`](crate::Event::Recording).
     pub recording: bool,
     /// Whether what is heard is compared with what was sent, and our own echo silenced: for a
-    /// party to which somebody listens. It holds 26 KB.
+    /// party to which somebody listens. It holds 11 KB while something is said, 2 while nothing is.
     pub echo_gate: bool,
     /// Whether what is heard is brought to the level that recognisers expect: about −20 dB of full
     /// scale, slowly, from −44 dB on. What is recorded stays as it came.
