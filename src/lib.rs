@@ -14,6 +14,7 @@ pub mod config;
 pub mod crm;
 pub mod demo;
 pub mod http;
+pub mod mailbox;
 pub mod meters;
 pub mod net;
 pub mod observe;

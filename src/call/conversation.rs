@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use offhook_media::UtteranceId;
-use tokio::sync::mpsc;
 
 use super::digits::Digits;
 use super::requests::Requests;
@@ -19,6 +18,7 @@ use crate::agent::{
 use crate::agent::{Booking, HangUpReason, HttpResponse};
 use crate::ai::hearing::{Ears, Edge};
 use crate::ai::{Abandon, Recognised, Sound, TextToSpeech};
+use crate::mailbox;
 use crate::net::media::{self, LegEvent, LegId, MediaThread};
 
 /// Results of models and requests that may wait for one call.
@@ -68,7 +68,7 @@ pub struct Conversation {
     ears: Ears,
     voice: Arc<dyn TextToSpeech>,
     requests: Requests,
-    work: mpsc::Sender<Work>,
+    work: mailbox::Sender<Work>,
     synthesising: HashMap<UtteranceId, Abandon>,
     speculations: HashMap<SpeculationId, Abandon>,
     directives: Vec<Directive>,
@@ -90,7 +90,7 @@ pub struct Parts {
     /// Its way to the web and the LLM.
     pub requests: Requests,
     /// Where results go: the other end is read by the call's task.
-    pub work: mpsc::Sender<Work>,
+    pub work: mailbox::Sender<Work>,
     /// Samples per second of the leg's sound; until it is known, what it will most likely be.
     pub rate_hz: u32,
 }
@@ -402,6 +402,6 @@ impl Drop for Conversation {
 }
 
 /// Hands a result to the call's task; false when the call is over or does not keep up.
-fn report(work: &mpsc::Sender<Work>, result: Work) -> bool {
+fn report(work: &mailbox::Sender<Work>, result: Work) -> bool {
     work.try_send(result).is_ok()
 }

@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 
 use super::codecs::Codecs;
 use super::line::{Attached, Half, Leg, Line, LineError};
+use crate::mailbox;
 use crate::net::media::LegId;
 use crate::net::sip::{PlacedCall, Signal, SipError};
 
@@ -47,7 +48,7 @@ pub struct Answered {
     /// Its handle.
     pub call: CallHandle,
     /// Its mailbox.
-    pub signals: mpsc::Receiver<Signal>,
+    pub signals: mailbox::Receiver<Signal>,
     /// Its media.
     pub leg: Leg,
     /// The address that answered.

@@ -1,12 +1,15 @@
 //! A call that rings here: from its INVITE to its record.
 
+use std::net::IpAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use offhook_media::{Negotiated, SrtpPolicy};
-use offhook_sip::{Incoming, Source};
+use offhook_sip::{CallHandle, Incoming, Source};
 use serde_json::json;
+use tokio::sync::OwnedSemaphorePermit;
 use tracing::Instrument;
 use uuid::Uuid;
 
@@ -19,8 +22,9 @@ use super::talk::{Answering, Talk, end_reason_of};
 use crate::ai::OnBox;
 use crate::clock::{self, Epoch};
 use crate::crm::identity::is_withheld;
+use crate::mailbox;
 use crate::meters;
-use crate::net::sip::{IncomingCall, Signal};
+use crate::net::sip::{IncomingCall, Signal, Sip};
 use crate::store::{CallRecord, CallState, Direction};
 use crate::switch::{Call, EndReason};
 
@@ -127,7 +131,66 @@ fn srtp(services: &Services, source: &Source) -> SrtpPolicy {
     }
 }
 
+/// A call that was answered, and has yet to be talked on.
+struct Answered {
+    talk: Talk,
+    state: Call,
+    call: CallHandle,
+    signals: mailbox::Receiver<Signal>,
+    half: Half,
+    negotiated: Negotiated,
+    remote: IpAddr,
+    permit: OwnedSemaphorePermit,
+}
+
+/// The two halves of a call have each a place of their own in memory, since the first is over when
+/// the second, which lasts, begins.
 async fn serve(services: Arc<Services>, incoming: Box<IncomingCall>, admitted: Admitted) {
+    let sip = services.line.sip().clone();
+    let answering: Pin<Box<dyn Future<Output = _> + Send>> =
+        Box::pin(answer(services, incoming, admitted));
+    if let Some(answered) = answering.await {
+        answered.talk(sip).await;
+    }
+}
+
+impl Answered {
+    /// Talks until the call is over; all that it takes along is in the future's own memory.
+    fn talk(self: Box<Self>, sip: Sip) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        let Self {
+            mut talk,
+            state,
+            call,
+            signals,
+            half,
+            negotiated,
+            remote,
+            permit,
+        } = *self;
+        match talk.open(half, negotiated, remote) {
+            Ok(leg) => {
+                let talking = talk.run(state, call, signals, leg);
+                Box::pin(async move {
+                    talking.await;
+                    drop(permit);
+                })
+            }
+            Err(error) => Box::pin(async move {
+                let _ = sip.hang_up(call, None).await;
+                talk.never_answered(state, EndReason::Failed(error.to_string()))
+                    .await;
+                drop(permit);
+            }),
+        }
+    }
+}
+
+/// Rings and answers; none when the call did not come about, and was written down as that.
+async fn answer(
+    services: Arc<Services>,
+    incoming: Box<IncomingCall>,
+    admitted: Admitted,
+) -> Option<Box<Answered>> {
     let now = clock::now();
     let invite = &incoming.invite;
     let epoch = Epoch::take();
@@ -146,7 +209,7 @@ async fn serve(services: Arc<Services>, incoming: Box<IncomingCall>, admitted: A
             let retry = (error.status() == 503).then(|| ("Retry-After".to_owned(), retry));
             let headers = retry.into_iter().collect();
             let _ = sip.reject(incoming.call, error.status(), headers).await;
-            return;
+            return None;
         }
     };
     if let Err(error) = services.store.insert_call(record.clone()).await {
@@ -156,7 +219,7 @@ async fn serve(services: Arc<Services>, incoming: Box<IncomingCall>, admitted: A
         let _ = sip
             .reject(incoming.call, 503, vec![("Retry-After".to_owned(), retry)])
             .await;
-        return;
+        return None;
     }
     let live = services.go_live(id, record.trunk.as_deref());
     let journal = Journal::start(&services, record.clone());
@@ -193,23 +256,23 @@ async fn serve(services: Arc<Services>, incoming: Box<IncomingCall>, admitted: A
     } = *incoming;
     let call_state = Call::inbound(now);
     // The caller may have hung up while the CRM was asked.
-    if let Ok(Signal::Ended { .. }) = signals.try_recv() {
+    if let Some(Signal::Ended { .. }) = signals.try_recv() {
         drop(half);
         talk.never_answered(call_state, EndReason::Cancelled).await;
-        return;
+        return None;
     }
     // … or somebody has ended the call, or the switch.
     if let Some(reason) = talk.called_off() {
         drop(half);
         let _ = sip.hang_up(call, None).await;
         talk.never_answered(call_state, reason).await;
-        return;
+        return None;
     }
     // … or hung up since: a CANCEL that overtook the answer leaves the call unanswered.
     if !matches!(sip.answer(call, half.sdp()).await, Ok(true)) {
         drop(half);
         talk.never_answered(call_state, EndReason::Cancelled).await;
-        return;
+        return None;
     }
     let (negotiated, half) = match negotiated {
         Some(negotiated) => (negotiated, half),
@@ -219,20 +282,20 @@ async fn serve(services: Arc<Services>, incoming: Box<IncomingCall>, admitted: A
                 let _ = sip.hang_up(call, None).await;
                 drop(half);
                 talk.never_answered(call_state, reason).await;
-                return;
+                return None;
             }
         },
     };
-    let remote = invite.flow.remote.ip();
-    match talk.open(half, negotiated, remote) {
-        Ok(leg) => talk.run(call_state, call, signals, leg).await,
-        Err(error) => {
-            let _ = sip.hang_up(call, None).await;
-            talk.never_answered(call_state, EndReason::Failed(error.to_string()))
-                .await;
-        }
-    }
-    drop(permit);
+    Some(Box::new(Answered {
+        talk,
+        state: call_state,
+        call,
+        signals,
+        half,
+        negotiated,
+        remote: invite.flow.remote.ip(),
+        permit,
+    }))
 }
 
 /// Answers the offer, or makes our own when there is none (RFC 3261 §13.2.1).
@@ -254,7 +317,7 @@ fn agree(
 /// Waits for the ACK that answers our offer, unless somebody asks for the call's end.
 async fn late_answer(
     half: &Half,
-    signals: &mut tokio::sync::mpsc::Receiver<Signal>,
+    signals: &mut mailbox::Receiver<Signal>,
     talk: &mut Talk,
 ) -> Result<Negotiated, EndReason> {
     tokio::select! {
@@ -265,7 +328,7 @@ async fn late_answer(
 
 async fn wait_for_answer(
     half: &Half,
-    signals: &mut tokio::sync::mpsc::Receiver<Signal>,
+    signals: &mut mailbox::Receiver<Signal>,
 ) -> Result<Negotiated, String> {
     let wait = async {
         while let Some(signal) = signals.recv().await {

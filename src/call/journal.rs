@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use tracing::Instrument;
 use uuid::Uuid;
 
 use super::services::Services;
 use crate::agent::{self, Variables};
 use crate::clock;
+use crate::mailbox::{self, mailbox};
 use crate::store::{
     Appointment, CallRecord, CallState, CallUpdate, EventRecord, MediaSummary, Store, TurnLatency,
     TurnRecord, Who,
@@ -50,14 +51,14 @@ pub struct Final {
 pub struct Journal {
     /// The call's identifier.
     pub id: Uuid,
-    entries: mpsc::Sender<Entry>,
+    entries: mailbox::Sender<Entry>,
 }
 
 impl Journal {
     /// Starts the journal of a call whose record is in the store already.
     #[must_use]
     pub fn start(services: &Arc<Services>, record: CallRecord) -> Self {
-        let (entries, queue) = mpsc::channel(ENTRIES);
+        let (entries, queue) = mailbox(ENTRIES);
         let id = record.id;
         let writer = Writer {
             services: Arc::clone(services),
@@ -132,7 +133,7 @@ struct Writer {
 }
 
 impl Writer {
-    async fn run(mut self, mut queue: mpsc::Receiver<Entry>) {
+    async fn run(mut self, mut queue: mailbox::Receiver<Entry>) {
         while let Some(entry) = queue.recv().await {
             if let Err(error) = self.write(entry).await {
                 tracing::error!(%error, "a call's record was not kept");

@@ -27,6 +27,9 @@ use crate::net::sip::Sip;
 
 /// Events that may wait for one call's task.
 const LEG_EVENTS: usize = 256;
+/// Sound that a session's own playout holds, in ms: the leg refills it at each tick from what waits
+/// beside it.
+pub(crate) const PLAYOUT_MS: u32 = 100;
 
 /// What places and takes calls: the SIP task, the media threads, the ports.
 pub struct Line {
@@ -287,6 +290,7 @@ impl Line {
         config.ambience = ambience;
         config.gain_control = gain_control && sink.is_some();
         config.echo_gate = self.terms.echo_gate && sink.is_some();
+        config.playout_capacity_ms = PLAYOUT_MS;
         config.jitter_min_ms = self.terms.jitter_min_ms;
         config.jitter_max_ms = self.terms.jitter_max_ms;
         config.media_timeout = self.terms.silence_hangup.unwrap_or(Duration::MAX);

@@ -19,6 +19,7 @@ use super::task::Control;
 use crate::ai::OnBox;
 use crate::clock::{self, Epoch};
 use crate::config;
+use crate::mailbox;
 use crate::net::resolver::Resolver;
 use crate::store::CallRecord;
 use crate::switch::{Call, Dialled, EndReason};
@@ -41,7 +42,7 @@ pub struct Outbound {
     /// The models.
     pub on_box: Arc<OnBox>,
     /// That it can be reached, and by what it hears of it.
-    pub live: (Live, mpsc::Receiver<Control>),
+    pub live: (Live, mailbox::Receiver<Control>),
 }
 
 /// Places a call and lets its agent talk.

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
 
@@ -12,6 +11,7 @@ use crate::agent::{
     HttpRequest, HttpResponse, LlmEvent, LlmFailure, LlmRequest, RequestFailure, RequestId,
 };
 use crate::ai::llm::LlmClient;
+use crate::mailbox;
 
 /// What is read of an answer; a larger one is cut off here and refused.
 const BODY_MAX: usize = 256 * 1024;
@@ -40,7 +40,7 @@ impl Requests {
     }
 
     /// Performs an HTTP request and reports its answer.
-    pub fn http(&mut self, request: HttpRequest, work: mpsc::Sender<Work>) {
+    pub fn http(&mut self, request: HttpRequest, work: mailbox::Sender<Work>) {
         let id = request.id;
         let url = match (&self.base_url, request.url.starts_with('/')) {
             (Some(base), true) => format!("{}{}", base.trim_end_matches('/'), request.url),
@@ -58,7 +58,7 @@ impl Requests {
     }
 
     /// Streams an LLM's answer and reports each piece.
-    pub fn llm(&mut self, request: LlmRequest, work: mpsc::Sender<Work>) {
+    pub fn llm(&mut self, request: LlmRequest, work: mailbox::Sender<Work>) {
         let id = request.id;
         let Some(llm) = self.llm.clone() else {
             let reason = "the configuration has no [llm]".to_owned();

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use offhook_media::music::Background;
 use serde_json::Value;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
@@ -22,6 +22,7 @@ use crate::clock::FreshEpoch;
 use crate::config::{AgentConfig, Config};
 use crate::crm::Sinks;
 use crate::http::events::{Event, EventBus};
+use crate::mailbox::{self, mailbox};
 use crate::net::media::LegId;
 use crate::store::outbox::OutboxItem;
 use crate::store::{Appointment, CallRecord, EventRecord, Health, Store, StoreError};
@@ -89,7 +90,7 @@ pub struct Services {
 /// A call that can be reached.
 pub(super) struct LiveCall {
     /// Takes requests from outside.
-    pub(super) control: mpsc::Sender<Control>,
+    pub(super) control: mailbox::Sender<Control>,
     /// Whether it is recorded.
     recording: RecordingSwitch,
     /// Its leg, once it talks.
@@ -262,8 +263,8 @@ impl Services {
         self: &Arc<Self>,
         id: Uuid,
         trunk: Option<&str>,
-    ) -> (Live, mpsc::Receiver<Control>) {
-        let (control, controls) = mpsc::channel(CONTROLS);
+    ) -> (Live, mailbox::Receiver<Control>) {
+        let (control, controls) = mailbox(CONTROLS);
         let recording = RecordingSwitch::new(self.records(trunk));
         let live = LiveCall {
             control: control.clone(),

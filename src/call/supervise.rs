@@ -21,6 +21,7 @@ use super::services::Services;
 use super::spans;
 use super::task::Control;
 use crate::clock;
+use crate::mailbox;
 use crate::net::media::{Command, LegEvent, LegId, MediaThread, Part, RoomId};
 use crate::net::sip::Signal;
 use crate::store::EventRecord;
@@ -207,7 +208,7 @@ struct Supervision {
     to: String,
     caller: LegId,
     media: MediaThread,
-    control: mpsc::Sender<Control>,
+    control: mailbox::Sender<Control>,
     /// Ends when the call does, or when the supervisor is to go.
     modes: mpsc::Receiver<Mode>,
     mode: Mode,

@@ -11,7 +11,6 @@ use offhook_media::Negotiated;
 use offhook_media::music::Background;
 use offhook_sip::CallHandle;
 use serde_json::{Map, Value, json};
-use tokio::sync::mpsc;
 use tracing::Instrument;
 
 use super::conversation::{Conversation, Parts, WORK_QUEUE, Work};
@@ -30,6 +29,7 @@ use crate::ai::hearing::{Edge, Listening};
 use crate::clock::{self, Epoch};
 use crate::config::LlmConfig;
 use crate::crm::{CRM_CONTACT, given_names};
+use crate::mailbox::{self, mailbox};
 use crate::meters;
 use crate::net::media::{LegId, RecordSink, SinkBuilder};
 use crate::net::sip::Signal;
@@ -48,7 +48,7 @@ pub(super) struct Answering {
     /// Ties the call's records to the wall clock.
     pub(super) epoch: Epoch,
     /// That it can be reached, and by what it hears of it.
-    pub(super) live: (Live, mpsc::Receiver<Control>),
+    pub(super) live: (Live, mailbox::Receiver<Control>),
     /// The rate at which the call will sound, as far as that is known yet.
     pub(super) rate_hz: u32,
 }
@@ -61,17 +61,17 @@ pub(super) struct Talk {
     leg: LegId,
     /// Apart, so that the call's task holds it once, however often this is moved.
     conversation: Box<Conversation>,
-    edges: mpsc::Receiver<Edge>,
+    edges: mailbox::Receiver<Edge>,
     sink: Option<SinkBuilder>,
     /// Where its recording will lie, once there is sound.
     recording: Option<PathBuf>,
     ambience: Option<Background>,
     gain_control: bool,
-    work: mpsc::Receiver<Work>,
-    results: mpsc::Sender<Work>,
+    work: mailbox::Receiver<Work>,
+    results: mailbox::Sender<Work>,
     epoch: Epoch,
     live: Live,
-    controls: mpsc::Receiver<Control>,
+    controls: mailbox::Receiver<Control>,
     called_off: Option<EndReason>,
 }
 
@@ -100,7 +100,7 @@ impl Answering {
         if let Some(llm) = services.llm.clone().filter(|_| called_off.is_none()) {
             tokio::spawn(async move { llm.warm().await }.in_current_span());
         }
-        let (results, work) = mpsc::channel(WORK_QUEUE);
+        let (results, work) = mailbox(WORK_QUEUE);
         let announced = Some(record.trunk.as_deref()).filter(|_| live.recording.is_recorded());
         let options = RunOptions {
             announcement: announced.and_then(|trunk| services.announcement(trunk?)),
@@ -233,14 +233,14 @@ impl Talk {
     }
 
     /// Requests from outside, while it still rings.
-    pub(super) fn controls(&mut self) -> &mut mpsc::Receiver<Control> {
+    pub(super) fn controls(&mut self) -> &mut mailbox::Receiver<Control> {
         &mut self.controls
     }
 
     /// Why the call must not come about any more, if somebody asked for its end while it was
     /// prepared.
     pub(super) fn called_off(&mut self) -> Option<EndReason> {
-        let asked = self.controls.try_recv().ok();
+        let asked = self.controls.try_recv();
         let asked = asked.map(|control| end_reason_of(Some(control)));
         self.called_off.take().or(asked)
     }
@@ -291,7 +291,7 @@ impl Talk {
         mut self,
         mut call: Call,
         handle: CallHandle,
-        signals: mpsc::Receiver<Signal>,
+        signals: mailbox::Receiver<Signal>,
         leg: Leg,
     ) {
         let now = clock::now();

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use offhook_media::OneWay;
 use offhook_sip::{CallHandle, EndCause};
 use serde_json::json;
-use tokio::sync::mpsc;
 use tracing::Instrument;
 use uuid::Uuid;
 
@@ -20,6 +19,7 @@ use crate::agent::{BookRequest, CallOutcome, HangUpReason, RequestFailure};
 use crate::agent::{Booking, TurnRecord};
 use crate::ai::hearing::Edge;
 use crate::clock::{self, Epoch};
+use crate::mailbox;
 use crate::meters;
 use crate::net::media::{Command, LegEvent};
 use crate::net::sip::Signal;
@@ -50,13 +50,13 @@ pub struct Running {
     /// The SIP dialog.
     pub call: CallHandle,
     /// What it says.
-    pub signals: mpsc::Receiver<Signal>,
+    pub signals: mailbox::Receiver<Signal>,
     /// The media.
     pub leg: Leg,
     /// Where the caller's speech begins and ends.
-    pub edges: mpsc::Receiver<Edge>,
+    pub edges: mailbox::Receiver<Edge>,
     /// Results of models and requests.
-    pub work: mpsc::Receiver<Work>,
+    pub work: mailbox::Receiver<Work>,
     /// The agent's side.
     pub conversation: Box<Conversation>,
     /// Who writes it down; a demonstration caller's side is not.
@@ -64,13 +64,13 @@ pub struct Running {
     /// What pauses its recording.
     pub recording: RecordingSwitch,
     /// Requests from outside.
-    pub control: mpsc::Receiver<Control>,
+    pub control: mailbox::Receiver<Control>,
     /// Ties records to the wall clock.
     pub epoch: Epoch,
     /// Hears of each turn as it is written down.
     pub on_turn: Option<OnTurn>,
     /// Where bookings' answers go.
-    pub results: mpsc::Sender<Work>,
+    pub results: mailbox::Sender<Work>,
     /// What went wrong with the call's sound so far.
     pub troubles: Troubles,
     /// A supervisor talks in the agent's place.

@@ -19,6 +19,7 @@ use crate::call::task::Running;
 use crate::call::trouble::Troubles;
 use crate::call::{RecordingSwitch, Requests};
 use crate::clock::{self, Epoch};
+use crate::mailbox::mailbox;
 use crate::phone::{Destination, Phone, PhoneError};
 use crate::switch::EndReason;
 
@@ -93,7 +94,7 @@ impl DemoCaller {
         };
         let (_keep, mut give_up) = mpsc::channel(1);
         let answered = dial(&line, leg, &dialling, attached, |_| {}, &mut give_up).await?;
-        let (results, work) = mpsc::channel(WORK_QUEUE);
+        let (results, work) = mailbox(WORK_QUEUE);
         let begun = clock::now();
         let wall = WallClock::new(begun, clock::wall());
         let settings = Settings {
@@ -111,7 +112,7 @@ impl DemoCaller {
             work: results.clone(),
             rate_hz: answered.leg.rate_hz,
         });
-        let (_control, control) = mpsc::channel(1);
+        let (_control, control) = mailbox(1);
         let running = Running {
             line,
             call: answered.call,

@@ -20,7 +20,7 @@ use super::world::Cx;
 use crate::agent::CallOutcome;
 use crate::call::conversation::Directive;
 use crate::call::digits::info_digit;
-use crate::call::line::LegTerms;
+use crate::call::line::{LegTerms, PLAYOUT_MS};
 use crate::call::session::{Change, Session};
 use crate::call::task::{end_reason, media_timeout};
 use crate::call::{media_summary, stored_state, stored_turn, stored_variables};
@@ -206,6 +206,7 @@ impl SwitchCall {
         let ssrc = cx.draw(u64::from(u32::MAX)) as u32;
         let mut config = SessionConfig::new(negotiated.clone(), ssrc, self.remote);
         config.media_timeout = LegTerms::default().silence_hangup.unwrap_or(Duration::MAX);
+        config.playout_capacity_ms = PLAYOUT_MS;
         config.unix_time = Duration::from_secs(1_780_000_000) + cx.clock.elapsed();
         if let Some(wire) = cx.watch.wire(self.number) {
             wire.opened(negotiated.ptime_ms, negotiated.direction.sends());

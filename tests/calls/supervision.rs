@@ -5,6 +5,7 @@ use std::sync::Arc;
 use offhook::call::codecs::Codecs;
 use offhook::call::line::{Attached, next_leg};
 use offhook::call::{Leg, Line};
+use offhook::mailbox;
 use offhook::net::media::{Command, FrameSink, MediaThread, PortPool};
 use offhook::net::sip::{Listen, News, PlacedRegistration, RegistrationState, Signal, Sip};
 use offhook_media::{Frame, SrtpPolicy, UtteranceId};
@@ -78,7 +79,7 @@ struct Desk {
 struct Listening {
     call: CallHandle,
     leg: Leg,
-    signals: mpsc::Receiver<Signal>,
+    signals: mailbox::Receiver<Signal>,
     heard: mpsc::UnboundedReceiver<Vec<i16>>,
 }
 

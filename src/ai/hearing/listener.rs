@@ -6,11 +6,11 @@ use std::sync::Weak;
 use offhook_media::Frame;
 use offhook_models::denoise::NoiseSuppressor;
 use offhook_models::vad::{Silero, SileroBatch, VadEdge, VadSettings, VoiceDetector};
-use tokio::sync::mpsc;
 
 use super::Edge;
 use super::history::History;
 use super::queue::Heard;
+use crate::mailbox;
 use crate::net::media::LegId;
 
 /// Windows judged in one run: more would hold up the first of them for nothing.
@@ -21,14 +21,15 @@ struct Listener {
     suppressor: Option<Box<NoiseSuppressor>>,
     detector: VoiceDetector,
     history: History,
-    edges: mpsc::Sender<Edge>,
+    edges: mailbox::Sender<Edge>,
     ears: Weak<()>,
 }
 
 /// Every leg that is listened to.
 pub(super) struct Listeners {
     silero: Silero,
-    legs: HashMap<LegId, Listener>,
+    /// Boxed: a table is half empty after it has grown.
+    legs: HashMap<LegId, Box<Listener>>,
     /// Whose next window waits for Silero.
     due: Vec<LegId>,
     batch: SileroBatch,
@@ -51,21 +52,19 @@ impl Listeners {
     pub(super) fn open(
         &mut self,
         leg: LegId,
-        edges: mpsc::Sender<Edge>,
+        edges: mailbox::Sender<Edge>,
         ears: Weak<()>,
         suppress_noise: bool,
     ) {
         let detector = VoiceDetector::new(VadSettings::default());
-        self.legs.insert(
-            leg,
-            Listener {
-                suppressor: suppress_noise.then(Box::default),
-                detector,
-                history: History::default(),
-                edges,
-                ears,
-            },
-        );
+        let listener = Listener {
+            suppressor: suppress_noise.then(Box::default),
+            detector,
+            history: History::default(),
+            edges,
+            ears,
+        };
+        self.legs.insert(leg, Box::new(listener));
     }
 
     /// Forgets the legs that nobody listens to any more.

@@ -14,12 +14,12 @@ use std::time::{Duration, Instant};
 
 use offhook_media::Frame;
 use offhook_models::vad::{Gate, Silero};
-use tokio::sync::mpsc;
 
 use self::queue::{FrameQueue, Heard};
 use super::{Abandon, Deliver, Recognised, SpeechToText, TurnModel};
 use crate::agent::flow::SlotKind;
 use crate::clock;
+use crate::mailbox::{self, mailbox};
 use crate::net::media::{FrameSink, LegId, SinkBuilder};
 
 /// Frames that may wait for the hearing thread: over a second of sound of two hundred calls.
@@ -85,7 +85,7 @@ pub struct Counters {
 enum Input {
     Open {
         leg: LegId,
-        edges: mpsc::Sender<Edge>,
+        edges: mailbox::Sender<Edge>,
         /// Gone as soon as nobody listens any more.
         ears: Weak<()>,
         suppress_noise: bool,
@@ -138,7 +138,7 @@ pub struct Ears {
 
 /// What listening to a leg begins with: its ears, its edges, and the sink that its media thread
 /// feeds.
-pub type Listening = (Ears, mpsc::Receiver<Edge>, SinkBuilder);
+pub type Listening = (Ears, mailbox::Receiver<Edge>, SinkBuilder);
 
 /// The hearing thread is so far behind that it cannot listen to one leg more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -180,7 +180,7 @@ impl Hearing {
     /// # Errors
     /// When the thread does not keep up with those that it has.
     pub fn listen(&self, leg: LegId, suppress_noise: bool) -> Result<Listening, Behind> {
-        let (edges, edge_queue) = mpsc::channel(EDGE_QUEUE);
+        let (edges, edge_queue) = mailbox(EDGE_QUEUE);
         let held = Arc::new(());
         let open = Input::Open {
             leg,

@@ -3,8 +3,8 @@
 
 use std::collections::VecDeque;
 
-/// Bytes that find and give up their room together: half a second of a telephone call.
-const BLOCK: usize = 4_096;
+/// Bytes that find and give up their room together: an eighth of a second of a telephone call.
+const BLOCK: usize = 1_024;
 
 /// A queue of bytes.
 #[derive(Default)]

@@ -15,6 +15,7 @@ use super::{
     Command, IncomingCall, News, PlacedCall, PlacedRegistration, RegistrationState, SIGNAL_QUEUE,
     Signal, SipError,
 };
+use crate::mailbox::{self, mailbox};
 use crate::{clock, meters};
 
 /// A request of an admitted phone that the switch answers.
@@ -39,7 +40,7 @@ pub(super) struct Endpoint {
     agent: UserAgent,
     sockets: Sockets,
     news: mpsc::Sender<News>,
-    calls: HashMap<CallHandle, mpsc::Sender<Signal>>,
+    calls: HashMap<CallHandle, mailbox::Sender<Signal>>,
     registrations: HashMap<RegistrationHandle, watch::Sender<RegistrationState>>,
     wrong_credentials: Complaints,
     overloads: Complaints,
@@ -110,7 +111,7 @@ impl Endpoint {
         match command {
             Command::Invite(invite, reply) => {
                 let placed = self.agent.invite(now, *invite).map(|call| {
-                    let (signals, queue) = mpsc::channel(SIGNAL_QUEUE);
+                    let (signals, queue) = mailbox(SIGNAL_QUEUE);
                     self.calls.insert(call, signals);
                     PlacedCall {
                         call,
@@ -286,7 +287,7 @@ impl Endpoint {
     }
 
     fn incoming(&mut self, call: CallHandle, invite: Box<offhook_sip::Incoming>) {
-        let (signals, queue) = mpsc::channel(SIGNAL_QUEUE);
+        let (signals, queue) = mailbox(SIGNAL_QUEUE);
         self.calls.insert(call, signals);
         let incoming = Box::new(IncomingCall {
             call,

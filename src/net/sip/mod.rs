@@ -17,6 +17,8 @@ use offhook_sip::{
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::mailbox;
+
 pub use endpoint::Request;
 pub use sockets::{Listen, ListenError};
 
@@ -90,7 +92,7 @@ pub struct IncomingCall {
     /// What the INVITE says.
     pub invite: Incoming,
     /// The call's mailbox.
-    pub signals: mpsc::Receiver<Signal>,
+    pub signals: mailbox::Receiver<Signal>,
 }
 
 /// What the switchboard hears from the SIP task.
@@ -135,7 +137,7 @@ pub struct PlacedCall {
     /// Its handle.
     pub call: CallHandle,
     /// The call's mailbox.
-    pub signals: mpsc::Receiver<Signal>,
+    pub signals: mailbox::Receiver<Signal>,
 }
 
 /// A registration that is kept alive: its handle, and how it stands.

@@ -8,6 +8,7 @@ use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
 use super::*;
+use crate::mailbox::mailbox;
 
 const RATE_HZ: u32 = 16_000;
 const STEP: usize = 320;
@@ -33,7 +34,7 @@ fn with_noise(sound: &[i16], db: f64) -> Vec<i16> {
 /// kept of it.
 fn listen(sound: &[i16], suppress_noise: bool) -> (Vec<Edge>, Vec<i16>, Instant) {
     let mut listeners = Listeners::new(Silero::load(&default_dir()).unwrap());
-    let (tell, mut told) = mpsc::channel(64);
+    let (tell, mut told) = mailbox(64);
     let ears = Arc::new(());
     listeners.open(LEG, tell, Arc::downgrade(&ears), suppress_noise);
     let (begin, mut gate) = (crate::clock::now(), Gate::new());
@@ -48,7 +49,7 @@ fn listen(sound: &[i16], suppress_noise: bool) -> (Vec<Edge>, Vec<i16>, Instant)
         });
         listeners.finish_round();
     }
-    let edges = std::iter::from_fn(|| told.try_recv().ok()).collect();
+    let edges = std::iter::from_fn(|| told.try_recv()).collect();
     let kept = listeners.history(LEG).unwrap().recent().samples;
     (edges, kept, begin)
 }
