@@ -47,6 +47,8 @@ pub struct OnBox {
     pub hearing: Hearing,
     voices: BTreeMap<String, Arc<dyn TextToSpeech>>,
     default_voice: Arc<dyn TextToSpeech>,
+    /// What recognises utterances, whatever becomes of the calls' own.
+    pub recogniser: Arc<dyn SpeechToText>,
     /// Whether a turn model judges ends of turns.
     pub judges_turns: bool,
     /// The inference threads.
@@ -142,10 +144,11 @@ impl OnBox {
             on_start: give_way,
             ..WorkerOptions::new(threads, clock::now)
         })?);
-        let whisper = WhisperRecogniser::new(whisper?, Arc::clone(&workers));
+        let whisper: Arc<dyn SpeechToText> =
+            Arc::new(WhisperRecogniser::new(whisper?, Arc::clone(&workers)));
         let smart_turn = SmartTurn::new(detector, Arc::clone(&workers));
         let (recogniser, turns): (Arc<dyn SpeechToText>, Option<Arc<dyn TurnModel>>) = match words {
-            Words::Recognise => (Arc::new(whisper), Some(Arc::new(smart_turn))),
+            Words::Recognise => (Arc::clone(&whisper), Some(Arc::new(smart_turn))),
             Words::Consume => (Arc::new(Consumer(Arc::clone(&workers))), None),
         };
         let judges_turns = turns.is_some();
@@ -161,6 +164,7 @@ impl OnBox {
             hearing,
             voices,
             default_voice,
+            recogniser: whisper,
             judges_turns,
             workers,
         })

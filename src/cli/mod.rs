@@ -9,6 +9,7 @@ mod flow;
 mod health;
 mod models;
 pub mod run;
+mod saturation;
 pub(crate) mod wav;
 
 use std::process::ExitCode;

@@ -65,6 +65,9 @@ pub(super) struct RunArgs {
     /// Write how long packets take to the listeners to this file: for benches
     #[arg(long, hide = true, value_name = "FILE")]
     probe: Option<PathBuf>,
+    /// Keep the models busy from SIGUSR1 on: for benches
+    #[arg(long, hide = true)]
+    saturate: bool,
 }
 
 pub(super) fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
@@ -116,6 +119,9 @@ async fn serve(mut config: Config, args: &RunArgs) -> anyhow::Result<ExitCode> {
     tokio::spawn(meters::run(Arc::clone(&services), metrics.clone()));
     let api = serve_api(&services, metrics, &stop).await?;
     greet(&services, api);
+    if args.saturate {
+        super::saturation::on_signal(Arc::clone(&services))?;
+    }
     let words = if args.consume {
         Words::Consume
     } else {

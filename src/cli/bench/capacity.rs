@@ -67,6 +67,7 @@ pub(super) async fn run(args: &CapacityArgs) -> anyhow::Result<ExitCode> {
         flow: FLOW,
         core: Some(SUBJECT_CORE),
         consume: true,
+        saturates: false,
         calls: args.calls + 1,
         record: args.record,
         keep: None,

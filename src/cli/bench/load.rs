@@ -190,7 +190,7 @@ fn read(socket: &UdpSocket, packet: &mut [u8]) -> Option<(usize, Duration)> {
 
 /// Runs the streams until `end`, on this core; what comes before `begin` is not measured.
 pub(super) fn run(
-    mut streams: Vec<Stream>,
+    streams: &mut [Stream],
     track: &Arc<[u8]>,
     core: usize,
     begin: Instant,
@@ -203,7 +203,9 @@ pub(super) fn run(
     let start = clock::now();
     let mut due = BinaryHeap::new();
     let count = streams.len().max(1) as u32;
-    for (number, stream) in streams.iter().enumerate() {
+    for (number, stream) in streams.iter_mut().enumerate() {
+        // What came while nobody read is no measure of anything.
+        stream.last = None;
         let data = EventData::new_u64(number as u64);
         epoll::add(&epoll, &stream.socket, data, EventFlags::IN)?;
         due.push(Reverse((start + STEP * number as u32 / count, number)));

@@ -4,13 +4,16 @@
 
 mod caller;
 mod capacity;
+mod churn;
 mod cpu;
 mod cyclictest;
 mod figures;
 mod graph;
 mod jitter;
 mod load;
+mod pressure;
 mod probe;
+mod progress;
 mod relay;
 mod subject;
 mod switch;
@@ -34,7 +37,8 @@ pub(super) enum BenchCommand {
     /// What a call costs beside the machine's floor, a bare C echo, and how evenly it is sent
     #[command(
         after_help = "Examples:\n  offhook bench switch --calls 100 --json\n  offhook bench \
-                            switch --relay --calls 200"
+                            switch --relay --calls 200\n  offhook bench switch --calls 1000 \
+                            --load\n  offhook bench switch --churn 20000"
     )]
     Switch(switch::SwitchArgs),
     /// The engine alone as a relay, for `switch --relay`

@@ -35,6 +35,8 @@ pub(super) struct Options {
     pub(super) core: Option<usize>,
     /// Utterances reach the recogniser's queue and are dropped there.
     pub(super) consume: bool,
+    /// The models can be kept busy, by [`Subject::saturate`].
+    pub(super) saturates: bool,
     /// Calls that it must take.
     pub(super) calls: usize,
     /// What their recordings are written as, when they have any.
@@ -67,6 +69,9 @@ impl Subject {
         }
         if options.probe {
             command.arg("--probe").arg(folder.join(PROBE));
+        }
+        if options.saturates {
+            command.arg("--saturate");
         }
         let log = std::fs::File::create(folder.join("log"))?;
         command
@@ -121,6 +126,16 @@ impl Subject {
         super::probe::read(&self.folder.join(PROBE), from, until)
     }
 
+    /// Keeps its models busy from now on.
+    pub(super) fn saturate(&self) -> anyhow::Result<()> {
+        let process = rustix::process::Pid::from_raw(i32::try_from(self.id())?);
+        let process = process.context("the switch has no process")?;
+        Ok(rustix::process::kill_process(
+            process,
+            rustix::process::Signal::USR1,
+        )?)
+    }
+
     /// Reads a JSON document of the API.
     pub(super) async fn read(&self, path: &str) -> anyhow::Result<serde_json::Value> {
         let answer = reqwest::get(format!("{}{path}", self.api)).await?;
@@ -167,10 +182,12 @@ impl Subject {
         self.child.id()
     }
 
-    /// Memory that the process holds, in KiB.
+    /// Memory that the process holds for itself, in KiB: what it maps of files may come and go.
     pub(super) fn resident_kib(&self) -> anyhow::Result<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("RssAnon:"));
         let kib = line.and_then(|line| line.trim().split(' ').next()?.parse().ok());
         Ok(kib.unwrap_or(0))
     }

@@ -15,10 +15,13 @@ use offhook_sip::{Invite, Transport};
 use serde_json::{Value, json};
 
 use super::capacity::{FLOW, SUBJECT_CORE, share, track, warm_up};
+use super::churn;
 use super::cyclictest::{self, WakeUp};
 use super::figures::rank;
 use super::graph::{Graph, Scale, Series};
 use super::load::{self, Measured, Stamps, Stream};
+use super::pressure;
+use super::progress::Progress;
 use super::subject::{Options, Subject, cpu_seconds};
 use crate::clock;
 use crate::net::sip::{PlacedCall, Signal};
@@ -47,6 +50,12 @@ pub(in crate::cli) struct SwitchArgs {
     /// How long each part is measured
     #[arg(long, default_value_t = 10)]
     pub(super) seconds: u64,
+    /// Measure how evenly it sends before and while its models are busy, and nothing else
+    #[arg(long)]
+    load: bool,
+    /// Measure what memory so many calls, one after the other, leave behind, and nothing else
+    #[arg(long, value_name = "CALLS")]
+    churn: Option<usize>,
     /// Draw them as an SVG file as well
     #[arg(long, value_name = "SVG")]
     graph: Option<PathBuf>,
@@ -59,9 +68,9 @@ pub(in crate::cli) struct SwitchArgs {
 }
 
 /// One part of a run: who was measured, and what it came to.
-struct Part {
-    busy: f64,
-    measured: Measured,
+pub(super) struct Part {
+    pub(super) busy: f64,
+    pub(super) measured: Measured,
 }
 
 /// What came of the switch's part.
@@ -88,6 +97,12 @@ struct Run {
 pub(super) async fn run(args: &SwitchArgs) -> anyhow::Result<ExitCode> {
     if args.relay {
         return super::relay::run(args).await;
+    }
+    if let Some(calls) = args.churn {
+        return churn::run(calls, args.json).await;
+    }
+    if args.load {
+        return pressure::run(args).await;
     }
     let track = track()?;
     let speech_share = share(&track);
@@ -146,46 +161,75 @@ async fn measure_switch(
         flow: FLOW,
         core: Some(SUBJECT_CORE),
         consume: true,
+        saturates: false,
         calls: args.calls + 1,
         record: None,
         keep: None,
         probe: true,
     };
     let subject = Subject::start(&options).await?;
-    let phone = Arc::new(Phone::start(IpAddr::V4(Ipv4Addr::LOCALHOST), Some(LOAD_CORE)).await?);
+    let phone = phone().await?;
     warm_up(&phone, &subject.uri, track).await?;
-    let destination = Destination::resolve(&subject.uri).await?;
-    let (mut streams, mut calls, mut failed) = (Vec::new(), Vec::new(), 0);
     let resident_kib = subject.resident_kib()?;
-    for stream in open(args, encoded)? {
-        match dial(&phone, &destination, &stream).await {
-            Ok(placed) => {
-                calls.push(placed);
-                streams.push(stream);
-            }
-            Err(error) => {
-                tracing::warn!("a call was not answered: {error:#}");
-                failed += 1;
-            }
-        }
-    }
-    let answered = streams.len();
+    let calls = dial_all(args, &phone, &subject.uri, encoded).await?;
+    let answered = calls.streams.len();
     let begin = clock::since_1970() + SETTLE;
-    let part = measure(args, streams, encoded, subject.id()).await?;
+    let (part, _) = measure(args, calls.streams, encoded, subject.id()).await?;
     tokio::time::sleep(PROBE_WRITES).await;
     let end = begin + Duration::from_secs(args.seconds);
     let heard_ms = subject.heard_after_ms(begin, end)?;
     let grown_kib = subject.resident_kib()?.saturating_sub(resident_kib);
-    for placed in &calls {
+    for placed in &calls.placed {
         let _ = phone.line.sip().hang_up(placed.call, None).await;
     }
     Ok(Switch {
         part,
         answered,
-        failed,
+        failed: calls.failed,
         grown_kib,
         heard_ms,
     })
+}
+
+/// A phone whose media, of which there is little, is where the load is.
+pub(super) async fn phone() -> anyhow::Result<Arc<Phone>> {
+    let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    Ok(Arc::new(Phone::start(address, Some(LOAD_CORE)).await?))
+}
+
+/// Calls in progress, each with its stream.
+pub(super) struct Calls {
+    pub(super) streams: Vec<Stream>,
+    pub(super) placed: Vec<PlacedCall>,
+    pub(super) failed: usize,
+}
+
+/// Places the calls, one after the other.
+pub(super) async fn dial_all(
+    args: &SwitchArgs,
+    phone: &Phone,
+    uri: &str,
+    encoded: &[u8],
+) -> anyhow::Result<Calls> {
+    let destination = Destination::resolve(uri).await?;
+    let mut calls = Calls {
+        streams: Vec::new(),
+        placed: Vec::new(),
+        failed: 0,
+    };
+    for stream in open(args, encoded)? {
+        match dial(phone, &destination, &stream).await {
+            Ok(placed) => {
+                calls.placed.push(placed);
+                calls.streams.push(stream);
+            }
+            Err(error) => {
+                tracing::warn!("a call was not answered: {error:#}");
+                calls.failed += 1;
+            }
+        }
+    }
+    Ok(calls)
 }
 
 /// Opens the streams, each at another place of the track.
@@ -196,7 +240,7 @@ fn open(args: &SwitchArgs, encoded: &[u8]) -> anyhow::Result<Vec<Stream>> {
 }
 
 /// Calls for a stream, and connects it to where the answer says.
-async fn dial(
+pub(super) async fn dial(
     phone: &Phone,
     destination: &Destination,
     stream: &Stream,
@@ -236,26 +280,30 @@ async fn answer(placed: &mut PlacedCall) -> anyhow::Result<Vec<u8>> {
 }
 
 /// Loads whoever is at the other end of the streams, and takes its CPU time meanwhile.
-async fn measure(
+pub(super) async fn measure(
     args: &SwitchArgs,
-    streams: Vec<Stream>,
+    mut streams: Vec<Stream>,
     encoded: &Arc<[u8]>,
     process: u32,
-) -> anyhow::Result<Part> {
+) -> anyhow::Result<(Part, Vec<Stream>)> {
     let begin = clock::now() + SETTLE;
     let end = begin + Duration::from_secs(args.seconds);
     let track = Arc::clone(encoded);
-    let load =
-        tokio::task::spawn_blocking(move || load::run(streams, &track, LOAD_CORE, begin, end));
+    let load = tokio::task::spawn_blocking(move || {
+        let measured = load::run(&mut streams, &track, LOAD_CORE, begin, end);
+        measured.map(|measured| (measured, streams))
+    });
     let used = |at: Instant| async move {
         tokio::time::sleep_until(at.into()).await;
         Ok::<_, anyhow::Error>((clock::now(), cpu_seconds(process)?))
     };
     let (from, cpu_from) = used(begin).await?;
+    let progress = Progress::over(args.seconds);
     let (until, cpu_until) = used(end).await?;
+    drop(progress);
     let busy = (cpu_until - cpu_from) / until.duration_since(from).as_secs_f64();
-    let measured = load.await??;
-    Ok(Part { busy, measured })
+    let (measured, streams) = load.await??;
+    Ok((Part { busy, measured }, streams))
 }
 
 /// Compiles a C program into a folder.
@@ -295,7 +343,8 @@ impl Floor {
             let port = FLOOR_PORT + 2 * u16::try_from(number)?;
             stream.connect(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))?;
         }
-        measure(args, streams, encoded, running.0.id()).await
+        let (part, _) = measure(args, streams, encoded, running.0.id()).await?;
+        Ok(part)
     }
 }
 
@@ -375,7 +424,7 @@ fn report(args: &SwitchArgs, run: &Run) {
     }
 }
 
-fn say_jitter(name: &str, what: &str, [p50, p99, p999]: [f64; 3]) {
+pub(super) fn say_jitter(name: &str, what: &str, [p50, p99, p999]: [f64; 3]) {
     crate::cli::say(format_args!(
         "{name:12} {what} p50 {p50:.3} ms   p99 {p99:.3} ms   p99.9 {p999:.3} ms"
     ));

@@ -81,6 +81,7 @@ pub(super) async fn run(args: &TurnArgs) -> anyhow::Result<ExitCode> {
         flow: LONG_TALK,
         core: None,
         consume: false,
+        saturates: false,
         calls: args.calls,
         record: args.keep.as_ref().map(|_| RecordingFormat::Wav),
         keep: args.keep.clone(),

@@ -1,0 +1,116 @@
+//! `offhook bench switch --churn`: whether calls leave memory behind. Short calls come and go, many
+//! times as many as there ever are at once; what is kept for a while on purpose, such as events for
+//! who comes back and transactions for what may be repeated, is full by the first half of them.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::task::JoinSet;
+
+use super::capacity::{FLOW, track, warm_up};
+use super::load::{Stamps, Stream};
+use super::progress::Progress;
+use super::subject::{Options, Subject};
+use super::switch::{dial, phone, round};
+use crate::net::sip::Signal;
+use crate::phone::{Destination, Phone};
+
+/// Calls at once.
+const AT_ONCE: usize = 32;
+/// How long one lasts: its first words begin.
+const LASTS: Duration = Duration::from_millis(100);
+/// How long its end may take.
+const ENDS_WITHIN: Duration = Duration::from_secs(5);
+/// Parts of the run after each of which memory is looked at.
+const PARTS: usize = 10;
+/// What a call may leave behind, in bytes: less than a page for hundreds of calls.
+const FLAT: f64 = 256.0;
+
+pub(super) async fn run(calls: usize, json: bool) -> anyhow::Result<ExitCode> {
+    let track = track()?;
+    let options = Options {
+        flow: FLOW,
+        core: None,
+        consume: true,
+        saturates: false,
+        calls: 4 * AT_ONCE,
+        record: None,
+        keep: None,
+        probe: false,
+    };
+    let subject = Subject::start(&options).await?;
+    let phone = phone().await?;
+    warm_up(&phone, &subject.uri, &track).await?;
+    let destination = Arc::new(Destination::resolve(&subject.uri).await?);
+    let bar = Progress::bar(calls as u64, "calls");
+    let (mut failed, mut kib) = (0, vec![subject.resident_kib()?]);
+    for part in 0..PARTS {
+        let count = calls * (part + 1) / PARTS - calls * part / PARTS;
+        failed += come_and_go(count, &phone, &destination, || bar.inc(1)).await?;
+        kib.push(subject.resident_kib()?);
+    }
+    bar.finish_and_clear();
+    let last = kib.last().copied().unwrap_or(0) as f64;
+    let half = kib.get(PARTS / 2).copied().unwrap_or(0) as f64;
+    let left_bytes = (last - half) * 1024.0 / (calls as f64 / 2.0).max(1.0);
+    let mib: Vec<f64> = kib.iter().map(|kib| round(*kib as f64 / 1024.0)).collect();
+    if json {
+        crate::cli::say(json!({
+            "bench": "churn", "calls": calls, "at_once": AT_ONCE, "failed_calls": failed,
+            "mib": mib, "bytes_left_per_call": round(left_bytes),
+        }));
+    } else {
+        crate::cli::say(format_args!(
+            "{calls} calls, {AT_ONCE} at once, {failed} failed: {left_bytes:.0} bytes left behind by \
+             each of the second half; MiB after each tenth: {mib:?}"
+        ));
+    }
+    Ok(if failed == 0 && left_bytes <= FLAT {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// Places so many calls, and gives the number of those that failed.
+async fn come_and_go(
+    calls: usize,
+    phone: &Arc<Phone>,
+    destination: &Arc<Destination>,
+    done: impl Fn(),
+) -> anyhow::Result<usize> {
+    let mut under_way: JoinSet<anyhow::Result<()>> = JoinSet::new();
+    let mut failed = 0;
+    for number in 0..calls {
+        if under_way.len() >= AT_ONCE
+            && let Some(ended) = under_way.join_next().await
+        {
+            failed += usize::from(ended?.is_err());
+            done();
+        }
+        let (phone, destination) = (Arc::clone(phone), Arc::clone(destination));
+        under_way.spawn(async move { come(number, &phone, &destination).await });
+    }
+    while let Some(ended) = under_way.join_next().await {
+        failed += usize::from(ended?.is_err());
+        done();
+    }
+    Ok(failed)
+}
+
+async fn come(number: usize, phone: &Phone, destination: &Destination) -> anyhow::Result<()> {
+    let stream = Stream::open(number, 0, Stamps::OneIn(50))?;
+    let mut placed = dial(phone, destination, &stream).await?;
+    tokio::time::sleep(LASTS).await;
+    phone.line.sip().hang_up(placed.call, None).await?;
+    let ended = async {
+        while let Some(signal) = placed.signals.recv().await {
+            if matches!(signal, Signal::Ended { .. }) {
+                return;
+            }
+        }
+    };
+    Ok(tokio::time::timeout(ENDS_WITHIN, ended).await?)
+}

@@ -1,0 +1,90 @@
+//! `offhook bench switch --load`: how evenly the same calls are sent while the models are idle, and
+//! then while they are as busy as they can be. The media thread has its core and the load another;
+//! the inference threads run wherever the system lets them, as they do in production.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use offhook_media::codec::g711;
+use serde_json::json;
+
+use super::capacity::{FLOW, track, warm_up};
+use super::figures::rank;
+use super::subject::{Options, Subject};
+use super::switch::{Part, SwitchArgs, dial_all, measure, phone, round, say_jitter, sorted};
+
+/// From the first sentence of the models until they do nothing but work.
+const BUSY_AFTER: Duration = Duration::from_secs(2);
+
+pub(super) async fn run(args: &SwitchArgs) -> anyhow::Result<ExitCode> {
+    let track = track()?;
+    let mut encoded = vec![0; track.len()];
+    g711::encode_ulaw(&track, &mut encoded);
+    let encoded: Arc<[u8]> = encoded.into();
+    let options = Options {
+        flow: FLOW,
+        core: None,
+        consume: true,
+        saturates: true,
+        calls: args.calls + 1,
+        record: None,
+        keep: None,
+        probe: false,
+    };
+    let subject = Subject::start(&options).await?;
+    let phone = phone().await?;
+    warm_up(&phone, &subject.uri, &track).await?;
+    let calls = dial_all(args, &phone, &subject.uri, &encoded).await?;
+    let (idle, streams) = measure(args, calls.streams, &encoded, subject.id()).await?;
+    subject.saturate()?;
+    tokio::time::sleep(BUSY_AFTER).await;
+    let (loaded, _) = measure(args, streams, &encoded, subject.id()).await?;
+    report(args, &idle, &loaded, calls.failed);
+    let clean = calls.failed == 0 && idle.measured.lost == 0 && loaded.measured.lost == 0;
+    Ok(if clean {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// p50, p99 and p99.9 in ms.
+fn ranks(part: &Part) -> [f64; 3] {
+    let sorted = sorted(&part.measured.jitter_ms);
+    [0.5, 0.99, 0.999].map(|share| rank(&sorted, share).unwrap_or(0.0))
+}
+
+fn report(args: &SwitchArgs, idle: &Part, loaded: &Part, failed: usize) {
+    let (before, busy) = (ranks(idle), ranks(loaded));
+    let [_, p99, p999] = [0, 1, 2].map(|n| {
+        let of = |ranks: &[f64; 3]| ranks.get(n).copied().unwrap_or(0.0);
+        of(&busy) / of(&before).max(1e-3)
+    });
+    let lost = [idle, loaded].map(|part| part.measured.lost);
+    if args.json {
+        let part = |part: &Part, [p50, p99, p999]: [f64; 3]| {
+            json!({
+                "cores_busy": round(part.busy), "packets_received": part.measured.received,
+                "packets_lost": part.measured.lost,
+                "send_jitter_ms": { "p50": round(p50), "p99": round(p99), "p99.9": round(p999) },
+            })
+        };
+        return crate::cli::say(json!({
+            "bench": "switch under load", "calls": args.calls, "seconds": args.seconds,
+            "failed_calls": failed, "idle": part(idle, before), "loaded": part(loaded, busy),
+            "times_the_idle": { "p99": round(p99), "p99.9": round(p999) },
+        }));
+    }
+    crate::cli::say(format_args!(
+        "{} calls for {} s: the switch keeps {:.2} cores busy while its models are idle and {:.2} \
+         while they are not; {} and {} packets lost, {failed} calls failed",
+        args.calls, args.seconds, idle.busy, loaded.busy, lost[0], lost[1],
+    ));
+    say_jitter("models idle", "send jitter", before);
+    say_jitter("models busy", "send jitter", busy);
+    crate::cli::say(format_args!(
+        "{:12} {p99:.2} times the idle p99   {p999:.2} times the idle p99.9",
+        "busy"
+    ));
+}
