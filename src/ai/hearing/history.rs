@@ -32,7 +32,7 @@ struct Kept {
     bytes: u16,
 }
 
-/// A rolling record of one caller's sound: 68 KB of a telephone call, 132 of a wideband one, and
+/// A rolling record of one caller's sound: 67 KB of a telephone call, 131 of a wideband one, and
 /// four times as much while the caller speaks for long.
 pub(super) struct History {
     rate_hz: u32,

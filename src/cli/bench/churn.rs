@@ -87,17 +87,28 @@ async fn come_and_go(
         if under_way.len() >= AT_ONCE
             && let Some(ended) = under_way.join_next().await
         {
-            failed += usize::from(ended?.is_err());
+            failed += failures(ended?);
             done();
         }
         let (phone, destination) = (Arc::clone(phone), Arc::clone(destination));
         under_way.spawn(async move { come(number, &phone, &destination).await });
     }
     while let Some(ended) = under_way.join_next().await {
-        failed += usize::from(ended?.is_err());
+        failed += failures(ended?);
         done();
     }
     Ok(failed)
+}
+
+/// 1 for a call that failed, and says why.
+fn failures(call: anyhow::Result<()>) -> usize {
+    match call {
+        Ok(()) => 0,
+        Err(error) => {
+            tracing::warn!("a call failed: {error:#}");
+            1
+        }
+    }
 }
 
 async fn come(number: usize, phone: &Phone, destination: &Destination) -> anyhow::Result<()> {
