@@ -19,6 +19,8 @@ use crate::phone::{Destination, Phone};
 
 /// Calls at once.
 const AT_ONCE: usize = 32;
+/// Calls that the switch has room for: transactions, of which it takes so many a call, last 32 s.
+const ROOM: usize = 2_000;
 /// How long one lasts: its first words begin.
 const LASTS: Duration = Duration::from_millis(100);
 /// How long its end may take.
@@ -35,7 +37,7 @@ pub(super) async fn run(calls: usize, json: bool) -> anyhow::Result<ExitCode> {
         core: None,
         consume: true,
         saturates: false,
-        calls: 4 * AT_ONCE,
+        calls: ROOM,
         record: None,
         keep: None,
         probe: false,
