@@ -75,8 +75,9 @@ async fn measure(
     let begin = clock::now() + SETTLE;
     let end = begin + Duration::from_secs(args.seconds);
     let track = Arc::clone(encoded);
+    let mut streams = streams;
     let load =
-        tokio::task::spawn_blocking(move || load::run(streams, &track, LOAD_CORE, begin, end));
+        tokio::task::spawn_blocking(move || load::run(&mut streams, &track, LOAD_CORE, begin, end));
     let process = subject.id();
     let used = |at: Instant| async move {
         tokio::time::sleep_until(at.into()).await;
