@@ -28,6 +28,9 @@ pub struct Dialling {
     pub targets: Vec<SocketAddr>,
     /// Over what.
     pub transport: Transport,
+    /// The listener that it leaves from; without one the first that reaches the address. A phone is
+    /// called from where it registered: nothing else comes through its NAT.
+    pub local: Option<SocketAddr>,
     /// Preloaded route (RFC 3261 §8.1.2).
     pub route: Vec<String>,
     /// What answers a challenge.
@@ -128,7 +131,7 @@ pub async fn dial(
     let mut attached = Some(attached);
     let mut last = DialFailure::NoTarget;
     for target in &dialling.targets {
-        let flow = line.sip().flow_to(*target, dialling.transport)?;
+        let flow = flow(line, dialling, *target)?;
         let half = line.offer(&flow, &dialling.codecs, dialling.srtp)?;
         let mut placed = line.sip().invite(invite(dialling, flow, &half)).await?;
         match wait(line, dialling, &half, &mut placed, &mut progress, give_up).await {
@@ -161,6 +164,18 @@ pub async fn dial(
         }
     }
     Err(last)
+}
+
+fn flow(line: &Line, dialling: &Dialling, remote: SocketAddr) -> Result<Flow, SipError> {
+    let transport = dialling.transport;
+    match dialling.local {
+        Some(local) => Ok(Flow {
+            transport,
+            local,
+            remote,
+        }),
+        None => line.sip().flow_to(remote, transport),
+    }
 }
 
 fn invite(dialling: &Dialling, flow: Flow, half: &Half) -> Invite {

@@ -5,19 +5,23 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use offhook_media::{Negotiated, SrtpPolicy};
-use offhook_sip::{Incoming, Source};
+use offhook_sip::{CallHandle, Incoming, Source};
 use serde_json::json;
+use tokio::sync::mpsc;
 use tracing::Instrument;
 use uuid::Uuid;
 
 use super::codecs::Codecs;
+use super::conference::{self, Guest};
 use super::journal::Journal;
 use super::line::{Half, LineError};
 use super::services::{AgentSpec, Busy, Place, Services};
 use super::spans;
-use super::talk::{Answering, Talk, end_reason_of};
+use super::talk::{Answering, end_reason_of};
+use super::task::Control;
 use crate::ai::OnBox;
 use crate::clock::{self, Epoch};
+use crate::config::RouteTarget;
 use crate::crm::identity::is_withheld;
 use crate::meters;
 use crate::net::sip::{IncomingCall, Signal};
@@ -34,31 +38,58 @@ pub async fn take(services: Arc<Services>, incoming: Box<IncomingCall>) {
 }
 
 async fn admit_or_refuse(services: Arc<Services>, incoming: Box<IncomingCall>) {
-    let sip = services.line.sip().clone();
     let call = incoming.call;
-    let _held = sip.hold(call);
+    let _held = services.line.sip().hold(call);
     match admit(&services, &incoming.invite) {
-        Ok(admitted) => serve(services, incoming, admitted).await,
-        Err(refusal) => {
-            meters::call_refused(refusal.status);
-            tracing::info!(status = refusal.status, reason = %refusal.reason, "a call was refused");
-            let headers = refusal
-                .retry_after_s
-                .map(|s| ("Retry-After".to_owned(), s.to_string()))
-                .into_iter()
-                .collect();
-            let _ = sip.reject(call, refusal.status, headers).await;
-        }
+        Ok(Admitted::Agent(admitted)) => serve(services, incoming, admitted).await,
+        // Apart, so that an agent's call holds none of it.
+        Ok(Admitted::Room(guest)) => Box::pin(join(services, incoming, guest)).await,
+        Err(Refusal { status, reason }) => refuse(&services, call, status, &reason).await,
     }
+}
+
+/// Refuses a call, and says when to try again where that may help.
+pub(super) async fn refuse(services: &Services, call: CallHandle, status: u16, reason: &str) {
+    meters::call_refused(status);
+    tracing::info!(status, %reason, "a call was refused");
+    let retry = services.config.limits.retry_after_s.to_string();
+    let passes = status == 503 || services.is_stopping();
+    let retry = passes.then(|| ("Retry-After".to_owned(), retry));
+    let headers = retry.into_iter().collect();
+    let _ = services.line.sip().reject(call, status, headers).await;
 }
 
 struct Refusal {
     status: u16,
     reason: String,
-    retry_after_s: Option<u32>,
 }
 
-struct Admitted {
+impl Refusal {
+    fn new(status: u16, reason: impl Into<String>) -> Self {
+        Self {
+            status,
+            reason: reason.into(),
+        }
+    }
+}
+
+impl From<Busy> for Refusal {
+    fn from(busy: Busy) -> Self {
+        let status = match busy {
+            Busy::Stopping => 480,
+            _ => 503,
+        };
+        Self::new(status, busy.to_string())
+    }
+}
+
+/// Who takes a call.
+enum Admitted {
+    Agent(AgentsCall),
+    Room(Guest),
+}
+
+struct AgentsCall {
     agent: Arc<AgentSpec>,
     place: Place,
     on_box: Arc<OnBox>,
@@ -66,38 +97,45 @@ struct Admitted {
 
 fn admit(services: &Services, invite: &Incoming) -> Result<Admitted, Refusal> {
     let called = called_party(invite);
-    let Some(name) = services.routes.agent_for(&called, &invite.from.user) else {
-        // Numbers are not logged above DEBUG.
-        tracing::debug!(%called, "no route and no agent");
-        let reason = "no route and no agent for who is called".to_owned();
-        return Err(Refusal {
-            status: 404,
-            reason,
-            retry_after_s: None,
-        });
-    };
+    match services.routes.target_of(&called, &invite.from.user) {
+        Some(RouteTarget::Agent(name)) => admit_to_agent(services, &name),
+        Some(RouteTarget::Room(name)) => admit_to_room(services, &name),
+        None => {
+            // Numbers are not logged above DEBUG.
+            tracing::debug!(%called, "no route and no agent");
+            Err(Refusal::new(404, "no route and no agent for who is called"))
+        }
+    }
+}
+
+fn admit_to_agent(services: &Services, name: &str) -> Result<Admitted, Refusal> {
     let Some(agent) = services.agents.get(name) else {
         let reason = format!("the route names an agent that is not there: {name:?}");
-        return Err(Refusal {
-            status: 404,
-            reason,
-            retry_after_s: None,
-        });
+        return Err(Refusal::new(404, reason));
     };
-    let (place, on_box) = services.take_place(&agent.config).map_err(|busy| Refusal {
-        status: if matches!(busy, Busy::Stopping) {
-            480
-        } else {
-            503
-        },
-        reason: busy.to_string(),
-        retry_after_s: Some(services.config.limits.retry_after_s),
-    })?;
-    Ok(Admitted {
+    let (place, on_box) = services.take_place(&agent.config)?;
+    Ok(Admitted::Agent(AgentsCall {
         agent: Arc::clone(agent),
         place,
         on_box,
-    })
+    }))
+}
+
+fn admit_to_room(services: &Services, name: &str) -> Result<Admitted, Refusal> {
+    let room = services.config.room(name);
+    let permit = services.take_plain_place()?;
+    let (line, most) = (&services.line, room.max_parties);
+    let Some(seat) = services.rooms.seat(line, name, most) else {
+        return Err(Refusal::new(486, format!("room {name:?} is full")));
+    };
+    Ok(Admitted::Room(Guest { room, seat, permit }))
+}
+
+/// Joins a call to a conference room.
+async fn join(services: Arc<Services>, incoming: Box<IncomingCall>, guest: Guest) {
+    let epoch = Epoch::take();
+    let record = new_record(&incoming.invite, epoch.timestamp(clock::now()));
+    conference::serve(services, *incoming, guest, record, epoch).await;
 }
 
 /// The called number or name: the Request-URI's, which proxies rewrite, not the To's.
@@ -109,7 +147,7 @@ fn called_party(invite: &Incoming) -> String {
 }
 
 /// The codecs that the configuration allows to a source.
-fn codecs(services: &Services, source: &Source) -> Codecs {
+pub(super) fn codecs_of(services: &Services, source: &Source) -> Codecs {
     let mut trunks = services.config.trunks.iter();
     let trunk = match source {
         Source::Trunk(name) => trunks.find(|trunk| trunk.name == *name),
@@ -127,35 +165,28 @@ fn srtp(services: &Services, source: &Source) -> SrtpPolicy {
     }
 }
 
-async fn serve(services: Arc<Services>, incoming: Box<IncomingCall>, admitted: Admitted) {
+async fn serve(services: Arc<Services>, incoming: Box<IncomingCall>, admitted: AgentsCall) {
     let now = clock::now();
     let invite = &incoming.invite;
     let epoch = Epoch::take();
     let started_at = epoch.timestamp(now);
-    let record = new_record(invite, &admitted.agent, started_at);
+    let mut record = new_record(invite, started_at);
+    record.agent = Some(admitted.agent.config.name.clone());
     let id = record.id;
     spans::name(id, &admitted.agent.config.name);
     let sip = services.line.sip().clone();
-    let codecs = codecs(&services, &invite.source);
+    let codecs = codecs_of(&services, &invite.source);
     let (half, negotiated) = match agree(&services, invite, &codecs) {
         Ok(agreed) => agreed,
         Err(error) => {
-            meters::call_refused(error.status());
-            tracing::info!(%error, "a call was refused");
-            let retry = services.config.limits.retry_after_s.to_string();
-            let retry = (error.status() == 503).then(|| ("Retry-After".to_owned(), retry));
-            let headers = retry.into_iter().collect();
-            let _ = sip.reject(incoming.call, error.status(), headers).await;
+            refuse(&services, incoming.call, error.status(), &error.to_string()).await;
             return;
         }
     };
     if let Err(error) = services.store.insert_call(record.clone()).await {
         tracing::error!(%error, "a call's record was not kept: it is refused");
         drop(half);
-        let retry = services.config.limits.retry_after_s.to_string();
-        let _ = sip
-            .reject(incoming.call, 503, vec![("Retry-After".to_owned(), retry)])
-            .await;
+        refuse(&services, incoming.call, 503, "its record was not kept").await;
         return;
     }
     let live = services.go_live(id, record.trunk.as_deref());
@@ -213,7 +244,7 @@ async fn serve(services: Arc<Services>, incoming: Box<IncomingCall>, admitted: A
     }
     let (negotiated, half) = match negotiated {
         Some(negotiated) => (negotiated, half),
-        None => match late_answer(&half, &mut signals, &mut talk).await {
+        None => match late_answer(&half, &mut signals, talk.controls()).await {
             Ok(negotiated) => (negotiated, half),
             Err(reason) => {
                 let _ = sip.hang_up(call, None).await;
@@ -236,7 +267,7 @@ async fn serve(services: Arc<Services>, incoming: Box<IncomingCall>, admitted: A
 }
 
 /// Answers the offer, or makes our own when there is none (RFC 3261 §13.2.1).
-fn agree(
+pub(super) fn agree(
     services: &Services,
     invite: &Incoming,
     codecs: &Codecs,
@@ -252,20 +283,20 @@ fn agree(
 }
 
 /// Waits for the ACK that answers our offer, unless somebody asks for the call's end.
-async fn late_answer(
+pub(super) async fn late_answer(
     half: &Half,
-    signals: &mut tokio::sync::mpsc::Receiver<Signal>,
-    talk: &mut Talk,
+    signals: &mut mpsc::Receiver<Signal>,
+    controls: &mut mpsc::Receiver<Control>,
 ) -> Result<Negotiated, EndReason> {
     tokio::select! {
         agreed = wait_for_answer(half, signals) => agreed.map_err(EndReason::Lost),
-        control = talk.controls().recv() => Err(end_reason_of(control)),
+        control = controls.recv() => Err(end_reason_of(control)),
     }
 }
 
 async fn wait_for_answer(
     half: &Half,
-    signals: &mut tokio::sync::mpsc::Receiver<Signal>,
+    signals: &mut mpsc::Receiver<Signal>,
 ) -> Result<Negotiated, String> {
     let wait = async {
         while let Some(signal) = signals.recv().await {
@@ -286,7 +317,7 @@ async fn wait_for_answer(
     timed.unwrap_or_else(|_| Err("the answer was never acknowledged".to_owned()))
 }
 
-fn new_record(invite: &Incoming, agent: &AgentSpec, started_at: Timestamp) -> CallRecord {
+fn new_record(invite: &Incoming, started_at: Timestamp) -> CallRecord {
     let mut record = CallRecord::new(
         Uuid::now_v7(),
         Direction::Inbound,
@@ -295,7 +326,6 @@ fn new_record(invite: &Incoming, agent: &AgentSpec, started_at: Timestamp) -> Ca
         CallState::Ringing,
         started_at,
     );
-    record.agent = Some(agent.config.name.clone());
     record.trunk = match &invite.source {
         Source::Trunk(name) => Some(name.clone()),
         _ => None,

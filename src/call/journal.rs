@@ -170,6 +170,8 @@ impl Writer {
     async fn write(&mut self, entry: Entry) -> Result<(), crate::store::StoreError> {
         let id = self.record.id;
         match entry {
+            // Nothing comes after a call's end.
+            Entry::Event(..) if self.ended => Ok(()),
             Entry::Event(kind, at, data) => self.publish(kind, at, data).await,
             Entry::Answered(at) => {
                 self.record.state = CallState::InProgress;

@@ -393,6 +393,12 @@ impl Leg {
             .map(SrtpKeys::suite)
     }
 
+    /// Our latest description, to be sent.
+    #[must_use]
+    pub fn sdp(&self) -> Vec<u8> {
+        self.session.sdp()
+    }
+
     /// Answers a re-INVITE or UPDATE, as [`Session::answer_reoffer`] says.
     ///
     /// # Errors
@@ -408,6 +414,24 @@ impl Leg {
     #[must_use]
     pub fn offer_again(&mut self) -> Vec<u8> {
         self.session.offer_again()
+    }
+
+    /// Makes an offer of our own unless one waits for its answer: then it is made once that came
+    /// ([`Leg::is_outdated`]).
+    #[must_use]
+    pub fn offer(&mut self) -> Option<Vec<u8>> {
+        self.session.may_offer().then(|| self.session.offer_again())
+    }
+
+    /// Whether an offer that could not be made may be made now.
+    #[must_use]
+    pub fn is_outdated(&self) -> bool {
+        self.session.is_outdated()
+    }
+
+    /// Lets the other side wait, or no longer, in what is offered and answered from now on.
+    pub fn hold(&mut self, hold: bool) {
+        self.session.hold(hold);
     }
 
     /// Whether an offer of ours waits for its answer.

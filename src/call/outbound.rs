@@ -193,6 +193,7 @@ pub(super) async fn dialling(services: &Services, dialled: &Dialled) -> Result<D
         from: format!("<{}>", dialled.from_uri),
         targets,
         transport,
+        local: None,
         route: proxy
             .map(|proxy| format!("<sip:{proxy};lr>"))
             .into_iter()

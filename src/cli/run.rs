@@ -19,7 +19,9 @@ use crate::ai::llm::LlmClient;
 use crate::ai::{OnBox, Voicing, Words};
 use crate::backend::Backend;
 use crate::call::line::{LegTerms, Line};
-use crate::call::{AgentSpec, Recorder, ServiceParts, Services, Watcher, remove_old};
+use crate::call::{
+    AgentSpec, Recorder, ServiceParts, Services, Watcher, prepare_music, remove_old,
+};
 use crate::clock;
 use crate::config::{self, Config, Env, FlowSource};
 use crate::crm::ploink::PloinkConfig;
@@ -186,6 +188,8 @@ async fn assemble_probed(
         .transpose()?;
     let delivery = Delivery::new(store.clone(), sinks.clone(), DeliveryOptions::default());
     tokio::spawn(prune(store.clone()));
+    // Before anybody has to wait.
+    tokio::task::spawn_blocking(prepare_music);
     if let (Some(folder), Some(days)) = recordings_kept(&config) {
         tokio::spawn(remove_old_recordings(store.clone(), folder, days));
     }

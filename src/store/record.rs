@@ -25,6 +25,8 @@ pub struct CallRecord {
     pub trunk: Option<String>,
     /// Name of the agent that talks on it.
     pub agent: Option<String>,
+    /// Name of the conference room that it is joined to.
+    pub room: Option<String>,
     /// Where the call is in its life.
     pub state: CallState,
     /// When it was created, UTC.
@@ -63,6 +65,7 @@ impl CallRecord {
             to: to.into(),
             trunk: None,
             agent: None,
+            room: None,
             state,
             started_at,
             answered_at: None,

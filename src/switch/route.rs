@@ -1,6 +1,6 @@
-//! Routes: which agent answers a called number or name.
+//! Routes: who answers a called number or name.
 
-use crate::config::RouteConfig;
+use crate::config::{RouteConfig, RouteTarget};
 
 /// Routes in the order of the configuration: the first that fits answers.
 #[derive(Debug, Clone, Default)]
@@ -16,9 +16,9 @@ impl RouteTable {
         Self { routes, agents }
     }
 
-    /// Finds the agent for a call from `caller` to `called`, both user parts.
+    /// Finds who answers a call from `caller` to `called`, both user parts.
     #[must_use]
-    pub fn agent_for(&self, called: &str, caller: &str) -> Option<&str> {
+    pub fn target_of(&self, called: &str, caller: &str) -> Option<RouteTarget> {
         let by_name = self
             .agents
             .iter()
@@ -29,8 +29,8 @@ impl RouteTable {
                 .find(|route| route.matches(called, caller))
         };
         by_name
-            .map(String::as_str)
-            .or_else(|| by_route().map(|route| route.agent.as_str()))
+            .map(|agent| RouteTarget::Agent(agent.clone()))
+            .or_else(|| by_route().map(|route| route.target.clone()))
     }
 }
 
@@ -38,21 +38,31 @@ impl RouteTable {
 mod tests {
     use super::*;
 
-    fn route(to: &str, from: &str, agent: &str) -> RouteConfig {
+    fn route(to: &str, from: &str, target: RouteTarget) -> RouteConfig {
         RouteConfig {
             to: to.parse().unwrap(),
             from: from.parse().unwrap(),
-            agent: agent.to_owned(),
+            target,
         }
+    }
+
+    fn agent(name: &str) -> RouteTarget {
+        RouteTarget::Agent(name.to_owned())
     }
 
     #[test]
     fn the_first_route_that_fits_answers_and_an_agents_own_name_always_does() {
-        let routes = vec![route("1*", "44*", "sales"), route("1*", "*", "support")];
+        let room = RouteTarget::Room("sales".to_owned());
+        let routes = vec![
+            route("1*", "44*", agent("sales")),
+            route("12*", "49*", room.clone()),
+            route("1*", "*", agent("support")),
+        ];
         let table = RouteTable::new(routes, vec!["sales".into(), "support".into()]);
-        assert_eq!(table.agent_for("1202", "44123"), Some("sales"));
-        assert_eq!(table.agent_for("1202", "49123"), Some("support"));
-        assert_eq!(table.agent_for("Sales", "49123"), Some("sales"));
-        assert_eq!(table.agent_for("44", ""), None);
+        assert_eq!(table.target_of("1202", "44123"), Some(agent("sales")));
+        assert_eq!(table.target_of("1202", "49123"), Some(room));
+        assert_eq!(table.target_of("1302", "49123"), Some(agent("support")));
+        assert_eq!(table.target_of("Sales", "49123"), Some(agent("sales")));
+        assert_eq!(table.target_of("44", ""), None);
     }
 }

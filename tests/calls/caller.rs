@@ -57,6 +57,7 @@ impl Caller {
             from: "sip:+12025550143@127.0.0.1".to_owned(),
             targets: destination.targets,
             transport: destination.transport,
+            local: None,
             route: Vec::new(),
             credentials: None,
             codecs: Codecs::in_order([codec]),
@@ -105,9 +106,19 @@ impl Caller {
 
     /// Waits until a piece of 20 ms is heard that is as asked.
     pub(crate) async fn until_heard(&self, wanted: impl Fn(&[i16]) -> bool) {
+        self.until_heard_after(0, wanted).await;
+    }
+
+    /// Waits until such a piece is heard from now on.
+    pub(crate) async fn until_heard_now(&self, wanted: impl Fn(&[i16]) -> bool) {
+        let now = self.heard.lock().unwrap().len();
+        self.until_heard_after(now, wanted).await;
+    }
+
+    async fn until_heard_after(&self, start: usize, wanted: impl Fn(&[i16]) -> bool) {
         loop {
             let heard = self.heard_so_far();
-            if heard.chunks_exact(160).any(&wanted) {
+            if heard[start..].chunks_exact(160).any(&wanted) {
                 return;
             }
             self.more.notified().await;

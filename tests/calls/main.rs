@@ -14,9 +14,11 @@ mod changes;
 #[path = "../http_api/conforms.rs"]
 mod conforms;
 mod crm;
+mod desk;
 mod disk;
 mod doors;
 mod faults;
+mod holding;
 mod language_model;
 #[path = "../llm_support/mod.rs"]
 mod llm_support;
@@ -25,6 +27,8 @@ mod peer;
 mod recording;
 mod records;
 mod rig;
+mod rooms;
 mod sound;
 mod supervision;
+mod tones;
 mod voice;

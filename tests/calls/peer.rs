@@ -203,6 +203,11 @@ impl Peer {
 
     /// Waits for the switch's own re-INVITE and takes what it offers; gives the offer.
     pub(crate) async fn take_reoffer(&mut self) -> String {
+        self.take_reoffer_as("sendrecv").await
+    }
+
+    /// Waits for the switch's own re-INVITE and answers it with this direction; gives the offer.
+    pub(crate) async fn take_reoffer_as(&mut self, direction: &str) -> String {
         let (request, from) = loop {
             let (request, from) = message(&self.sip).await;
             if request.starts_with("INVITE ") {
@@ -210,7 +215,7 @@ impl Peer {
             }
         };
         self.version += 1;
-        let answer = self.sdp("sendrecv", "127.0.0.1");
+        let answer = self.sdp(direction, "127.0.0.1");
         let ok = format!(
             "SIP/2.0 200 OK\r\nVia: {}\r\nFrom: {}\r\nTo: {}\r\nCall-ID: {}\r\nCSeq: {}\r\n\
              Contact: <sip:peer@{}>\r\nContent-Type: application/sdp\r\n\

@@ -14,7 +14,8 @@ use std::path::{Path, PathBuf};
 use offhook_media::SrtpPolicy;
 
 use offhook::config::{
-    Codec, Config, ConfigErrors, Env, FlowSource, RecordingFormat, Secret, TrunkKind, schema,
+    Codec, Config, ConfigErrors, Env, FlowSource, RecordingFormat, RouteTarget, Secret, TrunkKind,
+    schema,
 };
 
 fn none() -> Env {
@@ -457,9 +458,10 @@ fn the_demo_needs_no_file_and_stays_on_this_machine() {
     let config = Config::demo(&none()).unwrap();
     assert!(config.sip.is_loopback_only() && config.http.listen.ip().is_loopback());
     assert_eq!(config.store.url.expose(), "sqlite://data/offhook.db");
-    let agent = config
-        .agent(&config.route("anything", "anyone").unwrap().agent)
-        .unwrap();
+    let RouteTarget::Agent(name) = &config.route("anything", "anyone").unwrap().target else {
+        panic!("the demonstration has no room");
+    };
+    let agent = config.agent(name).unwrap();
     assert_eq!(agent.flow, FlowSource::BuiltIn("lead-qualification".into()));
 }
 

@@ -145,6 +145,7 @@ fn call_members() -> Value {
         "to": text("Who is called"),
         "trunk": maybe("string", "The trunk; null for a call of a user or of this machine"),
         "agent": maybe("string", "The agent"),
+        "room": maybe("string", "The conference room that it is joined to"),
         "state": { "enum": STATES },
         "started_at": time("When it began"),
         "answered_at": maybe_time("When it was answered"),
