@@ -70,17 +70,19 @@ async fn three_callers_of_a_room_hear_each_other_and_who_is_alone_hears_music() 
     bob.hang_up().await;
     ada.until_heard_now(music).await;
     // The switch stops: the last one is hung up, and its record closed.
-    let services = switch.services.clone();
-    let store = services.store.clone();
-    let (_, record) = tokio::join!(ada.until_over(), async {
-        offhook::cli::run::finish(&services, &switch.stop).await;
-        store.call(id.parse().unwrap()).await
-    });
-    let record = record.unwrap().unwrap();
-    assert_eq!(record.room.as_deref(), Some("sales"));
-    assert_eq!((record.agent, record.turns.len()), (None, 0));
-    assert_eq!(record.state.as_str(), "completed");
-    assert!(record.media.unwrap().packets > 0);
+    switch.services.stop_taking();
+    switch.services.end_all();
+    ada.until_over().await;
+    while events.until("call.ended", |_| true).await.call_id.as_ref() != Some(&id) {}
+    let record = switch.json(&format!("/v1/calls/{id}")).await;
+    assert_eq!(record["room"], "sales", "{record:#}");
+    assert_eq!(
+        (&record["agent"], &record["state"]),
+        (&json!(null), &json!("completed"))
+    );
+    assert_eq!(record["turns"], json!([]));
+    assert!(record["media"]["packets"].as_u64().unwrap() > 0);
+    switch.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
