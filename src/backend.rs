@@ -13,7 +13,7 @@ use self::words::{
     supervise_error,
 };
 use crate::archive::StoreArchive;
-use crate::call::{self, Busy, Outbound, PausedBy, Services, SupervisorPhone};
+use crate::call::{self, Busy, Callee, Outbound, PausedBy, Services};
 use crate::clock;
 use crate::http::{
     Api, ApiError, CallCreated, CallQuery, Check, Direction, Idempotency, NewCall, OutboxQuery,
@@ -72,7 +72,7 @@ impl Backend {
     }
 
     /// Finds a supervisor's phone: a user's by its name, all others as those of calls.
-    fn supervisor_phone(&self, to: String) -> Result<SupervisorPhone, ApiError> {
+    fn supervisor_phone(&self, to: String) -> Result<Callee, ApiError> {
         let services = &self.0;
         if services.config.users.iter().any(|user| user.name == to) {
             let phone = services.phone_of(&to);
@@ -87,7 +87,7 @@ impl Backend {
         };
         let dialled = services.trunks.dial(&dial, &own_host(services));
         dialled
-            .map(SupervisorPhone::Dialled)
+            .map(Callee::Dialled)
             .map_err(|error| self.dial_error(&error))
     }
 

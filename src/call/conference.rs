@@ -10,7 +10,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep_until};
 
 use super::party::News;
-use super::ringing::{Answered, Ringing};
+use super::ringing::{Answered, Over, Ringing};
 use super::room::Seat;
 use super::services::Services;
 use super::spans;
@@ -35,21 +35,6 @@ pub(super) struct Guest {
     pub(super) room: RoomConfig,
     pub(super) seat: Seat,
     pub(super) permit: OwnedSemaphorePermit,
-}
-
-/// How a call in a room has ended.
-struct Over {
-    reason: EndReason,
-    outcome: Option<&'static str>,
-}
-
-impl Over {
-    fn because(reason: EndReason) -> Self {
-        Self {
-            reason,
-            outcome: None,
-        }
-    }
 }
 
 /// Answers a call, joins it to its room and stays until it is over.
@@ -79,8 +64,7 @@ pub(super) async fn serve(
     // The others are alone with each other from here on.
     answered.party.leg.close();
     drop(seat);
-    let outcome = over.outcome.map(str::to_owned);
-    answered.end(over.reason, outcome).await;
+    answered.end(over).await;
     drop(permit);
 }
 
@@ -99,7 +83,10 @@ async fn admit(answered: &mut Answered, room: &RoomConfig) -> Result<(), Over> {
             () = sleep_until(until) => {
                 answered.party.hang_up().await;
                 let reason = EndReason::Failed("the room's PIN was not pressed in time".to_owned());
-                return Err(Over { reason, outcome: Some("no PIN") });
+                return Err(Over {
+                    outcome: Some("no PIN"),
+                    ..Over::because(reason)
+                });
             }
         };
         match key {
@@ -120,8 +107,8 @@ async fn admit(answered: &mut Answered, room: &RoomConfig) -> Result<(), Over> {
             answered.party.hang_up().await;
             let reason = EndReason::Failed(format!("the room's PIN was wrong {TRIES} times"));
             return Err(Over {
-                reason,
                 outcome: Some("wrong PIN"),
+                ..Over::because(reason)
             });
         }
         beep(answered, tries, WRONG_HZ);

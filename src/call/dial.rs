@@ -104,7 +104,7 @@ impl DialFailure {
 
     /// Whether another address of the same carrier may do better: a timeout, a transport error or
     /// an overloaded server (RFC 3263 §4.3); a busy or refusing callee would only refuse again.
-    fn worth_another_target(&self) -> bool {
+    pub(super) fn worth_another_target(&self) -> bool {
         matches!(
             self,
             Self::Refused {
@@ -166,7 +166,8 @@ pub async fn dial(
     Err(last)
 }
 
-fn flow(line: &Line, dialling: &Dialling, remote: SocketAddr) -> Result<Flow, SipError> {
+/// The way to one of the addresses.
+pub(super) fn flow(line: &Line, dialling: &Dialling, remote: SocketAddr) -> Result<Flow, SipError> {
     let transport = dialling.transport;
     match dialling.local {
         Some(local) => Ok(Flow {
@@ -178,7 +179,7 @@ fn flow(line: &Line, dialling: &Dialling, remote: SocketAddr) -> Result<Flow, Si
     }
 }
 
-fn invite(dialling: &Dialling, flow: Flow, half: &Half) -> Invite {
+pub(super) fn invite(dialling: &Dialling, flow: Flow, half: &Half) -> Invite {
     Invite {
         request_uri: dialling.request_uri.clone(),
         to: dialling.request_uri.clone(),
@@ -251,7 +252,7 @@ async fn wait(
 }
 
 /// What carriers say beside the status line, such as `X-Twilio-Error`.
-fn explain(headers: &[(String, String)]) -> String {
+pub(super) fn explain(headers: &[(String, String)]) -> String {
     let wanted = ["x-twilio-error", "warning", "reason", "p-error"];
     let found = headers
         .iter()

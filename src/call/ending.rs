@@ -13,6 +13,8 @@ pub(super) struct Ending {
     pub(super) call: Call,
     /// What its media measured.
     pub(super) media: Option<MediaSummary>,
+    /// What it measured on the other side of a bridge.
+    pub(super) far: Option<MediaSummary>,
     /// What came of it, where that is more than how it ended.
     pub(super) outcome: Option<String>,
     /// Ties its records to the wall clock.
@@ -35,6 +37,7 @@ impl Ending {
             outcome: self.outcome.unwrap_or_else(|| state.as_str().to_owned()),
             reason: reason.clone(),
             media: self.media,
+            far: self.far,
         };
         meters::call_ended(self.call.direction().as_str(), state.as_str());
         tracing::info!(state = state.as_str(), %reason, "a call ended");

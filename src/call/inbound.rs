@@ -11,17 +11,17 @@ use tokio::sync::mpsc;
 use tracing::Instrument;
 use uuid::Uuid;
 
+use super::admission::{Admitted, AgentsCall, Refusal, admit};
+use super::bridge::{self, Passage};
 use super::codecs::Codecs;
 use super::conference::{self, Guest};
 use super::journal::Journal;
 use super::line::{Half, LineError};
-use super::services::{AgentSpec, Busy, Place, Services};
+use super::services::{Place, Services};
 use super::spans;
 use super::talk::{Answering, end_reason_of};
 use super::task::Control;
-use crate::ai::OnBox;
 use crate::clock::{self, Epoch};
-use crate::config::RouteTarget;
 use crate::crm::identity::is_withheld;
 use crate::meters;
 use crate::net::sip::{IncomingCall, Signal};
@@ -44,6 +44,7 @@ async fn admit_or_refuse(services: Arc<Services>, incoming: Box<IncomingCall>) {
         Ok(Admitted::Agent(admitted)) => serve(services, incoming, admitted).await,
         // Apart, so that an agent's call holds none of it.
         Ok(Admitted::Room(guest)) => Box::pin(join(services, incoming, guest)).await,
+        Ok(Admitted::Bridge(passage)) => Box::pin(bridge(services, incoming, *passage)).await,
         Err(Refusal { status, reason }) => refuse(&services, call, status, &reason).await,
     }
 }
@@ -59,78 +60,6 @@ pub(super) async fn refuse(services: &Services, call: CallHandle, status: u16, r
     let _ = services.line.sip().reject(call, status, headers).await;
 }
 
-struct Refusal {
-    status: u16,
-    reason: String,
-}
-
-impl Refusal {
-    fn new(status: u16, reason: impl Into<String>) -> Self {
-        Self {
-            status,
-            reason: reason.into(),
-        }
-    }
-}
-
-impl From<Busy> for Refusal {
-    fn from(busy: Busy) -> Self {
-        let status = match busy {
-            Busy::Stopping => 480,
-            _ => 503,
-        };
-        Self::new(status, busy.to_string())
-    }
-}
-
-/// Who takes a call.
-enum Admitted {
-    Agent(AgentsCall),
-    Room(Guest),
-}
-
-struct AgentsCall {
-    agent: Arc<AgentSpec>,
-    place: Place,
-    on_box: Arc<OnBox>,
-}
-
-fn admit(services: &Services, invite: &Incoming) -> Result<Admitted, Refusal> {
-    let called = called_party(invite);
-    match services.routes.target_of(&called, &invite.from.user) {
-        Some(RouteTarget::Agent(name)) => admit_to_agent(services, &name),
-        Some(RouteTarget::Room(name)) => admit_to_room(services, &name),
-        None => {
-            // Numbers are not logged above DEBUG.
-            tracing::debug!(%called, "no route and no agent");
-            Err(Refusal::new(404, "no route and no agent for who is called"))
-        }
-    }
-}
-
-fn admit_to_agent(services: &Services, name: &str) -> Result<Admitted, Refusal> {
-    let Some(agent) = services.agents.get(name) else {
-        let reason = format!("the route names an agent that is not there: {name:?}");
-        return Err(Refusal::new(404, reason));
-    };
-    let (place, on_box) = services.take_place(&agent.config)?;
-    Ok(Admitted::Agent(AgentsCall {
-        agent: Arc::clone(agent),
-        place,
-        on_box,
-    }))
-}
-
-fn admit_to_room(services: &Services, name: &str) -> Result<Admitted, Refusal> {
-    let room = services.config.room(name);
-    let permit = services.take_plain_place()?;
-    let (line, most) = (&services.line, room.max_parties);
-    let Some(seat) = services.rooms.seat(line, name, most) else {
-        return Err(Refusal::new(486, format!("room {name:?} is full")));
-    };
-    Ok(Admitted::Room(Guest { room, seat, permit }))
-}
-
 /// Joins a call to a conference room.
 async fn join(services: Arc<Services>, incoming: Box<IncomingCall>, guest: Guest) {
     let epoch = Epoch::take();
@@ -138,8 +67,15 @@ async fn join(services: Arc<Services>, incoming: Box<IncomingCall>, guest: Guest
     conference::serve(services, *incoming, guest, record, epoch).await;
 }
 
+/// Bridges a call to another party.
+async fn bridge(services: Arc<Services>, incoming: Box<IncomingCall>, passage: Passage) {
+    let epoch = Epoch::take();
+    let record = new_record(&incoming.invite, epoch.timestamp(clock::now()));
+    bridge::serve(services, *incoming, passage, record, epoch).await;
+}
+
 /// The called number or name: the Request-URI's, which proxies rewrite, not the To's.
-fn called_party(invite: &Incoming) -> String {
+pub(super) fn called_party(invite: &Incoming) -> String {
     let parsed = offhook_sip::uri::Uri::parse(&invite.request_uri);
     parsed
         .map(|uri| uri.user_text().into_owned())

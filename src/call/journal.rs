@@ -43,6 +43,8 @@ pub struct Final {
     pub reason: String,
     /// What the media measured.
     pub media: Option<MediaSummary>,
+    /// What it measured on the other side of a bridge.
+    pub far: Option<MediaSummary>,
 }
 
 /// Writes one call down. Cloning is cheap.
@@ -153,6 +155,7 @@ impl Writer {
             reason: "the call's task failed: this is a fault of the switch, its log tells more"
                 .to_owned(),
             media: None,
+            far: None,
         };
         if let Err(error) = self.write_end(end).await {
             tracing::error!(%error, "a call's record was not kept");
@@ -237,6 +240,9 @@ impl Writer {
         self.record.ended_at = Some(end.ended_at);
         self.record.outcome = Some(end.outcome);
         self.record.media = end.media;
+        if let Some(bridge) = &mut self.record.bridge {
+            bridge.media = end.far;
+        }
         let appointments = self
             .store()
             .call_appointments(self.record.id)

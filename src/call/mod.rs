@@ -1,5 +1,7 @@
 //! Calls: one task each, which joins signalling, media, models, the agent and the records.
 
+mod admission;
+mod bridge;
 pub mod codecs;
 mod conference;
 pub mod conversation;
@@ -13,6 +15,7 @@ mod llm_stream;
 mod music;
 mod negotiate;
 mod outbound;
+mod outgoing;
 mod party;
 mod recording;
 mod requests;
@@ -34,7 +37,7 @@ pub use inbound::{party, take};
 pub(crate) use journal::{stored_turn, stored_variables};
 pub use line::{Half, Leg, Line, LineError};
 pub use music::prepare as prepare_music;
-pub use outbound::{Outbound, place};
+pub use outbound::{Callee, Outbound, place};
 pub(crate) use outbound::{credentials, host_and_port};
 pub use recording::{
     PausedBy, Recorder, RecorderError, RecordingSwitch, Unrecorded, recording_event, remove_old,
@@ -42,7 +45,7 @@ pub use recording::{
 pub use requests::Requests;
 pub use services::{AgentSpec, Busy, Place, ServiceParts, Services, Watcher};
 pub(crate) use sound::media_summary;
-pub use supervise::{Mode, SuperviseError, SupervisorPhone};
+pub use supervise::{Mode, SuperviseError};
 pub use talk::outbound_facts;
 
 #[cfg(test)]

@@ -7,13 +7,15 @@ use offhook_sip::CallHandle;
 use tokio::sync::mpsc;
 
 use super::digits::{Digits, info_digit};
-use super::line::{Leg, Line};
+use super::line::Leg;
 use super::negotiate::{negotiate, offer};
+use super::sound::summary;
 use super::task::{end_reason, media_timeout};
 use super::trouble::{self, Mend, Troubles};
 use crate::meters;
 use crate::net::media::{Command, LegEvent};
 use crate::net::sip::{Held, Signal, Sip};
+use crate::store::MediaSummary;
 use crate::switch::EndReason;
 
 /// A party of a call.
@@ -28,7 +30,7 @@ pub(super) struct Party {
     media_open: bool,
     digits: Digits,
     /// What went wrong with its sound.
-    pub(super) troubles: Troubles,
+    troubles: Troubles,
 }
 
 /// Something that a party's dialog or leg said, to be taken by [`Party::take`].
@@ -55,14 +57,13 @@ pub(super) enum News {
 impl Party {
     /// Makes a party of an answered call.
     pub(super) fn new(
-        line: &Line,
-        call: CallHandle,
+        sip: Sip,
+        (call, held): (CallHandle, Held),
         signals: mpsc::Receiver<Signal>,
         leg: Leg,
     ) -> Self {
-        let sip = line.sip().clone();
         Self {
-            _held: sip.hold(call),
+            _held: held,
             sip,
             call,
             signals,
@@ -144,6 +145,13 @@ impl Party {
         if let Err(error) = self.sip.hang_up(self.call, None).await {
             tracing::warn!(%error, "a call could not be hung up");
         }
+    }
+
+    /// Closes the party's media and waits for what it measured.
+    pub(super) async fn measured(&mut self) -> Option<MediaSummary> {
+        self.leg.close();
+        let troubles = std::mem::take(&mut self.troubles).into_words();
+        summary(&mut self.leg, troubles).await
     }
 
     async fn give_up(&self, reason: EndReason) -> News {

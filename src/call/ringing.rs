@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use offhook_media::Negotiated;
+use offhook_media::{Codec, Negotiated};
 use offhook_sip::CallHandle;
 use serde_json::json;
 use tokio::sync::mpsc;
@@ -12,14 +12,14 @@ use tokio::sync::mpsc;
 use super::ending::Ending;
 use super::inbound::{agree, codecs_of, late_answer, refuse};
 use super::journal::Journal;
-use super::line::{Attached, Half, LineError};
+use super::line::{Attached, Half, Leg};
 use super::party::Party;
 use super::services::{Live, Services};
-use super::sound::summary;
+use super::talk::end_reason_of;
 use super::task::Control;
 use crate::clock::{self, Epoch};
 use crate::meters;
-use crate::net::media::LegId;
+use crate::net::media::{Command, LegId};
 use crate::net::sip::{IncomingCall, Signal};
 use crate::store::{CallRecord, CallState as StoredState, MediaSummary};
 use crate::switch::{Call, EndReason};
@@ -29,13 +29,16 @@ pub(super) struct Ringing {
     pub(super) services: Arc<Services>,
     pub(super) call: CallHandle,
     signals: mpsc::Receiver<Signal>,
-    half: Half,
+    half: Option<Half>,
     negotiated: Option<Negotiated>,
+    /// The leg, where something is heard before the answer.
+    early: Option<Leg>,
+    rang: bool,
     remote: IpAddr,
     pub(super) record: CallRecord,
     pub(super) written: Written,
     /// Asked from outside.
-    pub(super) controls: mpsc::Receiver<Control>,
+    controls: mpsc::Receiver<Control>,
 }
 
 /// What is written down of a call.
@@ -88,8 +91,10 @@ impl Ringing {
             services,
             call,
             signals,
-            half,
+            half: Some(half),
             negotiated,
+            early: None,
+            rang: false,
             remote: invite.flow.remote.ip(),
             record,
             written,
@@ -97,88 +102,217 @@ impl Ringing {
         })
     }
 
+    /// The codec that was agreed on, where the caller made the offer.
+    pub(super) fn codec(&self) -> Option<Codec> {
+        self.negotiated.as_ref().map(|negotiated| negotiated.codec)
+    }
+
+    /// Tells the caller, once, that it rings at the called party; `status` is what that said.
+    pub(super) async fn rings(&mut self, status: u16) {
+        if std::mem::replace(&mut self.rang, true) {
+            return;
+        }
+        self.written
+            .event("call.ringing", json!({ "status": status }));
+        let sip = self.services.line.sip();
+        let _ = sip.ring(self.call, 180, None).await;
+    }
+
+    /// Lets the caller hear something before the answer (RFC 3960 §3.2); false where that cannot be,
+    /// since it waits for our offer.
+    pub(super) async fn open_early(&mut self, leg: LegId) -> bool {
+        if self.early.is_some() {
+            return true;
+        }
+        let Some(negotiated) = &self.negotiated else {
+            return false;
+        };
+        let Some(half) = self.half.take() else {
+            return false;
+        };
+        let attached = Attached {
+            records_later: self.written.live.recording.is_recorded(),
+            ..self.attached()
+        };
+        let line = &self.services.line;
+        let opened = line.open(leg, half, negotiated.clone(), self.remote, attached);
+        let leg = match opened {
+            Ok(leg) => leg,
+            Err(error) => {
+                tracing::error!(%error, "a leg could not be opened");
+                return false;
+            }
+        };
+        self.rang = true;
+        self.written.event("call.ringing", json!({ "status": 183 }));
+        let _ = line.sip().ring(self.call, 183, Some(leg.sdp())).await;
+        self.early = Some(leg);
+        true
+    }
+
+    /// The leg of a caller who hears something before the answer.
+    pub(super) fn early_leg(&self) -> Option<&Leg> {
+        self.early.as_ref()
+    }
+
+    /// Waits until the caller gives up or somebody asks for the call's end: why, and the status that
+    /// it is refused with then, where somebody still waits for one. Dropped before that, nothing is
+    /// lost.
+    pub(super) async fn ends(&mut self) -> (Option<u16>, EndReason) {
+        loop {
+            tokio::select! {
+                signal = self.signals.recv() => match signal {
+                    Some(Signal::Ended { .. }) | None => return (None, EndReason::Cancelled),
+                    Some(_) => {}
+                },
+                control = self.controls.recv() => return (Some(480), end_reason_of(control)),
+            }
+        }
+    }
+
+    fn attached(&self) -> Attached {
+        Attached {
+            leaves_tones: self.record.bridge.is_some(),
+            ..Attached::default()
+        }
+    }
+
+    /// Refuses the call, and writes that down.
+    pub(super) async fn refuse(self, status: u16, reason: EndReason) {
+        refuse(&self.services, self.call, status, &reason.describe()).await;
+        self.written
+            .end(&self.services, Over::because(reason))
+            .await;
+    }
+
+    /// Writes down that the caller has given up.
+    pub(super) async fn given_up(self, reason: EndReason) {
+        self.written
+            .end(&self.services, Over::because(reason))
+            .await;
+    }
+
     /// Answers, and starts the leg's media. None when the caller was faster, or somebody wanted the
     /// call's end: that is written down then.
     pub(super) async fn answer(mut self, leg: LegId) -> Option<Answered> {
-        match self.settle().await {
-            Ok(negotiated) => self.open(leg, negotiated).await,
+        let opened = match self.settle().await {
+            Ok(()) => self.open(leg),
+            Err(reason) => Err(reason),
+        };
+        match opened {
+            Ok((leg, path)) => Some(self.answered(leg, path)),
             Err(reason) => {
                 let sip = self.services.line.sip();
                 let _ = sip.hang_up(self.call, None).await;
-                self.written.end(&self.services, reason, None, None).await;
+                self.written
+                    .end(&self.services, Over::because(reason))
+                    .await;
                 None
             }
         }
     }
 
-    async fn settle(&mut self) -> Result<Negotiated, EndReason> {
+    /// Sends the answer, and waits for the caller's where the offer was ours.
+    async fn settle(&mut self) -> Result<(), EndReason> {
+        let sdp = match (&self.early, &self.half) {
+            (Some(leg), _) => leg.sdp(),
+            (None, Some(half)) => half.sdp(),
+            (None, None) => return Err(EndReason::Failed("its media is gone".to_owned())),
+        };
         let sip = self.services.line.sip();
-        if !matches!(sip.answer(self.call, self.half.sdp()).await, Ok(true)) {
+        if !matches!(sip.answer(self.call, sdp).await, Ok(true)) {
             return Err(EndReason::Cancelled);
         }
-        match self.negotiated.take() {
-            Some(negotiated) => Ok(negotiated),
-            None => late_answer(&self.half, &mut self.signals, &mut self.controls).await,
+        if let (None, Some(half)) = (&self.negotiated, &self.half) {
+            let answered = late_answer(half, &mut self.signals, &mut self.controls).await?;
+            self.negotiated = Some(answered);
         }
+        Ok(())
     }
 
-    async fn open(self, leg: LegId, negotiated: Negotiated) -> Option<Answered> {
+    /// Starts the leg's media and its recording.
+    fn open(&mut self, leg: LegId) -> Result<(Leg, Option<PathBuf>), EndReason> {
+        let switch = &self.written.live.recording;
+        let recording = self.services.begin_recording(self.record.id, switch);
+        let (recorder, path) = recording.unzip();
+        if let Some(leg) = self.early.take() {
+            if let Some(recorder) = recorder {
+                let record = Command::Record(leg.id, recorder);
+                leg.media.send(record).map_err(failed)?;
+            }
+            return Ok((leg, path));
+        }
+        let (Some(half), Some(negotiated)) = (self.half.take(), self.negotiated.take()) else {
+            return Err(EndReason::Failed("its media is gone".to_owned()));
+        };
+        let attached = Attached {
+            recorder,
+            ..self.attached()
+        };
+        let line = &self.services.line;
+        let opened = line.open(leg, half, negotiated, self.remote, attached);
+        Ok((opened.map_err(failed)?, path))
+    }
+
+    fn answered(self, leg: Leg, path: Option<PathBuf>) -> Answered {
         let Self {
             services,
             call,
             signals,
-            half,
-            remote,
             mut record,
             mut written,
             controls,
             ..
         } = self;
-        let recording = services.begin_recording(record.id, &written.live.recording);
-        let (recorder, path) = recording.unzip();
-        let attached = Attached {
-            recorder,
-            ..Attached::default()
-        };
-        let opened = services.line.open(leg, half, negotiated, remote, attached);
-        let leg = match opened {
-            Ok(leg) => leg,
-            Err(error) => {
-                let _ = services.line.sip().hang_up(call, None).await;
-                let reason = EndReason::Failed(LineError::to_string(&error));
-                written.end(&services, reason, None, None).await;
-                return None;
-            }
-        };
-        let party = Party::new(&services.line, call, signals, leg);
+        let sip = services.line.sip().clone();
+        let held = sip.hold(call);
+        let party = Party::new(sip, (call, held), signals, leg);
         written.answered(&services, &mut record, path);
-        Some(Answered {
+        Answered {
             services,
             party,
-            record,
             written,
             controls,
-        })
+        }
     }
+}
+
+fn failed(error: impl std::fmt::Display) -> EndReason {
+    EndReason::Failed(error.to_string())
 }
 
 /// A call that was answered without an agent.
 pub(super) struct Answered {
     pub(super) services: Arc<Services>,
     pub(super) party: Party,
-    pub(super) record: CallRecord,
     pub(super) written: Written,
     pub(super) controls: mpsc::Receiver<Control>,
 }
 
+/// How a call that no agent took has ended.
+pub(super) struct Over {
+    pub(super) reason: EndReason,
+    /// What came of it, where that is more than how it ended.
+    pub(super) outcome: Option<&'static str>,
+    /// What was measured on the other side of a bridge.
+    pub(super) far: Option<MediaSummary>,
+}
+
+impl Over {
+    pub(super) fn because(reason: EndReason) -> Self {
+        Self {
+            reason,
+            outcome: None,
+            far: None,
+        }
+    }
+}
+
 impl Answered {
     /// Closes the media and writes the end down.
-    pub(super) async fn end(mut self, reason: EndReason, outcome: Option<String>) {
-        self.party.leg.close();
-        let troubles = std::mem::take(&mut self.party.troubles).into_words();
-        let media = summary(&mut self.party.leg, troubles).await;
-        let written = self.written;
-        written.end(&self.services, reason, media, outcome).await;
+    pub(super) async fn end(mut self, over: Over) {
+        let media = self.party.measured().await;
+        self.written.end_with(&self.services, over, media).await;
     }
 }
 
@@ -200,18 +334,17 @@ impl Written {
         }
     }
 
-    async fn end(
-        mut self,
-        services: &Services,
-        reason: EndReason,
-        media: Option<MediaSummary>,
-        outcome: Option<String>,
-    ) {
-        self.state.handle_end(clock::now(), reason);
+    async fn end(self, services: &Services, over: Over) {
+        self.end_with(services, over, None).await;
+    }
+
+    async fn end_with(mut self, services: &Services, over: Over, media: Option<MediaSummary>) {
+        self.state.handle_end(clock::now(), over.reason);
         let ending = Ending {
             call: self.state,
             media,
-            outcome,
+            far: over.far,
+            outcome: over.outcome.map(str::to_owned),
             epoch: self.epoch,
         };
         ending.write(services, self.journal).await;

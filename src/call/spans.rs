@@ -26,6 +26,11 @@ pub(super) fn name_room(id: Uuid, room: &str) {
     span.record("id", display(id)).record("room", room);
 }
 
+/// Gives the span of a call that is bridged, which is the current one, the call's id.
+pub(super) fn name_bridge(id: Uuid) {
+    Span::current().record("id", display(id));
+}
+
 /// Makes the span of a leg.
 pub(super) fn leg(leg: LegId) -> Span {
     error_span!("leg", id = leg)

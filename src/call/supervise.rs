@@ -18,14 +18,13 @@ use super::dial::{Answered, DialFailure, Dialling, dial};
 use super::journal::Journal;
 use super::line::{Attached, Leg};
 use super::negotiate::negotiate;
-use super::outbound::dialling;
+use super::outbound::Callee;
 use super::services::Services;
 use super::spans;
 use super::task::Wishes;
 use crate::clock;
 use crate::net::media::{Command, LegEvent, LegId, MediaError, MediaThread, Part, RoomId};
 use crate::net::sip::Signal;
-use crate::switch::Dialled;
 use crate::switchboard::own_host;
 
 /// How long a supervisor's phone may ring.
@@ -56,14 +55,6 @@ impl Mode {
             Self::Barge => "barge",
         }
     }
-}
-
-/// Where a supervisor's phone is.
-pub enum SupervisorPhone {
-    /// Where a number or URI leads.
-    Dialled(Dialled),
-    /// A phone that has registered here.
-    Registered(Box<Dialling>),
 }
 
 /// Explains why a call is not supervised.
@@ -116,11 +107,11 @@ impl Services {
 
     /// Finds the phone that a user has registered last.
     #[must_use]
-    pub fn phone_of(&self, user: &str) -> Option<SupervisorPhone> {
+    pub fn phone_of(&self, user: &str) -> Option<Callee> {
         let now = clock::now();
         let registrar = self.registrar();
         let binding = registrar.bindings(now, user).into_iter().next()?;
-        Some(SupervisorPhone::Registered(Box::new(Dialling {
+        Some(Callee::Registered(Box::new(Dialling {
             request_uri: binding.contact.clone(),
             from: format!("<sip:offhook@{}>", own_host(self)),
             targets: vec![binding.flow.remote],
@@ -143,7 +134,7 @@ impl Services {
         self: &Arc<Self>,
         id: Uuid,
         to: String,
-        phone: SupervisorPhone,
+        phone: Callee,
         mode: Mode,
     ) -> Result<(), SuperviseError> {
         if self.is_stopping() {
@@ -233,7 +224,7 @@ struct Supervision {
 }
 
 impl Supervision {
-    async fn run(mut self, phone: SupervisorPhone) {
+    async fn run(mut self, phone: Callee) {
         match self.dial(phone).await {
             Ok(answered) => self.talk(answered).await,
             Err(why) => tracing::info!(%why, "a supervisor's phone was not answered"),
@@ -257,11 +248,8 @@ impl Supervision {
     }
 
     /// Dials until the phone answers, or the call is over.
-    async fn dial(&mut self, phone: SupervisorPhone) -> Result<Answered, String> {
-        let dialling = match phone {
-            SupervisorPhone::Registered(dialling) => *dialling,
-            SupervisorPhone::Dialled(dialled) => dialling(&self.services, &dialled).await?,
-        };
+    async fn dial(&mut self, phone: Callee) -> Result<Answered, String> {
+        let dialling = phone.dialling(&self.services).await?;
         let line = Arc::clone(&self.services.line);
         let leg = line.next_leg_beside(self.caller);
         let (give_up, mut given_up) = mpsc::channel(1);

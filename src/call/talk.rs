@@ -252,6 +252,7 @@ impl Talk {
             recorder: self.begin_recording(),
             ambience: self.ambience.clone(),
             gain_control: self.gain_control,
+            ..Attached::default()
         }
     }
 
@@ -347,6 +348,7 @@ impl Talk {
         let end = Ending {
             call,
             media,
+            far: None,
             outcome,
             epoch,
         };
@@ -360,6 +362,7 @@ impl Talk {
         let end = Ending {
             call,
             media: None,
+            far: None,
             outcome: None,
             epoch: self.epoch,
         };

@@ -171,6 +171,7 @@ impl Config {
                 to: Pattern::any(),
                 from: Pattern::any(),
                 target: RouteTarget::Agent(agent),
+                ring_s: 60,
             });
         }
         Ok(config)
@@ -280,14 +281,20 @@ fn read(r: &mut Reader<'_>, mut root: Section, file: Option<&Path>) -> Config {
     let sections = root.sections(r, "trunk");
     let trunks = TrunkConfig::read_all(r, sections);
     let sections = root.sections(r, "agent");
-    let written: BTreeSet<String> = sections.iter().filter_map(Section::name).collect();
+    let written = sections.iter().filter_map(Section::name).collect();
     let agents = AgentConfig::read_all(r, sections);
     let sections = root.sections(r, "user");
     let users = UserConfig::read_all(r, sections);
     let sections = root.sections(r, "room");
     let rooms = RoomConfig::read_all(r, sections);
     let sections = root.sections(r, "route");
-    let routes = RouteConfig::read_all(r, sections, &written);
+    let outbound = trunks.iter().filter(|t| t.kind != TrunkKind::Inbound);
+    let known = route::Known {
+        agents: written,
+        trunks: outbound.map(|trunk| trunk.name.clone()).collect(),
+        users: users.iter().map(|user| user.name.clone()).collect(),
+    };
+    let routes = RouteConfig::read_all(r, sections, &known);
     root.finish(r);
     let file = file.map(Path::to_owned);
     let warnings = Vec::new();
@@ -339,7 +346,7 @@ fn weigh_recordings(r: &mut Reader<'_>, config: &Config) {
 fn weigh_rooms(r: &mut Reader<'_>, config: &Config) {
     let called = |route: &RouteConfig| match &route.target {
         RouteTarget::Room(name) => Some(name.clone()),
-        RouteTarget::Agent(_) => None,
+        _ => None,
     };
     let called: BTreeSet<String> = config.routes.iter().filter_map(called).collect();
     for room in config.rooms.iter().filter(|r| !called.contains(&r.name)) {

@@ -1,6 +1,19 @@
 //! Routes: who answers a called number or name.
 
+use std::time::Duration;
+
 use crate::config::{RouteConfig, RouteTarget};
+
+/// Where a call goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Routed {
+    /// Who answers.
+    pub target: RouteTarget,
+    /// Whether the route that says so names its callers.
+    pub names_caller: bool,
+    /// How long it may ring there.
+    pub ring: Duration,
+}
 
 /// Routes in the order of the configuration: the first that fits answers.
 #[derive(Debug, Clone, Default)]
@@ -18,19 +31,22 @@ impl RouteTable {
 
     /// Finds who answers a call from `caller` to `called`, both user parts.
     #[must_use]
-    pub fn target_of(&self, called: &str, caller: &str) -> Option<RouteTarget> {
-        let by_name = self
-            .agents
-            .iter()
-            .find(|agent| agent.eq_ignore_ascii_case(called));
-        let by_route = || {
-            self.routes
-                .iter()
-                .find(|route| route.matches(called, caller))
-        };
-        by_name
-            .map(|agent| RouteTarget::Agent(agent.clone()))
-            .or_else(|| by_route().map(|route| route.target.clone()))
+    pub fn route(&self, called: &str, caller: &str) -> Option<Routed> {
+        let mut agents = self.agents.iter();
+        if let Some(agent) = agents.find(|agent| agent.eq_ignore_ascii_case(called)) {
+            return Some(Routed {
+                target: RouteTarget::Agent(agent.clone()),
+                names_caller: false,
+                ring: Duration::ZERO,
+            });
+        }
+        let mut routes = self.routes.iter();
+        let route = routes.find(|route| route.matches(called, caller))?;
+        Some(Routed {
+            target: route.target.clone(),
+            names_caller: !route.from.is_any(),
+            ring: Duration::from_secs(u64::from(route.ring_s)),
+        })
     }
 }
 
@@ -43,6 +59,7 @@ mod tests {
             to: to.parse().unwrap(),
             from: from.parse().unwrap(),
             target,
+            ring_s: 20,
         }
     }
 
@@ -59,10 +76,14 @@ mod tests {
             route("1*", "*", agent("support")),
         ];
         let table = RouteTable::new(routes, vec!["sales".into(), "support".into()]);
-        assert_eq!(table.target_of("1202", "44123"), Some(agent("sales")));
-        assert_eq!(table.target_of("1202", "49123"), Some(room));
-        assert_eq!(table.target_of("1302", "49123"), Some(agent("support")));
-        assert_eq!(table.target_of("Sales", "49123"), Some(agent("sales")));
-        assert_eq!(table.target_of("44", ""), None);
+        let target = |called, caller| table.route(called, caller).map(|routed| routed.target);
+        assert_eq!(target("1202", "44123"), Some(agent("sales")));
+        assert_eq!(target("1202", "49123"), Some(room));
+        assert_eq!(target("1302", "49123"), Some(agent("support")));
+        assert_eq!(target("Sales", "49123"), Some(agent("sales")));
+        assert_eq!(target("44", ""), None);
+        let names = |caller| table.route("1202", caller).unwrap().names_caller;
+        assert!(names("44123") && !names("1"));
+        assert_eq!(table.route("1202", "1").unwrap().ring.as_secs(), 20);
     }
 }

@@ -1,5 +1,6 @@
 //! A desk: a phone that takes calls, and registers.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use offhook::call::codecs::Codecs;
@@ -33,7 +34,10 @@ pub(crate) struct Desk {
 
 /// A call at the desk.
 pub(crate) struct Listening {
+    sip: Sip,
     pub(crate) call: CallHandle,
+    /// Who calls, as it was shown.
+    pub(crate) from: String,
     pub(crate) leg: Leg,
     pub(crate) signals: mpsc::Receiver<Signal>,
     heard: mpsc::UnboundedReceiver<Vec<i16>>,
@@ -41,9 +45,14 @@ pub(crate) struct Listening {
 
 impl Desk {
     pub(crate) async fn open() -> Self {
+        Self::open_at([127, 0, 0, 1].into()).await
+    }
+
+    /// Opens one at an address of this machine.
+    pub(crate) async fn open_at(address: IpAddr) -> Self {
         let listen = [Listen {
             transport: Transport::Udp,
-            address: "127.0.0.1:0".parse().unwrap(),
+            address: (address, 0).into(),
         }];
         let settings = Settings {
             access: Access {
@@ -110,13 +119,40 @@ impl Desk {
 
     /// Picks up a call that rings.
     pub(crate) async fn pick_up(&self, incoming: IncomingCall) -> Listening {
+        self.take(incoming, async |sip, call, sdp| {
+            assert!(sip.answer(call, sdp).await.unwrap());
+        })
+        .await
+    }
+
+    /// Plays something before the answer.
+    pub(crate) async fn play_early(&self, incoming: IncomingCall, sound: &[i16]) -> Listening {
+        let ringing = self.take(incoming, async |sip, call, sdp| {
+            sip.ring(call, 183, Some(sdp)).await.unwrap();
+        });
+        let ringing = ringing.await;
+        ringing.say(sound);
+        ringing
+    }
+
+    /// Answers a call to which something was played already.
+    pub(crate) async fn confirm(&self, early: &Listening) {
+        let sip = self.line.sip();
+        assert!(sip.answer(early.call, early.leg.sdp()).await.unwrap());
+    }
+
+    async fn take(
+        &self,
+        incoming: IncomingCall,
+        tell: impl AsyncFn(&Sip, CallHandle, Vec<u8>),
+    ) -> Listening {
         let offer = incoming.invite.offer.clone().unwrap();
         let flow = &incoming.invite.flow;
         let codecs = Codecs::default();
         let answered = self.line.answer(flow, &codecs, SrtpPolicy::Off, &offer);
         let (half, negotiated) = answered.unwrap();
         let sip = self.line.sip();
-        assert!(sip.answer(incoming.call, half.sdp()).await.unwrap());
+        tell(sip, incoming.call, half.sdp()).await;
         let (ear, heard) = mpsc::unbounded_channel();
         let attached = Attached {
             sink: Some(Box::new(move || Box::new(Ear(ear)))),
@@ -127,7 +163,9 @@ impl Desk {
             .line
             .open(next_leg(), half, negotiated, remote, attached);
         Listening {
+            sip: sip.clone(),
             call: incoming.call,
+            from: incoming.invite.from.user.clone(),
             leg: leg.unwrap(),
             signals: incoming.signals,
             heard,
@@ -146,6 +184,24 @@ impl Listening {
         self.leg.media.send(play).unwrap();
     }
 
+    /// Hangs up.
+    pub(crate) async fn hang_up(&self) {
+        self.sip.hang_up(self.call, None).await.unwrap();
+    }
+
+    /// Offers the session anew, and returns what the other side answers.
+    pub(crate) async fn reoffer(&mut self) -> String {
+        let offer = self.leg.offer_again();
+        self.sip.reoffer(self.call, offer).await.unwrap();
+        loop {
+            if let Some(Signal::ReofferAnswered { result }) = self.signals.recv().await {
+                let answer = result.unwrap().unwrap();
+                self.leg.offer_answered(Some(&answer)).unwrap();
+                return String::from_utf8(answer).unwrap();
+            }
+        }
+    }
+
     /// Waits until the other side has hung up.
     pub(crate) async fn until_over(&mut self) {
         while let Some(signal) = self.signals.recv().await {
@@ -157,12 +213,17 @@ impl Listening {
 
     /// Waits until a tone is heard, pure enough to be nothing else.
     pub(crate) async fn until_heard(&mut self, hz: f64) {
+        self.until(|piece| share(piece, hz) > 0.9).await;
+    }
+
+    /// Waits until a piece of 20 ms is heard that is as asked.
+    pub(crate) async fn until(&mut self, wanted: impl Fn(&[i16]) -> bool) {
         let mut sound = Vec::new();
         loop {
             sound.extend(self.heard.recv().await.unwrap());
             while sound.len() >= PIECE {
                 let piece: Vec<i16> = sound.drain(..PIECE).collect();
-                if share(&piece, hz) > 0.9 {
+                if wanted(&piece) {
                     return;
                 }
             }

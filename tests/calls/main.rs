@@ -9,6 +9,7 @@
 )]
 
 mod api;
+mod bridging;
 mod caller;
 mod changes;
 #[path = "../http_api/conforms.rs"]

@@ -174,11 +174,50 @@ fn a_route_leads_to_an_agent_or_to_a_room_and_not_to_both() {
     );
     let text = complaint("[[route]]\nto = \"8000\"\n");
     assert!(
-        text.contains("route.agent: is missing") && text.contains("conference room"),
+        text.contains("route.agent: is missing") && text.contains("a room, trunk or user"),
         "{text}"
     );
     let text = complaint("[[route]]\nroom = \"two words\"\n");
     assert!(text.contains("route.room: use letters"), "{text}");
+}
+
+#[test]
+fn a_route_leads_over_a_trunk_that_places_calls_or_to_a_user_that_there_is() {
+    let source = "[[trunk]]\nname = \"carrier\"\nkind = \"peer\"\nhost = \"h\"\n\
+                  [[trunk]]\nname = \"pbx\"\nkind = \"inbound\"\nnetworks = [\"10.0.0.0/8\"]\n\
+                  [[user]]\nname = \"alice\"\npassword = \"long enough\"\n";
+    let route = |more: &str| parse(&format!("{source}[[route]]\nto = \"+44*\"\n{more}"));
+    let out = route("trunk = \"carrier\"\nring_s = 20\n").unwrap();
+    assert_eq!(
+        out.routes[0].target,
+        RouteTarget::Trunk("carrier".to_owned())
+    );
+    assert_eq!(out.routes[0].ring_s, 20);
+    let alice = route("user = \"alice\"\n").unwrap();
+    assert_eq!(
+        alice.routes[0].target,
+        RouteTarget::User("alice".to_owned())
+    );
+    assert_eq!(alice.routes[0].ring_s, 60);
+    for (wrong, why) in [
+        ("trunk = \"carier\"\n", "the nearest is \"carrier\""),
+        (
+            "trunk = \"pbx\"\n",
+            "no [[trunk]] that places calls is named \"pbx\"",
+        ),
+        (
+            "user = \"alic\"\n",
+            "route.user: no [[user]] is named \"alic\"",
+        ),
+        (
+            "user = \"alice\"\ntrunk = \"carrier\"\n",
+            "leads to one place",
+        ),
+        ("user = \"alice\"\nring_s = 0\n", "from 1 to 300"),
+    ] {
+        let text = route(wrong).unwrap_err().to_string();
+        assert!(text.contains(why), "{text}");
+    }
 }
 
 #[test]

@@ -31,7 +31,7 @@ pub(crate) fn call(id: &str, direction: &str, state: &str) -> Value {
     let ended = matches!(state, "completed" | "failed");
     json!({
         "id": id, "direction": direction, "from": "+12025550100", "to": "+12025550123",
-        "trunk": "twilio", "agent": "lead-qualification", "room": null, "state": state,
+        "trunk": "twilio", "agent": "lead-qualification", "room": null, "bridge": null, "state": state,
         "started_at": "2026-01-01T10:00:00.000Z", "answered_at": "2026-01-01T10:00:02.000Z",
         "ended_at": if ended { json!("2026-01-01T10:01:00.000Z") } else { Value::Null },
         "outcome": null, "variables": { "caller_name": "Ada" },
