@@ -226,12 +226,13 @@ impl Pair {
                     return EndReason::Failed(error.to_string());
                 }
                 Some(News::Hold) => self.look_at_hold(side, &mut waits),
-                Some(News::Key(key)) => {
+                // What comes with the sound is passed on with it.
+                Some(News::Key { digit, informed }) if informed => {
                     let other = self.other(side);
-                    other.ask(Command::SendDtmf(other.leg.id, key.to_string()));
+                    other.ask(Command::SendDtmf(other.leg.id, digit.to_string()));
                 }
                 Some(News::Sound(words)) => self.tell_of_sound(side, &words),
-                Some(News::Joined(Ok(()))) | None => {}
+                Some(News::Joined(Ok(())) | News::Key { .. }) | None => {}
             }
         }
     }

@@ -119,7 +119,7 @@ async fn admit(answered: &mut Answered, room: &RoomConfig) -> Result<(), Over> {
 async fn next_key(answered: &mut Answered) -> Result<char, Over> {
     loop {
         match next_news(answered).await? {
-            Some(News::Key(key)) => return Ok(key),
+            Some(News::Key { digit, .. }) => return Ok(digit),
             Some(News::Over(reason)) => return Err(Over::because(reason)),
             _ => {}
         }

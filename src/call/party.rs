@@ -45,7 +45,12 @@ pub(super) enum News {
     /// Whether it holds the call may have changed: [`Leg::is_held`] tells.
     Hold,
     /// It pressed a key.
-    Key(char),
+    Key {
+        /// Which.
+        digit: char,
+        /// Whether an INFO told of it, so that it did not come with the sound.
+        informed: bool,
+    },
     /// Its leg takes part in a room, or not, and why not.
     Joined(Result<(), MixerError>),
     /// Something is wrong with its sound, or right again, in words.
@@ -103,7 +108,9 @@ impl Party {
             None => Some(News::Hold),
             Some(Signal::Info { content_type, body }) => {
                 let digit = info_digit(content_type.as_deref(), &body)?;
-                self.digits.inform(now, digit).then_some(News::Key(digit))
+                let informed = true;
+                let new = self.digits.inform(now, digit);
+                new.then_some(News::Key { digit, informed })
             }
             Some(Signal::Ended { cause }) => Some(News::Over(end_reason(cause))),
             Some(_) => None,
@@ -113,8 +120,9 @@ impl Party {
     async fn take_media(&mut self, now: Instant, event: LegEvent) -> Option<News> {
         match event {
             LegEvent::Dtmf { digit, held } => {
+                let informed = false;
                 let new = self.digits.hear(now, digit, held);
-                new.then_some(News::Key(digit))
+                new.then_some(News::Key { digit, informed })
             }
             LegEvent::Joined(joined) => Some(News::Joined(joined)),
             LegEvent::MediaTimeout { silent_for } => {
