@@ -1,13 +1,19 @@
 //! The switch as the HTTP API sees it.
 
+mod words;
+
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
 
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use self::words::{
+    answered_before, cursor_error, internal, mode, nearest, page, parse_id, shown_caller,
+    supervise_error,
+};
 use crate::archive::StoreArchive;
-use crate::call::{self, Busy, Outbound, PausedBy, Services, SuperviseError, SupervisorPhone};
+use crate::call::{self, Busy, Callee, Outbound, PausedBy, Services};
 use crate::clock;
 use crate::http::{
     Api, ApiError, CallCreated, CallQuery, Check, Direction, Idempotency, NewCall, OutboxQuery,
@@ -15,8 +21,8 @@ use crate::http::{
 };
 use crate::http::{EventFilter, EventStream, replay};
 use crate::store::{
-    self, CallFilter, CallRecord, CallState, Created, EventRecord, Health, IdempotencyKey,
-    Recording, StoreError,
+    self, CallFilter, CallRecord, CallState, EventRecord, Health, IdempotencyKey, Recording,
+    StoreError,
 };
 use crate::switch::{Dial, DialError};
 use crate::switchboard::own_host;
@@ -24,28 +30,6 @@ use crate::switchboard::own_host;
 /// The running switch behind the API.
 #[derive(Clone)]
 pub struct Backend(pub Arc<Services>);
-
-fn internal(error: impl std::fmt::Display) -> ApiError {
-    ApiError::Internal(error.to_string())
-}
-
-fn parse_id(what: &'static str, id: &str) -> Result<Uuid, ApiError> {
-    id.parse().map_err(|_| ApiError::NotFound {
-        what,
-        id: id.chars().take(64).collect(),
-    })
-}
-
-fn page<T: serde::Serialize>(page: store::Page<T>) -> Page {
-    let items = page
-        .items
-        .iter()
-        .map(|item| serde_json::to_value(item).unwrap_or_default());
-    Page {
-        items: items.collect(),
-        next_cursor: page.next_cursor,
-    }
-}
 
 impl Backend {
     fn busy(&self, busy: &Busy) -> ApiError {
@@ -88,7 +72,7 @@ impl Backend {
     }
 
     /// Finds a supervisor's phone: a user's by its name, all others as those of calls.
-    fn supervisor_phone(&self, to: String) -> Result<SupervisorPhone, ApiError> {
+    fn supervisor_phone(&self, to: String) -> Result<Callee, ApiError> {
         let services = &self.0;
         if services.config.users.iter().any(|user| user.name == to) {
             let phone = services.phone_of(&to);
@@ -103,7 +87,7 @@ impl Backend {
         };
         let dialled = services.trunks.dial(&dial, &own_host(services));
         dialled
-            .map(SupervisorPhone::Dialled)
+            .map(Callee::Dialled)
             .map_err(|error| self.dial_error(&error))
     }
 
@@ -112,6 +96,19 @@ impl Backend {
             StoreError::Unavailable(reason) => self.busy(&Busy::Store(reason)),
             other => internal(other),
         }
+    }
+
+    /// Finds a call that goes on and that an agent talks on.
+    async fn of_an_agent(&self, id: &str) -> Result<CallRecord, ApiError> {
+        let record = self.record(id).await?;
+        if record.state.is_final() {
+            return Err(ApiError::AlreadyEnded { id: id.to_owned() });
+        }
+        if record.agent.is_none() {
+            let message = format!("no agent talks on call {id}");
+            return Err(ApiError::Conflict(message));
+        }
+        Ok(record)
     }
 
     async fn record(&self, id: &str) -> Result<CallRecord, ApiError> {
@@ -125,44 +122,6 @@ impl Backend {
             what: "call",
             id: id.to_owned(),
         })
-    }
-}
-
-fn mode(mode: SupervisorMode) -> Result<call::Mode, ApiError> {
-    match mode {
-        SupervisorMode::Listen => Ok(call::Mode::Listen),
-        SupervisorMode::Barge => Ok(call::Mode::Barge),
-        SupervisorMode::Whisper => Err(ApiError::Conflict(
-            "the agent is software: there is nobody to whisper to; listen, or barge in".to_owned(),
-        )),
-    }
-}
-
-fn supervise_error(error: SuperviseError) -> ApiError {
-    ApiError::Conflict(error.to_string())
-}
-
-/// Who a call comes from, as its record shows it: a number stands for itself.
-fn shown_caller(from_uri: &str) -> String {
-    let user = offhook_sip::uri::Uri::parse(from_uri).map(|uri| uri.user_text().into_owned());
-    call::party(&user.unwrap_or_default(), from_uri)
-}
-
-fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<String> {
-    known
-        .max_by(|a, b| strsim::jaro_winkler(a, name).total_cmp(&strsim::jaro_winkler(b, name)))
-        .map(str::to_owned)
-}
-
-/// The answer to a request whose `Idempotency-Key` came before; none when it made a new call.
-fn answered_before(created: Created) -> Option<Result<CallCreated, ApiError>> {
-    match created {
-        Created::New => None,
-        Created::Existing(call) => Some(Ok(CallCreated {
-            id: call.to_string(),
-            replayed: true,
-        })),
-        Created::Conflict => Some(Err(ApiError::IdempotencyMismatch)),
     }
 }
 
@@ -367,11 +326,13 @@ impl Api for Backend {
         Err(ApiError::AlreadyEnded { id: id.to_owned() })
     }
 
+    async fn hold(&self, id: &str, hold: bool) -> Result<(), ApiError> {
+        let record = self.of_an_agent(id).await?;
+        self.0.hold(record.id, hold).map_err(supervise_error)
+    }
+
     async fn supervise(&self, id: &str, supervise: Supervise) -> Result<(), ApiError> {
-        let record = self.record(id).await?;
-        if record.state.is_final() {
-            return Err(ApiError::AlreadyEnded { id: id.to_owned() });
-        }
+        let record = self.of_an_agent(id).await?;
         let mode = mode(supervise.mode)?;
         let phone = self.supervisor_phone(supervise.to.clone())?;
         let supervised = self.0.supervise(record.id, supervise.to, phone, mode);
@@ -474,15 +435,5 @@ impl Api for Backend {
     ) -> Result<EventStream, ApiError> {
         let archive = StoreArchive(self.0.store.clone());
         replay(&self.0.bus, archive, filter, after)
-    }
-}
-
-fn cursor_error(error: StoreError) -> ApiError {
-    match error {
-        StoreError::Invalid(_) => ApiError::Invalid {
-            field: "cursor".to_owned(),
-            message: "is not one that a page before gave as next_cursor".to_owned(),
-        },
-        other => internal(other),
     }
 }

@@ -52,6 +52,20 @@ impl Codecs {
         }
     }
 
+    /// Offers of what may be offered or taken these first, in their order, and then the rest; all of
+    /// it may be taken.
+    #[must_use]
+    pub fn preferring(&self, first: impl IntoIterator<Item = Codec>) -> Self {
+        let taken = |codec: &Codec| self.accepted.contains(codec);
+        let first = first.into_iter().filter(taken);
+        let offered = Self::in_order(first.chain(self.offered.iter().copied())).offered;
+        Self {
+            offered,
+            accepted: self.accepted.clone(),
+            in_order: self.in_order,
+        }
+    }
+
     /// What is offered, best first.
     #[must_use]
     pub fn offered(&self) -> &[Codec] {

@@ -29,6 +29,9 @@ pub struct Dialling {
     pub targets: Vec<SocketAddr>,
     /// Over what.
     pub transport: Transport,
+    /// The listener that it leaves from; without one the first that reaches the address. A phone is
+    /// called from where it registered: nothing else comes through its NAT.
+    pub local: Option<SocketAddr>,
     /// Preloaded route (RFC 3261 §8.1.2).
     pub route: Vec<String>,
     /// What answers a challenge.
@@ -102,7 +105,7 @@ impl DialFailure {
 
     /// Whether another address of the same carrier may do better: a timeout, a transport error or
     /// an overloaded server (RFC 3263 §4.3); a busy or refusing callee would only refuse again.
-    fn worth_another_target(&self) -> bool {
+    pub(super) fn worth_another_target(&self) -> bool {
         matches!(
             self,
             Self::Refused {
@@ -129,7 +132,7 @@ pub async fn dial(
     let mut attached = Some(attached);
     let mut last = DialFailure::NoTarget;
     for target in &dialling.targets {
-        let flow = line.sip().flow_to(*target, dialling.transport)?;
+        let flow = flow(line, dialling, *target)?;
         let half = line.offer(&flow, &dialling.codecs, dialling.srtp)?;
         let mut placed = line.sip().invite(invite(dialling, flow, &half)).await?;
         match wait(line, dialling, &half, &mut placed, &mut progress, give_up).await {
@@ -164,7 +167,20 @@ pub async fn dial(
     Err(last)
 }
 
-fn invite(dialling: &Dialling, flow: Flow, half: &Half) -> Invite {
+/// The way to one of the addresses.
+pub(super) fn flow(line: &Line, dialling: &Dialling, remote: SocketAddr) -> Result<Flow, SipError> {
+    let transport = dialling.transport;
+    match dialling.local {
+        Some(local) => Ok(Flow {
+            transport,
+            local,
+            remote,
+        }),
+        None => line.sip().flow_to(remote, transport),
+    }
+}
+
+pub(super) fn invite(dialling: &Dialling, flow: Flow, half: &Half) -> Invite {
     Invite {
         request_uri: dialling.request_uri.clone(),
         to: dialling.request_uri.clone(),
@@ -237,7 +253,7 @@ async fn wait(
 }
 
 /// What carriers say beside the status line, such as `X-Twilio-Error`.
-fn explain(headers: &[(String, String)]) -> String {
+pub(super) fn explain(headers: &[(String, String)]) -> String {
     let wanted = ["x-twilio-error", "warning", "reason", "p-error"];
     let found = headers
         .iter()

@@ -13,13 +13,16 @@ use tokio::sync::OwnedSemaphorePermit;
 use tracing::Instrument;
 use uuid::Uuid;
 
+use super::admission::{Admitted, AgentsCall, Refusal, admit};
+use super::bridge::{self, Passage};
 use super::codecs::Codecs;
+use super::conference::{self, Guest};
 use super::journal::Journal;
 use super::line::{Half, LineError};
-use super::services::{AgentSpec, Busy, Place, Services};
+use super::services::{Place, Services};
 use super::spans;
 use super::talk::{Answering, Talk, end_reason_of};
-use crate::ai::OnBox;
+use super::task::Control;
 use crate::clock::{self, Epoch};
 use crate::crm::identity::is_withheld;
 use crate::mailbox;
@@ -38,74 +41,44 @@ pub async fn take(services: Arc<Services>, incoming: Box<IncomingCall>) {
 }
 
 async fn admit_or_refuse(services: Arc<Services>, incoming: Box<IncomingCall>) {
-    let sip = services.line.sip().clone();
     let call = incoming.call;
-    let _held = sip.hold(call);
+    let _held = services.line.sip().hold(call);
     match admit(&services, &incoming.invite) {
-        Ok(admitted) => serve(services, incoming, admitted).await,
-        Err(refusal) => {
-            meters::call_refused(refusal.status);
-            tracing::info!(status = refusal.status, reason = %refusal.reason, "a call was refused");
-            let headers = refusal
-                .retry_after_s
-                .map(|s| ("Retry-After".to_owned(), s.to_string()))
-                .into_iter()
-                .collect();
-            let _ = sip.reject(call, refusal.status, headers).await;
-        }
+        Ok(Admitted::Agent(admitted)) => serve(services, incoming, admitted).await,
+        // Apart, so that an agent's call holds none of it.
+        Ok(Admitted::Room(guest)) => Box::pin(join(services, incoming, guest)).await,
+        Ok(Admitted::Bridge(passage)) => Box::pin(bridge(services, incoming, *passage)).await,
+        Err(Refusal { status, reason }) => refuse(&services, call, status, &reason).await,
     }
 }
 
-struct Refusal {
-    status: u16,
-    reason: String,
-    retry_after_s: Option<u32>,
+/// Refuses a call, and says when to try again where that may help.
+pub(super) async fn refuse(services: &Services, call: CallHandle, status: u16, reason: &str) {
+    meters::call_refused(status);
+    tracing::info!(status, %reason, "a call was refused");
+    let retry = services.config.limits.retry_after_s.to_string();
+    let passes = status == 503 || services.is_stopping();
+    let retry = passes.then(|| ("Retry-After".to_owned(), retry));
+    let headers = retry.into_iter().collect();
+    let _ = services.line.sip().reject(call, status, headers).await;
 }
 
-struct Admitted {
-    agent: Arc<AgentSpec>,
-    place: Place,
-    on_box: Arc<OnBox>,
+/// Joins a call to a conference room.
+async fn join(services: Arc<Services>, incoming: Box<IncomingCall>, guest: Guest) {
+    let epoch = Epoch::take();
+    let record = new_record(&incoming.invite, epoch.timestamp(clock::now()));
+    conference::serve(services, *incoming, guest, record, epoch).await;
 }
 
-fn admit(services: &Services, invite: &Incoming) -> Result<Admitted, Refusal> {
-    let called = called_party(invite);
-    let Some(name) = services.routes.agent_for(&called, &invite.from.user) else {
-        // Numbers are not logged above DEBUG.
-        tracing::debug!(%called, "no route and no agent");
-        let reason = "no route and no agent for who is called".to_owned();
-        return Err(Refusal {
-            status: 404,
-            reason,
-            retry_after_s: None,
-        });
-    };
-    let Some(agent) = services.agents.get(name) else {
-        let reason = format!("the route names an agent that is not there: {name:?}");
-        return Err(Refusal {
-            status: 404,
-            reason,
-            retry_after_s: None,
-        });
-    };
-    let (place, on_box) = services.take_place(&agent.config).map_err(|busy| Refusal {
-        status: if matches!(busy, Busy::Stopping) {
-            480
-        } else {
-            503
-        },
-        reason: busy.to_string(),
-        retry_after_s: Some(services.config.limits.retry_after_s),
-    })?;
-    Ok(Admitted {
-        agent: Arc::clone(agent),
-        place,
-        on_box,
-    })
+/// Bridges a call to another party.
+async fn bridge(services: Arc<Services>, incoming: Box<IncomingCall>, passage: Passage) {
+    let epoch = Epoch::take();
+    let record = new_record(&incoming.invite, epoch.timestamp(clock::now()));
+    bridge::serve(services, *incoming, passage, record, epoch).await;
 }
 
 /// The called number or name: the Request-URI's, which proxies rewrite, not the To's.
-fn called_party(invite: &Incoming) -> String {
+pub(super) fn called_party(invite: &Incoming) -> String {
     let parsed = offhook_sip::uri::Uri::parse(&invite.request_uri);
     parsed
         .map(|uri| uri.user_text().into_owned())
@@ -113,7 +86,7 @@ fn called_party(invite: &Incoming) -> String {
 }
 
 /// The codecs that the configuration allows to a source.
-fn codecs(services: &Services, source: &Source) -> Codecs {
+pub(super) fn codecs_of(services: &Services, source: &Source) -> Codecs {
     let mut trunks = services.config.trunks.iter();
     let trunk = match source {
         Source::Trunk(name) => trunks.find(|trunk| trunk.name == *name),
@@ -145,7 +118,7 @@ struct Answered {
 
 /// The two halves of a call have each a place of their own in memory, since the first is over when
 /// the second, which lasts, begins.
-async fn serve(services: Arc<Services>, incoming: Box<IncomingCall>, admitted: Admitted) {
+async fn serve(services: Arc<Services>, incoming: Box<IncomingCall>, admitted: AgentsCall) {
     let sip = services.line.sip().clone();
     let answering: Pin<Box<dyn Future<Output = _> + Send>> =
         Box::pin(answer(services, incoming, admitted));
@@ -189,36 +162,29 @@ impl Answered {
 async fn answer(
     services: Arc<Services>,
     incoming: Box<IncomingCall>,
-    admitted: Admitted,
+    admitted: AgentsCall,
 ) -> Option<Box<Answered>> {
     let now = clock::now();
     let invite = &incoming.invite;
     let epoch = Epoch::take();
     let started_at = epoch.timestamp(now);
-    let record = new_record(invite, &admitted.agent, started_at);
+    let mut record = new_record(invite, started_at);
+    record.agent = Some(admitted.agent.config.name.clone());
     let id = record.id;
     spans::name(id, &admitted.agent.config.name);
     let sip = services.line.sip().clone();
-    let codecs = codecs(&services, &invite.source);
+    let codecs = codecs_of(&services, &invite.source);
     let (half, negotiated) = match agree(&services, invite, &codecs) {
         Ok(agreed) => agreed,
         Err(error) => {
-            meters::call_refused(error.status());
-            tracing::info!(%error, "a call was refused");
-            let retry = services.config.limits.retry_after_s.to_string();
-            let retry = (error.status() == 503).then(|| ("Retry-After".to_owned(), retry));
-            let headers = retry.into_iter().collect();
-            let _ = sip.reject(incoming.call, error.status(), headers).await;
+            refuse(&services, incoming.call, error.status(), &error.to_string()).await;
             return None;
         }
     };
     if let Err(error) = services.store.insert_call(record.clone()).await {
         tracing::error!(%error, "a call's record was not kept: it is refused");
         drop(half);
-        let retry = services.config.limits.retry_after_s.to_string();
-        let _ = sip
-            .reject(incoming.call, 503, vec![("Retry-After".to_owned(), retry)])
-            .await;
+        refuse(&services, incoming.call, 503, "its record was not kept").await;
         return None;
     }
     let live = services.go_live(id, record.trunk.as_deref());
@@ -276,7 +242,7 @@ async fn answer(
     }
     let (negotiated, half) = match negotiated {
         Some(negotiated) => (negotiated, half),
-        None => match late_answer(&half, &mut signals, &mut talk).await {
+        None => match late_answer(&half, &mut signals, talk.controls()).await {
             Ok(negotiated) => (negotiated, half),
             Err(reason) => {
                 let _ = sip.hang_up(call, None).await;
@@ -299,7 +265,7 @@ async fn answer(
 }
 
 /// Answers the offer, or makes our own when there is none (RFC 3261 §13.2.1).
-fn agree(
+pub(super) fn agree(
     services: &Services,
     invite: &Incoming,
     codecs: &Codecs,
@@ -315,14 +281,14 @@ fn agree(
 }
 
 /// Waits for the ACK that answers our offer, unless somebody asks for the call's end.
-async fn late_answer(
+pub(super) async fn late_answer(
     half: &Half,
     signals: &mut mailbox::Receiver<Signal>,
-    talk: &mut Talk,
+    controls: &mut mailbox::Receiver<Control>,
 ) -> Result<Negotiated, EndReason> {
     tokio::select! {
         agreed = wait_for_answer(half, signals) => agreed.map_err(EndReason::Lost),
-        control = talk.controls().recv() => Err(end_reason_of(control)),
+        control = controls.recv() => Err(end_reason_of(control)),
     }
 }
 
@@ -349,7 +315,7 @@ async fn wait_for_answer(
     timed.unwrap_or_else(|_| Err("the answer was never acknowledged".to_owned()))
 }
 
-fn new_record(invite: &Incoming, agent: &AgentSpec, started_at: Timestamp) -> CallRecord {
+fn new_record(invite: &Incoming, started_at: Timestamp) -> CallRecord {
     let mut record = CallRecord::new(
         Uuid::now_v7(),
         Direction::Inbound,
@@ -358,7 +324,6 @@ fn new_record(invite: &Incoming, agent: &AgentSpec, started_at: Timestamp) -> Ca
         CallState::Ringing,
         started_at,
     );
-    record.agent = Some(agent.config.name.clone());
     record.trunk = match &invite.source {
         Source::Trunk(name) => Some(name.clone()),
         _ => None,

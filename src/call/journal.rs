@@ -44,6 +44,8 @@ pub struct Final {
     pub reason: String,
     /// What the media measured.
     pub media: Option<MediaSummary>,
+    /// What it measured on the other side of a bridge.
+    pub far: Option<MediaSummary>,
 }
 
 /// Writes one call down. Cloning is cheap.
@@ -154,6 +156,7 @@ impl Writer {
             reason: "the call's task failed: this is a fault of the switch, its log tells more"
                 .to_owned(),
             media: None,
+            far: None,
         };
         if let Err(error) = self.write_end(end).await {
             tracing::error!(%error, "a call's record was not kept");
@@ -171,6 +174,8 @@ impl Writer {
     async fn write(&mut self, entry: Entry) -> Result<(), crate::store::StoreError> {
         let id = self.record.id;
         match entry {
+            // Nothing comes after a call's end.
+            Entry::Event(..) if self.ended => Ok(()),
             Entry::Event(kind, at, data) => self.publish(kind, at, data).await,
             Entry::Answered(at) => {
                 self.record.state = CallState::InProgress;
@@ -236,6 +241,9 @@ impl Writer {
         self.record.ended_at = Some(end.ended_at);
         self.record.outcome = Some(end.outcome);
         self.record.media = end.media;
+        if let Some(bridge) = &mut self.record.bridge {
+            bridge.media = end.far;
+        }
         let appointments = self
             .store()
             .call_appointments(self.record.id)

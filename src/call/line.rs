@@ -6,11 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
-use offhook_media::music::Background;
 use offhook_media::sdp::LocalSrtp;
 use offhook_media::srtp::{SrtpKeys, Suite};
 use offhook_media::{
-    Codec, LocalMedia, MediaSession, Negotiated, SessionConfig, SrtpPolicy, Stats,
+    Codec, InbandDtmf, LocalMedia, MediaSession, Negotiated, SessionConfig, SrtpPolicy, Stats,
 };
 use offhook_sip::{Advertise, Flow};
 use rand::Rng;
@@ -21,9 +20,12 @@ use super::session::{Change, Session, SessionError};
 use crate::clock;
 use crate::net::media::{
     Command, LegEvent, LegId, MediaError, MediaThread, OpenLeg, PortError, PortPair, PortPool,
-    RecordSink, SinkBuilder,
 };
 use crate::net::sip::Sip;
+
+mod attached;
+
+pub use self::attached::Attached;
 
 /// Events that may wait for one call's task.
 const LEG_EVENTS: usize = 256;
@@ -111,20 +113,6 @@ impl Drop for PortLease {
     fn drop(&mut self) {
         self.pool.closed(self.port, clock::now());
     }
-}
-
-/// What is attached to a leg's media once it runs.
-#[derive(Default)]
-pub struct Attached {
-    /// Who hears the leg.
-    pub sink: Option<SinkBuilder>,
-    /// Who records it.
-    pub recorder: Option<Box<dyn RecordSink>>,
-    /// What the other side hears softly behind all that is said to it.
-    pub ambience: Option<Background>,
-    /// Whether what is heard is brought to the level that the models expect; what is recorded stays
-    /// as it came.
-    pub gain_control: bool,
 }
 
 /// Our half of a session that is being agreed upon. Dropped, it gives its ports back.
@@ -276,6 +264,8 @@ impl Line {
         let Attached {
             sink,
             recorder,
+            records_later,
+            leaves_tones,
             ambience,
             gain_control,
         } = attached;
@@ -286,7 +276,10 @@ impl Line {
         config.first_timestamp = rand::rng().random();
         config.seed = rand::rng().random();
         config.unix_time = unix_time();
-        config.recording = recorder.is_some();
+        config.recording = recorder.is_some() || records_later;
+        if leaves_tones {
+            config.inband_dtmf = InbandDtmf::Off;
+        }
         config.ambience = ambience;
         config.gain_control = gain_control && sink.is_some();
         config.echo_gate = self.terms.echo_gate && sink.is_some();
@@ -397,6 +390,12 @@ impl Leg {
             .map(SrtpKeys::suite)
     }
 
+    /// Our latest description, to be sent.
+    #[must_use]
+    pub fn sdp(&self) -> Vec<u8> {
+        self.session.sdp()
+    }
+
     /// Answers a re-INVITE or UPDATE, as [`Session::answer_reoffer`] says.
     ///
     /// # Errors
@@ -412,6 +411,24 @@ impl Leg {
     #[must_use]
     pub fn offer_again(&mut self) -> Vec<u8> {
         self.session.offer_again()
+    }
+
+    /// Makes an offer of our own unless one waits for its answer: then it is made once that came
+    /// ([`Leg::is_outdated`]).
+    #[must_use]
+    pub fn offer(&mut self) -> Option<Vec<u8>> {
+        self.session.may_offer().then(|| self.session.offer_again())
+    }
+
+    /// Whether an offer that could not be made may be made now.
+    #[must_use]
+    pub fn is_outdated(&self) -> bool {
+        self.session.is_outdated()
+    }
+
+    /// Lets the other side wait, or no longer, in what is offered and answered from now on.
+    pub fn hold(&mut self, hold: bool) {
+        self.session.hold(hold);
     }
 
     /// Whether an offer of ours waits for its answer.

@@ -1,16 +1,26 @@
 //! Calls: one task each, which joins signalling, media, models, the agent and the records.
 
+mod admission;
+mod bridge;
 pub mod codecs;
+mod conference;
 pub mod conversation;
 pub mod dial;
 pub(crate) mod digits;
+mod ending;
 mod inbound;
 mod journal;
 pub mod line;
 mod llm_stream;
+mod music;
+mod negotiate;
 mod outbound;
+mod outgoing;
+mod party;
 mod recording;
 mod requests;
+mod ringing;
+mod room;
 pub mod services;
 pub mod session;
 mod sound;
@@ -22,10 +32,12 @@ pub mod task;
 pub mod trouble;
 
 pub use crate::net::sip::Sip;
+pub(crate) use ending::stored_state;
 pub use inbound::{party, take};
 pub(crate) use journal::{stored_turn, stored_variables};
 pub use line::{Half, Leg, Line, LineError};
-pub use outbound::{Outbound, place};
+pub use music::prepare as prepare_music;
+pub use outbound::{Callee, Outbound, place};
 pub(crate) use outbound::{credentials, host_and_port};
 pub use recording::{
     PausedBy, Recorder, RecorderError, RecordingSwitch, Unrecorded, recording_event, remove_old,
@@ -33,9 +45,8 @@ pub use recording::{
 pub use requests::Requests;
 pub use services::{AgentSpec, Busy, Place, ServiceParts, Services, Watcher};
 pub(crate) use sound::media_summary;
-pub use supervise::{Mode, SuperviseError, SupervisorPhone};
+pub use supervise::{Mode, SuperviseError};
 pub use talk::outbound_facts;
-pub(crate) use talk::stored_state;
 
 #[cfg(test)]
 mod tests {

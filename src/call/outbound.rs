@@ -172,8 +172,26 @@ fn end_reason(failure: &DialFailure, called_off: Option<EndReason>) -> EndReason
     }
 }
 
+/// Where somebody who is called is.
+pub enum Callee {
+    /// Where a number or URI leads.
+    Dialled(Dialled),
+    /// A phone that has registered here.
+    Registered(Box<Dialling>),
+}
+
+impl Callee {
+    /// Works out where the call goes, and how.
+    pub(super) async fn dialling(self, services: &Services) -> Result<Dialling, String> {
+        match self {
+            Self::Registered(dialling) => Ok(*dialling),
+            Self::Dialled(dialled) => dialling(services, &dialled).await,
+        }
+    }
+}
+
 /// Works out addresses, credentials and codecs of a call.
-pub(super) async fn dialling(services: &Services, dialled: &Dialled) -> Result<Dialling, String> {
+async fn dialling(services: &Services, dialled: &Dialled) -> Result<Dialling, String> {
     let trunk = trunk_of(&services.config, dialled);
     let transport = match trunk.and_then(|trunk| trunk.transport) {
         Some(config::Transport::Tcp) => Transport::Tcp,
@@ -194,6 +212,7 @@ pub(super) async fn dialling(services: &Services, dialled: &Dialled) -> Result<D
         from: format!("<{}>", dialled.from_uri),
         targets,
         transport,
+        local: None,
         route: proxy
             .map(|proxy| format!("<sip:{proxy};lr>"))
             .into_iter()

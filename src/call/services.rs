@@ -6,14 +6,15 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use offhook_media::music::Background;
 use serde_json::Value;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use super::line::{Line, next_leg};
 use super::recording::{Recorder, RecordingSwitch};
+use super::room::Rooms;
 use super::supervise::Talking;
-use super::task::Control;
+use super::task::{Control, Wishes};
 use crate::agent::flow::Flow;
 use crate::ai::OnBox;
 use crate::ai::hearing::{Behind, Listening};
@@ -84,6 +85,8 @@ pub struct Services {
     /// Told when models are loaded or the switch stops.
     changed: Notify,
     live: Mutex<HashMap<Uuid, LiveCall>>,
+    /// The conference rooms.
+    pub(super) rooms: Arc<Rooms>,
     registrar: Mutex<Registrar>,
 }
 
@@ -93,6 +96,8 @@ pub(super) struct LiveCall {
     pub(super) control: mailbox::Sender<Control>,
     /// Whether it is recorded.
     recording: RecordingSwitch,
+    /// What is wanted of it.
+    pub(super) wishes: watch::Sender<Wishes>,
     /// Its leg, once it talks.
     pub(super) talking: Option<Talking>,
 }
@@ -196,6 +201,7 @@ impl Services {
             background: TaskTracker::new(),
             changed: Notify::new(),
             live: Mutex::default(),
+            rooms: Arc::default(),
             registrar: Mutex::default(),
         }
     }
@@ -206,9 +212,7 @@ impl Services {
     /// When the switch is full, not ready, behind, cannot keep records, or is stopping.
     pub fn take_place(&self, agent: &AgentConfig) -> Result<(Place, Arc<OnBox>), Busy> {
         let on_box = self.ready()?;
-        let permit = Arc::clone(&self.places)
-            .try_acquire_owned()
-            .map_err(|_| Busy::Full(self.config.limits.max_calls))?;
+        let permit = self.permit()?;
         let leg = next_leg();
         let listening = on_box.hearing.listen(leg, agent.noise_suppression)?;
         let place = Place {
@@ -219,15 +223,42 @@ impl Services {
         Ok((place, Arc::clone(on_box)))
     }
 
-    /// Returns the models with which a call would be taken now, if there is a place.
-    fn ready(&self) -> Result<&Arc<OnBox>, Busy> {
+    /// Takes a place for a call that needs no models.
+    ///
+    /// # Errors
+    /// When the switch is full, cannot keep records, or is stopping.
+    pub(super) fn take_plain_place(&self) -> Result<OwnedSemaphorePermit, Busy> {
+        self.keeps_records()?;
+        self.permit()
+    }
+
+    fn permit(&self) -> Result<OwnedSemaphorePermit, Busy> {
+        let permit = Arc::clone(&self.places).try_acquire_owned();
+        permit.map_err(|_| Busy::Full(self.config.limits.max_calls))
+    }
+
+    fn keeps_records(&self) -> Result<(), Busy> {
         if self.places.is_closed() {
             return Err(Busy::Stopping);
         }
-        if let Health::Spilling { reason, .. } = self.store.health() {
-            return Err(Busy::Store(reason));
+        match self.store.health() {
+            Health::Spilling { reason, .. } => Err(Busy::Store(reason)),
+            _ => Ok(()),
         }
+    }
+
+    /// Returns the models with which a call would be taken now, if there is a place.
+    fn ready(&self) -> Result<&Arc<OnBox>, Busy> {
+        self.keeps_records()?;
         self.on_box.get().ok_or(Busy::NoModels)
+    }
+
+    /// Whether calls would be taken now; without agents nothing waits for models.
+    fn takes_calls(&self) -> bool {
+        match self.agents.is_empty() {
+            true => self.keeps_records().is_ok(),
+            false => self.ready().is_ok(),
+        }
     }
 
     /// Takes the models in; false when there were some already.
@@ -248,7 +279,7 @@ impl Services {
     pub async fn tell_watchers(self: Arc<Self>) {
         let mut health = self.store.watch_health();
         let sip = self.line.sip();
-        while sip.set_takes_calls(self.ready().is_ok()).await.is_ok() {
+        while sip.set_takes_calls(self.takes_calls()).await.is_ok() {
             tokio::select! {
                 () = self.changed.notified() => {}
                 changed = health.changed() => if changed.is_err() { return },
@@ -264,11 +295,28 @@ impl Services {
         id: Uuid,
         trunk: Option<&str>,
     ) -> (Live, mailbox::Receiver<Control>) {
+        self.make_live(id, self.records(trunk))
+    }
+
+    /// Does the same for a call without an agent. Where the trunk's calls are told that they are
+    /// recorded it is not recorded, since nobody could tell it.
+    pub(super) fn go_live_unannounced(
+        self: &Arc<Self>,
+        id: Uuid,
+        trunk: Option<&str>,
+    ) -> (Live, mailbox::Receiver<Control>) {
+        let announced = trunk.and_then(|trunk| self.announcement(trunk)).is_some();
+        self.make_live(id, self.records(trunk) && !announced)
+    }
+
+    fn make_live(self: &Arc<Self>, id: Uuid, recorded: bool) -> (Live, mailbox::Receiver<Control>) {
         let (control, controls) = mailbox(CONTROLS);
-        let recording = RecordingSwitch::new(self.records(trunk));
+        let recording = RecordingSwitch::new(recorded);
+        let wishes = watch::Sender::new(Wishes::default());
         let live = LiveCall {
             control: control.clone(),
             recording: recording.clone(),
+            wishes: wishes.clone(),
             talking: None,
         };
         self.live_calls().insert(id, live);
@@ -281,6 +329,7 @@ impl Services {
                 services: Arc::clone(self),
                 id,
                 recording,
+                wishes,
             },
             controls,
         )
@@ -333,11 +382,6 @@ impl Services {
         self.places.is_closed()
     }
 
-    /// Whether a call is running.
-    pub(super) fn is_live(&self, id: Uuid) -> bool {
-        self.live_calls().contains_key(&id)
-    }
-
     pub(super) fn live_calls(&self) -> MutexGuard<'_, HashMap<Uuid, LiveCall>> {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -363,9 +407,12 @@ impl Services {
         self.sinks.plan_booked(record, appointment)
     }
 
-    /// What the CRM must hear of a call that has ended.
+    /// What the CRM must hear of a call that has ended: nothing of one that no agent had.
     #[must_use]
     pub fn plan_end(&self, record: &CallRecord, appointments: &[Appointment]) -> Vec<OutboxItem> {
+        if record.agent.is_none() {
+            return Vec::new();
+        }
         self.sinks.plan_finished(record, appointments)
     }
 
@@ -393,6 +440,14 @@ pub struct Live {
     id: Uuid,
     /// What pauses its recording.
     pub(super) recording: RecordingSwitch,
+    wishes: watch::Sender<Wishes>,
+}
+
+impl Live {
+    /// What is wanted of the call from outside.
+    pub(super) fn wishes(&self) -> watch::Receiver<Wishes> {
+        self.wishes.subscribe()
+    }
 }
 
 impl Drop for Live {

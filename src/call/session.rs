@@ -2,7 +2,7 @@
 //! Pure: the leg sends what comes of it, and the simulation runs it as it stands.
 
 use offhook_media::sdp;
-use offhook_media::{Codec, LocalMedia, Negotiated, Refusal, SessionDescription};
+use offhook_media::{Codec, Direction, LocalMedia, Negotiated, Refusal, SessionDescription};
 use rand::CryptoRng;
 
 /// Explains why a session description is of no use.
@@ -40,6 +40,8 @@ pub struct Session {
     negotiated: Option<Negotiated>,
     /// What we offered by a re-INVITE and was not answered yet.
     offer: Option<SessionDescription>,
+    /// That offer names what is not wanted any more.
+    outdated: bool,
 }
 
 /// What would hold after an offer or an answer.
@@ -78,6 +80,7 @@ impl Session {
             local,
             negotiated: None,
             offer: None,
+            outdated: false,
         }
     }
 
@@ -93,6 +96,7 @@ impl Session {
             description,
             negotiated: Some(negotiated.clone()),
             offer: None,
+            outdated: false,
         };
         Ok((session, negotiated))
     }
@@ -127,8 +131,8 @@ impl Session {
 
     /// Answers a re-INVITE or UPDATE. What changes nothing gets the session's own description, so
     /// that no refresh ends a call (RFC 3264 §8, RFC 4028). To one without an offer we offer all
-    /// that we can, both ways, whatever was agreed upon before: a call that was held is taken off
-    /// hold so (RFC 3261 §14.2, RFC 6337 §3).
+    /// that we can, both ways unless we hold the call, whatever was agreed upon before: a call that
+    /// was held is taken off hold so (RFC 3261 §14.2, RFC 6337 §3).
     ///
     /// # Errors
     /// When the offer cannot be used; the session goes on as it was (RFC 3261 §14.2).
@@ -162,13 +166,37 @@ impl Session {
         }
     }
 
-    /// Offers all that we can, both ways, as a re-INVITE of ours. What holds goes on until there is
-    /// an answer; when the peer changed the session meanwhile, the offer must be made again.
+    /// Holds the other side, or no longer does: from now on our descriptions say that we only send
+    /// (RFC 3264 §8.4), or both ways.
+    pub fn hold(&mut self, hold: bool) {
+        self.local.direction = match hold {
+            true => Direction::SendOnly,
+            false => Direction::SendRecv,
+        };
+    }
+
+    /// Whether an offer may be made now. While one waits for its answer none is, and
+    /// [`Session::is_outdated`] tells once it may.
+    pub fn may_offer(&mut self) -> bool {
+        self.outdated = self.has_offered();
+        !self.outdated
+    }
+
+    /// Whether an offer was wanted while another one waited, and that one is answered now.
+    #[must_use]
+    pub fn is_outdated(&self) -> bool {
+        self.outdated && !self.has_offered()
+    }
+
+    /// Offers all that we can, both ways unless we hold the call, as a re-INVITE of ours. What holds
+    /// goes on until there is an answer; when the peer changed the session meanwhile, the offer must
+    /// be made again.
     #[must_use]
     pub fn offer_again(&mut self) -> Vec<u8> {
         let offer = sdp::reoffer(&self.description, &self.local);
         let sdp = offer.to_string().into_bytes();
         self.offer = Some(offer);
+        self.outdated = false;
         sdp
     }
 
@@ -335,6 +363,43 @@ mod tests {
         assert!(session.offer_answered(None).unwrap().is_none());
         assert!(!session.has_offered());
         assert_eq!(session.sdp(), before);
+    }
+
+    #[test]
+    fn who_is_held_by_us_is_told_so_in_offers_and_answers_until_it_is_not() {
+        let mut session = talking();
+        session.hold(true);
+        let offer = session.offer_again();
+        assert!(text(&offer).contains("a=sendonly"));
+        let change = session.offer_answered(Some(&theirs("recvonly", "192.0.2.2")));
+        session.adopt(change.unwrap().unwrap());
+        assert!(!session.is_held(), "it hears our music");
+        // A refresh by the peer takes nobody off hold …
+        let refresh = session.answer_reoffer(Some(&theirs("sendrecv", "192.0.2.2")));
+        let refresh = refresh.unwrap();
+        assert!(text(&refresh.sdp()).contains("a=sendonly"));
+        session.adopt(refresh);
+        // … and who holds a call that is held hears nothing.
+        let both = session.answer_reoffer(Some(&theirs("sendonly", "192.0.2.2")));
+        let both = both.unwrap();
+        assert!(text(&both.sdp()).contains("a=inactive"));
+        session.hold(false);
+        assert!(text(&session.offer_again()).contains("a=sendrecv"));
+    }
+
+    #[test]
+    fn what_is_wanted_while_an_offer_waits_is_offered_once_that_is_answered() {
+        let mut session = talking();
+        session.hold(true);
+        assert!(session.may_offer());
+        let _ = session.offer_again();
+        session.hold(false);
+        assert!(!session.may_offer() && !session.is_outdated());
+        let change = session.offer_answered(Some(&theirs("recvonly", "192.0.2.2")));
+        session.adopt(change.unwrap().unwrap());
+        assert!(session.is_outdated());
+        assert!(text(&session.offer_again()).contains("a=sendrecv"));
+        assert!(!session.is_outdated());
     }
 
     #[test]

@@ -11,13 +11,24 @@ use crate::net::media::LegId;
 
 /// Makes the span of a call that has no name yet.
 pub(super) fn call(direction: &'static str) -> Span {
-    error_span!("call", id = Empty, direction, agent = Empty)
+    error_span!("call", id = Empty, direction, agent = Empty, room = Empty)
 }
 
 /// Gives the call's span, which is the current one, the call's id and its agent.
 pub(super) fn name(id: Uuid, agent: &str) {
     let span = Span::current();
     span.record("id", display(id)).record("agent", agent);
+}
+
+/// Gives the call's span, which is the current one, the call's id and its room.
+pub(super) fn name_room(id: Uuid, room: &str) {
+    let span = Span::current();
+    span.record("id", display(id)).record("room", room);
+}
+
+/// Gives the span of a call that is bridged, which is the current one, the call's id.
+pub(super) fn name_bridge(id: Uuid) {
+    Span::current().record("id", display(id));
 }
 
 /// Makes the span of a leg.

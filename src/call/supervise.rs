@@ -9,23 +9,23 @@ use std::time::Duration;
 
 use offhook_sip::CallHandle;
 use serde_json::json;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tracing::Instrument;
 use uuid::Uuid;
 
 use super::codecs::Codecs;
 use super::dial::{Answered, DialFailure, Dialling, dial};
+use super::journal::Journal;
 use super::line::{Attached, Leg};
-use super::outbound::dialling;
+use super::negotiate::negotiate;
+use super::outbound::Callee;
 use super::services::Services;
 use super::spans;
-use super::task::Control;
+use super::task::Wishes;
 use crate::clock;
 use crate::mailbox;
-use crate::net::media::{Command, LegEvent, LegId, MediaThread, Part, RoomId};
+use crate::net::media::{Command, LegEvent, LegId, MediaError, MediaThread, Part, RoomId};
 use crate::net::sip::Signal;
-use crate::store::EventRecord;
-use crate::switch::Dialled;
 use crate::switchboard::own_host;
 
 /// How long a supervisor's phone may ring.
@@ -58,19 +58,11 @@ impl Mode {
     }
 }
 
-/// Where a supervisor's phone is.
-pub enum SupervisorPhone {
-    /// Where a number or URI leads.
-    Dialled(Dialled),
-    /// A phone that has registered here.
-    Registered(Box<Dialling>),
-}
-
 /// Explains why a call is not supervised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SuperviseError {
     /// Nobody talks there: it rings still, or is over.
-    #[error("the call is not in progress: there is nothing to hear")]
+    #[error("the call is not in progress: nobody talks there")]
     NotInProgress,
     /// There is one supervisor a call.
     #[error("the call has a supervisor already")]
@@ -84,6 +76,7 @@ pub enum SuperviseError {
 pub(super) struct Talking {
     leg: LegId,
     media: MediaThread,
+    journal: Journal,
     supervisor: Option<Supervisor>,
 }
 
@@ -95,11 +88,12 @@ struct Supervisor {
 
 impl Services {
     /// Notes on which leg a call talks, so that it can be listened to.
-    pub(super) fn in_conversation(&self, id: Uuid, leg: &Leg) {
+    pub(super) fn in_conversation(&self, id: Uuid, leg: &Leg, journal: Journal) {
         if let Some(call) = self.live_calls().get_mut(&id) {
             call.talking = Some(Talking {
                 leg: leg.id,
                 media: leg.media.clone(),
+                journal,
                 supervisor: None,
             });
         }
@@ -114,15 +108,16 @@ impl Services {
 
     /// Finds the phone that a user has registered last.
     #[must_use]
-    pub fn phone_of(&self, user: &str) -> Option<SupervisorPhone> {
+    pub fn phone_of(&self, user: &str) -> Option<Callee> {
         let now = clock::now();
         let registrar = self.registrar();
         let binding = registrar.bindings(now, user).into_iter().next()?;
-        Some(SupervisorPhone::Registered(Box::new(Dialling {
+        Some(Callee::Registered(Box::new(Dialling {
             request_uri: binding.contact.clone(),
             from: format!("<sip:offhook@{}>", own_host(self)),
             targets: vec![binding.flow.remote],
             transport: binding.flow.transport,
+            local: Some(binding.flow.local),
             route: Vec::new(),
             credentials: None,
             codecs: Codecs::configured(&self.config, None),
@@ -140,7 +135,7 @@ impl Services {
         self: &Arc<Self>,
         id: Uuid,
         to: String,
-        phone: SupervisorPhone,
+        phone: Callee,
         mode: Mode,
     ) -> Result<(), SuperviseError> {
         if self.is_stopping() {
@@ -162,16 +157,28 @@ impl Services {
             to,
             caller: talking.leg,
             media: talking.media.clone(),
-            control: call.control.clone(),
+            wishes: call.wishes.clone(),
+            journal: talking.journal.clone(),
             modes,
             mode,
-            barged: false,
             released: false,
         };
         let span = spans::call("supervisor");
         // Waited for when the switch stops: the phone is hung up.
         self.background
             .spawn(supervision.run(phone).instrument(span));
+        Ok(())
+    }
+
+    /// Lets the other side of a call wait with music, or no longer; what is so already stays so.
+    ///
+    /// # Errors
+    /// When nobody talks there.
+    pub fn hold(&self, id: Uuid, hold: bool) -> Result<(), SuperviseError> {
+        let calls = self.live_calls();
+        let call = calls.get(&id).filter(|call| call.talking.is_some());
+        let wishes = &call.ok_or(SuperviseError::NotInProgress)?.wishes;
+        wishes.send_if_modified(|wishes| std::mem::replace(&mut wishes.hold, hold) != hold);
         Ok(())
     }
 
@@ -208,25 +215,24 @@ struct Supervision {
     to: String,
     caller: LegId,
     media: MediaThread,
-    control: mailbox::Sender<Control>,
+    wishes: watch::Sender<Wishes>,
+    journal: Journal,
     /// Ends when the call does, or when the supervisor is to go.
     modes: mpsc::Receiver<Mode>,
     mode: Mode,
-    /// The agent stands aside.
-    barged: bool,
     /// The place is free again, and may be another's.
     released: bool,
 }
 
 impl Supervision {
-    async fn run(mut self, phone: SupervisorPhone) {
+    async fn run(mut self, phone: Callee) {
         match self.dial(phone).await {
             Ok(answered) => self.talk(answered).await,
             Err(why) => tracing::info!(%why, "a supervisor's phone was not answered"),
         }
         // First the agent is back; who watches hears of it when the place is free.
         self.release();
-        self.tell(None).await;
+        self.tell(None);
     }
 
     /// Brings the agent back and frees the supervisor's place.
@@ -243,11 +249,8 @@ impl Supervision {
     }
 
     /// Dials until the phone answers, or the call is over.
-    async fn dial(&mut self, phone: SupervisorPhone) -> Result<Answered, String> {
-        let dialling = match phone {
-            SupervisorPhone::Registered(dialling) => *dialling,
-            SupervisorPhone::Dialled(dialled) => dialling(&self.services, &dialled).await?,
-        };
+    async fn dial(&mut self, phone: Callee) -> Result<Answered, String> {
+        let dialling = phone.dialling(&self.services).await?;
         let line = Arc::clone(&self.services.line);
         let leg = line.next_leg_beside(self.caller);
         let (give_up, mut given_up) = mpsc::channel(1);
@@ -280,100 +283,89 @@ impl Supervision {
         } = answered;
         let sip = self.services.line.sip().clone();
         let _held = sip.hold(call);
-        self.join(leg.id);
-        self.adopt(self.mode).await;
-        loop {
-            tokio::select! {
-                mode = self.modes.recv() => match mode {
-                    Some(mode) => {
-                        let _ = self.media.send(Command::SetPart(leg.id, mode.part()));
-                        self.adopt(mode).await;
-                    }
-                    None => break,
-                },
-                signal = signals.recv() => {
-                    if self.handle_signal(call, &mut leg, signal).await {
-                        break;
-                    }
-                }
-                event = leg.event() => match event {
-                    Some(LegEvent::MediaTimeout { .. } | LegEvent::Joined(Err(_))) | None => break,
-                    Some(_) => {}
-                },
-            }
+        if let Err(error) = self.join(leg.id) {
+            tracing::error!(%error, "a supervisor could not be joined to a call");
+        } else {
+            self.stay(call, &mut signals, &mut leg).await;
         }
         leg.close();
         let _ = sip.hang_up(call, None).await;
     }
 
-    /// Puts both legs into a room of their own.
-    fn join(&self, supervisor: LegId) {
+    /// Hears, or talks, until the supervisor or the call is gone.
+    async fn stay(
+        &mut self,
+        call: CallHandle,
+        signals: &mut mailbox::Receiver<Signal>,
+        leg: &mut Leg,
+    ) {
+        let mut joined = false;
+        loop {
+            tokio::select! {
+                mode = self.modes.recv() => {
+                    let Some(mode) = mode else { return };
+                    let _ = self.media.send(Command::SetPart(leg.id, mode.part()));
+                    self.mode = mode;
+                    if joined {
+                        self.adopt();
+                    }
+                }
+                signal = signals.recv() => {
+                    let Some(signal) = signal else { return };
+                    let sip = self.services.line.sip();
+                    let rest = negotiate(sip, call, leg, signal).await;
+                    if matches!(rest, Some(Signal::Ended { .. })) {
+                        return;
+                    }
+                }
+                event = leg.event() => match event {
+                    Some(LegEvent::MediaTimeout { .. } | LegEvent::Joined(Err(_))) | None => return,
+                    // Before it is there, nobody stands aside for it.
+                    Some(LegEvent::Joined(Ok(()))) if !joined => {
+                        joined = true;
+                        self.adopt();
+                    }
+                    Some(_) => {}
+                },
+            }
+        }
+    }
+
+    /// Puts both legs into a room of their own. What comes of it the call's task hears of the
+    /// caller's leg, and this one of the supervisor's.
+    fn join(&self, supervisor: LegId) -> Result<(), MediaError> {
         let room = RoomId::next();
         let legs = [
             (self.caller, Part::Talks, true),
             (supervisor, self.mode.part(), false),
         ];
         for (leg, part, shares_playout) in legs {
-            let join = Command::Join {
+            self.media.send(Command::Join {
                 leg,
                 room,
                 part,
                 shares_playout,
-            };
-            if let Err(error) = self.media.send(join) {
-                tracing::error!(%error, "a supervisor could not be joined to a call");
-            }
+            })?;
         }
+        Ok(())
     }
 
     /// Lets the agent stand aside or come back, and tells who watches.
-    async fn adopt(&mut self, mode: Mode) {
-        self.mode = mode;
-        self.stand_aside(mode == Mode::Barge);
-        self.tell(Some(mode)).await;
+    fn adopt(&self) {
+        self.stand_aside(self.mode == Mode::Barge);
+        self.tell(Some(self.mode));
     }
 
-    fn stand_aside(&mut self, aside: bool) {
-        if self.barged != aside {
-            self.barged = aside;
-            let _ = self.control.try_send(Control::StandAside(aside));
-        }
+    fn stand_aside(&self, aside: bool) {
+        self.wishes
+            .send_if_modified(|wishes| std::mem::replace(&mut wishes.aside, aside) != aside);
     }
 
-    async fn tell(&self, mode: Option<Mode>) {
-        // Nothing comes after a call's end.
-        if !self.services.is_live(self.id) {
-            return;
-        }
-        let event = EventRecord {
-            id: 0,
-            call_id: Some(self.id),
-            kind: "call.supervised".to_owned(),
-            at: self.services.epoch.timestamp(clock::now()),
-            data: json!({ "mode": mode.map(Mode::as_str), "to": self.to }),
-        };
-        if let Err(error) = self.services.publish(event).await {
-            tracing::warn!(%error, "an event was not kept");
-        }
-    }
-
-    /// Takes what the supervisor's dialog says; true when it is over.
-    async fn handle_signal(&self, call: CallHandle, leg: &mut Leg, signal: Option<Signal>) -> bool {
-        match signal {
-            Some(Signal::Reoffer { offer }) => {
-                let answer = leg.answer_reoffer(offer.as_deref());
-                let answer = answer.map(Some).map_err(|error| error.status());
-                let sip = self.services.line.sip();
-                let _ = sip.answer_reoffer(call, answer).await;
-                false
-            }
-            Some(Signal::Confirmed { body: Some(answer) }) => {
-                let _ = leg.take_answer(&answer);
-                false
-            }
-            Some(Signal::Ended { .. }) | None => true,
-            Some(_) => false,
-        }
+    /// Tells who watches, unless the call's end was told already.
+    fn tell(&self, mode: Option<Mode>) {
+        let at = self.services.epoch.timestamp(clock::now());
+        let data = json!({ "mode": mode.map(Mode::as_str), "to": self.to });
+        self.journal.event("call.supervised", at, data);
     }
 }
 

@@ -14,13 +14,14 @@ use serde_json::{Map, Value, json};
 use tracing::Instrument;
 
 use super::conversation::{Conversation, Parts, WORK_QUEUE, Work};
-use super::journal::{Final, Journal};
+use super::ending::Ending;
+use super::journal::Journal;
 use super::line::{Attached, Half, Leg, LineError};
 use super::requests::Requests;
 use super::services::{AgentSpec, Live, Services, variables};
 use super::sound::summary;
 use super::spans;
-use super::task::{Control, Running};
+use super::task::{Control, Running, Wishes};
 use super::trouble::Troubles;
 use crate::agent::flow::{FlowRun, RunOptions};
 use crate::agent::{self, Agent, Context, Dialogue, Settings, Variables, WallClock};
@@ -33,8 +34,8 @@ use crate::mailbox::{self, mailbox};
 use crate::meters;
 use crate::net::media::{LegId, RecordSink, SinkBuilder};
 use crate::net::sip::Signal;
-use crate::store::{CallRecord, CallState as StoredState, MediaSummary};
-use crate::switch::{Call, CallState, EndReason, Outcome};
+use crate::store::{CallRecord, CallState as StoredState};
+use crate::switch::{Call, EndReason};
 
 /// A call that an agent is about to take.
 pub(super) struct Answering {
@@ -164,8 +165,7 @@ impl Answering {
 pub(super) fn end_reason_of(control: Option<Control>) -> EndReason {
     match control {
         Some(Control::HangUp) => EndReason::Api,
-        // Nobody stands aside before the answer.
-        Some(Control::Shutdown | Control::StandAside(_)) | None => EndReason::Shutdown,
+        Some(Control::Shutdown) | None => EndReason::Shutdown,
     }
 }
 
@@ -252,26 +252,16 @@ impl Talk {
             recorder: self.begin_recording(),
             ambience: self.ambience.clone(),
             gain_control: self.gain_control,
+            ..Attached::default()
         }
     }
 
     /// Begins the call's recording, if it has one.
     fn begin_recording(&mut self) -> Option<Box<dyn RecordSink>> {
-        let switch = &self.live.recording;
-        let recorder = self.services.recorder.as_ref();
-        let recorder = recorder.filter(|_| switch.is_recorded())?;
-        let path = self.services.recording_path(self.record.id)?;
-        match recorder.record(path.clone(), switch.clone()) {
-            Ok(sink) => {
-                self.recording = Some(path);
-                Some(sink)
-            }
-            Err(error) => {
-                tracing::error!(%error, call = %self.record.id, "a call is not recorded");
-                switch.give_up();
-                None
-            }
-        }
+        let (id, switch) = (self.record.id, &self.live.recording);
+        let (sink, path) = self.services.begin_recording(id, switch)?;
+        self.recording = Some(path);
+        Some(sink)
     }
 
     /// Starts the media of an answered call.
@@ -301,7 +291,8 @@ impl Talk {
             call.direction().as_str(),
             now.saturating_duration_since(call.started()),
         );
-        self.services.in_conversation(self.record.id, &leg);
+        let journal = self.journal.clone();
+        self.services.in_conversation(self.record.id, &leg, journal);
         let epoch = self.epoch;
         self.record.state = StoredState::InProgress;
         self.record.answered_at = Some(epoch.timestamp(now));
@@ -321,6 +312,7 @@ impl Talk {
             }
         });
         let over_services = Arc::clone(&self.services);
+        let joined_services = Arc::clone(&self.services);
         let running = Running {
             line: Arc::clone(&self.services.line),
             call: handle,
@@ -336,7 +328,14 @@ impl Talk {
             on_turn: Some(on_turn),
             results: self.results,
             troubles: Troubles::default(),
-            aside: false,
+            wishes: self.live.wishes(),
+            done: Wishes::default(),
+            on_joined: Some(Box::new(move |joined| {
+                if joined.is_err() {
+                    // A supervisor who would talk to nobody leaves the agent alone.
+                    let _ = joined_services.end_supervision(id);
+                }
+            })),
             on_over: Some(Box::new(move || over_services.nobody_talks(id))),
         };
         // Apart: the task would hold it twice, as it is made and as it runs.
@@ -349,6 +348,7 @@ impl Talk {
         let end = Ending {
             call,
             media,
+            far: None,
             outcome,
             epoch,
         };
@@ -362,57 +362,12 @@ impl Talk {
         let end = Ending {
             call,
             media: None,
+            far: None,
             outcome: None,
             epoch: self.epoch,
         };
         end.write(&self.services, self.journal).await;
         drop(self.live);
-    }
-}
-
-struct Ending {
-    call: Call,
-    media: Option<MediaSummary>,
-    outcome: Option<String>,
-    epoch: Epoch,
-}
-
-impl Ending {
-    async fn write(self, services: &Services, journal: Journal) {
-        let state = self.call.state().clone();
-        let reason = self
-            .call
-            .reason()
-            .map(EndReason::describe)
-            .unwrap_or_default();
-        let ended = self.call.ended().unwrap_or_else(clock::now);
-        let end = Final {
-            state: stored_state(&state),
-            ended_at: self.epoch.timestamp(ended),
-            outcome: self.outcome.unwrap_or_else(|| state.as_str().to_owned()),
-            reason: reason.clone(),
-            media: self.media,
-        };
-        meters::call_ended(self.call.direction().as_str(), state.as_str());
-        tracing::info!(state = state.as_str(), %reason, "a call ended");
-        if let Some(record) = journal.finish(end).await
-            && let Some(watcher) = &services.watcher
-        {
-            watcher.ended(&record);
-        }
-    }
-}
-
-pub(crate) fn stored_state(state: &CallState) -> StoredState {
-    match state {
-        CallState::Queued => StoredState::Queued,
-        CallState::Ringing => StoredState::Ringing,
-        CallState::InProgress => StoredState::InProgress,
-        CallState::Ended(Outcome::Completed) => StoredState::Completed,
-        CallState::Ended(Outcome::Busy) => StoredState::Busy,
-        CallState::Ended(Outcome::NoAnswer) => StoredState::NoAnswer,
-        CallState::Ended(Outcome::Canceled) => StoredState::Canceled,
-        CallState::Ended(Outcome::Failed) => StoredState::Failed,
     }
 }
 

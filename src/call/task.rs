@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use offhook_media::OneWay;
+use offhook_media::mixer::MixerError;
 use offhook_sip::{CallHandle, EndCause};
 use serde_json::json;
+use tokio::sync::watch;
 use tracing::Instrument;
 use uuid::Uuid;
 
@@ -13,6 +15,8 @@ use super::conversation::{Conversation, Directive, Work};
 use super::digits::info_digit;
 use super::journal::Journal;
 use super::line::{Leg, Line};
+use super::music;
+use super::negotiate::{negotiate, offer};
 use super::recording::{PausedBy, RecordingSwitch, recording_event};
 use super::trouble::{self, Mend, Troubles};
 use crate::agent::{BookRequest, CallOutcome, HangUpReason, RequestFailure};
@@ -36,8 +40,15 @@ pub enum Control {
     HangUp,
     /// The switch is being stopped.
     Shutdown,
-    /// A supervisor talks in the agent's place, or no longer does.
-    StandAside(bool),
+}
+
+/// What is wanted of a running call until something else is; the latest counts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Wishes {
+    /// A supervisor talks in the agent's place.
+    pub aside: bool,
+    /// The other side waits with music.
+    pub hold: bool,
 }
 
 /// Hears of a turn as it is written down.
@@ -73,14 +84,21 @@ pub struct Running {
     pub results: mailbox::Sender<Work>,
     /// What went wrong with the call's sound so far.
     pub troubles: Troubles,
-    /// A supervisor talks in the agent's place.
-    pub aside: bool,
+    /// What is wanted of it from outside.
+    pub wishes: watch::Receiver<Wishes>,
+    /// What of that is done.
+    pub done: Wishes,
+    /// Told what came of bringing its leg into a room.
+    pub on_joined: Option<OnJoined>,
     /// Told once nobody talks on the call any more, though its flow may still have to do.
     pub on_over: Option<OnOver>,
 }
 
 /// Hears that nobody talks on a call any more.
 pub type OnOver = Box<dyn FnOnce() + Send>;
+
+/// Hears that a call's leg is in a room, or why not.
+pub type OnJoined = Box<dyn Fn(Result<(), MixerError>) + Send>;
 
 /// How a call in progress ended.
 pub struct Over {
@@ -105,7 +123,7 @@ impl Running {
         let mut end: Option<EndReason> = None;
         let mut outcome = None;
         let mut closing = None;
-        let (mut media_open, mut edges_open) = (true, true);
+        let (mut media_open, mut edges_open, mut wishes_open) = (true, true, true);
         loop {
             self.carry_out_directives(&mut end, &mut outcome).await;
             if end.is_some() {
@@ -137,7 +155,11 @@ impl Running {
                     self.conversation.handle_work(clock::now(), work);
                 }
                 control = self.control.recv(), if end.is_none() => {
-                    end = self.handle_control(control).await;
+                    end = Some(self.handle_control(control).await);
+                }
+                changed = self.wishes.changed(), if end.is_none() && wishes_open => {
+                    wishes_open = changed.is_ok();
+                    self.look_at_wishes().await;
                 }
                 () = clock::sleep_until(clock::earliest(self.conversation.deadline(), closing)) => {
                     let now = clock::now();
@@ -199,6 +221,12 @@ impl Running {
                 }
                 return end;
             }
+            Some(LegEvent::Joined(joined)) => {
+                if let Some(tell) = &self.on_joined {
+                    tell(joined);
+                }
+                return end;
+            }
             Some(event) => {
                 self.conversation.handle_leg(clock::now(), &event);
                 return end;
@@ -222,13 +250,7 @@ impl Running {
         if mend != Mend::OfferAgain || !may_mend || self.leg.is_held() {
             return;
         }
-        self.offer_again().await;
-    }
-
-    /// Offers the session anew.
-    async fn offer_again(&mut self) {
-        let offer = self.leg.offer_again();
-        let _ = self.line.sip().reoffer(self.call, offer).await;
+        offer(self.line.sip(), self.call, &mut self.leg).await;
     }
 
     fn tell_of_sound(&self, words: &str) {
@@ -238,31 +260,53 @@ impl Running {
         }
     }
 
-    async fn handle_control(&mut self, control: Option<Control>) -> Option<EndReason> {
+    async fn handle_control(&mut self, control: Option<Control>) -> EndReason {
         let reason = match control {
-            Some(Control::StandAside(aside)) => {
-                self.stand_aside(aside);
-                return None;
-            }
             Some(Control::HangUp) => EndReason::Api,
             Some(Control::Shutdown) | None => EndReason::Shutdown,
         };
-        Some(self.give_up(reason).await)
+        self.give_up(reason).await
     }
 
-    /// Lets the agent wait as on hold while a supervisor talks in its place.
-    fn stand_aside(&mut self, aside: bool) {
-        self.aside = aside;
-        let command = Command::SetAside(self.leg.id, aside);
-        if let Err(error) = self.leg.media.send(command) {
-            tracing::error!(%error, "the media thread did not take a command");
+    /// Does what is wanted of the call from outside, and is not done yet.
+    async fn look_at_wishes(&mut self) {
+        let wishes = *self.wishes.borrow_and_update();
+        let done = std::mem::replace(&mut self.done, wishes);
+        if wishes.aside != done.aside {
+            // As on hold: the agent waits while somebody else talks in its place.
+            self.ask(Command::SetAside(self.leg.id, wishes.aside));
+        }
+        if wishes.hold != done.hold {
+            self.hold(wishes.hold).await;
         }
         self.look_at_hold(clock::now());
     }
 
+    /// Lets the other side wait with music, or no longer, and tells it so.
+    async fn hold(&mut self, hold: bool) {
+        let leg = self.leg.id;
+        self.ask(match hold {
+            true => Command::Hold(leg, music::on_hold()),
+            false => Command::Unhold(leg),
+        });
+        self.leg.hold(hold);
+        offer(self.line.sip(), self.call, &mut self.leg).await;
+        if let Some(journal) = &self.journal {
+            let at = self.epoch.timestamp(clock::now());
+            let kind = if hold { "call.held" } else { "call.resumed" };
+            journal.event(kind, at, json!({ "by": "api" }));
+        }
+    }
+
+    fn ask(&self, command: Command) {
+        if let Err(error) = self.leg.media.send(command) {
+            tracing::error!(%error, "the media thread did not take a command");
+        }
+    }
+
     /// Tells the agent whether it is listened to.
     fn look_at_hold(&mut self, now: Instant) {
-        let held = self.leg.is_held() || self.aside;
+        let held = self.leg.is_held() || self.done.aside || self.done.hold;
         self.conversation.handle_hold(now, held);
     }
 
@@ -275,35 +319,12 @@ impl Running {
 
     async fn handle_signal(&mut self, signal: Option<Signal>) -> Option<EndReason> {
         let now = clock::now();
-        match signal {
-            Some(Signal::Reoffer { offer }) => {
-                let answer = self.leg.answer_reoffer(offer.as_deref());
-                let answer = answer.map(Some).map_err(|error| {
-                    tracing::info!(%error, "a re-offer was refused; the session goes on");
-                    error.status()
-                });
-                let _ = self.line.sip().answer_reoffer(self.call, answer).await;
-                if self.leg.has_offered() {
-                    // Ours waits, and names what no longer holds.
-                    self.offer_again().await;
-                }
-                self.look_at_hold(now);
-                None
-            }
-            Some(Signal::Confirmed { body: Some(answer) }) => {
-                if let Err(error) = self.leg.take_answer(&answer) {
-                    tracing::info!(%error, "an answer was of no use; the session goes on");
-                }
-                self.look_at_hold(now);
-                None
-            }
-            Some(Signal::ReofferAnswered { result }) => {
-                if let Err(status) = result {
-                    tracing::info!(status, "our offer was refused; the session goes on");
-                }
-                if let Err(error) = self.leg.offer_answered(result.ok().flatten().as_deref()) {
-                    tracing::info!(%error, "an answer was of no use; the session goes on");
-                }
+        let Some(signal) = signal else {
+            self.conversation.handle_hung_up(now);
+            return Some(EndReason::Failed("the SIP endpoint has ended".to_owned()));
+        };
+        match negotiate(self.line.sip(), self.call, &mut self.leg, signal).await {
+            None => {
                 self.look_at_hold(now);
                 None
             }
@@ -318,10 +339,6 @@ impl Running {
                 Some(end_reason(cause))
             }
             Some(_) => None,
-            None => {
-                self.conversation.handle_hung_up(now);
-                Some(EndReason::Failed("the SIP endpoint has ended".to_owned()))
-            }
         }
     }
 

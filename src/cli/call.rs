@@ -108,6 +108,7 @@ async fn place(
         request_uri: destination.uri.clone(),
         targets: destination.targets.clone(),
         transport: destination.transport,
+        local: None,
         route: Vec::new(),
         credentials: args.user.as_deref().map(|user| {
             let password = args.password.clone().unwrap_or_default();

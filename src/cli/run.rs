@@ -19,9 +19,11 @@ use crate::ai::llm::LlmClient;
 use crate::ai::{OnBox, Voicing, Words};
 use crate::backend::Backend;
 use crate::call::line::{LegTerms, Line};
-use crate::call::{AgentSpec, Recorder, ServiceParts, Services, Watcher, remove_old};
+use crate::call::{
+    AgentSpec, Recorder, ServiceParts, Services, Watcher, prepare_music, remove_old,
+};
 use crate::clock;
-use crate::config::{self, Config, Env, FlowSource};
+use crate::config::{self, Config, Env, FlowSource, RouteConfig, RouteTarget};
 use crate::crm::ploink::PloinkConfig;
 use crate::crm::{Delivery, DeliveryOptions, STOP_GRACE, Sinks};
 use crate::demo::{self, Terminal};
@@ -192,6 +194,8 @@ async fn assemble_probed(
         .transpose()?;
     let delivery = Delivery::new(store.clone(), sinks.clone(), DeliveryOptions::default());
     tokio::spawn(prune(store.clone()));
+    // Before anybody has to wait.
+    tokio::task::spawn_blocking(prepare_music);
     if let (Some(folder), Some(days)) = recordings_kept(&config) {
         tokio::spawn(remove_old_recordings(store.clone(), folder, days));
     }
@@ -346,6 +350,11 @@ fn advertise(config: &Config) -> Advertise {
 }
 
 fn sip_settings(config: &Config, trunks: Vec<TrunkPeer>) -> Settings {
+    // A bridged call has two.
+    let bridges =
+        |route: &RouteConfig| matches!(route.target, RouteTarget::Trunk(_) | RouteTarget::User(_));
+    let each = 1 + usize::from(config.routes.iter().any(bridges));
+    let dialogs = config.limits.max_calls.saturating_mul(each);
     let users = config.users.iter().map(|user| UserSecret {
         name: user.name.clone(),
         password: user.password.expose().to_owned(),
@@ -354,8 +363,8 @@ fn sip_settings(config: &Config, trunks: Vec<TrunkPeer>) -> Settings {
         product: concat!("Offhook/", env!("CARGO_PKG_VERSION")).to_owned(),
         timers: Timers::default(),
         // Calls that have ended for us wait for their BYE's answer, and take no place.
-        max_calls: config.limits.max_calls.saturating_mul(2).max(64),
-        busy_calls: config.limits.max_calls,
+        max_calls: dialogs.saturating_mul(2).max(64),
+        busy_calls: dialogs,
         max_transactions: config.limits.max_calls.saturating_mul(16).max(4096),
         seed: rand::rng().random(),
         advertise: advertise(config),

@@ -1,4 +1,4 @@
-//! `[[agent]]`, `[[user]]` and `[[route]]`: who talks, who may register, and which call goes where.
+//! `[[agent]]` and `[[user]]`: who talks, and who may register.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -6,11 +6,9 @@ use std::str::FromStr;
 
 use offhook_media::SrtpPolicy;
 
-use super::pattern::Pattern;
 use super::reader::{Reader, Section};
 use super::secret::Secret;
 use super::sip::small;
-use super::suggest::nearest;
 use super::trunk::read_name;
 use super::value::text_value;
 
@@ -289,68 +287,6 @@ impl UserConfig {
             s.finish(r);
         }
         users
-    }
-}
-
-/// One `[[route]]`; the first that matches a call takes it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct RouteConfig {
-    /// Matches the number or name that was called.
-    pub to: Pattern,
-    /// Matches the number or name that calls.
-    pub from: Pattern,
-    /// The agent that answers.
-    pub agent: String,
-}
-
-impl RouteConfig {
-    /// Reports whether this route takes a call.
-    pub fn matches(&self, to: &str, from: &str) -> bool {
-        self.to.matches(to) && self.from.matches(from)
-    }
-
-    pub(super) fn read_all(
-        r: &mut Reader<'_>,
-        sections: Vec<Section>,
-        agents: &BTreeSet<String>,
-    ) -> Vec<Self> {
-        let mut routes: Vec<Self> = Vec::new();
-        for mut s in sections {
-            let to = s.or(r, "to", Pattern::any());
-            let from = s.or(r, "from", Pattern::any());
-            let origin = s.origin_of("agent");
-            let agent: Option<String> = s.required(r, "agent", "name the agent that answers");
-            let Some(agent) = agent else {
-                s.finish(r);
-                continue;
-            };
-            if !agents.contains(&agent) {
-                let near = nearest(&agent, agents.iter().map(String::as_str));
-                let mend = match near {
-                    Some(near) => format!("the nearest is {near:?}"),
-                    None => "there is no [[agent]] at all".to_owned(),
-                };
-                s.wrong(
-                    r,
-                    "agent",
-                    &origin,
-                    format!("no [[agent]] is named {agent:?}; {mend}"),
-                );
-            }
-            if routes
-                .iter()
-                .any(|route| route.to.is_any() && route.from.is_any())
-            {
-                r.warn(
-                    &s.origin,
-                    "route",
-                    "an earlier route takes every call already",
-                );
-            }
-            s.finish(r);
-            routes.push(Self { to, from, agent });
-        }
-        routes
     }
 }
 

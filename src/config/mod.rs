@@ -13,6 +13,8 @@ mod pattern;
 mod providers;
 mod reader;
 mod recording;
+mod room;
+mod route;
 mod secret;
 mod services;
 mod sip;
@@ -26,8 +28,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 pub use agent::{
-    AgentConfig, Ambience, BUILT_IN_FLOWS, FlowSource, RouteConfig, SpeechToText, TextToSpeech,
-    UserConfig,
+    AgentConfig, Ambience, BUILT_IN_FLOWS, FlowSource, SpeechToText, TextToSpeech, UserConfig,
 };
 pub use codec::Codec;
 pub use env::{ENV_PREFIX, Env};
@@ -37,6 +38,8 @@ pub use pattern::Pattern;
 pub use providers::{BaseUrl, CrmConfig, LlmConfig};
 pub use reader::Key;
 pub use recording::RecordingFormat;
+pub use room::{PARTIES_MAX, RoomConfig};
+pub use route::{RouteConfig, RouteTarget};
 pub use secret::Secret;
 pub use services::{HttpConfig, HttpKey, LogConfig, LogFormat, ModelsConfig, StoreConfig};
 pub use sip::{LimitsConfig, MediaConfig, PortRange, SipConfig, SipListen, Transport};
@@ -44,6 +47,7 @@ pub use trunk::{TrunkConfig, TrunkKind};
 
 use offhook_media::SrtpPolicy;
 use reader::{Reader, Section};
+use suggest::nearest;
 
 /// The largest configuration file that is read, in bytes.
 const MAX_FILE: u64 = 1 << 20;
@@ -84,6 +88,8 @@ pub struct Config {
     pub agents: Vec<AgentConfig>,
     /// `[[user]]`.
     pub users: Vec<UserConfig>,
+    /// `[[room]]`.
+    pub rooms: Vec<RoomConfig>,
     /// `[[route]]`, in the order in which they are tried.
     pub routes: Vec<RouteConfig>,
     /// What is allowed but deserves a word.
@@ -164,7 +170,8 @@ impl Config {
             config.routes.push(RouteConfig {
                 to: Pattern::any(),
                 from: Pattern::any(),
-                agent,
+                target: RouteTarget::Agent(agent),
+                ring_s: 60,
             });
         }
         Ok(config)
@@ -198,6 +205,12 @@ impl Config {
         self.agents.iter().find(|agent| agent.name == name)
     }
 
+    /// Returns a room by name; one of which nothing is said is as any other.
+    pub fn room(&self, name: &str) -> RoomConfig {
+        let named = self.rooms.iter().find(|room| room.name == name);
+        named.cloned().unwrap_or_else(|| RoomConfig::plain(name))
+    }
+
     /// Returns a trunk by name.
     pub fn trunk(&self, name: &str) -> Option<&TrunkConfig> {
         self.trunks.iter().find(|trunk| trunk.name == name)
@@ -221,7 +234,7 @@ pub fn schema() -> Vec<Key> {
     let env = Env::default();
     let mut reader = Reader::new(&env, Path::new(""));
     // One empty element of each kind, so that the keys of each are asked for.
-    let source = "[[trunk]]\n[[agent]]\n[[user]]\n[[route]]\n[[http.key]]";
+    let source = "[[trunk]]\n[[agent]]\n[[user]]\n[[room]]\n[[route]]\n[[http.key]]";
     let table = tree::parse(source, &mut reader.problems);
     read(&mut reader, Section::root(table), None);
     let keys: BTreeSet<Key> = reader.keys.into_iter().collect();
@@ -268,12 +281,20 @@ fn read(r: &mut Reader<'_>, mut root: Section, file: Option<&Path>) -> Config {
     let sections = root.sections(r, "trunk");
     let trunks = TrunkConfig::read_all(r, sections);
     let sections = root.sections(r, "agent");
-    let written: BTreeSet<String> = sections.iter().filter_map(Section::name).collect();
+    let written = sections.iter().filter_map(Section::name).collect();
     let agents = AgentConfig::read_all(r, sections);
     let sections = root.sections(r, "user");
     let users = UserConfig::read_all(r, sections);
+    let sections = root.sections(r, "room");
+    let rooms = RoomConfig::read_all(r, sections);
     let sections = root.sections(r, "route");
-    let routes = RouteConfig::read_all(r, sections, &written);
+    let outbound = trunks.iter().filter(|t| t.kind != TrunkKind::Inbound);
+    let known = route::Known {
+        agents: written,
+        trunks: outbound.map(|trunk| trunk.name.clone()).collect(),
+        users: users.iter().map(|user| user.name.clone()).collect(),
+    };
+    let routes = RouteConfig::read_all(r, sections, &known);
     root.finish(r);
     let file = file.map(Path::to_owned);
     let warnings = Vec::new();
@@ -291,6 +312,7 @@ fn read(r: &mut Reader<'_>, mut root: Section, file: Option<&Path>) -> Config {
         trunks,
         agents,
         users,
+        rooms,
         routes,
         warnings,
     };
@@ -320,6 +342,23 @@ fn weigh_recordings(r: &mut Reader<'_>, config: &Config) {
     }
 }
 
+/// Warns of rooms that nobody can call.
+fn weigh_rooms(r: &mut Reader<'_>, config: &Config) {
+    let called = |route: &RouteConfig| match &route.target {
+        RouteTarget::Room(name) => Some(name.clone()),
+        _ => None,
+    };
+    let called: BTreeSet<String> = config.routes.iter().filter_map(called).collect();
+    for room in config.rooms.iter().filter(|r| !called.contains(&r.name)) {
+        let name = &room.name;
+        let near = nearest(name, called.iter().map(String::as_str));
+        let near = near.map(|near| format!("; the nearest that one leads to is {near:?}"));
+        let near = near.unwrap_or_default();
+        let message = format!("no [[route]] leads to room {name:?}{near}");
+        r.warnings.push(message);
+    }
+}
+
 /// Warns of what is allowed but probably not meant.
 fn weigh(r: &mut Reader<'_>, config: &Config) {
     if !config.sip.is_loopback_only() && config.trunks.is_empty() && config.users.is_empty() {
@@ -340,6 +379,7 @@ fn weigh(r: &mut Reader<'_>, config: &Config) {
         r.warnings.push(message.to_owned());
     }
     weigh_recordings(r, config);
+    weigh_rooms(r, config);
     for trunk in config
         .trunks
         .iter()

@@ -134,6 +134,11 @@ impl Section {
             .map_or_else(|| self.origin.clone(), |node| node.origin.clone())
     }
 
+    /// Whether a key was written and not taken yet.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.table.contains_key(key)
+    }
+
     /// Takes a table inside this one; an absent one is empty.
     pub(super) fn section(&mut self, r: &mut Reader<'_>, key: &'static str) -> Section {
         self.known.push(key);

@@ -45,12 +45,19 @@ impl fmt::Display for Summary<'_> {
             let text = format!("{}: may register and call{srtp}", user.name);
             line(f, "user", &text)?;
         }
+        for room in &config.rooms {
+            let pin = if room.pin.is_some() {
+                ", with a PIN"
+            } else {
+                ""
+            };
+            let text = format!("{}: {} parties at most{pin}", room.name, room.max_parties);
+            line(f, "room", &text)?;
+        }
         for route in &config.routes {
-            line(
-                f,
-                "route",
-                &format!("to {} from {} -> {}", route.to, route.from, route.agent),
-            )?;
+            let (to, from) = (&route.to, &route.from);
+            let text = format!("to {to} from {from} -> {}", route.target);
+            line(f, "route", &text)?;
         }
         for warning in &config.warnings {
             line(f, "warning", warning)?;

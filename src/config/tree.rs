@@ -45,7 +45,7 @@ pub(super) struct Node {
 pub(super) type Table = BTreeMap<String, Node>;
 
 /// The arrays of tables, whose elements a variable names by index or by name.
-const ARRAYS: [&str; 5] = ["trunk", "agent", "user", "route", "http.key"];
+const ARRAYS: [&str; 6] = ["trunk", "agent", "user", "room", "route", "http.key"];
 
 /// Parses TOML into a tree; what cannot be parsed becomes problems that never quote the source.
 pub(super) fn parse(source: &str, problems: &mut Vec<Problem>) -> Table {

@@ -158,6 +158,16 @@ impl TrunkConfig {
     }
 }
 
+/// What a name may be made of.
+pub(super) const NAME_RULE: &str =
+    "use letters, digits, \"-\", \"_\" and \".\", at most 64 of them";
+
+/// Whether a text can be a name.
+pub(super) fn is_name(name: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    !name.is_empty() && name.len() <= 64 && name.chars().all(allowed)
+}
+
 /// Reads the name of an element, which is unique and safe in a log, a label and a URI.
 pub(super) fn read_name(
     r: &mut Reader<'_>,
@@ -166,10 +176,8 @@ pub(super) fn read_name(
 ) -> Option<String> {
     let origin = s.origin_of("name");
     let name: String = s.required(r, "name", "every one has a name of its own")?;
-    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    if name.is_empty() || name.len() > 64 || !name.chars().all(allowed) {
-        let message = "use letters, digits, \"-\", \"_\" and \".\", at most 64 of them";
-        s.wrong(r, "name", &origin, message);
+    if !is_name(&name) {
+        s.wrong(r, "name", &origin, NAME_RULE);
         return None;
     }
     if !names.insert(name.clone()) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use offhook_media::SrtpPolicy;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::agent::caller::{CallerScript, ScriptedCaller};
 use crate::agent::{Agent, Settings, WallClock};
@@ -15,7 +15,7 @@ use crate::call::codecs::Codecs;
 use crate::call::conversation::{Conversation, Parts, WORK_QUEUE};
 use crate::call::dial::{DialFailure, Dialling, dial};
 use crate::call::line::{Attached, next_leg};
-use crate::call::task::Running;
+use crate::call::task::{Running, Wishes};
 use crate::call::trouble::Troubles;
 use crate::call::{RecordingSwitch, Requests};
 use crate::clock::{self, Epoch};
@@ -81,6 +81,7 @@ impl DemoCaller {
             from: "\"Demo caller\" <sip:+12025550143@127.0.0.1>".to_owned(),
             targets: self.destination.targets.clone(),
             transport: self.destination.transport,
+            local: None,
             route: Vec::new(),
             credentials: None,
             codecs: Codecs::default(),
@@ -128,7 +129,9 @@ impl DemoCaller {
             on_turn: None,
             results,
             troubles: Troubles::default(),
-            aside: false,
+            wishes: watch::channel(Wishes::default()).1,
+            done: Wishes::default(),
+            on_joined: None,
             on_over: None,
         };
         Ok(running.run().await.reason)

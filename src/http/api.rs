@@ -46,6 +46,9 @@ pub trait Api: Send + Sync + 'static {
     /// Begins to end a call.
     fn hang_up(&self, id: &str) -> impl Future<Output = Result<(), ApiError>> + Send;
 
+    /// Lets the other side of a running call wait with music, or no longer.
+    fn hold(&self, id: &str, hold: bool) -> impl Future<Output = Result<(), ApiError>> + Send;
+
     /// Dials a supervisor's phone and joins it to a running call.
     fn supervise(
         &self,

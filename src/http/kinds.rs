@@ -4,14 +4,17 @@
 pub const CALL_ENDED: &str = "call.ended";
 
 /// Every kind of event that there is, in the order of a call's life.
-pub const KINDS: [&str; 10] = [
+pub const KINDS: [&str; 13] = [
     "call.created",
     "call.ringing",
     "call.answered",
+    "call.joined",
     "call.turn",
     "call.sound",
     "recording.paused",
     "recording.resumed",
+    "call.held",
+    "call.resumed",
     "call.supervised",
     "appointment.booked",
     CALL_ENDED,

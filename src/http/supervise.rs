@@ -1,4 +1,4 @@
-//! `/v1/calls/{id}/supervise`: a supervisor on a running call.
+//! `/v1/calls/{id}/hold`, `/resume` and `/supervise`: what is done to a running call from outside.
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -13,6 +13,24 @@ use super::problem::Problem;
 
 fn accepted(id: &str) -> Response {
     (StatusCode::ACCEPTED, axum::Json(json!({ "id": id }))).into_response()
+}
+
+/// `POST /v1/calls/{id}/hold`
+pub(super) async fn hold<A: Api>(
+    State(shared): State<Shared<A>>,
+    Id(id): Id,
+) -> Result<Response, Problem> {
+    shared.api.hold(&id, true).await?;
+    Ok(accepted(&id))
+}
+
+/// `POST /v1/calls/{id}/resume`
+pub(super) async fn resume<A: Api>(
+    State(shared): State<Shared<A>>,
+    Id(id): Id,
+) -> Result<Response, Problem> {
+    shared.api.hold(&id, false).await?;
+    Ok(accepted(&id))
 }
 
 /// `POST /v1/calls/{id}/supervise`

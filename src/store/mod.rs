@@ -34,7 +34,7 @@ use uuid::Uuid;
 
 pub use error::StoreError;
 pub use record::{
-    Appointment, CachedContact, CallRecord, CallState, CallUpdate, Direction, EventRecord,
+    Appointment, Bridge, CachedContact, CallRecord, CallState, CallUpdate, Direction, EventRecord,
     JitterBufferSummary, MediaSummary, Recording, RemoteSummary, TurnLatency, TurnRecord, Who,
 };
 

@@ -25,6 +25,10 @@ pub struct CallRecord {
     pub trunk: Option<String>,
     /// Name of the agent that talks on it.
     pub agent: Option<String>,
+    /// Name of the conference room that it is joined to.
+    pub room: Option<String>,
+    /// The other side of a call that is bridged.
+    pub bridge: Option<Bridge>,
     /// Where the call is in its life.
     pub state: CallState,
     /// When it was created, UTC.
@@ -63,6 +67,8 @@ impl CallRecord {
             to: to.into(),
             trunk: None,
             agent: None,
+            room: None,
+            bridge: None,
             state,
             started_at,
             answered_at: None,
@@ -129,6 +135,19 @@ impl CallRecord {
         }
         lines
     }
+}
+
+/// Who was called on the other side of a bridged call.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Bridge {
+    /// The number or name that was called.
+    pub to: String,
+    /// The trunk that it left by.
+    pub trunk: Option<String>,
+    /// The user whose phone was called.
+    pub user: Option<String>,
+    /// What the media session measured there.
+    pub media: Option<MediaSummary>,
 }
 
 /// Which way a call goes, seen from the switch.

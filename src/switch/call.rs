@@ -29,6 +29,8 @@ pub enum EndReason {
     Agent,
     /// The other side hung up.
     Remote,
+    /// The party that a call was bridged to hung up.
+    Called,
     /// A person or program asked for it over the API.
     Api,
     /// We gave up ringing, or the other side did before the answer.
@@ -52,6 +54,7 @@ impl EndReason {
         match self {
             Self::Agent => "the agent ended the call".to_owned(),
             Self::Remote => "the other side hung up".to_owned(),
+            Self::Called => "the called party hung up".to_owned(),
             Self::Api => "hung up over the API".to_owned(),
             Self::Cancelled => "given up before the answer".to_owned(),
             Self::Refused(status) => format!("refused with status {status}"),

@@ -9,6 +9,6 @@ mod whereabouts;
 
 pub use call::{Call, CallState, Direction, EndReason, Outcome};
 pub use registrar::{Binding, Refused, Registrar};
-pub use route::RouteTable;
+pub use route::{RouteTable, Routed};
 pub use trunk::{Dial, DialError, Dialled, Trunk, TrunkKind, TrunkTable};
 pub use whereabouts::Whereabouts;

@@ -1,5 +1,6 @@
 //! A caller with a phone: says what it is told to and keeps what it hears.
 
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -11,6 +12,10 @@ use offhook::net::sip::Signal;
 use offhook::phone::{Destination, Phone};
 use offhook_media::{Codec, Frame, SrtpPolicy, UtteranceId};
 use tokio::sync::{Notify, mpsc};
+
+/// Where a caller is, and its number, unless a test says otherwise.
+const LOCAL: [u8; 4] = [127, 0, 0, 1];
+const NUMBER: &str = "+12025550143";
 
 /// The call's sound as it came.
 type Heard = Arc<Mutex<Vec<i16>>>;
@@ -50,13 +55,44 @@ impl Caller {
     }
 
     async fn dial_as(codec: Codec, srtp: SrtpPolicy, uri: &str) -> Result<Self, DialFailure> {
+        let how = (codec, srtp);
+        Self::place(how, LOCAL.into(), NUMBER, uri, std::future::pending::<()>()).await
+    }
+
+    /// Calls from an address of this machine under a number.
+    pub(crate) async fn dial_from(
+        address: IpAddr,
+        number: &str,
+        uri: &str,
+    ) -> Result<Self, DialFailure> {
+        let how = (Codec::Pcmu, SrtpPolicy::Off);
+        Self::place(how, address, number, uri, std::future::pending::<()>()).await
+    }
+
+    /// Calls, and gives up once something happens.
+    pub(crate) async fn dial_until<T>(
+        uri: &str,
+        happens: impl Future<Output = T>,
+    ) -> Result<Self, DialFailure> {
+        let how = (Codec::Pcmu, SrtpPolicy::Off);
+        Self::place(how, LOCAL.into(), NUMBER, uri, happens).await
+    }
+
+    async fn place<T>(
+        (codec, srtp): (Codec, SrtpPolicy),
+        address: IpAddr,
+        number: &str,
+        uri: &str,
+        gives_up: impl Future<Output = T>,
+    ) -> Result<Self, DialFailure> {
         let destination = Destination::resolve(uri).await.unwrap();
-        let phone = Phone::start([127, 0, 0, 1].into(), None).await.unwrap();
+        let phone = Phone::start(address, None).await.unwrap();
         let dialling = Dialling {
             request_uri: destination.uri.clone(),
-            from: "sip:+12025550143@127.0.0.1".to_owned(),
+            from: format!("sip:{number}@{address}"),
             targets: destination.targets,
             transport: destination.transport,
+            local: None,
             route: Vec::new(),
             credentials: None,
             codecs: Codecs::in_order([codec]),
@@ -71,9 +107,18 @@ impl Caller {
             sink: Some(Box::new(move || Box::new(ear))),
             ..Attached::default()
         };
-        let (_keep, mut give_up) = mpsc::channel(1);
+        let (tell, mut give_up) = mpsc::channel(1);
         let line = Arc::clone(&phone.line);
-        let answered = dial(&line, next_leg(), &dialling, attached, |_| {}, &mut give_up).await?;
+        let dialled = dial(&line, next_leg(), &dialling, attached, |_| {}, &mut give_up);
+        let given_up = async {
+            gives_up.await;
+            tell.send(()).await.unwrap();
+            std::future::pending::<()>().await;
+        };
+        let answered = tokio::select! {
+            answered = dialled => answered?,
+            () = given_up => unreachable!("it goes on until the call has ended"),
+        };
         Ok(Self {
             phone,
             answered,
@@ -105,9 +150,19 @@ impl Caller {
 
     /// Waits until a piece of 20 ms is heard that is as asked.
     pub(crate) async fn until_heard(&self, wanted: impl Fn(&[i16]) -> bool) {
+        self.until_heard_after(0, wanted).await;
+    }
+
+    /// Waits until such a piece is heard from now on.
+    pub(crate) async fn until_heard_now(&self, wanted: impl Fn(&[i16]) -> bool) {
+        let now = self.heard.lock().unwrap().len();
+        self.until_heard_after(now, wanted).await;
+    }
+
+    async fn until_heard_after(&self, start: usize, wanted: impl Fn(&[i16]) -> bool) {
         loop {
             let heard = self.heard_so_far();
-            if heard.chunks_exact(160).any(&wanted) {
+            if heard[start..].chunks_exact(160).any(&wanted) {
                 return;
             }
             self.more.notified().await;

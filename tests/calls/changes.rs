@@ -7,7 +7,7 @@ use crate::peer::{Callee, LISTENER, Peer, version};
 use crate::rig::{Events, Switch, voice};
 
 /// A switch with a caller who has been greeted.
-async fn greeted() -> (Switch, Events, Peer) {
+pub(crate) async fn greeted() -> (Switch, Events, Peer) {
     let switch = Switch::start(LISTENER, "").await;
     let mut events = switch.events();
     let peer = Peer::call(&switch.uri).await;
@@ -16,7 +16,7 @@ async fn greeted() -> (Switch, Events, Peer) {
 }
 
 /// The caller is heard and hears.
-async fn both_ways(events: &mut Events, peer: &mut Peer) {
+pub(crate) async fn both_ways(events: &mut Events, peer: &mut Peer) {
     peer.say(&voice("weather_question.wav")).await;
     // Its silence is sound as well: who sends nothing would be waited for.
     let heard = events.until("call.turn", |turn| {

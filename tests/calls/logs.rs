@@ -62,7 +62,7 @@ async fn every_line_about_a_call_carries_its_id() {
     let writer = log.clone();
     // Spans are there also when only warnings are asked for.
     let config = LogConfig {
-        level: "warn,offhook::call::talk=info".to_owned(),
+        level: "warn,offhook::call::ending=info".to_owned(),
         format: None,
     };
     observe::init_to(&config, move || writer.clone(), false).unwrap();

@@ -9,14 +9,17 @@
 )]
 
 mod api;
+mod bridging;
 mod caller;
 mod changes;
 #[path = "../http_api/conforms.rs"]
 mod conforms;
 mod crm;
+mod desk;
 mod disk;
 mod doors;
 mod faults;
+mod holding;
 mod language_model;
 #[path = "../llm_support/mod.rs"]
 mod llm_support;
@@ -25,6 +28,8 @@ mod peer;
 mod recording;
 mod records;
 mod rig;
+mod rooms;
 mod sound;
 mod supervision;
+mod tones;
 mod voice;

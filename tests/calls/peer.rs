@@ -96,6 +96,13 @@ pub(crate) struct Peer {
 impl Peer {
     /// Calls the switch, and is answered.
     pub(crate) async fn call(uri: &str) -> Self {
+        let mut peer = Self::invite(uri).await;
+        peer.answered().await;
+        peer
+    }
+
+    /// Calls the switch.
+    pub(crate) async fn invite(uri: &str) -> Self {
         let rtp = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let switch: SocketAddr = uri.split('@').nth(1).unwrap().parse().unwrap();
         let mut peer = Self {
@@ -113,12 +120,32 @@ impl Peer {
             answer: String::new(),
         };
         let offer = peer.sdp("sendrecv", "127.0.0.1");
-        let ok = peer.ask("INVITE", &offer).await;
-        peer.to = field(&ok, "To").to_owned();
-        peer.acknowledge("").await;
-        peer.answer = body(&ok).to_owned();
-        peer.media = media(&peer.answer);
+        peer.send("INVITE", &offer).await;
         peer
+    }
+
+    /// Waits for the first word about our call but 100 Trying.
+    pub(crate) async fn progress(&mut self) -> String {
+        loop {
+            let (answer, _) = message(&self.sip).await;
+            if answer.starts_with("SIP/2.0 1") && !answer.starts_with("SIP/2.0 100") {
+                return answer;
+            }
+        }
+    }
+
+    /// Sends our sound to where a response says.
+    pub(crate) fn listen_to(&mut self, response: &str) {
+        self.media = media(body(response));
+    }
+
+    /// Waits for the answer to our call.
+    pub(crate) async fn answered(&mut self) {
+        let ok = self.settled("INVITE").await;
+        self.to = field(&ok, "To").to_owned();
+        self.acknowledge("").await;
+        self.answer = body(&ok).to_owned();
+        self.media = media(&self.answer);
     }
 
     /// What we describe: one codec, keys, and this direction and address.
@@ -149,13 +176,20 @@ impl Peer {
 
     /// Sends a request and waits for its 200.
     async fn ask(&mut self, method: &str, sdp: &str) -> String {
+        self.send(method, sdp).await;
+        self.settled(method).await
+    }
+
+    async fn send(&mut self, method: &str, sdp: &str) {
         self.cseq += 1;
         let request = self.request(method, sdp);
+        let sent = self.sip.send_to(request.as_bytes(), self.switch).await;
+        sent.unwrap();
+    }
+
+    /// Waits for the 200 to what was sent last.
+    async fn settled(&mut self, method: &str) -> String {
         let wanted = format!("{} {method}", self.cseq);
-        self.sip
-            .send_to(request.as_bytes(), self.switch)
-            .await
-            .unwrap();
         loop {
             let (answer, _) = message(&self.sip).await;
             let ours = answer.starts_with("SIP/2.0 ") && field(&answer, "CSeq") == wanted;
@@ -203,6 +237,11 @@ impl Peer {
 
     /// Waits for the switch's own re-INVITE and takes what it offers; gives the offer.
     pub(crate) async fn take_reoffer(&mut self) -> String {
+        self.take_reoffer_as("sendrecv").await
+    }
+
+    /// Waits for the switch's own re-INVITE and answers it with this direction; gives the offer.
+    pub(crate) async fn take_reoffer_as(&mut self, direction: &str) -> String {
         let (request, from) = loop {
             let (request, from) = message(&self.sip).await;
             if request.starts_with("INVITE ") {
@@ -210,7 +249,7 @@ impl Peer {
             }
         };
         self.version += 1;
-        let answer = self.sdp("sendrecv", "127.0.0.1");
+        let answer = self.sdp(direction, "127.0.0.1");
         let ok = format!(
             "SIP/2.0 200 OK\r\nVia: {}\r\nFrom: {}\r\nTo: {}\r\nCall-ID: {}\r\nCSeq: {}\r\n\
              Contact: <sip:peer@{}>\r\nContent-Type: application/sdp\r\n\

@@ -153,7 +153,98 @@ fn the_first_route_that_matches_takes_the_call() {
                   [[route]]\nto = \"+49*\"\nfrom = \"+1*\"\nagent = \"a\"\n\
                   [[route]]\nagent = \"b\"\n";
     let config = parse(source).unwrap();
-    let agent = |to, from| config.route(to, from).unwrap().agent.clone();
-    assert_eq!(agent("+4930123", "+1202555"), "a");
-    assert_eq!(agent("+4930123", "+3312345"), "b");
+    let target = |to, from| config.route(to, from).unwrap().target.to_string();
+    assert_eq!(target("+4930123", "+1202555"), "a");
+    assert_eq!(target("+4930123", "+3312345"), "b");
+}
+
+#[test]
+fn a_route_leads_to_an_agent_or_to_a_room_and_not_to_both() {
+    let config = parse("[[route]]\nto = \"8000\"\nroom = \"sales\"\n").unwrap();
+    let target = &config.route("8000", "alice").unwrap().target;
+    assert_eq!(*target, RouteTarget::Room("sales".to_owned()));
+    let plain = config.room("sales");
+    assert_eq!((plain.max_parties, plain.pin), (32, None));
+    let agent = "[[agent]]\nname = \"a\"\nflow = \"builtin:lead-qualification\"\n";
+    let both = format!("{agent}[[route]]\nagent = \"a\"\nroom = \"sales\"\n");
+    let text = complaint(&both);
+    assert!(
+        text.contains("conf/offhook.toml:6: route.room: a route leads to one place"),
+        "{text}"
+    );
+    let text = complaint("[[route]]\nto = \"8000\"\n");
+    assert!(
+        text.contains("route.agent: is missing") && text.contains("a room, trunk or user"),
+        "{text}"
+    );
+    let text = complaint("[[route]]\nroom = \"two words\"\n");
+    assert!(text.contains("route.room: use letters"), "{text}");
+}
+
+#[test]
+fn a_route_leads_over_a_trunk_that_places_calls_or_to_a_user_that_there_is() {
+    let source = "[[trunk]]\nname = \"carrier\"\nkind = \"peer\"\nhost = \"h\"\n\
+                  [[trunk]]\nname = \"pbx\"\nkind = \"inbound\"\nnetworks = [\"10.0.0.0/8\"]\n\
+                  [[user]]\nname = \"alice\"\npassword = \"long enough\"\n";
+    let route = |more: &str| parse(&format!("{source}[[route]]\nto = \"+44*\"\n{more}"));
+    let out = route("trunk = \"carrier\"\nring_s = 20\n").unwrap();
+    assert_eq!(
+        out.routes[0].target,
+        RouteTarget::Trunk("carrier".to_owned())
+    );
+    assert_eq!(out.routes[0].ring_s, 20);
+    let alice = route("user = \"alice\"\n").unwrap();
+    assert_eq!(
+        alice.routes[0].target,
+        RouteTarget::User("alice".to_owned())
+    );
+    assert_eq!(alice.routes[0].ring_s, 60);
+    for (wrong, why) in [
+        ("trunk = \"carier\"\n", "the nearest is \"carrier\""),
+        (
+            "trunk = \"pbx\"\n",
+            "no [[trunk]] that places calls is named \"pbx\"",
+        ),
+        (
+            "user = \"alic\"\n",
+            "route.user: no [[user]] is named \"alic\"",
+        ),
+        (
+            "user = \"alice\"\ntrunk = \"carrier\"\n",
+            "leads to one place",
+        ),
+        ("user = \"alice\"\nring_s = 0\n", "from 1 to 300"),
+    ] {
+        let text = route(wrong).unwrap_err().to_string();
+        assert!(text.contains(why), "{text}");
+    }
+}
+
+#[test]
+fn a_room_may_be_small_and_have_a_pin() {
+    let room = |more: &str| {
+        let route = "[[route]]\nto = \"8000\"\nroom = \"sales\"\n";
+        parse(&format!("{route}[[room]]\nname = \"sales\"\n{more}"))
+    };
+    let sales = room("max_parties = 5\npin = \"0472\"\n").unwrap();
+    assert_eq!(sales.warnings, Vec::<String>::new());
+    let sales = sales.room("sales");
+    assert_eq!((sales.max_parties, sales.pin), (5, Some("0472".into())));
+    for (wrong, why) in [
+        ("max_parties = 33\n", "from 2 to 32"),
+        ("max_parties = 1\n", "from 2 to 32"),
+        ("pin = \"12\"\n", "4 to 12 digits"),
+        ("pin = \"12ab\"\n", "4 to 12 digits"),
+    ] {
+        let text = room(wrong).unwrap_err().to_string();
+        assert!(text.contains(why), "{text}");
+    }
+    let astray = parse(
+        "[[route]]\nto = \"8000\"\nroom = \"sales\"\n[[room]]\nname = \"sale\"\npin = \"0472\"\n",
+    );
+    let warnings = astray.unwrap().warnings.join("\n");
+    assert!(
+        warnings.contains("leads to room \"sale\"; the nearest that one leads to is \"sales\""),
+        "{warnings}"
+    );
 }

@@ -176,6 +176,21 @@ async fn a_supervisor_joins_a_call_and_changes_and_goes() {
 }
 
 #[tokio::test]
+async fn a_call_is_held_and_resumed_once_it_is_there_and_until_it_is_over() {
+    let api = start().await;
+    for (path, held) in [("/v1/calls/c3/hold", true), ("/v1/calls/c3/resume", false)] {
+        let asked = api.client.post(api.url(path)).send().await.unwrap();
+        assert_eq!(asked.status(), 202);
+        assert_eq!(asked.json::<Value>().await.unwrap(), json!({ "id": "c3" }));
+        assert_eq!(*api.memory.held.lock().unwrap(), held);
+    }
+    for (path, status) in [("/v1/calls/c1/hold", 409), ("/v1/calls/none/resume", 404)] {
+        let refused = api.client.post(api.url(path)).send().await.unwrap();
+        problem(refused, status).await;
+    }
+}
+
+#[tokio::test]
 async fn a_dead_letter_is_seen_and_tried_again() {
     let api = start().await;
     let page = api.json("/v1/outbox?state=dead").await;

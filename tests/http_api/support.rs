@@ -21,6 +21,8 @@ pub(crate) struct Memory {
     pub(crate) retried: Mutex<Vec<String>>,
     /// Calls that are supervised, by whom, and how.
     pub(crate) supervised: Mutex<HashMap<String, (String, SupervisorMode)>>,
+    /// Whether a call was held last, or resumed.
+    pub(crate) held: Mutex<bool>,
     pub(crate) ready: Mutex<bool>,
     pub(crate) bus: EventBus,
 }
@@ -29,7 +31,7 @@ pub(crate) fn call(id: &str, direction: &str, state: &str) -> Value {
     let ended = matches!(state, "completed" | "failed");
     json!({
         "id": id, "direction": direction, "from": "+12025550100", "to": "+12025550123",
-        "trunk": "twilio", "agent": "lead-qualification", "state": state,
+        "trunk": "twilio", "agent": "lead-qualification", "room": null, "bridge": null, "state": state,
         "started_at": "2026-01-01T10:00:00.000Z", "answered_at": "2026-01-01T10:00:02.000Z",
         "ended_at": if ended { json!("2026-01-01T10:01:00.000Z") } else { Value::Null },
         "outcome": null, "variables": { "caller_name": "Ada" },
@@ -62,6 +64,7 @@ impl Memory {
             recordings: Mutex::default(),
             retried: Mutex::default(),
             supervised: Mutex::default(),
+            held: Mutex::default(),
             ready: Mutex::new(true),
             bus: EventBus::new(1, 64, 4),
         }
@@ -227,6 +230,12 @@ impl Api for Memory {
         } else {
             Ok(())
         }
+    }
+
+    async fn hold(&self, id: &str, hold: bool) -> Result<(), ApiError> {
+        self.hang_up(id).await?;
+        *self.held.lock().unwrap() = hold;
+        Ok(())
     }
 
     async fn supervise(&self, id: &str, supervise: Supervise) -> Result<(), ApiError> {

@@ -5,6 +5,7 @@
 //! finds no room in the queue is lost from the file, where silence takes its place, and so it does
 //! while a recording is paused: then nothing of either party leaves the media thread.
 
+mod begin;
 mod pause;
 mod retention;
 mod tape;

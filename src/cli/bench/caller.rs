@@ -51,6 +51,7 @@ impl BenchCaller {
             from: "sip:bench@127.0.0.1".to_owned(),
             targets: destination.targets,
             transport: destination.transport,
+            local: None,
             route: Vec::new(),
             credentials: None,
             codecs: Codecs::in_order([Codec::Pcmu]),

@@ -9,6 +9,7 @@ pub(super) fn paths() -> Value {
     let mut paths = Map::new();
     status(&mut paths);
     calls(&mut paths);
+    holding(&mut paths);
     supervision(&mut paths);
     about_a_call(&mut paths);
     lists(&mut paths);
@@ -195,6 +196,22 @@ fn calls(paths: &mut Map<String, Value>) {
             "Reference",
         )
         .at(paths, "delete", "/v1/calls/{id}");
+}
+
+fn holding(paths: &mut Map<String, Value>) {
+    Operation::new("hold", "calls", "Let the other side wait with music")
+        .describe(
+            "It is told by a re-INVITE (`sendonly`) and hears music; the agent says and hears \
+             nothing, and goes on where it was after `resume`. `call.held` tells when. A call that \
+             is held already stays so. 409 when no agent talks there.",
+        )
+        .id("The call")
+        .json("202", "It is being held", "Reference")
+        .at(paths, "post", "/v1/calls/{id}/hold");
+    Operation::new("resume", "calls", "End the wait of the other side")
+        .id("The call")
+        .json("202", "It is being resumed", "Reference")
+        .at(paths, "post", "/v1/calls/{id}/resume");
 }
 
 fn supervision(paths: &mut Map<String, Value>) {

@@ -145,13 +145,25 @@ fn call_members() -> Value {
         "to": text("Who is called"),
         "trunk": maybe("string", "The trunk; null for a call of a user or of this machine"),
         "agent": maybe("string", "The agent"),
+        "room": maybe("string", "The conference room that it is joined to"),
+        "bridge": { "oneOf": [{ "type": "null" }, object(json!({
+            "to": text("Who is called on the other side"),
+            "trunk": maybe("string", "The trunk that it left by"),
+            "user": maybe("string", "The user whose phone was called"),
+            "media": measured(),
+        }))] },
         "state": { "enum": STATES },
         "started_at": time("When it began"),
         "answered_at": maybe_time("When it was answered"),
         "ended_at": maybe_time("When it ended"),
         "outcome": maybe("string", "What came of it"),
         "variables": { "type": "object", "description": "What the flow knows" },
-        "media": { "oneOf": [{ "type": "null" }, object(json!({
+        "media": measured(),
+    })
+}
+
+fn measured() -> Value {
+    json!({ "oneOf": [{ "type": "null" }, object(json!({
             "codec": maybe("string", "Its SDP name"),
             "srtp": maybe("string", "The crypto suite; null when media went in the clear"),
             "packets": { "type": "integer", "description": "Received" },
@@ -168,8 +180,7 @@ fn call_members() -> Value {
                 "description": "What went wrong with the sound, in words and in order",
             },
             "jitter_buffer": { "oneOf": [{ "type": "null" }, jitter_buffer()] },
-        }))] },
-    })
+    }))] })
 }
 
 fn remote() -> Value {

@@ -369,6 +369,7 @@ impl Engine {
                     tracing::warn!(%error, leg = leg.id, "keys were not sent");
                 }
             }),
+            Command::Record(leg, recorder) => self.with(leg, |leg| leg.recorder = Some(recorder)),
             Command::Renegotiate(leg, negotiated) => {
                 self.with(leg, |leg| leg.session.renegotiate(beat, *negotiated))
             }

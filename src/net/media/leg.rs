@@ -30,7 +30,7 @@ pub(super) struct Leg {
     pub(super) session: Box<MediaSession>,
     pub(super) ports: PortPair,
     sink: Option<Box<dyn FrameSink>>,
-    recorder: Option<Box<dyn RecordSink>>,
+    pub(super) recorder: Option<Box<dyn RecordSink>>,
     events: mpsc::Sender<LegEvent>,
     waiting: VecDeque<Waiting>,
     /// The tick that stands in the thread's heap; any other entry of this leg is stale.

@@ -94,6 +94,8 @@ pub enum Command {
     Cancel(LegId),
     /// Sends DTMF digits (RFC 4733).
     SendDtmf(LegId, String),
+    /// Records a leg from now on; its session was opened for that.
+    Record(LegId, Box<dyn RecordSink>),
     /// Takes what a later offer and answer agreed upon.
     Renegotiate(LegId, Box<Negotiated>),
     /// Lets the other side wait with music; what is being said to it waits as well.

@@ -171,8 +171,9 @@ async fn insert_call(
 ) -> sqlx::Result<()> {
     bind_call(
         "INSERT INTO calls (id, run_id, direction, from_number, to_number, trunk, agent, state,
-             started_ms, answered_ms, ended_ms, outcome, variables, media, updated_ms)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?9)
+             started_ms, answered_ms, ended_ms, outcome, variables, media, room,
+             bridge, updated_ms)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?9)
          ON CONFLICT (id) DO NOTHING",
         run_id,
         record,
@@ -192,8 +193,9 @@ async fn finish_call(
 ) -> sqlx::Result<()> {
     let written = bind_call(
         "INSERT INTO calls (id, run_id, direction, from_number, to_number, trunk, agent, state,
-             started_ms, answered_ms, ended_ms, outcome, variables, media, updated_ms)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14,
+             started_ms, answered_ms, ended_ms, outcome, variables, media, room,
+             bridge, updated_ms)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16,
              COALESCE(?11, ?9))
          ON CONFLICT (id) DO UPDATE SET
              direction = excluded.direction, from_number = excluded.from_number,
@@ -201,7 +203,8 @@ async fn finish_call(
              state = excluded.state, started_ms = excluded.started_ms,
              answered_ms = excluded.answered_ms, ended_ms = excluded.ended_ms,
              outcome = excluded.outcome, variables = excluded.variables,
-             media = excluded.media, updated_ms = excluded.updated_ms
+             media = excluded.media, room = excluded.room, bridge = excluded.bridge,
+             updated_ms = excluded.updated_ms
          WHERE calls.ended_ms IS NULL",
         run_id,
         record,
@@ -240,6 +243,8 @@ fn bind_call<'q>(
         .bind(&record.outcome)
         .bind(json(&record.variables))
         .bind(record.media.as_ref().map(json))
+        .bind(&record.room)
+        .bind(record.bridge.as_ref().map(json))
 }
 
 /// Changes a call that goes on; one that has ended stays as its final record says.

@@ -22,6 +22,8 @@ pub(super) fn call(row: &SqliteRow) -> sqlx::Result<CallRecord> {
         to: row.try_get("to_number")?,
         trunk: row.try_get("trunk")?,
         agent: row.try_get("agent")?,
+        room: row.try_get("room")?,
+        bridge: optional_json(row, "bridge")?,
         state: name(row, "state")?,
         started_at: time(row, "started_ms")?,
         answered_at: optional_time(row, "answered_ms")?,

@@ -1,0 +1,77 @@
+//! Between the API's words and the switch's.
+
+use uuid::Uuid;
+
+use crate::call::{self, SuperviseError};
+use crate::http::{ApiError, CallCreated, Page, SupervisorMode};
+use crate::store::{self, Created, StoreError};
+
+pub(super) fn internal(error: impl std::fmt::Display) -> ApiError {
+    ApiError::Internal(error.to_string())
+}
+
+pub(super) fn parse_id(what: &'static str, id: &str) -> Result<Uuid, ApiError> {
+    id.parse().map_err(|_| ApiError::NotFound {
+        what,
+        id: id.chars().take(64).collect(),
+    })
+}
+
+pub(super) fn page<T: serde::Serialize>(page: store::Page<T>) -> Page {
+    let items = page
+        .items
+        .iter()
+        .map(|item| serde_json::to_value(item).unwrap_or_default());
+    Page {
+        items: items.collect(),
+        next_cursor: page.next_cursor,
+    }
+}
+
+pub(super) fn mode(mode: SupervisorMode) -> Result<call::Mode, ApiError> {
+    match mode {
+        SupervisorMode::Listen => Ok(call::Mode::Listen),
+        SupervisorMode::Barge => Ok(call::Mode::Barge),
+        SupervisorMode::Whisper => Err(ApiError::Conflict(
+            "the agent is software: there is nobody to whisper to; listen, or barge in".to_owned(),
+        )),
+    }
+}
+
+pub(super) fn supervise_error(error: SuperviseError) -> ApiError {
+    ApiError::Conflict(error.to_string())
+}
+
+/// Who a call comes from, as its record shows it: a number stands for itself.
+pub(super) fn shown_caller(from_uri: &str) -> String {
+    let user = offhook_sip::uri::Uri::parse(from_uri).map(|uri| uri.user_text().into_owned());
+    call::party(&user.unwrap_or_default(), from_uri)
+}
+
+pub(super) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<String> {
+    known
+        .max_by(|a, b| strsim::jaro_winkler(a, name).total_cmp(&strsim::jaro_winkler(b, name)))
+        .map(str::to_owned)
+}
+
+/// The answer to a request whose `Idempotency-Key` came before; none when it made a new call.
+pub(super) fn answered_before(created: Created) -> Option<Result<CallCreated, ApiError>> {
+    match created {
+        Created::New => None,
+        Created::Existing(call) => Some(Ok(CallCreated {
+            id: call.to_string(),
+            replayed: true,
+        })),
+        Created::Conflict => Some(Err(ApiError::IdempotencyMismatch)),
+    }
+}
+
+pub(super) fn cursor_error(error: StoreError) -> ApiError {
+    match error {
+        StoreError::Invalid(_) => ApiError::Invalid {
+            field: "cursor".to_owned(),
+            message: "is not one that a page before gave as next_cursor".to_owned(),
+        },
+        other => internal(other),
+    }
+}

@@ -1,0 +1,226 @@
+//! Whether a call is taken, and by whom: the route decides, then what there is room for.
+
+use std::sync::Arc;
+
+use offhook_sip::{Incoming, Source};
+
+use super::bridge::Passage;
+use super::conference::Guest;
+use super::inbound::{called_party, party};
+use super::outbound::Callee;
+use super::services::{AgentSpec, Busy, Place, Services};
+use crate::ai::OnBox;
+use crate::config::RouteTarget;
+use crate::crm::identity::is_withheld;
+use crate::store::Bridge;
+use crate::switch::{Dial, DialError, Routed};
+use crate::switchboard::own_host;
+
+/// Hops that a call may take which says nothing of them (RFC 3261 §8.1.1.6).
+const MAX_FORWARDS: u8 = 70;
+/// The longest display name that is passed on.
+const DISPLAY_MAX: usize = 64;
+
+/// Says why a call is not taken.
+pub(super) struct Refusal {
+    pub(super) status: u16,
+    pub(super) reason: String,
+}
+
+impl Refusal {
+    fn new(status: u16, reason: impl Into<String>) -> Self {
+        Self {
+            status,
+            reason: reason.into(),
+        }
+    }
+}
+
+impl From<Busy> for Refusal {
+    fn from(busy: Busy) -> Self {
+        let status = match busy {
+            Busy::Stopping => 480,
+            _ => 503,
+        };
+        Self::new(status, busy.to_string())
+    }
+}
+
+/// Who takes a call.
+pub(super) enum Admitted {
+    Agent(AgentsCall),
+    Room(Guest),
+    Bridge(Box<Passage>),
+}
+
+pub(super) struct AgentsCall {
+    pub(super) agent: Arc<AgentSpec>,
+    pub(super) place: Place,
+    pub(super) on_box: Arc<OnBox>,
+}
+
+/// Decides about a call.
+pub(super) fn admit(services: &Services, invite: &Incoming) -> Result<Admitted, Refusal> {
+    let called = called_party(invite);
+    let Some(routed) = services.routes.route(&called, &invite.from.user) else {
+        // Numbers are not logged above DEBUG.
+        tracing::debug!(%called, "no route and no agent");
+        return Err(Refusal::new(404, "no route and no agent for who is called"));
+    };
+    match &routed.target {
+        RouteTarget::Agent(name) => admit_to_agent(services, name),
+        RouteTarget::Room(name) => admit_to_room(services, name),
+        RouteTarget::Trunk(name) => admit_to_trunk(services, invite, &routed, name, called),
+        RouteTarget::User(name) => admit_to_user(services, invite, &routed, name),
+    }
+}
+
+fn admit_to_agent(services: &Services, name: &str) -> Result<Admitted, Refusal> {
+    let Some(agent) = services.agents.get(name) else {
+        let reason = format!("the route names an agent that is not there: {name:?}");
+        return Err(Refusal::new(404, reason));
+    };
+    let (place, on_box) = services.take_place(&agent.config)?;
+    Ok(Admitted::Agent(AgentsCall {
+        agent: Arc::clone(agent),
+        place,
+        on_box,
+    }))
+}
+
+fn admit_to_room(services: &Services, name: &str) -> Result<Admitted, Refusal> {
+    let room = services.config.room(name);
+    let permit = services.take_plain_place()?;
+    let (line, most) = (&services.line, room.max_parties);
+    let Some(seat) = services.rooms.seat(line, name, most) else {
+        return Err(Refusal::new(486, format!("room {name:?} is full")));
+    };
+    Ok(Admitted::Room(Guest { room, seat, permit }))
+}
+
+/// Lets a call out over a trunk. Who calls in over one pays nothing for that, and shows whatever
+/// number it likes: it may only where the route names its callers.
+fn admit_to_trunk(
+    services: &Services,
+    invite: &Incoming,
+    routed: &Routed,
+    trunk: &str,
+    called: String,
+) -> Result<Admitted, Refusal> {
+    let mut shown = None;
+    if let Source::Trunk(from) = &invite.source {
+        if from == trunk {
+            let reason = "it came from the trunk that its route leads to";
+            return Err(Refusal::new(482, reason));
+        }
+        if !routed.names_caller {
+            let reason = "a trunk's caller goes out over another one only by a route with `from`";
+            return Err(Refusal::new(403, reason));
+        }
+        shown = caller_of_trunk(invite);
+    }
+    let dial = |from| Dial {
+        to: called.clone(),
+        trunk: Some(trunk.to_owned()),
+        from,
+    };
+    let (trunks, host) = (&services.trunks, own_host(services));
+    let dialled = trunks.dial(&dial(shown), &host);
+    let dialled = dialled.map_err(|error| match error {
+        DialError::BadTarget(_) => Refusal::new(404, "no number: a trunk takes no other"),
+        error => Refusal::new(503, error.to_string()),
+    })?;
+    let bridge = Bridge {
+        to: called,
+        trunk: Some(trunk.to_owned()),
+        user: None,
+        media: None,
+    };
+    passage(
+        services,
+        invite,
+        routed,
+        (Callee::Dialled(dialled), None),
+        bridge,
+    )
+}
+
+/// What a trunk's caller shows on another trunk: its number, or that it withholds it.
+fn caller_of_trunk(invite: &Incoming) -> Option<String> {
+    let caller = party(&invite.from.user, &invite.from.uri);
+    if is_withheld(&caller) {
+        return Some("anonymous".to_owned());
+    }
+    let number = invite.from.user.as_str();
+    let digits = number.strip_prefix('+').unwrap_or(number);
+    let fits = (2..=20).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
+    fits.then(|| number.to_owned())
+}
+
+fn admit_to_user(
+    services: &Services,
+    invite: &Incoming,
+    routed: &Routed,
+    user: &str,
+) -> Result<Admitted, Refusal> {
+    let phone = services.phone_of(user);
+    let phone = phone.ok_or_else(|| Refusal::new(480, format!("no phone of {user:?} is there")))?;
+    let bridge = Bridge {
+        to: user.to_owned(),
+        trunk: None,
+        user: Some(user.to_owned()),
+        media: None,
+    };
+    let from = shown_to_user(invite, &own_host(services));
+    passage(services, invite, routed, (phone, Some(from)), bridge)
+}
+
+/// What a phone shows of who calls: an own user by the name that it has proven, others as they say.
+fn shown_to_user(invite: &Incoming, own_host: &str) -> String {
+    let caller = party(&invite.from.user, &invite.from.uri);
+    let user = match &invite.source {
+        Source::User(name) => name.clone(),
+        _ if is_withheld(&caller) => return format!("<sip:anonymous@{own_host}>"),
+        _ => invite.from.user.clone(),
+    };
+    let allowed = |c: &char| c.is_ascii_alphanumeric() || "+-_.".contains(*c);
+    let user: String = user.chars().filter(allowed).take(DISPLAY_MAX).collect();
+    let user = if user.is_empty() { "unknown" } else { &user };
+    let printed = |c: &char| !c.is_control() && !matches!(c, '"' | '\\');
+    let display = invite.from.display.chars().filter(printed);
+    let display: String = display.take(DISPLAY_MAX).collect();
+    match display.trim() {
+        "" => format!("<sip:{user}@{own_host}>"),
+        display => format!("\"{display}\" <sip:{user}@{own_host}>"),
+    }
+}
+
+fn passage(
+    services: &Services,
+    invite: &Incoming,
+    routed: &Routed,
+    (callee, from): (Callee, Option<String>),
+    bridge: Bridge,
+) -> Result<Admitted, Refusal> {
+    let max_forwards = hops_left(invite)?;
+    let permit = services.take_plain_place()?;
+    Ok(Admitted::Bridge(Box::new(Passage {
+        callee,
+        from,
+        max_forwards,
+        bridge,
+        ring: routed.ring,
+        permit,
+    })))
+}
+
+/// The hops that a call may still take beyond us (RFC 3261 §16.6 step 3): a loop over others, who
+/// take our Via off, ends so too.
+fn hops_left(invite: &Incoming) -> Result<u8, Refusal> {
+    let mut headers = invite.headers.iter();
+    let found = headers.find(|(name, _)| name.eq_ignore_ascii_case("Max-Forwards"));
+    let left = found.map(|(_, value)| value.trim().parse::<u8>().unwrap_or(MAX_FORWARDS));
+    let left = left.unwrap_or(MAX_FORWARDS).min(MAX_FORWARDS);
+    let too_many = || Refusal::new(483, "it has taken too many hops");
+    left.checked_sub(1).ok_or_else(too_many)
+}

@@ -1,0 +1,331 @@
+//! A call that is bridged: the caller is answered once the called party answers, and both hear each
+//! other until one of them is gone. Two calls with nothing in common but their sound: neither side
+//! learns the other's addresses, Call-ID or tags.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Instant, sleep_until};
+
+use super::dial::DialFailure;
+use super::line::{Leg, next_leg};
+use super::music;
+use super::outbound::Callee;
+use super::outgoing::{Outgoing, Progress};
+use super::party::{News, Party};
+use super::ringing::{Answered, Over, Ringing};
+use super::services::Services;
+use super::spans;
+use super::talk::end_reason_of;
+use crate::clock::{self, Epoch};
+use crate::net::media::{Command, LegId, MediaError, Part, RoomId};
+use crate::net::sip::IncomingCall;
+use crate::store::{Bridge, CallRecord};
+use crate::switch::EndReason;
+
+/// A call that may be bridged.
+pub(super) struct Passage {
+    /// Who is called.
+    pub(super) callee: Callee,
+    /// Whom the called party sees, as a name-addr; none shows what the trunk's calls show.
+    pub(super) from: Option<String>,
+    /// Hops that the call may still take.
+    pub(super) max_forwards: u8,
+    /// What the record says of who is called.
+    pub(super) bridge: Bridge,
+    /// How long it may ring there.
+    pub(super) ring: Duration,
+    pub(super) permit: OwnedSemaphorePermit,
+}
+
+/// Bridges a call until it is over.
+pub(super) async fn serve(
+    services: Arc<Services>,
+    incoming: IncomingCall,
+    passage: Passage,
+    mut record: CallRecord,
+    epoch: Epoch,
+) {
+    let Passage {
+        callee,
+        from,
+        max_forwards,
+        bridge,
+        ring,
+        permit,
+    } = passage;
+    record.bridge = Some(bridge);
+    spans::name_bridge(record.id);
+    let Some(ringing) = Ringing::begin(Arc::clone(&services), incoming, record, epoch).await else {
+        return;
+    };
+    let mut dialling = match callee.dialling(&services).await {
+        Ok(dialling) => dialling,
+        Err(reason) => return ringing.refuse(503, EndReason::Failed(reason)).await,
+    };
+    dialling.from = from.unwrap_or(dialling.from);
+    // The caller's choice first: where the called party has it, nothing needs to be transcoded.
+    dialling.codecs = dialling.codecs.preferring(ringing.codec());
+    let hops = ("Max-Forwards".to_owned(), max_forwards.to_string());
+    dialling.headers.push(hops);
+    let caller = next_leg();
+    let called = services.line.next_leg_beside(caller);
+    let outgoing = Outgoing::new(Arc::clone(&services.line), dialling, called);
+    let room = RoomId::next();
+    let meeting = Meeting { room, caller };
+    if let Some(mut pair) = meeting.ring_out(ringing, outgoing, ring).await {
+        let reason = pair.talk().await;
+        pair.end(reason).await;
+    }
+    drop(permit);
+}
+
+/// Where the two are to hear each other.
+struct Meeting {
+    room: RoomId,
+    caller: LegId,
+}
+
+impl Meeting {
+    /// Rings at the called party until it answers, and answers the caller then. None when it does
+    /// not come to that, which is written down.
+    async fn ring_out(
+        &self,
+        mut ringing: Ringing,
+        mut outgoing: Outgoing,
+        ring: Duration,
+    ) -> Option<Pair> {
+        let until = Instant::now() + ring;
+        let mut progress = outgoing.place().await;
+        loop {
+            match progress {
+                Some(Progress::Rings(status)) => ringing.rings(status).await,
+                Some(Progress::Early) => self.let_hear_early(&mut ringing, &outgoing).await,
+                Some(Progress::Answered(called)) => return self.pick_up(ringing, *called).await,
+                Some(Progress::Failed(failure)) => {
+                    fail(ringing, &failure).await;
+                    return None;
+                }
+                None => {}
+            }
+            let (status, reason) = tokio::select! {
+                signal = outgoing.hear() => {
+                    progress = outgoing.take(signal).await;
+                    continue;
+                }
+                ended = ringing.ends() => ended,
+                () = sleep_until(until) => (Some(480), EndReason::Refused(408)),
+            };
+            outgoing.give_up().await;
+            match status {
+                Some(status) => ringing.refuse(status, reason).await,
+                None => ringing.given_up(reason).await,
+            }
+            return None;
+        }
+    }
+
+    /// Lets the caller hear what the called party plays before its answer.
+    async fn let_hear_early(&self, ringing: &mut Ringing, outgoing: &Outgoing) {
+        if !ringing.open_early(self.caller).await {
+            return ringing.rings(180).await;
+        }
+        for leg in [ringing.early_leg(), outgoing.early_leg()]
+            .into_iter()
+            .flatten()
+        {
+            if let Err(error) = self.join(leg) {
+                tracing::error!(%error, "what is played before the answer is not heard");
+            }
+        }
+    }
+
+    async fn pick_up(&self, ringing: Ringing, called: Party) -> Option<Pair> {
+        let early = ringing.early_leg().is_some();
+        // Where the caller was faster, the called party is hung up as it is dropped.
+        let answered = ringing.answer(self.caller).await?;
+        let joined = match early {
+            true => Ok(()),
+            false => self
+                .join(&answered.party.leg)
+                .and_then(|()| self.join(&called.leg)),
+        };
+        let pair = Pair { answered, called };
+        if let Err(error) = joined {
+            pair.end(EndReason::Failed(error.to_string())).await;
+            return None;
+        }
+        Some(pair)
+    }
+
+    fn join(&self, leg: &Leg) -> Result<(), MediaError> {
+        leg.media.send(Command::Join {
+            leg: leg.id,
+            room: self.room,
+            part: Part::Talks,
+            shares_playout: false,
+        })
+    }
+}
+
+/// Tells the caller why it is not answered.
+async fn fail(ringing: Ringing, failure: &DialFailure) {
+    tracing::info!(%failure, "the called party did not answer");
+    let (status, reason) = match failure {
+        DialFailure::Refused { status, .. } => (status_for(*status), EndReason::Refused(*status)),
+        other => (503, EndReason::Failed(other.to_string())),
+    };
+    ringing.refuse(status, reason).await;
+}
+
+/// The status that tells a caller what the called party's means: what is about the callee is passed
+/// on, what is between us and the next hop is ours to have failed at.
+fn status_for(status: u16) -> u16 {
+    match status {
+        403 | 404 | 410 | 480 | 484 | 486 | 488 | 600 | 603 | 604 | 606 => status,
+        500..=599 | 401 | 407 => 503,
+        _ => 480,
+    }
+}
+
+/// Two parties who talk.
+struct Pair {
+    answered: Answered,
+    called: Party,
+}
+
+/// Which of the two.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Caller,
+    Called,
+}
+
+impl Pair {
+    /// Lets the two talk until one of them is gone, or somebody asks for their end.
+    async fn talk(&mut self) -> EndReason {
+        // Who waits since the other one holds the call.
+        let mut waits = [false, false];
+        for side in [Side::Caller, Side::Called] {
+            self.look_at_hold(side, &mut waits);
+        }
+        loop {
+            let (side, heard) = tokio::select! {
+                heard = self.answered.party.hear() => (Side::Caller, heard),
+                heard = self.called.hear() => (Side::Called, heard),
+                control = self.answered.controls.recv() => {
+                    return end_reason_of(control);
+                }
+            };
+            let news = self.party_mut(side).take(clock::now(), heard).await;
+            match news {
+                Some(News::Over(reason)) => return ended_by(side, reason),
+                Some(News::Joined(Err(error))) => {
+                    return EndReason::Failed(error.to_string());
+                }
+                Some(News::Hold) => self.look_at_hold(side, &mut waits),
+                // What comes with the sound is passed on with it.
+                Some(News::Key { digit, informed }) if informed => {
+                    let other = self.other(side);
+                    other.ask(Command::SendDtmf(other.leg.id, digit.to_string()));
+                }
+                Some(News::Sound(words)) => self.tell_of_sound(side, &words),
+                Some(News::Joined(Ok(())) | News::Key { .. }) | None => {}
+            }
+        }
+    }
+
+    /// Lets one party wait with music while the other one holds the call.
+    fn look_at_hold(&self, side: Side, waits: &mut [bool; 2]) {
+        let held = self.party(side).leg.is_held();
+        let [caller, called] = waits;
+        let waits = match side {
+            Side::Caller => called,
+            Side::Called => caller,
+        };
+        if std::mem::replace(waits, held) == held {
+            return;
+        }
+        let other = self.other(side);
+        other.ask(match held {
+            true => Command::Hold(other.leg.id, music::on_hold()),
+            false => Command::Unhold(other.leg.id),
+        });
+    }
+
+    fn tell_of_sound(&self, side: Side, words: &str) {
+        let party = match side {
+            Side::Caller => "caller",
+            Side::Called => "called",
+        };
+        tracing::info!(trouble = %words, party, "a call's sound");
+        let data = json!({ "trouble": words, "party": party });
+        self.answered.written.event("call.sound", data);
+    }
+
+    fn party(&self, side: Side) -> &Party {
+        match side {
+            Side::Caller => &self.answered.party,
+            Side::Called => &self.called,
+        }
+    }
+
+    fn party_mut(&mut self, side: Side) -> &mut Party {
+        match side {
+            Side::Caller => &mut self.answered.party,
+            Side::Called => &mut self.called,
+        }
+    }
+
+    fn other(&self, side: Side) -> &Party {
+        match side {
+            Side::Caller => self.party(Side::Called),
+            Side::Called => self.party(Side::Caller),
+        }
+    }
+
+    /// Hangs up on both, closes the media and writes the end down.
+    async fn end(mut self, reason: EndReason) {
+        // Of the two the one who hung up has no dialog any more.
+        self.called.hang_up().await;
+        self.answered.party.hang_up().await;
+        let far = self.called.measured().await;
+        let over = Over {
+            far,
+            ..Over::because(reason)
+        };
+        self.answered.end(over).await;
+    }
+}
+
+/// Why a pair came apart of which one is over.
+fn ended_by(side: Side, reason: EndReason) -> EndReason {
+    match (side, reason) {
+        (Side::Called, EndReason::Remote) => EndReason::Called,
+        (_, reason) => reason,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_about_the_callee_is_told_to_the_caller_and_what_is_ours_is_not() {
+        for status in [404, 486, 603] {
+            assert_eq!(status_for(status), status);
+        }
+        for (theirs, ours) in [
+            (407, 503),
+            (500, 503),
+            (503, 503),
+            (302, 480),
+            (408, 480),
+            (487, 480),
+        ] {
+            assert_eq!(status_for(theirs), ours, "{theirs}");
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! A party without an agent: its dialog and its leg, for whoever joins it with others.
+
+use std::time::Instant;
+
+use offhook_media::mixer::MixerError;
+use offhook_sip::CallHandle;
+
+use super::digits::{Digits, info_digit};
+use super::line::Leg;
+use super::negotiate::{negotiate, offer};
+use super::sound::summary;
+use super::task::{end_reason, media_timeout};
+use super::trouble::{self, Mend, Troubles};
+use crate::mailbox;
+use crate::meters;
+use crate::net::media::{Command, LegEvent};
+use crate::net::sip::{Held, Signal, Sip};
+use crate::store::MediaSummary;
+use crate::switch::EndReason;
+
+/// A party of a call.
+pub(super) struct Party {
+    sip: Sip,
+    /// Its dialog, which ends with it.
+    call: CallHandle,
+    _held: Held,
+    signals: mailbox::Receiver<Signal>,
+    /// Its media.
+    pub(super) leg: Leg,
+    media_open: bool,
+    digits: Digits,
+    /// What went wrong with its sound.
+    troubles: Troubles,
+}
+
+/// Something that a party's dialog or leg said, to be taken by [`Party::take`].
+pub(super) enum Heard {
+    Signal(Option<Signal>),
+    Media(Option<LegEvent>),
+}
+
+/// What matters of it to others.
+#[derive(Debug)]
+pub(super) enum News {
+    /// Whether it holds the call may have changed: [`Leg::is_held`] tells.
+    Hold,
+    /// It pressed a key.
+    Key {
+        /// Which.
+        digit: char,
+        /// Whether an INFO told of it, so that it did not come with the sound.
+        informed: bool,
+    },
+    /// Its leg takes part in a room, or not, and why not.
+    Joined(Result<(), MixerError>),
+    /// Something is wrong with its sound, or right again, in words.
+    Sound(String),
+    /// It is gone, or was hung up since nothing comes of it any more.
+    Over(EndReason),
+}
+
+impl Party {
+    /// Makes a party of an answered call.
+    pub(super) fn new(
+        sip: Sip,
+        (call, held): (CallHandle, Held),
+        signals: mailbox::Receiver<Signal>,
+        leg: Leg,
+    ) -> Self {
+        Self {
+            _held: held,
+            sip,
+            call,
+            signals,
+            leg,
+            media_open: true,
+            digits: Digits::default(),
+            troubles: Troubles::default(),
+        }
+    }
+
+    /// Waits for what comes next. Dropped before that, nothing is lost.
+    pub(super) async fn hear(&mut self) -> Heard {
+        tokio::select! {
+            signal = self.signals.recv() => Heard::Signal(signal),
+            event = self.leg.event(), if self.media_open => Heard::Media(event),
+        }
+    }
+
+    /// Takes what came, and says what of it matters to others.
+    pub(super) async fn take(&mut self, now: Instant, heard: Heard) -> Option<News> {
+        match heard {
+            Heard::Signal(Some(signal)) => self.take_signal(now, signal).await,
+            Heard::Signal(None) => Some(News::Over(EndReason::Failed(
+                "the SIP endpoint has ended".to_owned(),
+            ))),
+            Heard::Media(Some(event)) => self.take_media(now, event).await,
+            Heard::Media(None) => {
+                self.media_open = false;
+                let reason = "the media thread has ended".to_owned();
+                Some(self.give_up(EndReason::Failed(reason)).await)
+            }
+        }
+    }
+
+    async fn take_signal(&mut self, now: Instant, signal: Signal) -> Option<News> {
+        match negotiate(&self.sip, self.call, &mut self.leg, signal).await {
+            None => Some(News::Hold),
+            Some(Signal::Info { content_type, body }) => {
+                let digit = info_digit(content_type.as_deref(), &body)?;
+                let informed = true;
+                let new = self.digits.inform(now, digit);
+                new.then_some(News::Key { digit, informed })
+            }
+            Some(Signal::Ended { cause }) => Some(News::Over(end_reason(cause))),
+            Some(_) => None,
+        }
+    }
+
+    async fn take_media(&mut self, now: Instant, event: LegEvent) -> Option<News> {
+        match event {
+            LegEvent::Dtmf { digit, held } => {
+                let informed = false;
+                let new = self.digits.hear(now, digit, held);
+                new.then_some(News::Key { digit, informed })
+            }
+            LegEvent::Joined(joined) => Some(News::Joined(joined)),
+            LegEvent::MediaTimeout { silent_for } => {
+                Some(self.give_up(media_timeout(silent_for)).await)
+            }
+            LegEvent::OneWay { why, silent_for } => {
+                meters::one_way_audio(trouble::reason(why));
+                let (words, mend) = self.troubles.one_way(why, silent_for);
+                if mend == Mend::OfferAgain && !self.leg.is_held() {
+                    offer(&self.sip, self.call, &mut self.leg).await;
+                }
+                words.map(News::Sound)
+            }
+            LegEvent::TwoWay { after } => self.troubles.two_way(after).map(News::Sound),
+            _ => None,
+        }
+    }
+
+    /// Asks something of the party's leg.
+    pub(super) fn ask(&self, command: Command) {
+        if let Err(error) = self.leg.media.send(command) {
+            tracing::error!(%error, "the media thread did not take a command");
+        }
+    }
+
+    /// Ends the party's dialog.
+    pub(super) async fn hang_up(&self) {
+        if let Err(error) = self.sip.hang_up(self.call, None).await {
+            tracing::warn!(%error, "a call could not be hung up");
+        }
+    }
+
+    /// Closes the party's media and waits for what it measured.
+    pub(super) async fn measured(&mut self) -> Option<MediaSummary> {
+        self.leg.close();
+        let troubles = std::mem::take(&mut self.troubles).into_words();
+        summary(&mut self.leg, troubles).await
+    }
+
+    async fn give_up(&self, reason: EndReason) -> News {
+        self.hang_up().await;
+        News::Over(reason)
+    }
+}

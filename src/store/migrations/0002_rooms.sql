@@ -1,0 +1,2 @@
+-- The conference room that a call was joined to.
+ALTER TABLE calls ADD COLUMN room TEXT;

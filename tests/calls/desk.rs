@@ -1,0 +1,233 @@
+//! A desk: a phone that takes calls, and registers.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use offhook::call::codecs::Codecs;
+use offhook::call::line::{Attached, next_leg};
+use offhook::call::{Leg, Line};
+use offhook::mailbox;
+use offhook::net::media::{Command, FrameSink, MediaThread, PortPool};
+use offhook::net::sip::{
+    IncomingCall, Listen, News, PlacedRegistration, RegistrationState, Signal, Sip,
+};
+use offhook_media::{Frame, SrtpPolicy, UtteranceId};
+use offhook_sip::{Access, Advertise, CallHandle, Credentials, Register, Settings, Transport};
+use tokio::sync::mpsc;
+
+use crate::rig::Switch;
+use crate::tones::{PIECE, share};
+
+struct Ear(mpsc::UnboundedSender<Vec<i16>>);
+
+impl FrameSink for Ear {
+    fn frame(&mut self, frame: &Frame) {
+        let _ = self.0.send(frame.samples().to_vec());
+    }
+}
+
+/// A phone that takes calls.
+pub(crate) struct Desk {
+    pub(crate) line: Arc<Line>,
+    news: mpsc::Receiver<News>,
+    pub(crate) uri: String,
+}
+
+/// A call at the desk.
+pub(crate) struct Listening {
+    sip: Sip,
+    pub(crate) call: CallHandle,
+    /// Who calls, as it was shown.
+    pub(crate) from: String,
+    pub(crate) leg: Leg,
+    pub(crate) signals: mailbox::Receiver<Signal>,
+    heard: mpsc::UnboundedReceiver<Vec<i16>>,
+}
+
+impl Desk {
+    pub(crate) async fn open() -> Self {
+        Self::open_at([127, 0, 0, 1].into()).await
+    }
+
+    /// Opens one at an address of this machine.
+    pub(crate) async fn open_at(address: IpAddr) -> Self {
+        let listen = [Listen {
+            transport: Transport::Udp,
+            address: (address, 0).into(),
+        }];
+        let settings = Settings {
+            access: Access {
+                open_loopback: true,
+                ..Access::default()
+            },
+            ..Settings::default()
+        };
+        let (sip, news) = Sip::start(&listen, settings).await.unwrap();
+        let uri = format!("sip:boss@{}", sip.listeners()[0].1);
+        let media = MediaThread::start(None).unwrap();
+        let ports = PortPool::new(26_000..=26_999, 7);
+        let line = Line::new(sip, media, Vec::new(), ports, Advertise::default());
+        Self {
+            line: Arc::new(line),
+            news,
+            uri,
+        }
+    }
+
+    /// Registers with the switch as a user.
+    pub(crate) async fn register(
+        &self,
+        switch: &Switch,
+        name: &str,
+        password: &str,
+    ) -> PlacedRegistration {
+        let host = switch.uri.split('@').nth(1).unwrap();
+        let sip = self.line.sip();
+        let flow = sip.flow_to(host.parse().unwrap(), Transport::Udp).unwrap();
+        let register = Register {
+            registrar_uri: format!("sip:{host}"),
+            aor: format!("sip:{name}@{host}"),
+            contact_user: name.to_owned(),
+            flow,
+            route: Vec::new(),
+            credentials: Some(Credentials {
+                username: name.to_owned(),
+                password: password.to_owned(),
+            }),
+            expires_s: 300,
+        };
+        let mut placed = sip.register(register).await.unwrap();
+        let there =
+            |state: &RegistrationState| matches!(state, RegistrationState::Registered { .. });
+        placed.state.wait_for(there).await.unwrap();
+        placed
+    }
+
+    /// Waits for a call.
+    pub(crate) async fn rings(&mut self) -> Box<IncomingCall> {
+        loop {
+            if let Some(News::Incoming(incoming)) = self.news.recv().await {
+                return incoming;
+            }
+        }
+    }
+
+    /// Picks up the next call.
+    pub(crate) async fn answer(&mut self) -> Listening {
+        let incoming = self.rings().await;
+        self.pick_up(*incoming).await
+    }
+
+    /// Picks up a call that rings.
+    pub(crate) async fn pick_up(&self, incoming: IncomingCall) -> Listening {
+        self.take(incoming, async |sip, call, sdp| {
+            assert!(sip.answer(call, sdp).await.unwrap());
+        })
+        .await
+    }
+
+    /// Plays something before the answer.
+    pub(crate) async fn play_early(&self, incoming: IncomingCall, sound: &[i16]) -> Listening {
+        let ringing = self.take(incoming, async |sip, call, sdp| {
+            sip.ring(call, 183, Some(sdp)).await.unwrap();
+        });
+        let ringing = ringing.await;
+        ringing.say(sound);
+        ringing
+    }
+
+    /// Answers a call to which something was played already.
+    pub(crate) async fn confirm(&self, early: &Listening) {
+        let sip = self.line.sip();
+        assert!(sip.answer(early.call, early.leg.sdp()).await.unwrap());
+    }
+
+    async fn take(
+        &self,
+        incoming: IncomingCall,
+        tell: impl AsyncFn(&Sip, CallHandle, Vec<u8>),
+    ) -> Listening {
+        let offer = incoming.invite.offer.clone().unwrap();
+        let flow = &incoming.invite.flow;
+        let codecs = Codecs::default();
+        let answered = self.line.answer(flow, &codecs, SrtpPolicy::Off, &offer);
+        let (half, negotiated) = answered.unwrap();
+        let sip = self.line.sip();
+        tell(sip, incoming.call, half.sdp()).await;
+        let (ear, heard) = mpsc::unbounded_channel();
+        let attached = Attached {
+            sink: Some(Box::new(move || Box::new(Ear(ear)))),
+            ..Attached::default()
+        };
+        let remote = flow.remote.ip();
+        let leg = self
+            .line
+            .open(next_leg(), half, negotiated, remote, attached);
+        Listening {
+            sip: sip.clone(),
+            call: incoming.call,
+            from: incoming.invite.from.user.clone(),
+            leg: leg.unwrap(),
+            signals: incoming.signals,
+            heard,
+        }
+    }
+}
+
+impl Listening {
+    pub(crate) fn say(&self, sound: &[i16]) {
+        let (leg, utterance) = (self.leg.id, UtteranceId(1));
+        let play = Command::Play {
+            leg,
+            utterance,
+            samples: sound.into(),
+        };
+        self.leg.media.send(play).unwrap();
+    }
+
+    /// Hangs up.
+    pub(crate) async fn hang_up(&self) {
+        self.sip.hang_up(self.call, None).await.unwrap();
+    }
+
+    /// Offers the session anew, and returns what the other side answers.
+    pub(crate) async fn reoffer(&mut self) -> String {
+        let offer = self.leg.offer_again();
+        self.sip.reoffer(self.call, offer).await.unwrap();
+        loop {
+            if let Some(Signal::ReofferAnswered { result }) = self.signals.recv().await {
+                let answer = result.unwrap().unwrap();
+                self.leg.offer_answered(Some(&answer)).unwrap();
+                return String::from_utf8(answer).unwrap();
+            }
+        }
+    }
+
+    /// Waits until the other side has hung up.
+    pub(crate) async fn until_over(&mut self) {
+        while let Some(signal) = self.signals.recv().await {
+            if matches!(signal, Signal::Ended { .. }) {
+                return;
+            }
+        }
+    }
+
+    /// Waits until a tone is heard, pure enough to be nothing else.
+    pub(crate) async fn until_heard(&mut self, hz: f64) {
+        self.until(|piece| share(piece, hz) > 0.9).await;
+    }
+
+    /// Waits until a piece of 20 ms is heard that is as asked.
+    pub(crate) async fn until(&mut self, wanted: impl Fn(&[i16]) -> bool) {
+        let mut sound = Vec::new();
+        loop {
+            sound.extend(self.heard.recv().await.unwrap());
+            while sound.len() >= PIECE {
+                let piece: Vec<i16> = sound.drain(..PIECE).collect();
+                if wanted(&piece) {
+                    return;
+                }
+            }
+        }
+    }
+}
