@@ -297,11 +297,12 @@ impl Running {
                 self.look_at_hold(now);
                 None
             }
-            Some(Signal::ReofferAnswered { result }) => {
+            Some(Signal::ReofferAnswered { offer, result }) => {
                 if let Err(status) = result {
                     tracing::info!(status, "our offer was refused; the session goes on");
                 }
-                if let Err(error) = self.leg.offer_answered(result.ok().flatten().as_deref()) {
+                let answer = result.ok().flatten();
+                if let Err(error) = self.leg.offer_answered(&offer, answer.as_deref()) {
                     tracing::info!(%error, "an answer was of no use; the session goes on");
                 }
                 self.look_at_hold(now);
