@@ -177,7 +177,7 @@ impl Caller {
         if datagram.kind == Kind::Sip {
             let flow = self.flow();
             self.ua
-                .receive(now, flow, &self.from_proxy(&datagram.bytes));
+                .receive(now, flow, &self.behind_proxy(&datagram.bytes));
             return self.drain_sip(cx);
         }
         if let Some(leg) = &mut self.leg {

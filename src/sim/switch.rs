@@ -142,7 +142,9 @@ impl Switch {
             if let Some(wire) = cx.watch.wire(number) {
                 wire.received(now, &datagram.bytes);
             }
-            self.overheard.entry(number).or_default().note(datagram);
+            if cx.is_intruded_upon(number) {
+                self.overheard.entry(number).or_default().note(datagram);
+            }
         }
         self.drain_leg(cx, number);
     }
@@ -392,7 +394,7 @@ impl Switch {
         }
         for event in output.events {
             if let offhook_media::Event::Heard(frame) = &event {
-                if intruder::is_heard(frame) {
+                if cx.is_intruded_upon(number) && intruder::is_heard(frame) {
                     let what = "somebody else is heard".to_owned();
                     cx.violate(Rule::Intruder, number, what);
                 }

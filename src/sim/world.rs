@@ -207,6 +207,12 @@ impl Cx {
         caller.is_some_and(|caller| caller.called.is_some())
     }
 
+    /// Whether somebody else sends packets to the call's media.
+    pub(super) fn is_intruded_upon(&self, number: usize) -> bool {
+        let caller = self.plan.callers.get(number);
+        caller.is_some_and(|caller| !caller.intrusions.is_empty())
+    }
+
     /// Whether the INVITE was answered with 200.
     pub(super) fn is_answered(&self, number: usize) -> bool {
         self.answered.get(number).copied().unwrap_or(false)

@@ -16,10 +16,10 @@ use offhook::sim::{CallerPlan, Cut, KeyWay, Manner, Outcome, Plan, run};
 use offhook::store::TurnRecord;
 
 /// What takes about 20 s in a development build on one core.
-const CALLS: usize = 700;
+const CALLS: usize = 600;
 
 /// Runs a plan that must break no rule.
-pub fn passes(plan: Plan) -> Outcome {
+fn passes(plan: Plan) -> Outcome {
     let seed = plan.seed;
     let outcome = run(plan);
     if let Some(violation) = &outcome.violation {
@@ -94,7 +94,7 @@ fn the_same_seed_gives_the_same_run_bit_by_bit() {
 }
 
 /// One caller with a plan of its own.
-pub fn with(seed: u64, caller: CallerPlan) -> Plan {
+fn with(seed: u64, caller: CallerPlan) -> Plan {
     Plan {
         callers: vec![caller],
         ..Plan::plain(seed)

@@ -119,7 +119,7 @@ impl Caller {
     }
 
     /// Reads the credentials that were meant for that proxy.
-    pub(super) fn from_proxy<'a>(&self, bytes: &'a [u8]) -> Cow<'a, [u8]> {
+    pub(super) fn behind_proxy<'a>(&self, bytes: &'a [u8]) -> Cow<'a, [u8]> {
         if !self.asks_as_proxy() {
             return Cow::Borrowed(bytes);
         }

@@ -15,9 +15,9 @@ impl Plan {
         let mut plan = Self::draw_basic(seed);
         let rng = &mut StdRng::seed_from_u64(seed ^ 0x6272_6561_6474_6800);
         plan.srtp = *[
-            SrtpPolicy::Optional,
-            SrtpPolicy::Optional,
             SrtpPolicy::Off,
+            SrtpPolicy::Off,
+            SrtpPolicy::Optional,
             SrtpPolicy::Required,
         ]
         .choose(rng)
