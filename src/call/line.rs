@@ -441,8 +441,8 @@ impl Leg {
     ///
     /// # Errors
     /// When it cannot be used; the session goes on as it was.
-    pub fn offer_answered(&mut self, answer: Option<&[u8]>) -> Result<(), LineError> {
-        match self.session.offer_answered(answer)? {
+    pub fn offer_answered(&mut self, offer: &[u8], answer: Option<&[u8]>) -> Result<(), LineError> {
+        match self.session.offer_answered(offer, answer)? {
             Some(change) => self.adopt(change),
             None => Ok(()),
         }

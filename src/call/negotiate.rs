@@ -40,11 +40,15 @@ pub(super) async fn negotiate(
                 tracing::info!(%error, "an answer was of no use; the session goes on");
             }
         }
-        Signal::ReofferAnswered { result } => {
+        Signal::ReofferAnswered {
+            offer: answered,
+            result,
+        } => {
             if let Err(status) = result {
                 tracing::info!(status, "our offer was refused; the session goes on");
             }
-            if let Err(error) = leg.offer_answered(result.ok().flatten().as_deref()) {
+            let answer = result.ok().flatten();
+            if let Err(error) = leg.offer_answered(&answered, answer.as_deref()) {
                 tracing::info!(%error, "an answer was of no use; the session goes on");
             }
             if leg.is_outdated() {

@@ -5,6 +5,9 @@ use offhook_media::sdp;
 use offhook_media::{Codec, Direction, LocalMedia, Negotiated, Refusal, SessionDescription};
 use rand::CryptoRng;
 
+/// Offers of ours that may wait for their answers: one is in flight, one waits.
+const MAX_OFFERS: usize = 4;
+
 /// Explains why a session description is of no use.
 #[derive(Debug, thiserror::Error)]
 pub enum SessionError {
@@ -38,9 +41,10 @@ pub struct Session {
     description: SessionDescription,
     /// What holds; nothing before the first answer.
     negotiated: Option<Negotiated>,
-    /// What we offered by a re-INVITE and was not answered yet.
-    offer: Option<SessionDescription>,
-    /// That offer names what is not wanted any more.
+    /// What we offered by re-INVITEs and was not answered yet, the oldest first: the peer may answer
+    /// one while the next waits to be sent.
+    offers: Vec<SessionDescription>,
+    /// An offer of ours that waits names what is not wanted any more.
     outdated: bool,
 }
 
@@ -79,7 +83,7 @@ impl Session {
             description: sdp::offer(&offered),
             local,
             negotiated: None,
-            offer: None,
+            offers: Vec::new(),
             outdated: false,
         }
     }
@@ -95,7 +99,7 @@ impl Session {
             local,
             description,
             negotiated: Some(negotiated.clone()),
-            offer: None,
+            offers: Vec::new(),
             outdated: false,
         };
         Ok((session, negotiated))
@@ -195,26 +199,35 @@ impl Session {
     pub fn offer_again(&mut self) -> Vec<u8> {
         let offer = sdp::reoffer(&self.description, &self.local);
         let sdp = offer.to_string().into_bytes();
-        self.offer = Some(offer);
         self.outdated = false;
+        if self.offers.len() >= MAX_OFFERS {
+            self.offers.remove(0);
+        }
+        self.offers.push(offer);
         sdp
     }
 
     /// Whether an offer of ours waits for its answer.
     #[must_use]
     pub fn has_offered(&self) -> bool {
-        self.offer.is_some()
+        !self.offers.is_empty()
     }
 
-    /// Takes the answer to our re-INVITE; without one it was refused.
+    /// Takes the answer to one of our offers; without one it was refused. Those before it were
+    /// replaced, and are forgotten.
     ///
     /// # Errors
     /// When it cannot be used; the session goes on as it was.
     pub fn offer_answered(
         &mut self,
+        offer: &[u8],
         answer: Option<&[u8]>,
     ) -> Result<Option<Change>, SessionError> {
-        let (Some(offer), Some(answer)) = (self.offer.take(), answer) else {
+        let same = |ours: &SessionDescription| ours.to_string().as_bytes() == offer;
+        let Some(place) = self.offers.iter().position(same) else {
+            return Ok(None);
+        };
+        let (Some(offer), Some(answer)) = (self.offers.drain(..=place).next_back(), answer) else {
             return Ok(None);
         };
         let answer = SessionDescription::parse(answer)?;
@@ -348,7 +361,8 @@ mod tests {
         let again = session.offer_again();
         assert_eq!(version(&again), version(&session.sdp()) + 1);
         let answer = theirs("sendrecv", "192.0.2.9");
-        let change = session.offer_answered(Some(&answer)).unwrap().unwrap();
+        let change = session.offer_answered(&again, Some(&answer));
+        let change = change.unwrap().unwrap();
         assert!(change.media().is_some());
         session.adopt(change);
         assert_eq!(session.sdp(), again);
@@ -356,11 +370,27 @@ mod tests {
     }
 
     #[test]
+    fn an_offer_that_is_answered_while_the_next_waits_holds_until_that_is_answered() {
+        let mut session = talking();
+        let first = session.offer_again();
+        let hold = session.answer_reoffer(Some(&theirs("sendonly", "192.0.2.2")));
+        session.adopt(hold.unwrap());
+        let next = session.offer_again();
+        let answer = theirs("sendrecv", "192.0.2.9");
+        let change = session.offer_answered(&first, Some(&answer));
+        session.adopt(change.unwrap().unwrap());
+        assert!(!session.is_held() && session.has_offered());
+        assert!(session.offer_answered(&next, None).unwrap().is_none());
+        assert!(!session.has_offered());
+        assert_eq!(session.sdp(), first);
+    }
+
+    #[test]
     fn an_offer_of_ours_that_is_refused_leaves_the_session_as_it_was() {
         let mut session = talking();
         let before = session.sdp();
-        let _ = session.offer_again();
-        assert!(session.offer_answered(None).unwrap().is_none());
+        let offer = session.offer_again();
+        assert!(session.offer_answered(&offer, None).unwrap().is_none());
         assert!(!session.has_offered());
         assert_eq!(session.sdp(), before);
     }
@@ -371,7 +401,7 @@ mod tests {
         session.hold(true);
         let offer = session.offer_again();
         assert!(text(&offer).contains("a=sendonly"));
-        let change = session.offer_answered(Some(&theirs("recvonly", "192.0.2.2")));
+        let change = session.offer_answered(&offer, Some(&theirs("recvonly", "192.0.2.2")));
         session.adopt(change.unwrap().unwrap());
         assert!(!session.is_held(), "it hears our music");
         // A refresh by the peer takes nobody off hold …
@@ -392,10 +422,10 @@ mod tests {
         let mut session = talking();
         session.hold(true);
         assert!(session.may_offer());
-        let _ = session.offer_again();
+        let offer = session.offer_again();
         session.hold(false);
         assert!(!session.may_offer() && !session.is_outdated());
-        let change = session.offer_answered(Some(&theirs("recvonly", "192.0.2.2")));
+        let change = session.offer_answered(&offer, Some(&theirs("recvonly", "192.0.2.2")));
         session.adopt(change.unwrap().unwrap());
         assert!(session.is_outdated());
         assert!(text(&session.offer_again()).contains("a=sendrecv"));

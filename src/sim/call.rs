@@ -1,29 +1,35 @@
 //! One call's task on the switch: `call::inbound`, `call::talk` and `call::task` in virtual time,
 //! in the same order and with the same pure parts.
 
+mod end;
+mod offers;
+mod outbound;
 mod post;
 
 use std::collections::VecDeque;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use offhook_media::sdp::LocalSrtp;
 use offhook_media::{LocalMedia, MediaSession, Negotiated, SessionConfig, Stats};
-use offhook_sip::{CallHandle, Incoming};
+use offhook_sip::{CallHandle, Flow, Incoming};
 
+pub(super) use self::outbound::CREDENTIALS;
+use self::outbound::Dialling;
 use super::clock::{Channel, Input, Moment, SipCommand};
 use super::conversation::Conversation;
+use super::invariants::Rule;
 use super::ledger::Ledger;
 use super::leg::{Command, Leg};
 use super::ports::Ports;
 use super::set_up;
 use super::world::Cx;
 use crate::agent::CallOutcome;
-use crate::call::conversation::Directive;
 use crate::call::digits::info_digit;
 use crate::call::line::{LegTerms, PLAYOUT_MS};
-use crate::call::session::{Change, Session};
+use crate::call::session::Session;
 use crate::call::task::{end_reason, media_timeout};
-use crate::call::{media_summary, stored_state, stored_turn, stored_variables};
+use crate::call::trouble::Troubles;
 use crate::net::media::LegEvent;
 use crate::net::sip::Signal;
 use crate::store::{CallRecord, CallState as StoredState};
@@ -33,9 +39,6 @@ use crate::switch::{Call, EndReason};
 const CLOSING_TIME: Duration = Duration::from_secs(20);
 /// As in `call::inbound`.
 const ACK_TIMEOUT: Duration = Duration::from_secs(32);
-/// As in `call::talk`.
-const CLOSING: Duration = Duration::from_secs(2);
-
 /// Where the task stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
@@ -45,6 +48,12 @@ enum Stage {
     Answering,
     /// Our answer was an offer; the ACK must bring its answer.
     AwaitingAck {
+        until: Instant,
+    },
+    /// We call, and it rings.
+    Dialling,
+    /// We called, and hang up: that is settled, or given up, by then.
+    GivingUp {
         until: Instant,
     },
     Talking,
@@ -58,7 +67,8 @@ enum Stage {
 }
 
 pub(super) struct SwitchCall {
-    pub(super) handle: CallHandle,
+    /// None before our INVITE is sent.
+    pub(super) handle: Option<CallHandle>,
     pub(super) record: CallRecord,
     pub(super) leg: Option<Leg>,
     pub(super) conversation: Conversation,
@@ -69,8 +79,15 @@ pub(super) struct SwitchCall {
     /// Media that is agreed upon but not open yet.
     half: bool,
     address: SocketAddr,
-    remote: IpAddr,
+    /// Where the signalling goes.
+    flow: Flow,
     session: Session,
+    dialling: Dialling,
+    troubles: Troubles,
+    /// When the session was offered anew, until that is answered.
+    offered: Option<Instant>,
+    /// A supervisor talks in the agent's place.
+    aside: bool,
     mailbox: VecDeque<Signal>,
     end: Option<EndReason>,
     /// What came before the call ran: results of the voice, a wish to hang up.
@@ -95,27 +112,44 @@ impl SwitchCall {
         invite: &Incoming,
         address: SocketAddr,
     ) -> Result<Self, u16> {
-        let now = cx.clock.now();
-        let local = LocalMedia::new(address, cx.draw(u64::from(u32::MAX)) + 1);
+        let local = local_media(cx, address);
         let session = match invite.offer.as_deref() {
             Some(offer) => Session::answering(local, offer).map(|(session, _)| session),
             None => Ok(Session::offering(local.clone(), &local.codecs)),
         };
         let session = session.map_err(|error| error.status())?;
-        let record = set_up::record(cx, number, invite);
-        let mut call = Self {
-            handle,
+        let record = set_up::record(cx, number, Some(invite));
+        let life = Call::inbound(cx.clock.now());
+        let mut call = Self::made(cx, number, (address, invite.flow), (session, record, life));
+        call.handle = Some(handle);
+        call.command(cx, SipCommand::Ring);
+        call.prepare(cx);
+        Ok(call)
+    }
+
+    fn made(
+        cx: &mut Cx,
+        number: usize,
+        (address, flow): (SocketAddr, Flow),
+        (session, record, life): (Session, CallRecord, Call),
+    ) -> Self {
+        Self {
+            handle: None,
             conversation: set_up::conversation(cx, number, &record),
             record,
             leg: None,
             number,
             stage: Stage::Preparing,
-            life: Call::inbound(now),
-            begun: now,
+            life,
+            begun: cx.clock.now(),
             half: true,
             address,
-            remote: invite.flow.remote.ip(),
+            flow,
             session,
+            dialling: Dialling::default(),
+            troubles: Troubles::default(),
+            offered: None,
+            aside: false,
             mailbox: VecDeque::new(),
             end: None,
             backlog: VecDeque::new(),
@@ -127,14 +161,17 @@ impl SwitchCall {
             events: Channel::default(),
             edges: Channel::default(),
             commands: Channel::default(),
-        };
-        call.command(cx, SipCommand::Ring);
+        }
+    }
+
+    /// Looks up who it is while the first words are synthesised.
+    fn prepare(&mut self, cx: &mut Cx) {
         if let Some(words) = set_up::first_words(cx) {
-            call.conversation.prepare(cx, words);
+            self.conversation.prepare(cx, words);
         }
         let look_up = Duration::from_millis(cx.draw(800));
-        cx.clock.at(now + look_up, Moment::Prepared(number));
-        Ok(call)
+        let at = cx.clock.now() + look_up;
+        cx.clock.at(at, Moment::Prepared(self.number));
     }
 
     pub(super) fn port(&self) -> u16 {
@@ -145,10 +182,13 @@ impl SwitchCall {
         self.half || self.leg.is_some()
     }
 
-    /// The look-up is done: answer, unless the caller is gone.
+    /// The look-up is done: answer or dial, unless somebody ended the call.
     pub(super) fn prepared(&mut self, cx: &mut Cx, ports: &mut Ports, ledger: &mut Ledger) {
         if self.stage != Stage::Preparing {
             return;
+        }
+        if cx.is_called(self.number) {
+            return self.dial(cx);
         }
         if let Some(Signal::Ended { .. }) = self.mailbox.pop_front() {
             ports.close(self.port());
@@ -158,7 +198,7 @@ impl SwitchCall {
         self.stage = Stage::Answering;
     }
 
-    /// Somebody ends the call before it is answered.
+    /// Somebody ends the call before it is answered, or dialled.
     fn called_off(&mut self, cx: &mut Cx, ports: &mut Ports, ledger: &mut Ledger) {
         let gone = matches!(self.mailbox.pop_front(), Some(Signal::Ended { .. }));
         let reason = if gone {
@@ -203,14 +243,16 @@ impl SwitchCall {
     /// Starts the media and the conversation.
     fn open(&mut self, cx: &mut Cx, negotiated: Negotiated) {
         let now = cx.clock.now();
+        if !cx.is_answered(self.number) {
+            let what = "the call is opened before it is answered".to_owned();
+            cx.violate(Rule::AnsweredOnPaper, self.number, what);
+        }
         let ssrc = cx.draw(u64::from(u32::MAX)) as u32;
-        let mut config = SessionConfig::new(negotiated.clone(), ssrc, self.remote);
+        let mut config = SessionConfig::new(negotiated.clone(), ssrc, self.flow.remote.ip());
         config.media_timeout = LegTerms::default().silence_hangup.unwrap_or(Duration::MAX);
         config.playout_capacity_ms = PLAYOUT_MS;
         config.unix_time = Duration::from_secs(1_780_000_000) + cx.clock.elapsed();
-        if let Some(wire) = cx.watch.wire(self.number) {
-            wire.opened(negotiated.ptime_ms, negotiated.direction.sends());
-        }
+        cx.watch_agreed(self.number, &negotiated);
         self.leg = Some(Leg::new(MediaSession::new(now, config), self.address));
         self.half = false;
         self.session.agree(negotiated);
@@ -218,7 +260,7 @@ impl SwitchCall {
         self.life.handle_answer(now);
         self.record.state = StoredState::InProgress;
         self.record.answered_at = Some(cx.timestamp(now));
-        self.conversation.handle_hold(cx, self.session.is_held());
+        self.look_at_hold(cx);
         self.conversation.start(cx);
         self.after(cx);
     }
@@ -240,9 +282,12 @@ impl SwitchCall {
                     }
                     Input::Answered(sent) => self.answered(cx, ports, ledger, sent),
                     Input::Signal(signal) => self.mailbox.push_back(signal),
-                    other => self.backlog.push_back(other),
+                    other => self.wait_for_the_call(other),
                 }
                 return;
+            }
+            Stage::Dialling | Stage::GivingUp { .. } => {
+                return self.handle_while_dialling(cx, ports, ledger, input);
             }
             Stage::AwaitingAck { .. } => {
                 return self.handle_while_waiting(cx, ports, ledger, input);
@@ -260,6 +305,13 @@ impl SwitchCall {
         self.write_down(cx, ledger);
     }
 
+    /// Keeps what is for the call once it runs; nobody supervises or heals one that does not.
+    fn wait_for_the_call(&mut self, input: Input) {
+        if !matches!(input, Input::OfferAgain | Input::StandAside(_)) {
+            self.backlog.push_back(input);
+        }
+    }
+
     fn handle_talking(&mut self, cx: &mut Cx, input: Input) {
         match input {
             Input::Signal(signal) if self.end.is_none() => self.handle_signal(cx, signal),
@@ -267,11 +319,22 @@ impl SwitchCall {
                 self.hang_up(cx, media_timeout(silent_for));
             }
             Input::Leg(LegEvent::Closed { stats }) => self.stats = Some(stats),
+            Input::Leg(LegEvent::OneWay { why, silent_for }) => {
+                self.handle_one_way(cx, why, silent_for);
+            }
+            Input::Leg(LegEvent::TwoWay { after }) => {
+                self.troubles.two_way(after);
+            }
             Input::Leg(event) => self.conversation.handle_leg(cx, &event),
             Input::Edge(edge) => self.conversation.handle_edge(cx, edge),
             Input::Work(work) => self.conversation.handle_work(cx, work),
             Input::HangUpByApi if self.end.is_none() => self.hang_up(cx, EndReason::Api),
-            Input::Signal(_) | Input::HangUpByApi | Input::Answered(_) => {}
+            Input::StandAside(aside) if self.end.is_none() => self.stand_aside(cx, aside),
+            Input::OfferAgain if self.end.is_none() && !self.session.has_offered() => {
+                self.offer_again(cx);
+            }
+            Input::Signal(_) | Input::HangUpByApi | Input::Answered(_) | Input::Placed(_) => {}
+            Input::StandAside(_) | Input::OfferAgain => {}
         }
         self.after(cx);
     }
@@ -282,11 +345,24 @@ impl SwitchCall {
         self.end = Some(reason);
     }
 
+    /// Lets the agent wait as on hold while a supervisor talks in its place.
+    fn stand_aside(&mut self, cx: &mut Cx, aside: bool) {
+        self.aside = aside;
+        self.conversation.tell(cx, Command::SetAside(aside));
+        self.look_at_hold(cx);
+    }
+
+    /// Tells the agent whether it is listened to.
+    fn look_at_hold(&mut self, cx: &mut Cx) {
+        let held = self.session.is_held() || self.aside;
+        self.conversation.handle_hold(cx, held);
+    }
+
     fn handle_signal(&mut self, cx: &mut Cx, signal: Signal) {
         match signal {
-            Signal::Reoffer { offer } => {
-                let answer = self.answer_reoffer(cx, offer.as_deref()).map(Some);
-                self.command(cx, SipCommand::AnswerReoffer(answer));
+            Signal::Reoffer { offer } => self.handle_reoffer(cx, offer.as_deref()),
+            Signal::ReofferAnswered { offer, result } => {
+                self.handle_reoffer_answered(cx, &offer, result);
             }
             Signal::Confirmed { body: Some(answer) } => self.take_answer(cx, &answer),
             Signal::Info { content_type, body } => {
@@ -302,30 +378,6 @@ impl SwitchCall {
         }
     }
 
-    /// As `call::line` answers a re-INVITE or UPDATE.
-    fn answer_reoffer(&mut self, cx: &mut Cx, offer: Option<&[u8]>) -> Result<Vec<u8>, u16> {
-        let change = self.session.answer_reoffer(offer);
-        let change = change.map_err(|error| error.status())?;
-        let sdp = change.sdp();
-        self.adopt(cx, change);
-        Ok(sdp)
-    }
-
-    fn take_answer(&mut self, cx: &mut Cx, answer: &[u8]) {
-        if let Ok(change) = self.session.take_answer(answer) {
-            self.adopt(cx, change);
-        }
-    }
-
-    fn adopt(&mut self, cx: &mut Cx, change: Change) {
-        if let Some(negotiated) = change.media() {
-            let command = Command::Renegotiate(Box::new(negotiated.clone()));
-            self.conversation.tell(cx, command);
-        }
-        self.session.adopt(change);
-        self.conversation.handle_hold(cx, self.session.is_held());
-    }
-
     fn handle_while_waiting(
         &mut self,
         cx: &mut Cx,
@@ -336,7 +388,7 @@ impl SwitchCall {
         let signal = match input {
             Input::Signal(signal) => signal,
             Input::HangUpByApi => return self.give_up(cx, ports, ledger, EndReason::Api),
-            other => return self.backlog.push_back(other),
+            other => return self.wait_for_the_call(other),
         };
         let reason = match signal {
             Signal::Confirmed { body: Some(answer) } => {
@@ -364,7 +416,10 @@ impl SwitchCall {
     pub(super) fn deadline(&self) -> Option<Instant> {
         let tick = self.leg.as_ref().map(|leg| leg.session.next_tick());
         let task = match self.stage {
-            Stage::AwaitingAck { until } | Stage::Closing { until } => Some(until),
+            Stage::AwaitingAck { until } | Stage::Closing { until } | Stage::GivingUp { until } => {
+                Some(until)
+            }
+            Stage::Dialling => self.dialling.until,
             Stage::Talking => crate::clock::earliest(self.conversation.deadline(), self.closing),
             Stage::Preparing | Stage::Answering | Stage::Over { .. } => None,
         };
@@ -381,6 +436,10 @@ impl SwitchCall {
                 let reason = "the answer was never acknowledged".to_owned();
                 self.give_up(cx, ports, ledger, EndReason::Lost(reason));
             }
+            Stage::Dialling if self.dialling.until.is_some_and(|at| at <= now) => {
+                self.end_dialling(cx, EndReason::Refused(408));
+            }
+            Stage::GivingUp { until } if until <= now => self.given_up(cx, ports, ledger),
             Stage::Closing { until } if until <= now => self.write_end(cx, ledger),
             Stage::Talking => {
                 if self.closing.is_some_and(|at| at <= now) {
@@ -398,85 +457,18 @@ impl SwitchCall {
     /// What the task does before it waits again: directives are looked at by `write_down`.
     fn after(&mut self, cx: &mut Cx) {
         if self.end.is_some() && self.stage == Stage::Talking {
-            let closing = cx.clock.now() + CLOSING_TIME;
-            self.closing.get_or_insert(closing);
-        }
-    }
-
-    /// Carries out what the conversation wants of the call.
-    fn write_down(&mut self, cx: &mut Cx, ledger: &mut Ledger) {
-        for directive in self.conversation.take_directives() {
-            match directive {
-                Directive::HangUp(_) if self.end.is_none() => {
-                    self.end = Some(EndReason::Agent);
-                    self.command(cx, SipCommand::HangUp);
-                    self.after(cx);
-                }
-                // Nothing is recorded here.
-                Directive::HangUp(_) | Directive::PauseRecording(_) => {}
-                Directive::Finished(with) => self.outcome = Some(with),
-                Directive::Record(turn) => {
-                    ledger.turn(cx, &mut self.record, stored_turn(turn));
-                }
-                Directive::Variables(all) => self.record.variables = stored_variables(&all),
-                Directive::Book(request) => {
-                    let appointment = set_up::appointment(cx, &self.record, request);
-                    ledger.book(&self.record, appointment);
-                }
+            let now = cx.clock.now();
+            self.closing.get_or_insert(now + CLOSING_TIME);
+            if let Some(wire) = cx.watch.wire(self.number) {
+                wire.ended(now);
             }
         }
-        if self.end.is_none() {
-            return;
-        }
-        if self.outcome.is_some() {
-            self.close(cx, ledger);
-        } else if !self.conversation.awaits_playout() {
-            self.close_leg(cx);
-        }
     }
+}
 
-    fn close_leg(&mut self, cx: &mut Cx) {
-        if !std::mem::replace(&mut self.leg_closed, true) {
-            self.conversation.tell(cx, Command::Close);
-        }
-    }
-
-    fn close(&mut self, cx: &mut Cx, ledger: &mut Ledger) {
-        self.close_leg(cx);
-        let reason = self.end.clone().unwrap_or(EndReason::Agent);
-        self.life.handle_end(cx.clock.now(), reason);
-        self.stage = Stage::Closing {
-            until: cx.clock.now() + CLOSING,
-        };
-        if self.stats.is_some() {
-            self.write_end(cx, ledger);
-        }
-    }
-
-    /// How long the call is over.
-    pub(super) fn over_for(&self, now: Instant) -> Duration {
-        let since = self.closing.and_then(|at| at.checked_sub(CLOSING_TIME));
-        since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
-    }
-
-    fn never_answered(&mut self, cx: &mut Cx, ledger: &mut Ledger, reason: EndReason) {
-        self.half = false;
-        self.life.handle_end(cx.clock.now(), reason);
-        self.write_end(cx, ledger);
-    }
-
-    fn write_end(&mut self, cx: &mut Cx, ledger: &mut Ledger) {
-        let now = cx.clock.now();
-        let state = self.life.state().clone();
-        self.record.state = stored_state(&state);
-        self.record.ended_at = Some(cx.timestamp(self.life.ended().unwrap_or(now)));
-        let outcome = self.outcome.take().map(|outcome| outcome.outcome);
-        self.record.outcome = Some(outcome.unwrap_or_else(|| state.as_str().to_owned()));
-        let codec = self.session.negotiated().map(|n| n.codec.name().to_owned());
-        let stats = self.stats.as_ref();
-        self.record.media = stats.map(|stats| media_summary(codec, None, stats));
-        cx.note(self.number, || format!("recorded: {:?}", state.as_str()));
-        ledger.finish(cx, &self.record);
-        self.stage = Stage::Over { at: now };
-    }
+/// What we can do, as `call::line` puts it together.
+fn local_media(cx: &mut Cx, address: SocketAddr) -> LocalMedia {
+    let mut local = LocalMedia::new(address, cx.draw(u64::from(u32::MAX)) + 1);
+    local.srtp = LocalSrtp::new(cx.plan.srtp, &mut cx.secrets);
+    local
 }

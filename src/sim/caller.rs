@@ -1,10 +1,13 @@
 //! A scripted caller: a user agent and a media session of its own, and a mind that acts on what it
 //! hears over RTP.
 
+mod called;
+mod offers;
+
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use offhook_media::sdp;
+use offhook_media::sdp::{self, LocalSrtp};
 use offhook_media::{
     Direction, Event as MediaEvent, LocalMedia, MediaSession, Negotiated, SessionConfig,
     SessionDescription, UtteranceId,
@@ -15,10 +18,15 @@ use super::clock::{Action, Datagram, Kind, Moment};
 use super::invariants::Rule;
 use super::leg::{Command, Leg};
 use super::mind::Mind;
-use super::plan::CallerPlan;
+use super::models::NOISE;
+use super::plan::{CallerPlan, KeyWay};
 use super::voice;
 use super::world::Cx;
 
+/// What nobody agreed upon: G.729.
+const STRAY_PAYLOAD_TYPE: u8 = 18;
+/// Both sides hear each other so long after the answer.
+const SETTLED: Duration = Duration::from_secs(1);
 /// Whatever happens, a caller does not stay on the line for longer.
 const PATIENCE_MS: u64 = 36 * 60_000;
 
@@ -40,6 +48,12 @@ pub(super) struct Caller {
     /// The ACK of our call, of which an UPDATE is made.
     ack: Option<String>,
     updates: u32,
+    /// When the call was answered.
+    answered: Option<Instant>,
+    /// What we agreed to of an offer to call us.
+    agreed: Option<Negotiated>,
+    /// What was not agreed upon is sent.
+    strays: bool,
 }
 
 impl Caller {
@@ -54,11 +68,13 @@ impl Caller {
         let settings = Settings {
             product: "Caller/simulated".to_owned(),
             seed,
+            access: called::access(&plan, switch),
             ..Settings::default()
         };
         let mut local = LocalMedia::new(SocketAddr::new(address.ip(), 4000), 1 + number as u64);
         local.codecs.clone_from(&plan.codecs);
         local.ptime_ms = plan.ptime_ms;
+        local.srtp = LocalSrtp::new(plan.srtp, &mut cx.secrets);
         let seed = u64::from_le_bytes([
             seed[0], seed[1], seed[2], seed[3], seed[4], seed[5], seed[6], seed[7],
         ]);
@@ -77,6 +93,9 @@ impl Caller {
             last_utterance: 0,
             ack: None,
             updates: 0,
+            answered: None,
+            agreed: None,
+            strays: plan.strays,
             plan,
         };
         caller.put_on_the_agenda(cx);
@@ -85,11 +104,18 @@ impl Caller {
 
     fn put_on_the_agenda(&self, cx: &mut Cx) {
         let plan = &self.plan;
-        let mut acts = vec![(0, Action::Dial), (PATIENCE_MS, Action::HangUp)];
+        let mut acts = vec![(PATIENCE_MS, Action::HangUp)];
+        if plan.called.is_none() {
+            acts.push((0, Action::Dial));
+        }
         acts.extend(plan.hang_up_at_ms.map(|at| (at, Action::HangUp)));
         for (at, for_ms) in &plan.holds {
             acts.push((*at, Action::Offer(Direction::SendOnly)));
             acts.push((at + for_ms, Action::Offer(Direction::SendRecv)));
+            let music = (*for_ms).min(60_000);
+            if plan.music_on_hold && !plan.silent_holds {
+                acts.push((at + 100, Action::Say(NOISE, music.saturating_sub(200))));
+            }
         }
         for (at, by_update) in &plan.refreshes {
             let refresh = match by_update {
@@ -99,9 +125,9 @@ impl Caller {
             acts.push((*at, refresh));
         }
         let keys = plan.keys.iter();
-        acts.extend(keys.map(|(at, key, info)| (*at, Action::Key(*key, *info))));
+        acts.extend(keys.map(|(at, key, way)| (*at, Action::Key(*key, *way))));
         let noises = plan.noises.iter();
-        acts.extend(noises.map(|(at, ms)| (*at, Action::Say(super::models::NOISE, *ms))));
+        acts.extend(noises.map(|(at, ms)| (*at, Action::Say(NOISE, *ms))));
         for (at, act) in acts {
             let at = cx.clock.at_ms(plan.dial_at_ms + at);
             cx.clock.at(at, Moment::Act(self.number, act));
@@ -109,7 +135,7 @@ impl Caller {
     }
 
     pub(super) fn is_over(&self) -> bool {
-        self.over && self.ua.is_idle()
+        (self.over || self.call.is_none()) && self.ua.is_idle()
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
@@ -150,7 +176,8 @@ impl Caller {
         let now = cx.clock.now();
         if datagram.kind == Kind::Sip {
             let flow = self.flow();
-            self.ua.receive(now, flow, &datagram.bytes);
+            self.ua
+                .receive(now, flow, &self.behind_proxy(&datagram.bytes));
             return self.drain_sip(cx);
         }
         if let Some(leg) = &mut self.leg {
@@ -178,19 +205,14 @@ impl Caller {
             (Action::Say(code, ms), Some(_)) => self.say(cx, code, ms),
             (Action::Offer(direction), Some(call)) => {
                 self.local.direction = direction;
-                self.offer(now, call);
+                self.offer(cx, call);
             }
-            (Action::Refresh, Some(call)) => self.offer(now, call),
-            (Action::Key(key, true), Some(call)) => {
-                let body = format!("Signal={key}\r\nDuration=160\r\n").into_bytes();
-                self.ua.info(now, call, "application/dtmf-relay", body);
-            }
-            (Action::Key(key, false), Some(_)) => {
-                if let Some(leg) = &mut self.leg {
-                    let _ = leg.session.send_dtmf(&key.to_string());
-                }
-            }
+            (Action::Refresh, Some(call)) => self.offer(cx, call),
+            (Action::Key(key, way), Some(call)) => self.press(cx, call, key, way),
             (Action::Update, Some(_)) => self.update(cx),
+            (Action::Ring(status), Some(call)) => self.ring(cx, call, status),
+            (Action::Answer, Some(call)) => self.answer(cx, call),
+            (Action::Refuse(status), Some(call)) => self.ua.reject(now, call, status, &[]),
         }
         self.drain_sip(cx);
     }
@@ -214,49 +236,22 @@ impl Caller {
         }
     }
 
-    fn offer(&mut self, now: Instant, call: CallHandle) {
-        if self.leg.is_none() {
-            return;
-        }
-        let offer = sdp::reoffer(&self.description, &self.local);
-        self.ua.reinvite(now, call, offer.to_string().into_bytes());
-        self.offered = Some(offer);
-    }
-
-    /// Refreshes by UPDATE (RFC 3311), as a carrier's border element does of its own.
-    fn update(&mut self, cx: &mut Cx) {
-        let Some(ack) = self.ack.clone().filter(|_| self.leg.is_some()) else {
+    fn press(&mut self, cx: &mut Cx, call: CallHandle, key: char, way: KeyWay) {
+        let now = cx.clock.now();
+        let Some(leg) = self.leg.as_mut().filter(|_| self.answered.is_some()) else {
             return;
         };
-        self.updates += 1;
-        let mut lines = vec![
-            ack.lines()
-                .next()
-                .unwrap_or_default()
-                .replacen("ACK", "UPDATE", 1),
-        ];
-        for line in ack.lines().skip(1).take_while(|line| !line.is_empty()) {
-            let name = line.split(':').next().unwrap_or_default();
-            match name.to_ascii_lowercase().as_str() {
-                "via" => lines.push(format!(
-                    "Via: SIP/2.0/UDP {};rport;branch=z9hG4bKupdate{}",
-                    self.address, self.updates
-                )),
-                "cseq" => lines.push(line.replace("ACK", "UPDATE")),
-                "content-length" => {}
-                _ => lines.push(line.to_owned()),
-            }
+        let certain = cx.is_faultless(self.number);
+        if let Some(wire) = cx.watch.wire(self.number) {
+            wire.presses.pressed(now, key, way, certain);
         }
-        lines.push(format!("Contact: <sip:{}@{}>", self.number, self.address));
-        lines.push("Session-Expires: 1800;refresher=uac".to_owned());
-        lines.push("Content-Length: 0\r\n\r\n".to_owned());
-        let datagram = Datagram {
-            kind: Kind::Sip,
-            from: self.address,
-            to: self.switch,
-            bytes: lines.join("\r\n").into_bytes(),
-        };
-        cx.transmit(datagram, false);
+        if way != KeyWay::Info {
+            let _ = leg.session.send_dtmf(&key.to_string());
+        }
+        if way != KeyWay::Rtp {
+            let body = format!("Signal={key}\r\nDuration=160\r\n").into_bytes();
+            self.ua.info(now, call, "application/dtmf-relay", body);
+        }
     }
 
     fn say(&mut self, cx: &mut Cx, code: u8, ms: u64) {
@@ -280,6 +275,7 @@ impl Caller {
                     to: transmit.flow.remote,
                     bytes: transmit.bytes.to_vec(),
                 };
+                let datagram = self.as_proxy(datagram);
                 if datagram.bytes.starts_with(b"ACK ") && self.leg.is_none() {
                     self.ack = Some(String::from_utf8_lossy(&datagram.bytes).into_owned());
                 }
@@ -297,7 +293,6 @@ impl Caller {
     }
 
     fn handle(&mut self, cx: &mut Cx, event: Event) {
-        let now = cx.clock.now();
         match event {
             Event::Answered { body, .. } => self.answered(cx, body.as_deref()),
             Event::ReofferAnswered { result, .. } => {
@@ -306,10 +301,8 @@ impl Caller {
                     self.agree(cx, offered, &answer);
                 }
             }
-            Event::Reoffer { call, .. } => {
-                let body = self.description.to_string().into_bytes();
-                self.ua.answer_reoffer(now, call, Ok(Some(body)));
-            }
+            Event::Reoffer { call, offer } => self.reoffered(cx, call, offer.as_deref()),
+            Event::Incoming { call, invite } => self.rings(cx, call, &invite),
             Event::Rejected { status, .. } => {
                 cx.note(self.number, || format!("caller: refused with {status}"));
                 self.end();
@@ -328,27 +321,29 @@ impl Caller {
     }
 
     fn answered(&mut self, cx: &mut Cx, answer: Option<&[u8]>) {
-        let now = cx.clock.now();
         let answer = answer.and_then(|answer| SessionDescription::parse(answer).ok());
         let agreed = answer.map(|answer| Negotiated::from_answer(&self.description, &answer));
         let Some(Ok(negotiated)) = agreed else {
             let what = "the answer cannot be used".to_owned();
             return cx.violate(Rule::Malformed, self.number, what);
         };
+        self.answered = Some(cx.clock.now());
+        self.open(cx, negotiated);
+    }
+
+    /// Starts our media.
+    fn open(&mut self, cx: &mut Cx, negotiated: Negotiated) {
+        let now = cx.clock.now();
+        self.uses(cx, &negotiated);
         let ssrc = cx.draw(u64::from(u32::MAX)) as u32;
         let config = SessionConfig::new(negotiated, ssrc, self.switch.ip());
         self.leg = Some(Leg::new(MediaSession::new(now, config), self.local.address));
     }
 
-    fn agree(&mut self, cx: &mut Cx, offered: SessionDescription, answer: &[u8]) {
-        let Ok(answer) = SessionDescription::parse(answer) else {
-            return;
-        };
-        if let (Ok(negotiated), Some(leg)) =
-            (Negotiated::from_answer(&offered, &answer), &mut self.leg)
-        {
-            leg.session.renegotiate(cx.clock.now(), negotiated);
-            self.description = offered;
+    /// Tells the wire under what we send from now on.
+    fn uses(&self, cx: &mut Cx, negotiated: &Negotiated) {
+        if let Some(wire) = cx.watch.wire(self.number) {
+            wire.keys.caller_uses(negotiated.srtp.as_ref());
         }
     }
 
@@ -357,12 +352,15 @@ impl Caller {
             return;
         };
         let mute = self.plan.silent_holds && self.holds();
-        for packet in output.packets {
+        for mut packet in output.packets {
             if packet.kind == Kind::Rtp {
                 let wire = cx.watch.wire(self.number);
                 let broken = wire.and_then(|wire| wire.sent_by_caller(&packet.bytes));
                 if let Some((rule, what)) = broken {
                     cx.violate(rule, self.number, format!("caller: {what}"));
+                }
+                if let Some(second) = packet.bytes.get_mut(1).filter(|_| self.strays) {
+                    *second = *second & 0x80 | STRAY_PAYLOAD_TYPE;
                 }
             }
             if !mute {
@@ -380,6 +378,15 @@ impl Caller {
                     }
                 }
                 MediaEvent::MediaTimeout { .. } => self.act(cx, Action::HangUp),
+                MediaEvent::OneWay { why, silent_for } => {
+                    let settled = self
+                        .answered
+                        .is_some_and(|at| at + SETTLED < cx.clock.now());
+                    if settled && !self.over && cx.is_faultless(self.number) {
+                        let what = format!("the caller, after {silent_for:?}: {why:?}");
+                        cx.violate(Rule::OneWaySound, self.number, what);
+                    }
+                }
                 _ => {}
             }
         }

@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use offhook_sip::Invite;
+
 use super::leg::Command;
+use super::plan::{Intrusion, KeyWay};
 use crate::ai::hearing::Edge;
 use crate::call::conversation::Work;
 use crate::net::media::LegEvent;
@@ -36,6 +39,12 @@ pub(super) enum Input {
     HangUpByApi,
     /// Whether our answer was sent.
     Answered(bool),
+    /// Whether our INVITE was sent.
+    Placed(bool),
+    /// The session is to be offered anew.
+    OfferAgain,
+    /// A supervisor talks in the agent's place, or no longer does.
+    StandAside(bool),
 }
 
 /// What a call's task asks of the SIP task.
@@ -45,6 +54,8 @@ pub(super) enum SipCommand {
     Answer(Vec<u8>),
     HangUp,
     AnswerReoffer(Result<Option<Vec<u8>>, u16>),
+    Invite(Box<Invite>),
+    Reoffer(Vec<u8>),
 }
 
 /// What a caller does.
@@ -54,9 +65,13 @@ pub(super) enum Action {
     HangUp,
     Say(u8, u64),
     Offer(offhook_media::Direction),
-    Key(char, bool),
+    Key(char, KeyWay),
     Refresh,
     Update,
+    /// Says 180, or 183 with sound.
+    Ring(u16),
+    Answer,
+    Refuse(u16),
 }
 
 /// What happens at a moment.
@@ -70,8 +85,12 @@ pub(super) enum Moment {
     Media(usize, Command),
     /// Something reaches the SIP task.
     Sip(usize, SipCommand),
-    /// The look-up before the answer is done.
+    /// The look-up before the answer, or before the call is placed, is done.
     Prepared(usize),
+    /// The switch is asked to call somebody.
+    Place(usize),
+    /// Somebody intrudes upon a call's media.
+    Intrude(usize, Intrusion),
     /// A caller acts.
     Act(usize, Action),
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use offhook_media::UtteranceId;
+use offhook_media::dtmf::Way;
 
 use super::clock::{Channel, Input, Moment};
 use super::hearing::Ears;
@@ -84,6 +85,7 @@ impl Conversation {
     pub(super) fn handle_info_digit(&mut self, cx: &mut Cx, digit: char) {
         let now = cx.clock.now();
         if self.digits.inform(now, digit) {
+            cx.watch_digit(self.call, digit, Way::Info);
             self.agent.handle_digit(now, digit);
             self.drain(cx);
         }
@@ -103,6 +105,7 @@ impl Conversation {
         if let LegEvent::Dtmf { digit, held } = event
             && self.digits.hear(now, *digit, *held)
         {
+            cx.watch_digit(self.call, *digit, Way::Event);
             self.agent.handle_digit(now, *digit);
         }
         if let Some(played) = self.speech.handle_leg(event) {

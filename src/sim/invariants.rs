@@ -29,11 +29,26 @@ pub enum Rule {
     TwoSpeeches,
     /// Nothing is sent to a peer that wants nothing.
     SoundOnHold,
+    /// The agent says nothing while somebody else talks in its place, but for a fade of 5 ms.
+    SoundWhileAside,
+    /// In a call whose media is encrypted nothing is sent in the clear, or under another key.
+    SentInTheClear,
+    /// A key that was in use is never taken up again.
+    KeyReused,
+    /// What a stranger sends is not heard, nor what is forged, changed or sent again.
+    Intruder,
+    /// The flow hears of each key once, and in order.
+    DigitOnce,
+    /// An offer of ours is answered, or given up; an answer is taken.
+    OfferUnanswered,
+    /// Over a network without faults each side hears the other, whatever is agreed upon anew.
+    OneWaySound,
     /// The agent remembers of a turn only what was sent.
     MemoryBeyondSent,
     /// Every call that rang is recorded, finished and told exactly once.
     RecordedOnce,
-    /// A record says answered when, and only when, the call was answered on the wire.
+    /// A record says answered when, and only when, the call was answered on the wire: a 183 is no
+    /// answer.
     AnsweredOnPaper,
     /// `voice_to_voice_ms` says what the wire saw.
     VoiceToVoice,

@@ -21,6 +21,7 @@ pub(super) enum Command {
     Resume,
     Cancel,
     Renegotiate(Box<Negotiated>),
+    SetAside(bool),
     Close,
 }
 
@@ -75,6 +76,7 @@ impl Leg {
             Command::Finish(utterance) => self.wait(now, utterance, None),
             Command::Pause => self.session.pause(),
             Command::Resume => self.session.resume(now),
+            Command::SetAside(aside) => self.session.set_aside(now, aside),
             Command::Renegotiate(negotiated) => self.session.renegotiate(now, *negotiated),
             Command::Cancel => {
                 self.waiting.clear();

@@ -1,6 +1,8 @@
 //! What a seed decides: the network, the callers and what they do, the models and their faults.
 
-use offhook_media::Codec;
+mod breadth;
+
+use offhook_media::{Codec, SrtpPolicy};
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
@@ -21,7 +23,9 @@ pub struct Plan {
     pub standstills: Vec<(u64, u64)>,
     /// The models and their faults.
     pub models: Models,
-    /// Who calls.
+    /// Whether the switch encrypts media.
+    pub srtp: SrtpPolicy,
+    /// Who calls, or is called.
     pub callers: Vec<CallerPlan>,
 }
 
@@ -57,10 +61,72 @@ pub enum Manner {
     Endless,
 }
 
+/// How a key is told of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyWay {
+    /// As telephone-events (RFC 4733).
+    Rtp,
+    /// As an INFO request.
+    Info,
+    /// By both at once: it is one press all the same.
+    Both,
+}
+
+/// Packets of somebody else, or of the caller's once more: none of them may be heard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Intrusion {
+    /// Sound in the clear from another address.
+    Stranger,
+    /// Sound in the clear from the caller's own address and source, where media is encrypted.
+    Forged,
+    /// A packet that came before, sent again, where media is encrypted.
+    Replayed,
+    /// A packet that came before with one bit of it changed, where media is encrypted.
+    Tampered,
+}
+
+/// What a caller makes of an offer of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnOffer {
+    /// Answers it.
+    Accepts,
+    /// Refuses it with this status.
+    Refuses(u16),
+    /// Says that it works on it, and no more.
+    Ignores,
+}
+
+/// How a phone that the switch calls behaves; times count from the INVITE, in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Called {
+    /// The status that asks for credentials first, 401 or 407.
+    pub challenge: Option<u16>,
+    /// Whether the switch has the right ones.
+    pub trusted: bool,
+    /// When it says 180.
+    pub rings_ms: Option<u64>,
+    /// When it says 183 with a description, and sends sound that answers nothing.
+    pub early_ms: Option<u64>,
+    /// What becomes of it.
+    pub end: Ringing,
+}
+
+/// How the ringing ends; times count from the INVITE, in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ringing {
+    /// It is answered.
+    Answered(u64),
+    /// It is refused with this status.
+    Refused(u64, u16),
+    /// Nobody comes.
+    Unanswered,
+}
+
 /// What one caller does.
 #[derive(Clone, Debug)]
 pub struct CallerPlan {
-    /// When it dials, in milliseconds from the beginning; all that follows is from there.
+    /// When it dials, or is dialled, in milliseconds from the beginning; all that follows is from
+    /// there.
     pub dial_at_ms: u64,
     /// Its codecs, the preferred one first.
     pub codecs: Vec<Codec>,
@@ -82,14 +148,32 @@ pub struct CallerPlan {
     pub silent_holds: bool,
     /// When it refreshes the session, and whether by UPDATE, not by re-INVITE.
     pub refreshes: Vec<(u64, bool)>,
-    /// When it presses which key, and whether by INFO, not by RTP.
-    pub keys: Vec<(u64, char, bool)>,
+    /// When it presses which key, and how it tells of that.
+    pub keys: Vec<(u64, char, KeyWay)>,
     /// Sounds without words: when, and for how long.
     pub noises: Vec<(u64, u64)>,
     /// Probability that it talks into each of the agent's clauses.
     pub interrupts: f64,
     /// The longest that it thinks before it answers, in milliseconds.
     pub thinks_ms: u64,
+    /// What it does when the switch calls it; without that it calls the switch.
+    pub called: Option<Called>,
+    /// Whether it encrypts media.
+    pub srtp: SrtpPolicy,
+    /// Whether it draws a new key for each offer within the call.
+    pub rekeys: bool,
+    /// When who intrudes upon its media, with half a second of packets.
+    pub intrusions: Vec<(u64, Intrusion)>,
+    /// When the switch offers the session anew, as it does to heal sound that goes one way.
+    pub offers: Vec<u64>,
+    /// What it makes of such an offer.
+    pub on_offer: OnOffer,
+    /// Whether it sends what was not agreed upon until the switch offers the session anew.
+    pub strays: bool,
+    /// Whether it plays music while it holds.
+    pub music_on_hold: bool,
+    /// When a supervisor talks in the agent's place, and for how long.
+    pub asides: Vec<(u64, u64)>,
 }
 
 impl CallerPlan {
@@ -112,6 +196,15 @@ impl CallerPlan {
             noises: Vec::new(),
             interrupts: 0.0,
             thinks_ms: 1_200,
+            called: None,
+            srtp: SrtpPolicy::Off,
+            rekeys: false,
+            intrusions: Vec::new(),
+            offers: Vec::new(),
+            on_offer: OnOffer::Accepts,
+            strays: false,
+            music_on_hold: false,
+            asides: Vec::new(),
         }
     }
 
@@ -149,13 +242,16 @@ impl CallerPlan {
             refreshes: Self::refreshes(rng, manner),
             keys: several(rng, 0.15, |rng| {
                 let key = *['1', '5', '9', '0', '#', '*'].choose(rng).unwrap_or(&'1');
-                (rng.random_range(0..60_000), key, rng.random())
+                let at_ms = rng.random_range(0..60_000);
+                let way = [KeyWay::Rtp, KeyWay::Info][usize::from(rng.random::<bool>())];
+                (at_ms, key, way)
             }),
             noises: several(rng, 0.3, |rng| {
                 (rng.random_range(0..60_000), rng.random_range(20..900))
             }),
             interrupts: *[0.0, 0.0, 0.1, 0.5].choose(rng).unwrap_or(&0.0),
             thinks_ms: *[50, 400, 1_200, 6_000].choose(rng).unwrap_or(&400),
+            ..Self::plain()
         }
     }
 
@@ -205,13 +301,15 @@ impl Plan {
                 refused: 0.0,
                 llm: false,
             },
+            srtp: SrtpPolicy::Off,
             callers: vec![CallerPlan::plain()],
         }
     }
 
-    /// Draws what a seed decides.
+    /// Draws what a seed decides of a plan in which callers call in the clear and the switch makes
+    /// no offers of its own.
     #[must_use]
-    pub fn draw(seed: u64) -> Self {
+    pub fn draw_basic(seed: u64) -> Self {
         let mut rng = StdRng::seed_from_u64(seed);
         let rng = &mut rng;
         let callers = *[1, 1, 1, 2, 3].choose(rng).unwrap_or(&1);
@@ -224,6 +322,7 @@ impl Plan {
                 (rng.random_range(0..60_000), rng.random_range(10..most))
             }),
             models: Self::models(rng),
+            srtp: SrtpPolicy::Off,
             callers: (0..callers).map(|n| CallerPlan::draw(rng, n)).collect(),
         }
     }

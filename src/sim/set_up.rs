@@ -56,23 +56,31 @@ fn dialogue(cx: &Cx, variables: &Variables) -> Option<Box<dyn Dialogue>> {
     Some(Box::new(run))
 }
 
-pub(super) fn record(cx: &mut Cx, number: usize, invite: &Incoming) -> CallRecord {
+/// The record of a call that rings here or, without an INVITE, that is to be placed.
+pub(super) fn record(cx: &mut Cx, number: usize, invite: Option<&Incoming>) -> CallRecord {
     let id = Uuid::from_u128(u128::from(cx.plan.seed) << 16 | number as u128);
-    let mut record = CallRecord::new(
-        id,
-        Direction::Inbound,
-        format!("+1202555010{number}"),
-        invite.to.user.clone(),
-        CallState::Ringing,
-        cx.timestamp(cx.clock.now()),
-    );
+    let at = cx.timestamp(cx.clock.now());
+    let theirs = format!("+1202555010{number}");
+    let mut record = match invite {
+        Some(invite) => {
+            let to = invite.to.user.clone();
+            CallRecord::new(id, Direction::Inbound, theirs, to, CallState::Ringing, at)
+        }
+        None => {
+            let from = "+12025550199".to_owned();
+            CallRecord::new(id, Direction::Outbound, from, theirs, CallState::Queued, at)
+        }
+    };
     record.trunk = Some("carrier".to_owned());
     record
 }
 
 pub(super) fn conversation(cx: &mut Cx, number: usize, record: &CallRecord) -> Conversation {
     let mut known = Variables::new();
-    known.insert("caller_phone", record.from.clone());
+    known.insert("caller_phone", record.remote().to_owned());
+    if record.direction == Direction::Outbound {
+        known.insert("direction", "outbound");
+    }
     let now = cx.clock.now();
     let settings = Settings {
         turn_model: cx.plan.models.turn_model,

@@ -5,14 +5,17 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use offhook_sip::{
-    Access, CallHandle, EndCause, Event, Flow, Incoming, Settings, Transport, TrunkPeer, UserAgent,
+    Access, CallHandle, EndCause, Event, Flow, Incoming, Invite, Settings, Transport, TrunkPeer,
+    UserAgent,
 };
 
 use super::call::SwitchCall;
-use super::clock::{Datagram, Input, Kind, SipCommand};
+use super::clock::{Datagram, Input, Kind, Moment, SipCommand};
+use super::intruder::{self, Overheard};
 use super::invariants::Rule;
 use super::ledger::Ledger;
 use super::leg::Command;
+use super::plan::{CallerPlan, Intrusion};
 use super::ports::Ports;
 use super::world::Cx;
 use crate::net::media::LegEvent;
@@ -22,12 +25,42 @@ use crate::net::sip::Signal;
 /// 500 ms; then its media ends.
 const MUTE_AFTER: Duration = Duration::from_millis(700);
 
+/// Half a second of packets.
+const INTRUDING_PACKETS: u64 = 25;
+
+/// What happens to a call on the switch's side.
+pub(super) fn put_on_the_agenda(cx: &mut Cx, number: usize, plan: &CallerPlan) {
+    let mut moments = Vec::new();
+    if plan.called.is_some() {
+        moments.push((0, Moment::Place(number)));
+    }
+    for at in &plan.offers {
+        moments.push((*at, Moment::Task(number, Input::OfferAgain)));
+    }
+    for (at, for_ms) in &plan.asides {
+        for (at, aside) in [(*at, true), (at + for_ms, false)] {
+            moments.push((at, Moment::Task(number, Input::StandAside(aside))));
+        }
+    }
+    for (at, intrusion) in &plan.intrusions {
+        let each =
+            (0..INTRUDING_PACKETS).map(|n| (at + 20 * n, Moment::Intrude(number, *intrusion)));
+        moments.extend(each);
+    }
+    for (at, moment) in moments {
+        let at = cx.clock.at_ms(plan.dial_at_ms + at);
+        cx.clock.at(at, moment);
+    }
+}
+
 pub(super) struct Switch {
     pub(super) ua: UserAgent,
     pub(super) ports: Ports,
     pub(super) ledger: Ledger,
     pub(super) calls: BTreeMap<usize, SwitchCall>,
     by_handle: BTreeMap<CallHandle, usize>,
+    /// The packet of each caller that came last.
+    overheard: BTreeMap<usize, Overheard>,
     address: SocketAddr,
 }
 
@@ -53,6 +86,7 @@ impl Switch {
             ledger,
             calls: BTreeMap::new(),
             by_handle: BTreeMap::new(),
+            overheard: BTreeMap::new(),
             address,
         }
     }
@@ -104,8 +138,33 @@ impl Switch {
             return;
         };
         leg.receive(now, datagram);
-        if let Some(wire) = cx.watch.wire(number).filter(|_| datagram.kind == Kind::Rtp) {
-            wire.received(now, &datagram.bytes);
+        if datagram.kind == Kind::Rtp {
+            if let Some(wire) = cx.watch.wire(number) {
+                wire.received(now, &datagram.bytes);
+            }
+            if cx.is_intruded_upon(number) {
+                self.overheard.entry(number).or_default().note(datagram);
+            }
+        }
+        self.drain_leg(cx, number);
+    }
+
+    /// Somebody sends a packet that is none of the caller's, or one of theirs again.
+    pub(super) fn intrude(&mut self, cx: &mut Cx, number: usize, intrusion: Intrusion) {
+        let now = cx.clock.now();
+        let leg = self.calls.get_mut(&number).and_then(|c| c.leg.as_mut());
+        let (Some(leg), Some(overheard)) = (leg, self.overheard.get_mut(&number)) else {
+            return;
+        };
+        let encrypted = leg.session.negotiated().srtp.is_some();
+        let Some(datagram) = overheard.intrude(intrusion, encrypted) else {
+            return;
+        };
+        let before = leg.session.stats().received;
+        leg.receive(now, &datagram);
+        if leg.session.stats().received != before {
+            let what = format!("{intrusion:?} was taken for the caller's");
+            cx.violate(Rule::Intruder, number, what);
         }
         self.drain_leg(cx, number);
     }
@@ -136,8 +195,9 @@ impl Switch {
         let closes = matches!(command, Command::Close);
         let event = leg.obey(now, command.clone());
         self.drain_leg(cx, number);
-        if let Some(wire) = cx.watch.wire(number) {
-            wire.commanded(&command);
+        let wire = cx.watch.wire(number);
+        if let Some((rule, what)) = wire.and_then(|wire| wire.commanded(&command)) {
+            cx.violate(rule, number, what);
         }
         let Some(call) = self.calls.get_mut(&number) else {
             return;
@@ -154,11 +214,16 @@ impl Switch {
     /// Takes a command that reaches the SIP task.
     pub(super) fn sip(&mut self, cx: &mut Cx, number: usize, command: SipCommand) {
         let now = cx.clock.now();
-        let Some(handle) = self.calls.get(&number).map(|call| call.handle) else {
+        cx.note(number, || format!("sip: {}", command.name()));
+        if let SipCommand::Invite(invite) = command {
+            return self.invite(cx, number, *invite);
+        }
+        let Some(handle) = self.calls.get(&number).and_then(|call| call.handle) else {
             return;
         };
-        cx.note(number, || format!("sip: {}", command.name()));
         match command {
+            SipCommand::Invite(_) => {}
+            SipCommand::Reoffer(offer) => self.ua.reinvite(now, handle, offer),
             SipCommand::Ring => self.ua.ring(now, handle, 180, None),
             SipCommand::Answer(body) => {
                 let sent = self.ua.answer(now, handle, body);
@@ -172,8 +237,33 @@ impl Switch {
 
     fn reply(&mut self, cx: &mut Cx, number: usize, sent: bool) {
         if let Some(call) = self.calls.get_mut(&number) {
-            call.answer_sent(cx, sent);
+            call.hear_back(cx, Input::Answered(sent));
         }
+    }
+
+    /// The switch is asked to call somebody.
+    pub(super) fn place(&mut self, cx: &mut Cx, number: usize, target: SocketAddr) {
+        let local = SocketAddr::new(self.address.ip(), self.ports.open(number));
+        let flow = Flow {
+            transport: Transport::Udp,
+            local: self.address,
+            remote: target,
+        };
+        let call = SwitchCall::outbound(cx, number, flow, local);
+        self.ledger.insert(cx, number, &call.record);
+        self.calls.insert(number, call);
+    }
+
+    fn invite(&mut self, cx: &mut Cx, number: usize, invite: Invite) {
+        let placed = self.ua.invite(cx.clock.now(), invite).ok();
+        if let Some(handle) = placed {
+            self.by_handle.insert(handle, number);
+        }
+        if let Some(call) = self.calls.get_mut(&number) {
+            call.handle = placed;
+            call.hear_back(cx, Input::Placed(placed.is_some()));
+        }
+        self.drain_sip(cx);
     }
 
     fn drain_sip(&mut self, cx: &mut Cx) {
@@ -204,6 +294,30 @@ impl Switch {
     fn tell(&mut self, cx: &mut Cx, event: Event) {
         let (call, signal, over) = match event {
             Event::Incoming { call, invite } => return self.incoming(cx, call, &invite),
+            Event::Progress { call, status, body } => {
+                (call, Signal::Progress { status, body }, false)
+            }
+            Event::Answered { call, body } => (call, Signal::Answered { body }, false),
+            Event::Rejected {
+                call,
+                status,
+                reason,
+                retry_after_s,
+                headers,
+            } => {
+                let rejected = Signal::Rejected {
+                    status,
+                    reason,
+                    retry_after_s,
+                    headers,
+                };
+                (call, rejected, true)
+            }
+            Event::ReofferAnswered {
+                call,
+                offer,
+                result,
+            } => (call, Signal::ReofferAnswered { offer, result }, false),
             Event::Confirmed { call, body } => (call, Signal::Confirmed { body }, false),
             Event::Reoffer { call, offer } => (call, Signal::Reoffer { offer }, false),
             Event::Info {
@@ -273,11 +387,17 @@ impl Switch {
                     let what = format!("a packet is sent {late:?} later");
                     cx.violate(Rule::MediaOutlivesCall, number, what);
                 }
+            } else {
+                cx.watch_report(number, &packet.bytes);
             }
             cx.transmit(packet, true);
         }
         for event in output.events {
             if let offhook_media::Event::Heard(frame) = &event {
+                if cx.is_intruded_upon(number) && intruder::is_heard(frame) {
+                    let what = "somebody else is heard".to_owned();
+                    cx.violate(Rule::Intruder, number, what);
+                }
                 if let Some(edge) = call.conversation.ears.hear(frame) {
                     call.edge(cx, edge);
                 }
@@ -298,7 +418,8 @@ impl Switch {
             cx.violate(Rule::PortLeak, call, what);
         }
         for (number, call) in &self.calls {
-            call.check(cx, *number, self.by_handle.contains_key(&call.handle));
+            let in_dialog = |handle| self.by_handle.contains_key(&handle);
+            call.check(cx, *number, call.handle.is_some_and(in_dialog));
         }
     }
 }
@@ -311,6 +432,8 @@ impl SipCommand {
                 let status = answer.as_ref().err().copied().unwrap_or(200);
                 format!("answer the offer with {status}")
             }
+            Self::Invite(_) => "invite".to_owned(),
+            Self::Reoffer(_) => "offer".to_owned(),
             other => format!("{other:?}"),
         }
     }

@@ -4,13 +4,15 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use offhook_media::UtteranceId;
 use offhook_media::codec::{Codec, Decoder};
 use offhook_media::rtp::RtpPacket;
+use offhook_media::{Negotiated, UtteranceId};
 
 use super::invariants::Rule;
+use super::keys::Keys;
 use super::leg::Command;
 use super::models::spoken_samples;
+use super::presses::Presses;
 use super::stream::Streams;
 use super::voice::{self, Run};
 use crate::agent::{TurnId, TurnRecord};
@@ -57,10 +59,16 @@ pub(super) struct Wire {
     current: Option<UtteranceId>,
     hush: Option<Hush>,
     streams: Streams,
+    pub(super) keys: Keys,
+    pub(super) presses: Presses,
+    /// When somebody hung up.
+    ended: Option<Instant>,
     /// When audible packets of the caller came.
     voiced: Vec<Instant>,
     /// Whether the caller wants sound.
     on_hold: bool,
+    paused: bool,
+    aside: bool,
     ptime_ms: u32,
 }
 
@@ -131,36 +139,80 @@ impl Wire {
     }
 
     /// Takes note that the leg has carried out a command.
-    pub(super) fn commanded(&mut self, command: &Command) {
+    pub(super) fn commanded(&mut self, command: &Command) -> Option<Broken> {
         match command {
             Command::Pause => {
-                self.hush(Rule::SoundWhilePaused);
+                self.paused = true;
+                self.hush_for(Rule::SoundWhilePaused);
             }
-            Command::Resume => self.hush = None,
+            Command::Resume => {
+                self.paused = false;
+                self.end_hush();
+            }
+            Command::SetAside(true) => {
+                self.aside = true;
+                self.hush(Rule::SoundWhileAside);
+            }
+            Command::SetAside(false) => {
+                self.aside = false;
+                self.end_hush();
+            }
             Command::Cancel => {
                 let turn = self.cancelling.pop_front();
                 let dead = |place: Option<(TurnId, u32)>| place.map(|(t, _)| t) <= turn;
                 for utterance in self.utterances.values_mut() {
                     utterance.cancelled |= utterance.place.is_some() && dead(utterance.place);
                 }
-                self.hush(Rule::SoundOfCancelledTurn);
+                self.paused = false;
+                self.hush_for(Rule::SoundOfCancelledTurn);
             }
-            Command::Renegotiate(negotiated) => {
-                self.on_hold = !negotiated.direction.sends();
-                self.ptime_ms = negotiated.ptime_ms;
-            }
+            Command::Renegotiate(negotiated) => return self.agreed(negotiated),
             Command::Play(..) | Command::Finish(_) | Command::Close => {}
+        }
+        None
+    }
+
+    /// Nothing but the end of it lets sound go on while somebody else talks.
+    fn hush_for(&mut self, rule: Rule) {
+        match self.aside {
+            true => self.hush(Rule::SoundWhileAside),
+            false => self.hush(rule),
         }
     }
 
-    pub(super) fn opened(&mut self, ptime_ms: u32, sends: bool) {
-        self.ptime_ms = ptime_ms;
-        self.on_hold = !sends;
+    /// Sound may go on, unless something else keeps it back.
+    fn end_hush(&mut self) {
+        match (self.aside, self.paused) {
+            (false, false) => self.hush = None,
+            (true, _) => self.hush(Rule::SoundWhileAside),
+            (_, true) => self.hush(Rule::SoundWhilePaused),
+        }
+    }
+
+    /// Takes note of what holds of the switch's media from now on.
+    pub(super) fn agreed(&mut self, negotiated: &Negotiated) -> Option<Broken> {
+        self.ptime_ms = negotiated.ptime_ms;
+        self.on_hold = !negotiated.direction.sends();
+        self.keys.switch_uses(negotiated.srtp.as_ref())
+    }
+
+    /// Takes note that the call ends, whoever ended it.
+    pub(super) fn ended(&mut self, now: Instant) {
+        self.ended.get_or_insert(now);
+    }
+
+    /// Holds what happened against what was to happen, once all is over.
+    pub(super) fn check(&self) -> Option<Broken> {
+        self.presses.check(self.ended?)
     }
 
     /// Takes an RTP packet that the switch sends.
     pub(super) fn sent(&mut self, now: Instant, bytes: &[u8]) -> Vec<Broken> {
-        let Ok(packet) = RtpPacket::parse(bytes) else {
+        let bytes = match self.keys.open_sent(bytes) {
+            Ok(bytes) => bytes,
+            Err(broken) => return vec![broken],
+        };
+        let Ok(packet) = RtpPacket::parse(&bytes) else {
             return vec![(Rule::RtpTime, "what is sent is no RTP".to_owned())];
         };
         let mut broken: Vec<Broken> = Vec::new();
@@ -235,7 +287,10 @@ impl Wire {
 
     /// Takes an RTP packet of the caller that reaches the switch.
     pub(super) fn received(&mut self, now: Instant, bytes: &[u8]) {
-        let Ok(packet) = RtpPacket::parse(bytes) else {
+        let Some(bytes) = self.keys.open_received(bytes) else {
+            return;
+        };
+        let Ok(packet) = RtpPacket::parse(&bytes) else {
             return;
         };
         let mut sound = [0; 1_024];
@@ -249,8 +304,12 @@ impl Wire {
         }
     }
 
-    /// Takes an RTP packet that the caller sends.
+    /// Takes an RTP packet that the caller sends; one that is encrypted is only judged as it
+    /// reaches the switch.
     pub(super) fn sent_by_caller(&mut self, bytes: &[u8]) -> Option<Broken> {
+        if self.keys.hide_the_caller() {
+            return None;
+        }
         let packet = RtpPacket::parse(bytes).ok()?;
         self.streams.sent(&packet)
     }

@@ -13,10 +13,10 @@ use super::clock::{Action, Clock, Datagram, Input, Kind, Moment};
 use super::invariants::{Rule, Violation, Watch};
 use super::ledger::Ledger;
 use super::network::Network;
-use super::plan::Plan;
-use super::switch::Switch;
+use super::plan::{CallerPlan, Plan};
+use super::switch::{self, Switch};
 use super::trace::Trace;
-use crate::agent::{self, WallClock};
+use crate::agent::WallClock;
 use crate::crm::Sinks;
 use crate::crm::ploink::PloinkConfig;
 use crate::store::CallRecord;
@@ -58,6 +58,8 @@ pub(super) struct Cx {
     pub(super) watch: Watch,
     network: Network,
     rng: StdRng,
+    /// Where keys come from.
+    pub(super) secrets: StdRng,
     violation: Option<Violation>,
     wall: WallClock,
     datagrams: u64,
@@ -77,6 +79,7 @@ impl Cx {
             watch: Watch::new(plan.callers.len()),
             network: Network::new(plan.seed, plan.weather.clone()),
             rng: StdRng::seed_from_u64(plan.seed ^ 0x0074_6173_6B73),
+            secrets: StdRng::seed_from_u64(plan.seed ^ 0x7365_6372_6574_7300),
             violation: None,
             wall,
             datagrams: 0,
@@ -124,26 +127,6 @@ impl Cx {
             at,
             what,
         });
-    }
-
-    /// Holds a packet of the switch against the rules of the wire.
-    pub(super) fn watch_sent(&mut self, call: usize, bytes: &[u8]) {
-        let now = self.clock.now();
-        let broken = self.watch.wire(call).map(|wire| wire.sent(now, bytes));
-        for (rule, what) in broken.into_iter().flatten() {
-            self.violate(rule, call, what);
-        }
-    }
-
-    /// Holds a recorded turn against what was sent.
-    pub(super) fn watch_recorded(&mut self, call: usize, turn: &agent::TurnRecord) {
-        if turn.who != agent::Who::Agent {
-            return;
-        }
-        let broken = self.watch.wire(call).map(|wire| wire.recorded(turn));
-        for (rule, what) in broken.into_iter().flatten() {
-            self.violate(rule, call, what);
-        }
     }
 
     /// How long the switch stood still in all.
@@ -198,6 +181,16 @@ impl Cx {
         let first = String::from_utf8_lossy(first.unwrap_or_default()).into_owned();
         let way = if from_switch { "->" } else { "<-" };
         self.note(number, || format!("{way} {first}"));
+        let invite = String::from_utf8_lossy(bytes).contains(" INVITE\r\n");
+        // Who is called answers; a later answer is one to another offer.
+        let answers = from_switch != self.is_called(number);
+        if answers
+            && invite
+            && first.starts_with("SIP/2.0 200")
+            && let Some(answered) = self.answered.get_mut(number)
+        {
+            *answered = true;
+        }
         if !from_switch {
             return;
         }
@@ -206,13 +199,34 @@ impl Cx {
             let now = self.clock.now();
             self.clock.at(now, Moment::Act(number, Action::HangUp));
         }
-        let invite = String::from_utf8_lossy(bytes).contains(" INVITE\r\n");
-        if first.starts_with("SIP/2.0 200")
-            && invite
-            && let Some(answered) = self.answered.get_mut(number)
-        {
-            *answered = true;
-        }
+    }
+
+    /// Whether the switch calls.
+    pub(super) fn is_called(&self, number: usize) -> bool {
+        let caller = self.plan.callers.get(number);
+        caller.is_some_and(|caller| caller.called.is_some())
+    }
+
+    /// Whether somebody else sends packets to the call's media.
+    pub(super) fn is_intruded_upon(&self, number: usize) -> bool {
+        let caller = self.plan.callers.get(number);
+        caller.is_some_and(|caller| !caller.intrusions.is_empty())
+    }
+
+    /// Whether the INVITE was answered with 200.
+    pub(super) fn is_answered(&self, number: usize) -> bool {
+        self.answered.get(number).copied().unwrap_or(false)
+    }
+
+    /// Whether nothing that is planned can keep either side from hearing the other.
+    pub(super) fn is_faultless(&self, number: usize) -> bool {
+        let fair = |caller: &CallerPlan| {
+            let mute = caller.silent_holds && !caller.holds.is_empty();
+            !mute && !caller.strays && !caller.loses_acks
+        };
+        self.plan.weather.is_calm()
+            && self.plan.standstills.is_empty()
+            && self.plan.callers.get(number).is_some_and(fair)
     }
 }
 
@@ -262,6 +276,7 @@ impl World {
                 let at = cx.clock.at_ms(plan.dial_at_ms + at);
                 cx.clock.at(at, Moment::Task(number, Input::HangUpByApi));
             }
+            switch::put_on_the_agenda(&mut cx, number, &plan);
             let address = caller_address(number);
             callers.push(Caller::new(
                 &mut cx,
@@ -343,6 +358,8 @@ impl World {
             Moment::Media(number, command) => self.switch.media(cx, number, command),
             Moment::Sip(number, command) => self.switch.sip(cx, number, command),
             Moment::Prepared(number) => self.switch.prepared(cx, number),
+            Moment::Place(number) => self.switch.place(cx, number, caller_address(number)),
+            Moment::Intrude(number, intrusion) => self.switch.intrude(cx, number, intrusion),
             Moment::Act(number, action) => {
                 if let Some(caller) = self.callers.get_mut(number) {
                     caller.act(cx, action);
@@ -389,10 +406,13 @@ impl World {
             if !call.is_over() {
                 cx.violate(Rule::RecordedOnce, *number, "never finished".into());
             }
-            let wire = cx.answered.get(*number).copied().unwrap_or(false);
-            if call.answered_at().is_some() && !wire {
+            if call.answered_at().is_some() && !cx.is_answered(*number) {
                 let what = "answered on paper, never on the wire".to_owned();
                 cx.violate(Rule::AnsweredOnPaper, *number, what);
+            }
+            let broken = cx.watch.wire(*number).and_then(|wire| wire.check());
+            if let Some((rule, what)) = broken {
+                cx.violate(rule, *number, what);
             }
         }
         switch.ledger.check(cx);

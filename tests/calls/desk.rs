@@ -195,9 +195,9 @@ impl Listening {
         let offer = self.leg.offer_again();
         self.sip.reoffer(self.call, offer).await.unwrap();
         loop {
-            if let Some(Signal::ReofferAnswered { result }) = self.signals.recv().await {
+            if let Some(Signal::ReofferAnswered { offer, result }) = self.signals.recv().await {
                 let answer = result.unwrap().unwrap();
-                self.leg.offer_answered(Some(&answer)).unwrap();
+                self.leg.offer_answered(&offer, Some(&answer)).unwrap();
                 return String::from_utf8(answer).unwrap();
             }
         }

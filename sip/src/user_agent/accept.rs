@@ -112,6 +112,7 @@ impl UserAgent {
             _ => {}
         }
         self.glare_timeout(now, call);
+        self.offer_timeout(now, call);
         self.arm_call(call);
     }
 

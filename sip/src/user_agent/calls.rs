@@ -128,6 +128,10 @@ pub(super) enum OwnOffer {
         body: Vec<u8>,
         attempts: u8,
         challenges: u8,
+        /// When it is cancelled, unless it was: a peer may say that it works on it and no more.
+        cancel_at: Option<Instant>,
+        /// What is offered once this is settled.
+        next: Option<Vec<u8>>,
     },
     /// It met the peer's, and is tried again (§14.1).
     Waiting {
@@ -147,7 +151,10 @@ impl Call {
         };
         let retry = match self.own_offer {
             Some(OwnOffer::Waiting { until, .. }) => Some((until, Reason::Glare)),
-            _ => None,
+            Some(OwnOffer::InFlight { cancel_at, .. }) => {
+                cancel_at.map(|at| (at, Reason::OfferUnanswered))
+            }
+            None => None,
         };
         let accepted = self.unacknowledged.iter().map(Accepted::deadline);
         accepted.chain(phase).chain(retry).min_by_key(|&(at, _)| at)

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::calls::Phase;
-use super::clients::Purpose;
+use super::clients::{ClientId, Purpose};
 use super::event::EndCause;
 use super::respond::Reply;
 use super::servers::match_key;
@@ -57,6 +57,11 @@ impl UserAgent {
         };
         *sent = true;
         let (client, reason) = (*client, reason.clone());
+        self.cancel_client(now, client, reason.as_deref());
+    }
+
+    /// Sends the CANCEL of an INVITE of ours, of which something was heard (§9.1).
+    pub(super) fn cancel_client(&mut self, now: Instant, client: ClientId, reason: Option<&str>) {
         self.abandon_client(now, client);
         let Some(invite) = self.clients.get(&client) else {
             return;
@@ -64,7 +69,7 @@ impl UserAgent {
         let flow = invite.flow;
         let bytes = Message::parse(&invite.request)
             .ok()
-            .and_then(|request| compose::cancel(&request, reason.as_deref()));
+            .and_then(|request| compose::cancel(&request, reason));
         if let Some(bytes) = bytes {
             let id = client.of_its_cancel();
             self.open_client(now, id, flow, (Method::Cancel, bytes), Purpose::Nobody);

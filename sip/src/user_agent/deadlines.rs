@@ -22,6 +22,8 @@ pub enum Reason {
     TimerC,
     /// Our re-INVITE met the peer's and is tried again (RFC 3261 §14.1).
     Glare,
+    /// Our re-INVITE gets no final answer, and is cancelled.
+    OfferUnanswered,
     /// A registration is refreshed or tried again.
     Register,
     /// A registration's flow is kept open.

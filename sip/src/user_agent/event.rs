@@ -78,10 +78,13 @@ pub enum Event {
         /// The offer; without one the peer asks for ours (RFC 3261 §14.2).
         offer: Option<Vec<u8>>,
     },
-    /// The peer answered our `reinvite`.
+    /// The peer answered our `reinvite`. Of one that was replaced before it was sent nothing is
+    /// told.
     ReofferAnswered {
         /// The call.
         call: CallHandle,
+        /// The offer that it answers.
+        offer: Vec<u8>,
         /// The answer, or the status that refused it: the session is then as it was before.
         result: Result<Option<Vec<u8>>, u16>,
     },

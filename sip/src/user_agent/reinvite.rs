@@ -18,18 +18,13 @@ const MAX_ATTEMPTS: u8 = 8;
 
 impl UserAgent {
     /// Offers the peer a new session description. While another INVITE is in progress, in either
-    /// direction, it waits; an offer that has not been sent yet is replaced.
+    /// direction, it waits; an offer that waits is replaced.
     pub fn reinvite(&mut self, now: Instant, handle: CallHandle, body: Vec<u8>) {
         let Some(call) = self.calls.get_mut(&handle) else {
             return;
         };
-        match (&call.phase, &call.own_offer) {
-            (Phase::Established, Some(OwnOffer::InFlight { .. })) => {
-                self.emit(Event::ReofferAnswered {
-                    call: handle,
-                    result: Err(491),
-                });
-            }
+        match (&call.phase, &mut call.own_offer) {
+            (Phase::Established, Some(OwnOffer::InFlight { next, .. })) => *next = Some(body),
             (Phase::Established, _) => {
                 call.own_offer = Some(OwnOffer::Waiting {
                     until: now,
@@ -45,7 +40,7 @@ impl UserAgent {
 
     /// Sends a re-INVITE that has waited long enough, unless it must wait on.
     pub(super) fn glare_timeout(&mut self, now: Instant, handle: CallHandle) {
-        let patience = self.settings.timers.t1;
+        let timers = self.settings.timers;
         let id = self.new_branch();
         let Some(call) = self.calls.get_mut(&handle) else {
             return;
@@ -63,7 +58,7 @@ impl UserAgent {
             return;
         }
         if busy {
-            *until = now + patience;
+            *until = now + timers.t1;
             return;
         }
         let (body, attempts) = (std::mem::take(body), *attempts + 1);
@@ -83,6 +78,8 @@ impl UserAgent {
                     body,
                     attempts,
                     challenges: 0,
+                    cancel_at: Some(now + timers.give_up() + timers.t2),
+                    next: None,
                 });
                 let purpose = Purpose::Reinvite(handle);
                 self.open_client(now, id, flow, (Method::Invite, bytes), purpose);
@@ -91,9 +88,30 @@ impl UserAgent {
                 call.own_offer = None;
                 self.emit(Event::ReofferAnswered {
                     call: handle,
+                    offer: body,
                     result: Err(400),
                 });
             }
+        }
+    }
+
+    /// Cancels a re-INVITE of which a provisional answer is all that was heard: while it is in
+    /// flight, neither side can offer anything else (§14.1). Where nothing at all was heard, its
+    /// transaction has ended before.
+    pub(super) fn offer_timeout(&mut self, now: Instant, handle: CallHandle) {
+        let offer = self
+            .calls
+            .get_mut(&handle)
+            .and_then(|c| c.own_offer.as_mut());
+        let Some(OwnOffer::InFlight {
+            client, cancel_at, ..
+        }) = offer
+        else {
+            return;
+        };
+        if cancel_at.take_if(|at| *at <= now).is_some() {
+            let client = *client;
+            self.cancel_client(now, client, None);
         }
     }
 
@@ -120,7 +138,7 @@ impl UserAgent {
             500 if message.retry_after().is_some() => {
                 self.try_again_later(now, handle, message.retry_after());
             }
-            _ => self.reoffer_answered(handle, Err(status)),
+            _ => self.reoffer_answered(now, handle, Err(status)),
         }
         self.arm_call(handle);
     }
@@ -153,17 +171,32 @@ impl UserAgent {
             self.keep_and_send_ack(id, message, ack);
         }
         if wanted {
-            self.reoffer_answered(handle, Ok(compose::session_description(message)));
+            let answer = compose::session_description(message);
+            self.reoffer_answered(now, handle, Ok(answer));
         }
     }
 
-    fn reoffer_answered(&mut self, handle: CallHandle, result: Result<Option<Vec<u8>>, u16>) {
-        if let Some(call) = self.calls.get_mut(&handle) {
-            call.own_offer = None;
-            self.emit(Event::ReofferAnswered {
-                call: handle,
-                result,
-            });
+    /// Our offer is settled; the next goes out.
+    fn reoffer_answered(
+        &mut self,
+        now: Instant,
+        handle: CallHandle,
+        result: Result<Option<Vec<u8>>, u16>,
+    ) {
+        let Some(call) = self.calls.get_mut(&handle) else {
+            return;
+        };
+        let in_flight = |offer: &mut OwnOffer| matches!(offer, OwnOffer::InFlight { .. });
+        let Some(OwnOffer::InFlight { body, next, .. }) = call.own_offer.take_if(in_flight) else {
+            return;
+        };
+        self.emit(Event::ReofferAnswered {
+            call: handle,
+            offer: body,
+            result,
+        });
+        if let Some(next) = next {
+            self.reinvite(now, handle, next);
         }
     }
 
@@ -173,11 +206,20 @@ impl UserAgent {
         let Some(call) = self.calls.get_mut(&handle) else {
             return;
         };
-        let Some(OwnOffer::InFlight { body, attempts, .. }) = &mut call.own_offer else {
+        let Some(OwnOffer::InFlight {
+            body,
+            attempts,
+            next,
+            ..
+        }) = &mut call.own_offer
+        else {
             return;
         };
         if *attempts >= MAX_ATTEMPTS {
-            return self.reoffer_answered(handle, Err(491));
+            return self.reoffer_answered(now, handle, Err(491));
+        }
+        if let Some(next) = next.take() {
+            *body = next;
         }
         let tens_ms = if call.owns_call_id {
             210..=400
@@ -198,14 +240,22 @@ impl UserAgent {
 
     /// Nobody answered our re-INVITE: the dialog is lost (§14.1, §12.2.1.2).
     pub(super) fn reinvite_failed(&mut self, now: Instant, handle: CallHandle, failure: Failure) {
-        let alive = self
-            .calls
-            .get(&handle)
-            .is_some_and(|call| call.own_offer.is_some());
+        let offer = self.calls.get(&handle).map(|call| &call.own_offer);
+        let Some(Some(offer)) = offer else { return };
+        let cancelled = matches!(
+            offer,
+            OwnOffer::InFlight {
+                cancel_at: None,
+                ..
+            }
+        );
         match failure {
-            _ if !alive => {}
+            // It was there, since it said that it worked on it: the session goes on.
+            Failure::Timeout if cancelled => {
+                self.reoffer_answered(now, handle, Err(failure.status()))
+            }
             Failure::Timeout => self.terminate(now, handle, EndCause::Timeout),
-            Failure::Transport => self.reoffer_answered(handle, Err(failure.status())),
+            Failure::Transport => self.reoffer_answered(now, handle, Err(failure.status())),
         }
         self.arm_call(handle);
     }

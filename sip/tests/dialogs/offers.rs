@@ -312,6 +312,73 @@ fn a_reinvite_that_nobody_answers_ends_the_call() {
 }
 
 #[test]
+fn a_reinvite_that_is_only_worked_on_is_cancelled_and_the_call_goes_on() {
+    for answer in [Some(487), Some(200), None] {
+        let mut desk = Desk::new();
+        let (call, _) = desk.talk();
+        desk.ua.reinvite(desk.now, call, OFFER.into());
+        let reinvite = desk.one();
+        desk.receive(&respond(&reinvite, 100, "", "", ""));
+        desk.pass(ms(35_900));
+        desk.nothing_sent();
+        desk.pass(ms(200));
+        let cancel = desk.one();
+        assert_eq!(
+            (cancel.what(), cancel.cseq()),
+            ("CANCEL".into(), reinvite.cseq())
+        );
+        desk.receive(&respond(&cancel, 200, "", "", ""));
+        let told = match answer {
+            Some(487) => {
+                desk.receive(&respond(&reinvite, 487, "", "", ""));
+                Err(487)
+            }
+            // The answer crosses the CANCEL: it holds.
+            Some(_) => {
+                desk.receive(&respond(&reinvite, 200, "", CONTACT, ANSWER));
+                Ok(Some(ANSWER.into()))
+            }
+            None => {
+                desk.pass(ms(32_100));
+                Err(408)
+            }
+        };
+        let event = desk.event();
+        assert!(
+            matches!(&event, Event::ReofferAnswered { result, .. } if *result == told),
+            "{event:?}"
+        );
+        assert_eq!(desk.ua.call_count(), 1);
+    }
+}
+
+#[test]
+fn an_offer_that_is_made_while_another_is_in_flight_goes_out_once_that_is_settled() {
+    for refused in [false, true] {
+        let mut desk = Desk::new();
+        let (call, _) = desk.talk();
+        desk.ua.reinvite(desk.now, call, OFFER.into());
+        let first = desk.one();
+        desk.ua
+            .reinvite(desk.now, call, format!("{OFFER}a=x\r\n").into());
+        desk.nothing_sent();
+        desk.no_event();
+        match refused {
+            true => desk.receive(&respond(&first, 488, "", "", "")),
+            false => desk.receive(&respond(&first, 200, "", CONTACT, ANSWER)),
+        }
+        assert_eq!(desk.sent_what(), ["ACK", "INVITE"]);
+        let event = desk.event();
+        assert!(
+            matches!(&event, Event::ReofferAnswered { offer, result, .. }
+                if offer == OFFER.as_bytes() && result.is_err() == refused),
+            "{event:?}"
+        );
+        desk.no_event();
+    }
+}
+
+#[test]
 fn a_bye_answers_a_pending_reinvite_with_487() {
     let mut desk = Desk::new();
     let (_, tag) = desk.pick_up();

@@ -205,8 +205,12 @@ impl Endpoint {
             }
             Event::Confirmed { call, body } => self.signal(call, Signal::Confirmed { body }),
             Event::Reoffer { call, offer } => self.signal(call, Signal::Reoffer { offer }),
-            Event::ReofferAnswered { call, result } => {
-                self.signal(call, Signal::ReofferAnswered { result });
+            Event::ReofferAnswered {
+                call,
+                offer,
+                result,
+            } => {
+                self.signal(call, Signal::ReofferAnswered { offer, result });
             }
             Event::Info {
                 call,

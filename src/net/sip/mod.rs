@@ -67,6 +67,8 @@ pub enum Signal {
     },
     /// The other side answered the re-INVITE that [`Sip::reoffer`] sent.
     ReofferAnswered {
+        /// The offer that it answers.
+        offer: Vec<u8>,
         /// Its SDP answer, or the status that refused it: the session then goes on as it was.
         result: Result<Option<Vec<u8>>, u16>,
     },

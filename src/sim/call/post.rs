@@ -15,8 +15,10 @@ use crate::sim::clock::{Input, Moment, SipCommand};
 use crate::sim::invariants::Rule;
 use crate::sim::world::Cx;
 
-/// The longest call of the agent, its grace, and the closing time.
-const LONGEST: Duration = Duration::from_secs(30 * 60 + 20 + 20 + 60);
+/// The longest call of the agent, its grace, the closing time, and how long it may ring.
+const LONGEST: Duration = Duration::from_secs(30 * 60 + 20 + 20 + 60 + 62);
+/// By when an offer of ours is settled: tried again after each glare, each time until nobody answers.
+const SETTLED: Duration = Duration::from_secs(8 * (32 + 4));
 /// What a dialog may outlive its call by: a BYE that nobody answers, after an ACK that never came.
 const AFTERMATH: Duration = Duration::from_secs(2 * 32 + 2);
 
@@ -26,12 +28,6 @@ impl SwitchCall {
         let lag = cx.lag();
         let at = self.commands.due(cx.clock.now(), lag);
         cx.clock.at(at, Moment::Sip(self.number, command));
-    }
-
-    pub(in crate::sim) fn answer_sent(&mut self, cx: &mut Cx, sent: bool) {
-        let at = cx.clock.now() + cx.lag();
-        let input = Input::Answered(sent);
-        cx.clock.at(at, Moment::Task(self.number, input));
     }
 
     pub(in crate::sim) fn signal(&mut self, cx: &mut Cx, signal: Signal) {
@@ -71,6 +67,12 @@ impl SwitchCall {
             let what = format!("{lasts:?} in {:?}", self.stage);
             cx.violate(Rule::TooLong, number, what);
         }
+        let offered = self.offered.filter(|_| self.end.is_none());
+        let waits = offered.map(|at| now.saturating_duration_since(at));
+        if waits.is_some_and(|waits| waits > SETTLED + cx.standstill()) {
+            let what = format!("an offer of ours waits for {waits:?}");
+            cx.violate(Rule::OfferUnanswered, number, what);
+        }
     }
 
     /// Whether the record is written.
@@ -92,6 +94,13 @@ pub(super) fn brief(input: &Input) -> String {
         Input::Edge(Edge::SpeechStart { .. }) => "speech starts".to_owned(),
         Input::Edge(Edge::SpeechStop { .. }) => "speech stops".to_owned(),
         Input::Signal(Signal::Reoffer { .. }) => "Reoffer".to_owned(),
+        Input::Signal(Signal::Progress { status, .. }) => format!("Progress {status}"),
+        Input::Signal(Signal::Rejected { status, .. }) => format!("Rejected {status}"),
+        Input::Signal(Signal::Answered { .. }) => "Answered".to_owned(),
+        Input::Signal(Signal::ReofferAnswered { result, .. }) => {
+            let status = result.as_ref().err().copied().unwrap_or(200);
+            format!("our offer is answered with {status}")
+        }
         Input::Work(Work::Sound(utterance, sound)) => {
             let what = match sound {
                 Sound::Chunk(samples) => format!("{} samples", samples.len()),
