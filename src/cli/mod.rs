@@ -7,6 +7,7 @@ mod config;
 mod demonstration;
 mod flow;
 mod health;
+mod housekeeping;
 mod models;
 pub mod run;
 mod saturation;

@@ -14,14 +14,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::ambience::Ambiences;
 use super::demonstration::{demonstrate, invite};
+use super::housekeeping;
 use crate::agent::flow::{self, Flow, Problem};
 use crate::ai::llm::LlmClient;
 use crate::ai::{OnBox, Voicing, Words};
 use crate::backend::Backend;
 use crate::call::line::{LegTerms, Line};
-use crate::call::{
-    AgentSpec, Recorder, ServiceParts, Services, Watcher, prepare_music, remove_old,
-};
+use crate::call::{AgentSpec, Recorder, ServiceParts, Services, Watcher, prepare_music};
 use crate::clock;
 use crate::config::{self, Config, Env, FlowSource, RouteConfig, RouteTarget};
 use crate::crm::ploink::PloinkConfig;
@@ -248,18 +247,6 @@ async fn close_cut_off(services: Arc<Services>) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Forgets old events and deliveries, hourly; calls are kept.
-async fn prune(store: Store) {
-    let mut hours = tokio::time::interval(Duration::from_secs(3600));
-    loop {
-        hours.tick().await;
-        let now = clock::FreshEpoch.timestamp(clock::now());
-        if let Err(error) = store.prune(now, &store::Retention::default()).await {
-            tracing::warn!(%error, "old events were not removed");
-        }
-    }
-}
-
 /// Writes out where recordings lie: calls' records name their files, and are read by whoever starts
 /// the switch in another folder.
 fn with_absolute_recordings(mut config: Config) -> anyhow::Result<Config> {
@@ -267,27 +254,6 @@ fn with_absolute_recordings(mut config: Config) -> anyhow::Result<Config> {
         *folder = std::path::absolute(&folder)?;
     }
     Ok(config)
-}
-
-/// Where recordings lie and for how many days they are kept.
-fn recordings_kept(config: &Config) -> (Option<PathBuf>, Option<u32>) {
-    let media = &config.media;
-    (media.recordings.clone(), media.recordings_keep_days)
-}
-
-/// Removes recordings that were kept for long enough, at once and hourly.
-async fn remove_old_recordings(store: Store, folder: PathBuf, days: u32) {
-    let kept = jiff::SignedDuration::from_hours(i64::from(days) * 24);
-    let mut hours = tokio::time::interval(Duration::from_secs(3600));
-    loop {
-        hours.tick().await;
-        let before = clock::FreshEpoch.timestamp(clock::now()) - kept;
-        match remove_old(&store, &folder, before).await {
-            Ok(0) => {}
-            Ok(recordings) => tracing::info!(recordings, "old recordings were removed"),
-            Err(error) => tracing::warn!(%error, "old recordings were not removed"),
-        }
-    }
 }
 
 fn agents(config: &Config) -> anyhow::Result<BTreeMap<String, Arc<AgentSpec>>> {
