@@ -192,12 +192,9 @@ async fn assemble_probed(
         .map(|folder| Recorder::start(folder, config.media.recording_format))
         .transpose()?;
     let delivery = Delivery::new(store.clone(), sinks.clone(), DeliveryOptions::default());
-    tokio::spawn(prune(store.clone()));
+    housekeeping::begin(&store, &config);
     // Before anybody has to wait.
     tokio::task::spawn_blocking(prepare_music);
-    if let (Some(folder), Some(days)) = recordings_kept(&config) {
-        tokio::spawn(remove_old_recordings(store.clone(), folder, days));
-    }
     let first_event = store.first_event().cast_unsigned();
     let parts = ServiceParts {
         agents,
