@@ -8,7 +8,7 @@ mod rig;
 
 use common::{Sent, at, hold, rtp, telltale};
 use offhook_media::rtcp::{RtcpPacket, parse};
-use offhook_media::{Codec, Direction, Event, UtteranceId};
+use offhook_media::{Codec, Direction, Event, Negotiated, UtteranceId};
 use rig::{Bridge, RIGHT_SSRC, assert_whole, configs, places, since, speak, told};
 
 #[test]
@@ -334,6 +334,35 @@ fn what_the_other_side_does_not_speak_is_decoded() {
     // It speaks the common codec again.
     bridge.left_sends(&rtp(0, 30, 4_800, 5, &[0x10; 160]));
     assert!(bridge.left.session.can_relay_with(&bridge.right.session));
+}
+
+#[test]
+fn packets_do_not_pass_where_keys_would_be_lost_or_last_longer() {
+    let passes = |change: fn(&mut Negotiated)| {
+        let (left, mut right) = configs();
+        change(&mut right.negotiated);
+        let bridge = Bridge::of(left, right);
+        let (left, right) = (&bridge.left.session, &bridge.right.session);
+        assert_eq!(left.can_relay_with(right), right.can_relay_with(left));
+        left.can_relay_with(right)
+    };
+    assert!(passes(|_| {}));
+    assert!(!passes(
+        |right| (right.dtmf, right.dtmf_receive) = (None, None)
+    ));
+    assert!(!passes(|right| right.dtmf_clock_rate_hz = 48_000));
+}
+
+#[test]
+fn packets_too_large_to_be_sent_on_are_mixed_until_they_are_smaller() {
+    let mut bridge = Bridge::new();
+    bridge.relay(false);
+    bridge.left_sends(&rtp(0, 1, 0, 5, &[0xFF; 800]));
+    let fits = |bridge: &Bridge| bridge.left.session.can_relay_with(&bridge.right.session);
+    assert!(!bridge.left.session.is_relaying() && !fits(&bridge));
+    bridge.mix();
+    bridge.left_sends(&rtp(0, 2, 800, 5, &[0xFF; 160]));
+    assert!(fits(&bridge));
 }
 
 #[test]

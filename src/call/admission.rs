@@ -62,7 +62,13 @@ pub(super) struct AgentsCall {
 /// Decides about a call.
 pub(super) fn admit(services: &Services, invite: &Incoming) -> Result<Admitted, Refusal> {
     let called = called_party(invite);
-    let Some(routed) = services.routes.route(&called, &invite.from.user) else {
+    // A user is who it has proven to be; a trunk's caller is who it says.
+    let (caller, trunk) = match &invite.source {
+        Source::User(name) => (name.as_str(), None),
+        Source::Trunk(name) => (invite.from.user.as_str(), Some(name.as_str())),
+        Source::Local => (invite.from.user.as_str(), None),
+    };
+    let Some(routed) = services.routes.route(&called, caller, trunk) else {
         // Numbers are not logged above DEBUG.
         tracing::debug!(%called, "no route and no agent");
         return Err(Refusal::new(404, "no route and no agent for who is called"));
@@ -98,8 +104,9 @@ fn admit_to_room(services: &Services, name: &str) -> Result<Admitted, Refusal> {
     Ok(Admitted::Room(Guest { room, seat, permit }))
 }
 
-/// Lets a call out over a trunk. Who calls in over one pays nothing for that, and shows whatever
-/// number it likes: it may only where the route names its callers.
+/// Lets a call out over a trunk, to a number that is written as it was routed: what would be dialled
+/// without its punctuation could pass by the route that is meant for it. Who calls in over a trunk
+/// pays nothing for that, and shows whatever number it likes: it may only by a route of its trunk.
 fn admit_to_trunk(
     services: &Services,
     invite: &Incoming,
@@ -107,14 +114,17 @@ fn admit_to_trunk(
     trunk: &str,
     called: String,
 ) -> Result<Admitted, Refusal> {
+    if !is_number(&called) {
+        return Err(Refusal::new(404, "no number: a trunk takes no other"));
+    }
     let mut shown = None;
     if let Source::Trunk(from) = &invite.source {
         if from == trunk {
             let reason = "it came from the trunk that its route leads to";
             return Err(Refusal::new(482, reason));
         }
-        if !routed.names_caller {
-            let reason = "a trunk's caller goes out over another one only by a route with `from`";
+        if !routed.names_trunk {
+            let reason = "a trunk's call goes out over another only by a route with `from_trunk`";
             return Err(Refusal::new(403, reason));
         }
         shown = caller_of_trunk(invite);
@@ -152,9 +162,19 @@ fn caller_of_trunk(invite: &Incoming) -> Option<String> {
         return Some("anonymous".to_owned());
     }
     let number = invite.from.user.as_str();
-    let digits = number.strip_prefix('+').unwrap_or(number);
-    let fits = (2..=20).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
-    fits.then(|| number.to_owned())
+    // Our own number would stand for a stranger.
+    let shown = match is_number(number) {
+        true => number,
+        false => "anonymous",
+    };
+    Some(shown.to_owned())
+}
+
+/// Whether something is a telephone number and nothing else.
+fn is_number(text: &str) -> bool {
+    let digits = text.strip_prefix('+').unwrap_or(text);
+    let known = |b: u8| b.is_ascii_digit() || matches!(b, b'*' | b'#');
+    (2..=20).contains(&digits.len()) && digits.bytes().all(known)
 }
 
 fn admit_to_user(

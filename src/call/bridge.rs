@@ -74,7 +74,11 @@ pub(super) async fn serve(
     let called = services.line.next_leg_beside(caller);
     let outgoing = Outgoing::new(Arc::clone(&services.line), dialling, called);
     let room = RoomId::next();
-    let meeting = Meeting { room, caller };
+    let mut meeting = Meeting {
+        room,
+        caller,
+        is_met: false,
+    };
     if let Some(mut pair) = meeting.ring_out(ringing, outgoing, ring).await {
         let reason = pair.talk().await;
         pair.end(reason).await;
@@ -86,13 +90,15 @@ pub(super) async fn serve(
 struct Meeting {
     room: RoomId,
     caller: LegId,
+    /// Both are there, since something is heard before the answer.
+    is_met: bool,
 }
 
 impl Meeting {
     /// Rings at the called party until it answers, and answers the caller then. None when it does
     /// not come to that, which is written down.
     async fn ring_out(
-        &self,
+        &mut self,
         mut ringing: Ringing,
         mut outgoing: Outgoing,
         ring: Duration,
@@ -128,25 +134,28 @@ impl Meeting {
     }
 
     /// Lets the caller hear what the called party plays before its answer.
-    async fn let_hear_early(&self, ringing: &mut Ringing, outgoing: &Outgoing) {
+    async fn let_hear_early(&mut self, ringing: &mut Ringing, outgoing: &Outgoing) {
         if !ringing.open_early(self.caller).await {
             return ringing.rings(180).await;
         }
-        for leg in [ringing.early_leg(), outgoing.early_leg()]
+        if self.is_met {
+            return;
+        }
+        let legs = [ringing.early_leg(), outgoing.early_leg()];
+        let joined = legs
             .into_iter()
             .flatten()
-        {
-            if let Err(error) = self.join(leg) {
-                tracing::error!(%error, "what is played before the answer is not heard");
-            }
+            .try_for_each(|leg| self.join(leg));
+        match joined {
+            Ok(()) => self.is_met = true,
+            Err(error) => tracing::error!(%error, "what is played before the answer is not heard"),
         }
     }
 
     async fn pick_up(&self, ringing: Ringing, called: Party) -> Option<Pair> {
-        let early = ringing.early_leg().is_some();
         // Where the caller was faster, the called party is hung up as it is dropped.
         let answered = ringing.answer(self.caller).await?;
-        let joined = match early {
+        let joined = match self.is_met {
             true => Ok(()),
             false => self
                 .join(&answered.party.leg)
@@ -175,6 +184,8 @@ async fn fail(ringing: Ringing, failure: &DialFailure) {
     tracing::info!(%failure, "the called party did not answer");
     let (status, reason) = match failure {
         DialFailure::Refused { status, .. } => (status_for(*status), EndReason::Refused(*status)),
+        // It rang for longer than a transaction lasts.
+        DialFailure::Cancelled => (480, EndReason::Refused(408)),
         other => (503, EndReason::Failed(other.to_string())),
     };
     ringing.refuse(status, reason).await;

@@ -23,6 +23,7 @@ use crate::net::media::{
 };
 use crate::net::sip::Sip;
 
+mod answered;
 mod attached;
 
 pub use self::attached::Attached;

@@ -1,12 +1,13 @@
 //! A call that the API asks for: trunk, INVITE, and then the agent speaks.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use offhook_sip::Credentials;
 use offhook_sip::Transport;
 use serde_json::{Value, json};
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tracing::Instrument;
 
 use super::codecs::Codecs;
@@ -51,7 +52,46 @@ pub async fn place(services: Arc<Services>, outbound: Outbound) {
     dial_and_talk(services, outbound).instrument(span).await;
 }
 
+/// A call that was answered, and has yet to be talked on.
+struct Placed {
+    talk: Talk,
+    call: Call,
+    answered: Answered,
+    /// Its place among the calls that are allowed.
+    permit: OwnedSemaphorePermit,
+}
+
+/// The two halves of a call have each a place of their own in memory, since the first is over when
+/// the second, which lasts, begins.
 async fn dial_and_talk(services: Arc<Services>, outbound: Outbound) {
+    let sip = services.line.sip().clone();
+    let ringing: Pin<Box<dyn Future<Output = _> + Send>> = Box::pin(ring_out(services, outbound));
+    if let Some(placed) = ringing.await {
+        placed.talk(&sip).await;
+    }
+}
+
+impl Placed {
+    /// Talks until the call is over; all that it takes along is in the future's own memory.
+    fn talk(self: Box<Self>, sip: &Sip) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        let Self {
+            talk,
+            call,
+            answered,
+            permit,
+        } = *self;
+        let held = sip.hold(answered.call);
+        let talking = talk.run(call, answered.call, answered.signals, answered.leg);
+        Box::pin(async move {
+            talking.await;
+            drop((held, permit));
+        })
+    }
+}
+
+/// Dials until the other side answers; none when the call did not come about, and was written down
+/// as that.
+async fn ring_out(services: Arc<Services>, outbound: Outbound) -> Option<Box<Placed>> {
     let Outbound {
         record,
         agent,
@@ -91,7 +131,8 @@ async fn dial_and_talk(services: Arc<Services>, outbound: Outbound) {
     };
     let mut talk = answering.prepare(variables).await;
     if let Some(reason) = talk.called_off() {
-        return talk.never_answered(call, reason).await;
+        talk.never_answered(call, reason).await;
+        return None;
     }
     let dialling = tokio::select! {
         dialling = dialling(&services, &dialled) => dialling.map_err(EndReason::Failed),
@@ -99,7 +140,10 @@ async fn dial_and_talk(services: Arc<Services>, outbound: Outbound) {
     };
     let dialling = match dialling {
         Ok(dialling) => dialling,
-        Err(reason) => return talk.never_answered(call, reason).await,
+        Err(reason) => {
+            talk.never_answered(call, reason).await;
+            return None;
+        }
     };
     call.handle_progress();
     let mut rang = false;
@@ -117,17 +161,20 @@ async fn dial_and_talk(services: Arc<Services>, outbound: Outbound) {
                 // The answer was faster: it is asked once more, of the call that runs.
                 let _ = services.hang_up(id);
             }
-            let _held = services.line.sip().hold(answered.call);
-            talk.run(call, answered.call, answered.signals, answered.leg)
-                .await
+            Some(Box::new(Placed {
+                talk,
+                call,
+                answered,
+                permit,
+            }))
         }
         Err(failure) => {
             tracing::info!(%failure, "an outbound call was not answered");
             let reason = end_reason(&failure, called_off);
             talk.never_answered(call, reason).await;
+            None
         }
     }
-    drop(permit);
 }
 
 /// Dials until the other side answers or fails, or somebody asks for the call's end: that is told too,

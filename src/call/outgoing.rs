@@ -161,6 +161,7 @@ impl Outgoing {
         let leg = match (called.early, called.offered) {
             // A 200 that says nothing says what was said before it.
             (Some(mut leg), _) => {
+                leg.answered().map_err(LineError::from)?;
                 if let Some(Err(error)) = answer.map(|answer| leg.take_answer(&answer)) {
                     tracing::info!(%error, "an answer was of no use; what came before it counts");
                 }

@@ -108,6 +108,11 @@ impl Party {
             None => Some(News::Hold),
             Some(Signal::Info { content_type, body }) => {
                 let digit = info_digit(content_type.as_deref(), &body)?;
+                // A phone that tells of a key in both ways does so by INFO first; what comes with
+                // the sound is on its way to the others already.
+                if self.leg.tells_keys_with_sound() {
+                    return None;
+                }
                 let informed = true;
                 let new = self.digits.inform(now, digit);
                 new.then_some(News::Key { digit, informed })

@@ -77,7 +77,12 @@ impl Ringing {
             return None;
         }
         // Nobody is there who could say that it is recorded.
-        let (live, controls) = services.go_live_unannounced(record.id, record.trunk.as_deref());
+        let far = record.bridge.as_ref();
+        let trunks = [
+            record.trunk.as_deref(),
+            far.and_then(|bridge| bridge.trunk.as_deref()),
+        ];
+        let (live, controls) = services.go_live_unannounced(record.id, trunks);
         let journal = Journal::start(&services, record.clone());
         let parties = json!({ "from": record.from, "to": record.to });
         journal.event("call.ringing", record.started_at, parties);
@@ -235,7 +240,8 @@ impl Ringing {
         let switch = &self.written.live.recording;
         let recording = self.services.begin_recording(self.record.id, switch);
         let (recorder, path) = recording.unzip();
-        if let Some(leg) = self.early.take() {
+        if let Some(mut leg) = self.early.take() {
+            leg.answered().map_err(failed)?;
             if let Some(recorder) = recorder {
                 let record = Command::Record(leg.id, recorder);
                 leg.media.send(record).map_err(failed)?;

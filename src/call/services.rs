@@ -298,15 +298,19 @@ impl Services {
         self.make_live(id, self.records(trunk))
     }
 
-    /// Does the same for a call without an agent. Where the trunk's calls are told that they are
-    /// recorded it is not recorded, since nobody could tell it.
+    /// Does the same for a call without an agent, over the trunks of its parties; a party of no trunk
+    /// is none. Where one of them is not to be recorded, or a trunk's calls are told that they are,
+    /// it is not recorded: nobody could tell it.
     pub(super) fn go_live_unannounced(
         self: &Arc<Self>,
         id: Uuid,
-        trunk: Option<&str>,
+        trunks: [Option<&str>; 2],
     ) -> (Live, mailbox::Receiver<Control>) {
-        let announced = trunk.and_then(|trunk| self.announcement(trunk)).is_some();
-        self.make_live(id, self.records(trunk) && !announced)
+        let silently = |trunk: Option<&str>| {
+            let announced = trunk.and_then(|trunk| self.announcement(trunk)).is_some();
+            self.records(trunk) && !announced
+        };
+        self.make_live(id, trunks.into_iter().all(silently))
     }
 
     fn make_live(self: &Arc<Self>, id: Uuid, recorded: bool) -> (Live, mailbox::Receiver<Control>) {

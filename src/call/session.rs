@@ -224,7 +224,8 @@ impl Session {
         answer: Option<&[u8]>,
     ) -> Result<Option<Change>, SessionError> {
         let same = |ours: &SessionDescription| ours.to_string().as_bytes() == offer;
-        let Some(place) = self.offers.iter().position(same) else {
+        // The same words may have been offered twice: the peer has answered both.
+        let Some(place) = self.offers.iter().rposition(same) else {
             return Ok(None);
         };
         let (Some(offer), Some(answer)) = (self.offers.drain(..=place).next_back(), answer) else {
@@ -430,6 +431,20 @@ mod tests {
         assert!(session.is_outdated());
         assert!(text(&session.offer_again()).contains("a=sendrecv"));
         assert!(!session.is_outdated());
+    }
+
+    #[test]
+    fn an_offer_that_was_made_twice_in_the_same_words_is_answered_once() {
+        let mut session = talking();
+        session.hold(true);
+        let offer = session.offer_again();
+        // The peer asks for our offer meanwhile and gets the same one, which is then offered anew.
+        let asked = session.answer_reoffer(None).unwrap();
+        session.adopt(asked);
+        assert_eq!(session.offer_again(), offer);
+        let change = session.offer_answered(&offer, Some(&theirs("recvonly", "192.0.2.2")));
+        session.adopt(change.unwrap().unwrap());
+        assert!(!session.has_offered() && session.may_offer());
     }
 
     #[test]

@@ -170,6 +170,7 @@ impl Config {
             config.routes.push(RouteConfig {
                 to: Pattern::any(),
                 from: Pattern::any(),
+                from_trunk: None,
                 target: RouteTarget::Agent(agent),
                 ring_s: 60,
             });
@@ -292,6 +293,7 @@ fn read(r: &mut Reader<'_>, mut root: Section, file: Option<&Path>) -> Config {
     let known = route::Known {
         agents: written,
         trunks: outbound.map(|trunk| trunk.name.clone()).collect(),
+        all_trunks: trunks.iter().map(|trunk| trunk.name.clone()).collect(),
         users: users.iter().map(|user| user.name.clone()).collect(),
     };
     let routes = RouteConfig::read_all(r, sections, &known);

@@ -18,8 +18,11 @@ pub(super) const RING_S: u64 = 60;
 pub struct RouteConfig {
     /// Matches the number or name that was called.
     pub to: Pattern,
-    /// Matches the number or name that calls.
+    /// Matches the number or name that calls: of a user the name that it has proven, of a trunk's caller
+    /// what it says.
     pub from: Pattern,
+    /// Only calls that come in over this trunk; none for calls from anywhere.
+    pub from_trunk: Option<String>,
     /// Who answers.
     pub target: RouteTarget,
     /// How long a trunk or user may ring, in s.
@@ -56,14 +59,18 @@ pub(super) struct Known {
     pub(super) agents: BTreeSet<String>,
     /// Of trunks over which calls can be placed.
     pub(super) trunks: BTreeSet<String>,
+    /// Of all trunks.
+    pub(super) all_trunks: BTreeSet<String>,
     /// Of users.
     pub(super) users: BTreeSet<String>,
 }
 
 impl RouteConfig {
-    /// Reports whether this route takes a call.
-    pub fn matches(&self, to: &str, from: &str) -> bool {
-        self.to.matches(to) && self.from.matches(from)
+    /// Reports whether this route takes a call, which came in over this trunk or none.
+    pub fn matches(&self, to: &str, from: &str, trunk: Option<&str>) -> bool {
+        let wanted = self.from_trunk.as_deref();
+        let over = wanted.is_none() || wanted == trunk;
+        over && self.to.matches(to) && self.from.matches(from)
     }
 
     pub(super) fn read_all(r: &mut Reader<'_>, sections: Vec<Section>, known: &Known) -> Vec<Self> {
@@ -71,9 +78,12 @@ impl RouteConfig {
         for mut s in sections {
             let to = s.or(r, "to", Pattern::any());
             let from = s.or(r, "from", Pattern::any());
+            let from_trunk = read_from_trunk(r, &mut s, known);
             let target = read_target(r, &mut s, known);
             let ring_s = small(s.number(r, "ring_s", 1..=300, RING_S));
-            let takes_all = |route: &Self| route.to.is_any() && route.from.is_any();
+            let takes_all = |route: &Self| {
+                route.to.is_any() && route.from.is_any() && route.from_trunk.is_none()
+            };
             if target.is_some() && routes.iter().any(takes_all) {
                 let message = "an earlier route takes every call already";
                 r.warn(&s.origin, "route", message);
@@ -82,12 +92,30 @@ impl RouteConfig {
             routes.extend(target.map(|target| Self {
                 to,
                 from,
+                from_trunk,
                 target,
                 ring_s,
             }));
         }
         routes
     }
+}
+
+/// Reads over which trunk a call must come in.
+fn read_from_trunk(r: &mut Reader<'_>, s: &mut Section, known: &Known) -> Option<String> {
+    let key = "from_trunk";
+    let origin = s.origin_of(key);
+    let name = s.opt::<String>(r, key)?;
+    if !known.all_trunks.contains(&name) {
+        let near = nearest(&name, known.all_trunks.iter().map(String::as_str));
+        let mend = match near {
+            Some(near) => format!("the nearest is {near:?}"),
+            None => "there is no [[trunk]] at all".to_owned(),
+        };
+        let message = format!("no [[trunk]] is named {name:?}; {mend}");
+        s.wrong(r, key, &origin, message);
+    }
+    Some(name)
 }
 
 /// Reads who answers: one key of several says it.

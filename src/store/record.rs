@@ -421,7 +421,8 @@ mod tests {
         });
         let expected = concat!(
             r#"{"id":"00000000-0000-0000-0000-000000000000","direction":"inbound","from":"+1","#,
-            r#""to":"+2","trunk":null,"agent":null,"state":"in-progress","#,
+            r#""to":"+2","trunk":null,"agent":null,"room":null,"bridge":null,"#,
+            r#""state":"in-progress","#,
             r#""started_at":"1970-01-01T00:00:00.000Z","answered_at":"1970-01-01T00:00:01.500Z","#,
             r#""ended_at":null,"outcome":null,"variables":{},"media":{"codec":"PCMU","#,
             r#""srtp":null,"packets":10,"lost":1,"jitter_ms":0.5,"mos":4.3,"#,

@@ -9,8 +9,8 @@ use crate::config::{RouteConfig, RouteTarget};
 pub struct Routed {
     /// Who answers.
     pub target: RouteTarget,
-    /// Whether the route that says so names its callers.
-    pub names_caller: bool,
+    /// Whether the route that says so is for calls of one trunk.
+    pub names_trunk: bool,
     /// How long it may ring there.
     pub ring: Duration,
 }
@@ -29,22 +29,23 @@ impl RouteTable {
         Self { routes, agents }
     }
 
-    /// Finds who answers a call from `caller` to `called`, both user parts.
+    /// Finds who answers a call from `caller` to `called`, both user parts, that came in over this
+    /// trunk or none.
     #[must_use]
-    pub fn route(&self, called: &str, caller: &str) -> Option<Routed> {
+    pub fn route(&self, called: &str, caller: &str, trunk: Option<&str>) -> Option<Routed> {
         let mut agents = self.agents.iter();
         if let Some(agent) = agents.find(|agent| agent.eq_ignore_ascii_case(called)) {
             return Some(Routed {
                 target: RouteTarget::Agent(agent.clone()),
-                names_caller: false,
+                names_trunk: false,
                 ring: Duration::ZERO,
             });
         }
         let mut routes = self.routes.iter();
-        let route = routes.find(|route| route.matches(called, caller))?;
+        let route = routes.find(|route| route.matches(called, caller, trunk))?;
         Some(Routed {
             target: route.target.clone(),
-            names_caller: !route.from.is_any(),
+            names_trunk: route.from_trunk.is_some(),
             ring: Duration::from_secs(u64::from(route.ring_s)),
         })
     }
@@ -58,6 +59,7 @@ mod tests {
         RouteConfig {
             to: to.parse().unwrap(),
             from: from.parse().unwrap(),
+            from_trunk: None,
             target,
             ring_s: 20,
         }
@@ -76,14 +78,28 @@ mod tests {
             route("1*", "*", agent("support")),
         ];
         let table = RouteTable::new(routes, vec!["sales".into(), "support".into()]);
-        let target = |called, caller| table.route(called, caller).map(|routed| routed.target);
+        let target = |called, caller| {
+            let routed = table.route(called, caller, None);
+            routed.map(|routed| routed.target)
+        };
         assert_eq!(target("1202", "44123"), Some(agent("sales")));
         assert_eq!(target("1202", "49123"), Some(room));
         assert_eq!(target("1302", "49123"), Some(agent("support")));
         assert_eq!(target("Sales", "49123"), Some(agent("sales")));
         assert_eq!(target("44", ""), None);
-        let names = |caller| table.route("1202", caller).unwrap().names_caller;
-        assert!(names("44123") && !names("1"));
-        assert_eq!(table.route("1202", "1").unwrap().ring.as_secs(), 20);
+        assert_eq!(table.route("1202", "1", None).unwrap().ring.as_secs(), 20);
+    }
+
+    #[test]
+    fn a_route_of_one_trunk_is_for_nobody_else_whatever_they_say_they_are() {
+        let carrier = RouteConfig {
+            from_trunk: Some("carrier".to_owned()),
+            ..route("*", "44*", RouteTarget::Trunk("other".to_owned()))
+        };
+        let table = RouteTable::new(vec![carrier], Vec::new());
+        let routed = table.route("1202", "44123", Some("carrier")).unwrap();
+        assert!(routed.names_trunk);
+        assert_eq!(table.route("1202", "44123", Some("other")), None);
+        assert_eq!(table.route("1202", "44123", None), None);
     }
 }

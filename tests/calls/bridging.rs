@@ -238,14 +238,44 @@ async fn a_trunks_caller_goes_out_over_another_trunk_only_where_the_route_names_
     );
     switch.stop().await;
 
-    let named = "to = \"+44*\"\nfrom = \"+1202*\"\ntrunk = \"carrier\"\n";
+    let (switch, _desk) =
+        carrier_with("to = \"+44*\"\nfrom = \"+1202*\"\ntrunk = \"carrier\"\n").await;
+    let uri = number(&switch);
+    assert_eq!(
+        refusal(&uri, OTHERS, "+12025550143").await,
+        403,
+        "who it says it is proves nothing"
+    );
+    switch.stop().await;
+
+    let named = "to = \"+44*\"\nfrom = \"+1202*\"\nfrom_trunk = \"others\"\ntrunk = \"carrier\"\n";
     let (switch, mut desk) = carrier_with(named).await;
     let uri = number(&switch);
     assert_eq!(refusal(&uri, OTHERS, "+4930123456").await, 404);
+    assert_eq!(refusal(&uri, [127, 0, 0, 1], "+12025550143").await, 404);
     let dialled = Caller::dial_from(IpAddr::from(OTHERS), "+12025550143", &uri);
     let (caller, called) = tokio::join!(dialled, desk.answer());
     assert_eq!(called.from, "+12025550143", "a trunk's caller is shown");
     caller.unwrap().hang_up().await;
+    switch.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_number_that_would_be_dialled_otherwise_than_it_is_routed_goes_nowhere() {
+    let (switch, _desk) = carrier().await;
+    for number in [
+        "+44-2079460123",
+        "+44.20(79)",
+        "%2B44%3Ax%40127.0.0.2",
+        "+44x",
+    ] {
+        let uri = switch.uri.replace("sip:test@", &format!("sip:{number}@"));
+        assert_eq!(
+            refusal(&uri, [127, 0, 0, 1], "+12025550143").await,
+            404,
+            "{number}"
+        );
+    }
     switch.stop().await;
 }
 

@@ -63,6 +63,13 @@ impl MediaSession {
         self.surroundings.set_ambience(ambience, self.rate_hz);
     }
 
+    /// Takes note of the answer to a call of which something was heard before it: sound must flow
+    /// both ways from now on, and the wait for it begins now.
+    pub fn answered(&mut self, now: Instant) {
+        self.peer.is_there(now);
+        self.watch.restart(now, &self.stats);
+    }
+
     /// Lets the peer wait with music, from the next tick on: what is being said ends within 5 ms,
     /// what is queued waits. It tells the peer nothing: an offer that says `sendonly` does.
     pub fn hold(&mut self, music: &Background) {

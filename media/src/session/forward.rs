@@ -211,6 +211,8 @@ impl Stream {
             Some(place) if place.source == packet.source => place,
             _ => {
                 self.marker = true;
+                // A packet of ours that was not full yet lies before what is sent on.
+                self.pending_len = 0;
                 Place::new(packet, self.continued(position))
             }
         }

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use super::relay::Relayed;
 use super::{MediaSession, Notice};
-use crate::codec::Codec;
 use crate::codec::comfort_noise::{self, ComfortNoise};
+use crate::codec::{self, Codec};
 use crate::dtmf::{Digit, Press, Way};
 use crate::frame::Frame;
 use crate::jitter::{Inserted, Packet};
@@ -32,6 +32,8 @@ pub(super) struct Peer {
     timescale: Timescale,
     /// The codec of the newest sound.
     pub(super) codec: Option<Codec>,
+    /// That took more than is sent on.
+    pub(super) is_oversized: bool,
     /// How often the source's numbers started over, as with another source.
     beginnings: u32,
     /// Lost and expected of sources before this one.
@@ -101,6 +103,7 @@ impl Peer {
             reception: None,
             timescale: Timescale::default(),
             codec: None,
+            is_oversized: false,
             beginnings: 0,
             before: (0, 0),
             last_heard: now,
@@ -311,6 +314,7 @@ impl MediaSession {
                 reception.time(since_start_us, timestamp, codec.clock_rate_hz());
                 self.peer.timescale.follow(codec.clock_rate_hz(), rate_hz);
                 self.peer.codec = Some(codec);
+                self.peer.is_oversized = packet.payload.len() > codec::MAX_PAYLOAD_BYTES;
                 (codec, packet.payload)
             }
             // What carries no sound takes its place in the order all the same.

@@ -19,9 +19,12 @@ use crate::sdp::Direction;
 const SILENT_MS: u32 = 1_000;
 /// … later after noise that stands for silence, which our silence would end (RFC 6263 §4.1).
 const NOISE_MS: u32 = 15_000;
-/// What waits for its turn in a jitter buffer is handed over up to this much, in samples: 60 ms at
-/// 16 kHz.
-const MAX_HANDED_OVER: usize = 960;
+/// What waits for its turn in a jitter buffer is handed over up to this much, the newest of it, in
+/// milliseconds and in packets …
+const MAX_HANDED_OVER_MS: u32 = 60;
+const MAX_HANDED_OVER_PACKETS: u32 = 4;
+/// … and in samples of 16 kHz.
+const MAX_HANDED_OVER: usize = 16 * MAX_HANDED_OVER_MS as usize;
 
 /// A packet that one session heard, on its way to another.
 #[derive(Clone, Copy, Debug)]
@@ -62,8 +65,18 @@ impl MediaSession {
     pub fn can_relay_with(&self, other: &Self) -> bool {
         self.hears_nothing_else() && other.hears_nothing_else() && {
             let codec = self.negotiated.codec;
-            codec == other.negotiated.codec && self.speaks(codec) && other.speaks(codec)
+            codec == other.negotiated.codec
+                && (self.speaks(codec) && other.speaks(codec))
+                && (self.keys_pass_to(other) && other.keys_pass_to(self))
         }
+    }
+
+    /// Whether keys that its peer presses pass as they come: who does not understand them hears
+    /// tones, and at another clock they would last longer or shorter.
+    fn keys_pass_to(&self, other: &Self) -> bool {
+        let clock = |session: &Self| session.negotiated.dtmf_clock_rate_hz;
+        self.negotiated.dtmf_receive.is_none()
+            || (other.negotiated.dtmf.is_some() && clock(self) == clock(other))
     }
 
     fn hears_nothing_else(&self) -> bool {
@@ -75,7 +88,9 @@ impl MediaSession {
     }
 
     fn speaks(&self, codec: Codec) -> bool {
-        self.peer.codec.is_none_or(|spoken| spoken == codec) && !self.jitter.is_waiting()
+        let spoken = self.peer.codec;
+        let fits = spoken.is_none_or(|spoken| spoken == codec) && !self.peer.is_oversized;
+        fits && !self.jitter.is_waiting()
     }
 
     /// Whether something within the session, such as its recording, needs its sound.
@@ -95,9 +110,17 @@ impl MediaSession {
     /// sent on at once, so that no sound is left out.
     pub fn begin_relay(&mut self, to: &mut Self, hears: bool) {
         let mut sound = [0; MAX_HANDED_OVER];
-        let len = self.jitter.waiting(&mut sound);
+        let ptime_ms = to.packing().map_or(0, |packing| packing.ptime_ms);
+        let most_ms = MAX_HANDED_OVER_MS.min(MAX_HANDED_OVER_PACKETS * ptime_ms);
+        let most = (self.rate_hz / 1_000 * most_ms) as usize;
+        let room = sound.get_mut(..most.min(MAX_HANDED_OVER));
+        let len = self.jitter.waiting(room.unwrap_or_default());
+        // What was sent on before two were mixed for a while is the oldest of what waits.
+        let waiting = self.jitter.waiting_samples();
+        let passed = self.passed_on_steps * self.grid.step_samples();
+        let unsent = waiting.saturating_sub(passed).min(len);
         if self.rate_hz == to.rate_hz {
-            to.send_rest(sound.get(..len).unwrap_or_default());
+            to.send_rest(sound.get(len - unsent..len).unwrap_or_default());
         }
         self.relay = Some(Relay {
             codec: to.negotiated.codec,

@@ -172,8 +172,17 @@ impl UserAgent {
             .calls
             .get_mut(&handle)
             .and_then(|call| call.own_offer.as_mut());
-        if let (Some(again), Some(OwnOffer::InFlight { client, .. })) = (again, offer) {
+        let patience = self.settings.timers.give_up() + self.settings.timers.t2;
+        if let (
+            Some(again),
+            Some(OwnOffer::InFlight {
+                client, cancel_at, ..
+            }),
+        ) = (again, offer)
+        {
             *client = again;
+            // It is another request, of which nothing was heard yet.
+            *cancel_at = Some(now + patience);
         }
         again.is_some()
     }

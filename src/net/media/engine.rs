@@ -264,6 +264,8 @@ impl Engine {
             ticks.push(Reverse((room.due(), Due::Room(id))));
             room
         });
+        // What was pressed before is not meant for who is there.
+        let _ = leg.take_pressed();
         let joined = room.join(slot, leg, part, shares_playout);
         if joined.is_ok() {
             leg.room = Some(id);
@@ -377,6 +379,7 @@ impl Engine {
             Command::SetAside(leg, aside) => {
                 self.with(leg, |leg| leg.session.set_aside(beat, aside))
             }
+            Command::Answered(leg) => self.with(leg, |leg| leg.session.answered(now)),
             Command::Unhold(leg) => self.with(leg, |leg| leg.session.unhold(beat)),
             Command::Join {
                 leg,

@@ -102,6 +102,8 @@ pub enum Command {
     Hold(LegId, Background),
     /// Ends the wait.
     Unhold(LegId),
+    /// The call was answered, of which something was heard before: from now on sound is waited for.
+    Answered(LegId),
     /// Lets what is played to a leg wait while somebody else speaks in its place, or go on.
     SetAside(LegId, bool),
     /// Lets a leg hear the legs of a room, all of which are on this thread; it leaves the room that
