@@ -22,6 +22,7 @@ use crate::clock::{self, Epoch};
 use crate::config;
 use crate::mailbox;
 use crate::net::resolver::Resolver;
+use crate::net::sip::Sip;
 use crate::store::CallRecord;
 use crate::switch::{Call, Dialled, EndReason};
 

@@ -186,9 +186,10 @@ impl Config {
         PLACES.iter().map(PathBuf::from).find(|path| path.is_file())
     }
 
-    /// Returns the route that takes a call.
+    /// Returns the route that takes a call that came in over no trunk.
     pub fn route(&self, to: &str, from: &str) -> Option<&RouteConfig> {
-        self.routes.iter().find(|route| route.matches(to, from))
+        let mut routes = self.routes.iter();
+        routes.find(|route| route.matches(to, from, None))
     }
 
     /// Returns the voices in use, each with the key that names it.

@@ -159,6 +159,24 @@ fn the_first_route_that_matches_takes_the_call() {
 }
 
 #[test]
+fn a_route_of_a_trunk_is_for_its_calls_alone_and_the_trunk_must_be_there() {
+    let agent = "[[agent]]\nname = \"a\"\nflow = \"builtin:lead-qualification\"\n\
+                 [[trunk]]\nname = \"office\"\nkind = \"inbound\"\nnetworks = [\"10.0.0.1/32\"]\n";
+    let of = |trunk: &str| format!("{agent}[[route]]\nfrom_trunk = \"{trunk}\"\nagent = \"a\"\n");
+    let config = parse(&of("office")).unwrap();
+    let [route] = config.routes.as_slice() else {
+        panic!("one route");
+    };
+    assert!(route.matches("1", "2", Some("office")));
+    assert!(!route.matches("1", "2", Some("other")) && !route.matches("1", "2", None));
+    let text = complaint(&of("ofice"));
+    assert!(
+        text.contains("route.from_trunk: no [[trunk]]") && text.contains("\"office\""),
+        "{text}"
+    );
+}
+
+#[test]
 fn a_route_leads_to_an_agent_or_to_a_room_and_not_to_both() {
     let config = parse("[[route]]\nto = \"8000\"\nroom = \"sales\"\n").unwrap();
     let target = &config.route("8000", "alice").unwrap().target;

@@ -212,7 +212,7 @@ impl Stream {
             _ => {
                 self.marker = true;
                 // A packet of ours that was not full yet lies before what is sent on.
-                self.pending_len = 0;
+                self.discard();
                 Place::new(packet, self.continued(position))
             }
         }
