@@ -450,7 +450,10 @@ pub struct Live {
 impl Live {
     /// What is wanted of the call from outside.
     pub(super) fn wishes(&self) -> watch::Receiver<Wishes> {
-        self.wishes.subscribe()
+        let mut wishes = self.wishes.subscribe();
+        // What was wanted before somebody could hear of it is wanted still.
+        wishes.mark_changed();
+        wishes
     }
 }
 

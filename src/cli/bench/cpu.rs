@@ -1,20 +1,24 @@
 //! CPU time: of a process, by the scheduler's own count, and of a core, with all that ran there.
 
+use std::path::Path;
+
 use anyhow::Context;
 
 /// CPU time that a process's threads have used, in seconds. The scheduler counts it in nanoseconds
 /// where `utime` and `stime` are sampled at ticks, which what steps with the clock can miss.
 pub(super) fn process_seconds(process: u32) -> anyhow::Result<f64> {
-    let mut nanos = 0.0;
+    let mut seconds = 0.0;
     for task in std::fs::read_dir(format!("/proc/{process}/task"))? {
-        let text = std::fs::read_to_string(task?.path().join("schedstat")).unwrap_or_default();
-        let ran = text
-            .split(' ')
-            .next()
-            .and_then(|ran| ran.parse::<f64>().ok());
-        nanos += ran.unwrap_or(0.0);
+        seconds += thread_seconds(&task?.path());
     }
-    Ok(nanos / 1e9)
+    Ok(seconds)
+}
+
+/// The same of one thread, by its folder in `/proc`; nothing of one that is gone.
+pub(super) fn thread_seconds(task: &Path) -> f64 {
+    let text = std::fs::read_to_string(task.join("schedstat")).unwrap_or_default();
+    let ran = text.split(' ').next();
+    ran.and_then(|ran| ran.parse::<f64>().ok()).unwrap_or(0.0) / 1e9
 }
 
 /// How long a core has been idle since the machine started, in seconds: the kernel takes the time

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 
+use super::cpu::{process_seconds, thread_seconds};
 use crate::config::RecordingFormat;
 
 /// How long the switch may take to load its models.
@@ -166,7 +167,7 @@ impl Subject {
             let task = task?.path();
             let called = std::fs::read_to_string(task.join("comm")).unwrap_or_default();
             if called.trim_end() == name {
-                seconds += stat_seconds(&task)?;
+                seconds += thread_seconds(&task);
             }
         }
         Ok(seconds)
@@ -174,7 +175,7 @@ impl Subject {
 
     /// CPU time that the process has used, in seconds.
     pub(super) fn cpu_seconds(&self) -> anyhow::Result<f64> {
-        cpu_seconds(self.id())
+        process_seconds(self.id())
     }
 
     /// The process.
@@ -191,25 +192,6 @@ impl Subject {
         let kib = line.and_then(|line| line.trim().split(' ').next()?.parse().ok());
         Ok(kib.unwrap_or(0))
     }
-}
-
-/// CPU time that a process has used, in seconds.
-pub(super) fn cpu_seconds(process: u32) -> anyhow::Result<f64> {
-    stat_seconds(Path::new(&format!("/proc/{process}")))
-}
-
-fn stat_seconds(folder: &Path) -> anyhow::Result<f64> {
-    let stat = std::fs::read_to_string(folder.join("stat"))?;
-    let after = stat.rsplit(") ").next().unwrap_or_default();
-    let ticks = |at: usize| {
-        after
-            .split(' ')
-            .nth(at)
-            .and_then(|ticks| ticks.parse::<f64>().ok())
-            .unwrap_or(0.0)
-    };
-    // utime and stime are fields 14 and 15 of proc(5); two stand before the bracket.
-    Ok((ticks(11) + ticks(12)) / 100.0)
 }
 
 impl Drop for Subject {

@@ -16,13 +16,14 @@ use serde_json::{Value, json};
 
 use super::capacity::{FLOW, SUBJECT_CORE, share, track, warm_up};
 use super::churn;
+use super::cpu::process_seconds;
 use super::cyclictest::{self, WakeUp};
 use super::figures::rank;
 use super::graph::{Graph, Scale, Series};
 use super::load::{self, Measured, Stamps, Stream};
 use super::pressure;
 use super::progress::Progress;
-use super::subject::{Options, Subject, cpu_seconds};
+use super::subject::{Options, Subject};
 use crate::clock;
 use crate::net::sip::{PlacedCall, Signal};
 use crate::phone::{Destination, Phone};
@@ -295,7 +296,7 @@ pub(super) async fn measure(
     });
     let used = |at: Instant| async move {
         tokio::time::sleep_until(at.into()).await;
-        Ok::<_, anyhow::Error>((clock::now(), cpu_seconds(process)?))
+        Ok::<_, anyhow::Error>((clock::now(), process_seconds(process)?))
     };
     let (from, cpu_from) = used(begin).await?;
     let progress = Progress::over(args.seconds);
