@@ -432,10 +432,10 @@ impl Leg {
         self.session.hold(hold);
     }
 
-    /// Whether an offer of ours waits for its answer.
+    /// Whether an offer of ours waits that says something else than one made now would.
     #[must_use]
-    pub fn has_offered(&self) -> bool {
-        self.session.has_offered()
+    pub fn has_stale_offer(&self) -> bool {
+        self.session.has_stale_offer()
     }
 
     /// Takes the answer to our re-INVITE; without one it was refused.

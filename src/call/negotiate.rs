@@ -30,8 +30,7 @@ pub(super) async fn negotiate(
                 error.status()
             });
             let _ = sip.answer_reoffer(call, answer).await;
-            if leg.has_offered() {
-                // Ours waits, and names what no longer holds.
+            if leg.has_stale_offer() {
                 let _ = sip.reoffer(call, leg.offer_again()).await;
             }
         }

@@ -18,8 +18,7 @@ impl SwitchCall {
     pub(super) fn handle_reoffer(&mut self, cx: &mut Cx, offer: Option<&[u8]>) {
         let answer = self.answer_reoffer(cx, offer).map(Some);
         self.command(cx, SipCommand::AnswerReoffer(answer));
-        if self.session.has_offered() {
-            // Ours waits, and names what no longer holds.
+        if self.session.has_stale_offer() {
             self.offer_again(cx);
         }
         self.look_at_hold(cx);
@@ -50,7 +49,14 @@ impl SwitchCall {
         self.session.renew_unused_keys(&mut cx.secrets);
     }
 
-    /// Offers the session anew.
+    /// Offers the session anew, or once an offer of ours that is on its way is answered.
+    fn offer(&mut self, cx: &mut Cx) {
+        if self.session.may_offer() {
+            self.offer_again(cx);
+        }
+    }
+
+    /// Offers the session anew, whatever waits.
     pub(super) fn offer_again(&mut self, cx: &mut Cx) {
         let offer = self.session.offer_again();
         self.offered.get_or_insert(cx.clock.now());
@@ -75,6 +81,9 @@ impl SwitchCall {
         if !self.session.has_offered() {
             self.offered = None;
         }
+        if self.session.is_outdated() && self.end.is_none() {
+            self.offer(cx);
+        }
         self.look_at_hold(cx);
     }
 
@@ -86,7 +95,7 @@ impl SwitchCall {
         }
         let (_, mend) = self.troubles.one_way(why, silent_for);
         if mend == Mend::OfferAgain && self.end.is_none() && !self.session.is_held() {
-            self.offer_again(cx);
+            self.offer(cx);
         }
     }
 }
