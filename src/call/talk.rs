@@ -21,7 +21,7 @@ use super::requests::Requests;
 use super::services::{AgentSpec, Live, Services, variables};
 use super::sound::summary;
 use super::spans;
-use super::task::{Control, Running, Wishes};
+use super::task::{Control, Over, Running, Wishes};
 use super::trouble::Troubles;
 use crate::agent::flow::{FlowRun, RunOptions};
 use crate::agent::{self, Agent, Context, Dialogue, Settings, Variables, WallClock};
@@ -276,14 +276,15 @@ impl Talk {
         line.open(self.leg, half, negotiated, remote, attached)
     }
 
-    /// Talks until the call is over, and writes it down.
-    pub(super) async fn run(
+    /// Talks until the call is over, and writes it down. What is set up here takes no room in the
+    /// future, which lasts as long as the call.
+    pub(super) fn run(
         mut self,
         mut call: Call,
         handle: CallHandle,
         signals: mailbox::Receiver<Signal>,
         leg: Leg,
-    ) {
+    ) -> impl Future<Output = ()> + Send {
         let now = clock::now();
         self.conversation.set_rate(leg.rate_hz);
         call.handle_answer(now);
@@ -340,20 +341,17 @@ impl Talk {
         };
         // Apart: the task would hold it twice, as it is made and as it runs.
         let talking = Box::pin(running.run().instrument(spans::leg(self.leg)));
-        let mut over = talking.await;
-        call.handle_end(clock::now(), over.reason.clone());
-        let troubles = std::mem::take(&mut over.troubles);
-        let media = summary(&mut over.leg, troubles).await;
-        let outcome = over.outcome.map(|outcome| outcome.outcome);
-        let end = Ending {
+        let closing = Closing {
+            services: self.services,
             call,
-            media,
-            far: None,
-            outcome,
+            journal: self.journal,
             epoch,
+            live: self.live,
         };
-        end.write(&self.services, self.journal).await;
-        drop(self.live);
+        async move {
+            let over = talking.await;
+            Box::pin(closing.write(over)).await;
+        }
     }
 
     /// Writes down a call that was never answered.
@@ -364,6 +362,32 @@ impl Talk {
             media: None,
             far: None,
             outcome: None,
+            epoch: self.epoch,
+        };
+        end.write(&self.services, self.journal).await;
+        drop(self.live);
+    }
+}
+
+/// What a call that is talked on is written down with, once it is over.
+struct Closing {
+    services: Arc<Services>,
+    call: Call,
+    journal: Journal,
+    epoch: Epoch,
+    live: Live,
+}
+
+impl Closing {
+    async fn write(mut self, mut over: Over) {
+        self.call.handle_end(clock::now(), over.reason.clone());
+        let troubles = std::mem::take(&mut over.troubles);
+        let media = summary(&mut over.leg, troubles).await;
+        let end = Ending {
+            call: self.call,
+            media,
+            far: None,
+            outcome: over.outcome.map(|outcome| outcome.outcome),
             epoch: self.epoch,
         };
         end.write(&self.services, self.journal).await;
