@@ -192,7 +192,7 @@ impl Listening {
 
     /// Offers the session anew, and returns what the other side answers.
     pub(crate) async fn reoffer(&mut self) -> String {
-        let offer = self.leg.offer_again();
+        let offer = self.leg.offer().unwrap();
         self.sip.reoffer(self.call, offer).await.unwrap();
         loop {
             if let Some(Signal::ReofferAnswered { offer, result }) = self.signals.recv().await {
