@@ -24,7 +24,7 @@ use crate::store::{
     self, CallFilter, CallRecord, CallState, EventRecord, Health, IdempotencyKey, Recording,
     StoreError,
 };
-use crate::switch::{Dial, DialError};
+use crate::switch::{Dial, DialError, Target};
 use crate::switchboard::own_host;
 
 /// The running switch behind the API.
@@ -80,12 +80,14 @@ impl Backend {
                 ApiError::Conflict(format!("no phone of user {to:?} has registered"))
             });
         }
-        let dial = Dial {
-            to,
-            trunk: None,
-            from: None,
-        };
-        let dialled = services.trunks.dial(&dial, &own_host(services));
+        let dialled = Target::parse(&to).and_then(|to| {
+            let dial = Dial {
+                to,
+                trunk: None,
+                from: None,
+            };
+            services.trunks.dial(&dial, &own_host(services))
+        });
         dialled
             .map(Callee::Dialled)
             .map_err(|error| self.dial_error(&error))
@@ -186,7 +188,7 @@ impl Api for Backend {
             });
         };
         let dial = Dial {
-            to: call.to.clone(),
+            to: Target::parse(&call.to).map_err(|error| self.dial_error(&error))?,
             trunk: call.trunk,
             from: call.from,
         };
@@ -194,19 +196,20 @@ impl Api for Backend {
             .trunks
             .dial(&dial, &own_host(services))
             .map_err(|error| self.dial_error(&error))?;
+        let to = dial.to.to_string();
         let place = services.take_place(&agent.config);
         let (place, on_box) = place.map_err(|busy| self.busy(&busy))?;
         let mut record = CallRecord::new(
             Uuid::now_v7(),
             store::Direction::Outbound,
             shown_caller(&dialled.from_uri),
-            call.to.clone(),
+            to.clone(),
             CallState::Queued,
             services.epoch.timestamp(clock::now()),
         );
         record.agent = Some(call.agent);
         record.trunk.clone_from(&dialled.trunk);
-        let mut variables = call::outbound_facts(&call.to);
+        let mut variables = call::outbound_facts(&to);
         variables.extend(call.variables);
         record.variables = variables.iter().cloned().collect();
         let id = record.id;

@@ -13,7 +13,7 @@ use crate::ai::OnBox;
 use crate::config::RouteTarget;
 use crate::crm::identity::is_withheld;
 use crate::store::Bridge;
-use crate::switch::{Dial, DialError, Routed};
+use crate::switch::{Dial, Number, Routed, Target, normalised};
 use crate::switchboard::own_host;
 
 /// Hops that a call may take which says nothing of them (RFC 3261 §8.1.1.6).
@@ -64,11 +64,11 @@ pub(super) fn admit(services: &Services, invite: &Incoming) -> Result<Admitted, 
     let called = called_party(invite);
     // A user is who it has proven to be; a trunk's caller is who it says.
     let (caller, trunk) = match &invite.source {
-        Source::User(name) => (name.as_str(), None),
-        Source::Trunk(name) => (invite.from.user.as_str(), Some(name.as_str())),
-        Source::Local => (invite.from.user.as_str(), None),
+        Source::User(name) => (name.clone(), None),
+        Source::Trunk(name) => (normalised(&invite.from.user), Some(name.as_str())),
+        Source::Local => (normalised(&invite.from.user), None),
     };
-    let Some(routed) = services.routes.route(&called, caller, trunk) else {
+    let Some(routed) = services.routes.route(&called, &caller, trunk) else {
         // Numbers are not logged above DEBUG.
         tracing::debug!(%called, "no route and no agent");
         return Err(Refusal::new(404, "no route and no agent for who is called"));
@@ -76,7 +76,7 @@ pub(super) fn admit(services: &Services, invite: &Incoming) -> Result<Admitted, 
     match &routed.target {
         RouteTarget::Agent(name) => admit_to_agent(services, name),
         RouteTarget::Room(name) => admit_to_room(services, name),
-        RouteTarget::Trunk(name) => admit_to_trunk(services, invite, &routed, name, called),
+        RouteTarget::Trunk(name) => admit_to_trunk(services, invite, &routed, name, &called),
         RouteTarget::User(name) => admit_to_user(services, invite, &routed, name),
     }
 }
@@ -104,19 +104,18 @@ fn admit_to_room(services: &Services, name: &str) -> Result<Admitted, Refusal> {
     Ok(Admitted::Room(Guest { room, seat, permit }))
 }
 
-/// Lets a call out over a trunk, to a number that is written as it was routed: what would be dialled
-/// without its punctuation could pass by the route that is meant for it. Who calls in over a trunk
-/// pays nothing for that, and shows whatever number it likes: it may only by a route of its trunk.
+/// Lets a call out over a trunk, to the number that was routed. Who calls in over a trunk pays nothing
+/// for that, and shows whatever number it likes: it may only by a route of its trunk.
 fn admit_to_trunk(
     services: &Services,
     invite: &Incoming,
     routed: &Routed,
     trunk: &str,
-    called: String,
+    called: &str,
 ) -> Result<Admitted, Refusal> {
-    if !is_number(&called) {
+    let Some(number) = Number::parse(called) else {
         return Err(Refusal::new(404, "no number: a trunk takes no other"));
-    }
+    };
     let mut shown = None;
     if let Source::Trunk(from) = &invite.source {
         if from == trunk {
@@ -129,19 +128,15 @@ fn admit_to_trunk(
         }
         shown = caller_of_trunk(invite);
     }
-    let dial = |from| Dial {
-        to: called.clone(),
+    let dial = Dial {
+        to: Target::Number(number),
         trunk: Some(trunk.to_owned()),
-        from,
+        from: shown,
     };
-    let (trunks, host) = (&services.trunks, own_host(services));
-    let dialled = trunks.dial(&dial(shown), &host);
-    let dialled = dialled.map_err(|error| match error {
-        DialError::BadTarget(_) => Refusal::new(404, "no number: a trunk takes no other"),
-        error => Refusal::new(503, error.to_string()),
-    })?;
+    let dialled = services.trunks.dial(&dial, &own_host(services));
+    let dialled = dialled.map_err(|error| Refusal::new(503, error.to_string()))?;
     let bridge = Bridge {
-        to: called,
+        to: called.to_owned(),
         trunk: Some(trunk.to_owned()),
         user: None,
         media: None,
@@ -161,20 +156,9 @@ fn caller_of_trunk(invite: &Incoming) -> Option<String> {
     if is_withheld(&caller) {
         return Some("anonymous".to_owned());
     }
-    let number = invite.from.user.as_str();
     // Our own number would stand for a stranger.
-    let shown = match is_number(number) {
-        true => number,
-        false => "anonymous",
-    };
-    Some(shown.to_owned())
-}
-
-/// Whether something is a telephone number and nothing else.
-fn is_number(text: &str) -> bool {
-    let digits = text.strip_prefix('+').unwrap_or(text);
-    let known = |b: u8| b.is_ascii_digit() || matches!(b, b'*' | b'#');
-    (2..=20).contains(&digits.len()) && digits.bytes().all(known)
+    let number = Number::parse(&invite.from.user);
+    Some(number.map_or_else(|| "anonymous".to_owned(), |number| number.to_string()))
 }
 
 fn admit_to_user(
@@ -201,7 +185,7 @@ fn shown_to_user(invite: &Incoming, own_host: &str) -> String {
     let user = match &invite.source {
         Source::User(name) => name.clone(),
         _ if is_withheld(&caller) => return format!("<sip:anonymous@{own_host}>"),
-        _ => invite.from.user.clone(),
+        _ => normalised(&invite.from.user),
     };
     let allowed = |c: &char| c.is_ascii_alphanumeric() || "+-_.".contains(*c);
     let user: String = user.chars().filter(allowed).take(DISPLAY_MAX).collect();

@@ -29,7 +29,7 @@ use crate::mailbox;
 use crate::meters;
 use crate::net::sip::{IncomingCall, Signal, Sip};
 use crate::store::{CallRecord, CallState, Direction};
-use crate::switch::{Call, EndReason};
+use crate::switch::{Call, EndReason, Number, normalised};
 
 /// How long an answer without SDP waits for the ACK that must bring it.
 const ACK_TIMEOUT: Duration = Duration::from_secs(32);
@@ -77,11 +77,12 @@ async fn bridge(services: Arc<Services>, incoming: Box<IncomingCall>, passage: P
     bridge::serve(services, *incoming, passage, record, epoch).await;
 }
 
-/// The called number or name: the Request-URI's, which proxies rewrite, not the To's.
+/// The called number, without its punctuation, or name: the Request-URI's, which proxies rewrite,
+/// not the To's.
 pub(super) fn called_party(invite: &Incoming) -> String {
     let parsed = offhook_sip::uri::Uri::parse(&invite.request_uri);
     parsed
-        .map(|uri| uri.user_text().into_owned())
+        .map(|uri| normalised(&uri.user_text()))
         .unwrap_or_default()
 }
 
@@ -334,12 +335,8 @@ fn new_record(invite: &Incoming, started_at: Timestamp) -> CallRecord {
 /// A number stands for itself; a name needs its host.
 #[must_use]
 pub fn party(user: &str, uri: &str) -> String {
-    let digits = user.strip_prefix('+').unwrap_or(user);
-    if !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        user.to_owned()
-    } else {
-        uri.to_owned()
-    }
+    let number = Number::parse(user);
+    number.map_or_else(|| uri.to_owned(), |number| number.to_string())
 }
 
 /// What the INVITE itself says of the caller.

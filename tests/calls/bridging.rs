@@ -7,7 +7,7 @@ use offhook::call::dial::DialFailure;
 use offhook::net::media::LegEvent;
 use offhook::net::sip::Signal;
 use offhook_sip::EndCause;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::caller::Caller;
 use crate::desk::{Desk, Listening};
@@ -261,21 +261,37 @@ async fn a_trunks_caller_goes_out_over_another_trunk_only_where_the_route_names_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_number_that_would_be_dialled_otherwise_than_it_is_routed_goes_nowhere() {
-    let (switch, _desk) = carrier().await;
-    for number in [
-        "+44-2079460123",
-        "+44.20(79)",
-        "%2B44%3Ax%40127.0.0.2",
-        "+44x",
-    ] {
-        let uri = switch.uri.replace("sip:test@", &format!("sip:{number}@"));
-        assert_eq!(
-            refusal(&uri, [127, 0, 0, 1], "+12025550143").await,
-            404,
-            "{number}"
-        );
+async fn a_number_is_routed_and_dialled_without_its_punctuation_and_no_other_name_is() {
+    // What would pass by the second route is what the first one keeps.
+    let kept = "to = \"+4420[7]*\"\nagent = \"test\"\n\
+                [[route]]\nto = \"+44*\"\ntrunk = \"carrier\"\n";
+    let (switch, mut desk) = carrier_with(kept).await;
+    let mut events = switch.events();
+    let dialled = |number: &str| switch.uri.replace("sip:test@", &format!("sip:{number}@"));
+    for number in ["%2B44%3Ax%40127.0.0.2", "+44x"] {
+        let refused = refusal(&dialled(number), [127, 0, 0, 1], "+12025550143").await;
+        assert_eq!(refused, 404, "{number}");
     }
+    let uri = dialled("+44-(16)-1496.0123");
+    let (caller, called) = tokio::join!(Caller::dial(&uri), desk.answer());
+    assert_eq!(called.to, "+441614960123");
+    caller.unwrap().hang_up().await;
+    let record = switch.record(&mut events).await;
+    assert_eq!(record["to"], "+441614960123", "{record:#}");
+    assert_eq!(record["bridge"]["to"], "+441614960123");
+    let agents = Caller::dial(&dialled("+44-20.7946-0123")).await.unwrap();
+    agents.hang_up().await;
+    let record = switch.record(&mut events).await;
+    assert_eq!(
+        (&record["agent"], &record["to"]),
+        (&Value::from("test"), &Value::from("+442079460123"))
+    );
+    let asked = json!({ "to": "+44 (20) 7946 0123", "agent": "test" });
+    assert_eq!(switch.post("/v1/calls", &asked, None).await.status(), 202);
+    let called = desk.answer().await;
+    assert_eq!(called.to, "+442079460123");
+    called.hang_up().await;
+    assert_eq!(switch.record(&mut events).await["to"], "+442079460123");
     switch.stop().await;
 }
 

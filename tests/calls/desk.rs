@@ -39,6 +39,8 @@ pub(crate) struct Listening {
     pub(crate) call: CallHandle,
     /// Who calls, as it was shown.
     pub(crate) from: String,
+    /// Who is called.
+    pub(crate) to: String,
     pub(crate) leg: Leg,
     pub(crate) signals: mailbox::Receiver<Signal>,
     heard: mpsc::UnboundedReceiver<Vec<i16>>,
@@ -167,6 +169,7 @@ impl Desk {
             sip: sip.clone(),
             call: incoming.call,
             from: incoming.invite.from.user.clone(),
+            to: incoming.invite.to.user.clone(),
             leg: leg.unwrap(),
             signals: incoming.signals,
             heard,
