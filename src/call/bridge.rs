@@ -10,6 +10,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep_until};
 
 use super::dial::DialFailure;
+use super::digits::Passing;
 use super::line::{Leg, next_leg};
 use super::music;
 use super::outbound::Callee;
@@ -161,7 +162,7 @@ impl Meeting {
                 .join(&answered.party.leg)
                 .and_then(|()| self.join(&called.leg)),
         };
-        let pair = Pair { answered, called };
+        let pair = Pair::new(answered, called);
         if let Err(error) = joined {
             pair.end(EndReason::Failed(error.to_string())).await;
             return None;
@@ -205,6 +206,10 @@ fn status_for(status: u16) -> u16 {
 struct Pair {
     answered: Answered,
     called: Party,
+    /// Who waits since the other one holds the call.
+    waits: Both<bool>,
+    /// Keys on their way to the other one.
+    keys: Both<Passing>,
 }
 
 /// Which of the two.
@@ -214,20 +219,57 @@ enum Side {
     Called,
 }
 
+impl Side {
+    fn other(self) -> Self {
+        match self {
+            Self::Caller => Self::Called,
+            Self::Called => Self::Caller,
+        }
+    }
+}
+
+/// One of each side.
+#[derive(Default)]
+struct Both<T> {
+    caller: T,
+    called: T,
+}
+
+impl<T> Both<T> {
+    fn of(&mut self, side: Side) -> &mut T {
+        match side {
+            Side::Caller => &mut self.caller,
+            Side::Called => &mut self.called,
+        }
+    }
+}
+
 impl Pair {
+    fn new(answered: Answered, called: Party) -> Self {
+        Self {
+            answered,
+            called,
+            waits: Both::default(),
+            keys: Both::default(),
+        }
+    }
+
     /// Lets the two talk until one of them is gone, or somebody asks for their end.
     async fn talk(&mut self) -> EndReason {
-        // Who waits since the other one holds the call.
-        let mut waits = [false, false];
         for side in [Side::Caller, Side::Called] {
-            self.look_at_hold(side, &mut waits);
+            self.look_at_hold(side);
         }
         loop {
+            let due = clock::earliest(self.keys.caller.deadline(), self.keys.called.deadline());
             let (side, heard) = tokio::select! {
                 heard = self.answered.party.hear() => (Side::Caller, heard),
                 heard = self.called.hear() => (Side::Called, heard),
                 control = self.answered.controls.recv() => {
                     return end_reason_of(control);
+                }
+                () = clock::sleep_until(due) => {
+                    self.press_what_is_due();
+                    continue;
                 }
             };
             let news = self.party_mut(side).take(clock::now(), heard).await;
@@ -236,30 +278,53 @@ impl Pair {
                 Some(News::Joined(Err(error))) => {
                     return EndReason::Failed(error.to_string());
                 }
-                Some(News::Hold) => self.look_at_hold(side, &mut waits),
-                // What comes with the sound is passed on with it.
-                Some(News::Key { digit, informed }) if informed => {
-                    let other = self.other(side);
-                    other.ask(Command::SendDtmf(other.leg.id, digit.to_string()));
-                }
+                Some(News::Hold) => self.look_at_hold(side),
+                Some(News::Key {
+                    digit,
+                    informed: false,
+                    ..
+                }) => self.keys.of(side).heard(digit),
+                Some(News::Key {
+                    digit,
+                    again: false,
+                    ..
+                }) => self.pass_on(side, digit),
                 Some(News::Sound(words)) => self.tell_of_sound(side, &words),
                 Some(News::Joined(Ok(())) | News::Key { .. }) | None => {}
             }
         }
     }
 
+    /// Passes a key on that an INFO told of.
+    fn pass_on(&mut self, side: Side, digit: char) {
+        let with_sound = self.party(side).leg.tells_keys_with_sound();
+        let now = clock::now();
+        let keys = self.keys.of(side).informed(now, digit, with_sound);
+        self.press(side.other(), keys);
+    }
+
+    fn press_what_is_due(&mut self) {
+        for side in [Side::Caller, Side::Called] {
+            let keys = self.keys.of(side).due(clock::now());
+            self.press(side.other(), keys);
+        }
+    }
+
+    /// Presses keys for one party.
+    fn press(&self, side: Side, keys: String) {
+        if !keys.is_empty() {
+            let party = self.party(side);
+            party.ask(Command::SendDtmf(party.leg.id, keys));
+        }
+    }
+
     /// Lets one party wait with music while the other one holds the call.
-    fn look_at_hold(&self, side: Side, waits: &mut [bool; 2]) {
+    fn look_at_hold(&mut self, side: Side) {
         let held = self.party(side).leg.is_held();
-        let [caller, called] = waits;
-        let waits = match side {
-            Side::Caller => called,
-            Side::Called => caller,
-        };
-        if std::mem::replace(waits, held) == held {
+        if std::mem::replace(self.waits.of(side.other()), held) == held {
             return;
         }
-        let other = self.other(side);
+        let other = self.party(side.other());
         other.ask(match held {
             true => Command::Hold(other.leg.id, music::on_hold()),
             false => Command::Unhold(other.leg.id),
@@ -287,13 +352,6 @@ impl Pair {
         match side {
             Side::Caller => &mut self.answered.party,
             Side::Called => &mut self.called,
-        }
-    }
-
-    fn other(&self, side: Side) -> &Party {
-        match side {
-            Side::Caller => self.party(Side::Called),
-            Side::Called => self.party(Side::Caller),
         }
     }
 

@@ -119,7 +119,11 @@ async fn admit(answered: &mut Answered, room: &RoomConfig) -> Result<(), Over> {
 async fn next_key(answered: &mut Answered) -> Result<char, Over> {
     loop {
         match next_news(answered).await? {
-            Some(News::Key { digit, .. }) => return Ok(digit),
+            Some(News::Key {
+                digit,
+                again: false,
+                ..
+            }) => return Ok(digit),
             Some(News::Over(reason)) => return Err(Over::because(reason)),
             _ => {}
         }

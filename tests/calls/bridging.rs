@@ -64,6 +64,17 @@ async fn both_ways(caller: &mut Caller, called: &mut Listening) {
         .await;
 }
 
+/// The next keys that the called party hears pressed.
+async fn keys(called: &mut Listening, count: usize) -> String {
+    let mut keys = String::new();
+    while keys.len() < count {
+        if let Some(LegEvent::Dtmf { digit, .. }) = called.leg.event().await {
+            keys.push(digit);
+        }
+    }
+    keys
+}
+
 fn header<'h>(headers: &'h [(String, String)], name: &str) -> &'h str {
     let mut headers = headers.iter();
     let found = headers.find(|(n, _)| n == name);
@@ -99,13 +110,7 @@ async fn both_sides_of_a_bridge_hear_each_other_and_learn_nothing_else_of_each_o
     both_ways(&mut caller, &mut called).await;
 
     caller.press("5#");
-    let mut keys = String::new();
-    while keys.len() < 2 {
-        if let Some(LegEvent::Dtmf { digit, .. }) = called.leg.event().await {
-            keys.push(digit);
-        }
-    }
-    assert_eq!(keys, "5#");
+    assert_eq!(keys(&mut called, 2).await, "5#");
     caller.hang_up().await;
     called.until_over().await;
     let record = switch.record(&mut events).await;
@@ -343,6 +348,25 @@ async fn what_is_played_before_the_answer_is_heard_before_it() {
     assert_eq!(record["state"], "completed");
     let path = format!("/v1/calls/{}/recording", record["id"].as_str().unwrap());
     assert_eq!(switch.get(&path).await.status(), 200);
+    switch.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_that_a_phone_tells_of_by_info_is_heard_once_whether_it_is_pressed_too_or_not() {
+    let (switch, mut desk) = carrier().await;
+    let mut events = switch.events();
+    let uri = number(&switch);
+    let (mut peer, mut called) = tokio::join!(Peer::call(&uri), desk.answer());
+    // By INFO first, and then as telephone-events.
+    peer.inform('1').await;
+    peer.press(1).await;
+    // By INFO alone, though telephone-events were agreed on.
+    peer.inform('2').await;
+    peer.inform('3').await;
+    assert_eq!(keys(&mut called, 3).await, "123");
+    peer.hang_up().await;
+    called.until_over().await;
+    assert_eq!(switch.record(&mut events).await["state"], "completed");
     switch.stop().await;
 }
 
