@@ -8,8 +8,10 @@ use super::bridge::Passage;
 use super::conference::Guest;
 use super::inbound::{called_party, party};
 use super::outbound::Callee;
+use super::room;
 use super::services::{AgentSpec, Busy, Place, Services};
 use crate::ai::OnBox;
+use crate::clock;
 use crate::config::RouteTarget;
 use crate::crm::identity::is_withheld;
 use crate::store::Bridge;
@@ -95,13 +97,26 @@ fn admit_to_agent(services: &Services, name: &str) -> Result<Admitted, Refusal> 
 }
 
 fn admit_to_room(services: &Services, name: &str) -> Result<Admitted, Refusal> {
-    let room = services.config.room(name);
+    let (room, rooms) = (services.config.room(name), &services.rooms);
     let permit = services.take_plain_place()?;
-    let (line, most) = (&services.line, room.max_parties);
-    let Some(seat) = services.rooms.seat(line, name, most) else {
-        return Err(Refusal::new(486, format!("room {name:?} is full")));
+    let full = || Refusal::new(486, format!("room {name:?} is full"));
+    let leg = room::next_leg(&services.line, name);
+    let seat = match &room.pin {
+        None => Some(rooms.seat(name, room.max_parties, leg).ok_or_else(full)?),
+        // Who has yet to press it takes nobody's place.
+        Some(_) if rooms.is_full(name, room.max_parties) => return Err(full()),
+        Some(_) if rooms.is_locked(clock::now(), name) => {
+            let reason = format!("too many PINs of room {name:?} were wrong lately");
+            return Err(Refusal::new(480, reason));
+        }
+        Some(_) => None,
     };
-    Ok(Admitted::Room(Guest { room, seat, permit }))
+    Ok(Admitted::Room(Guest {
+        room,
+        leg,
+        seat,
+        permit,
+    }))
 }
 
 /// Lets a call out over a trunk, to the number that was routed. Who calls in over a trunk pays nothing

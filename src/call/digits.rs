@@ -56,7 +56,10 @@ impl Passing {
         }
         self.waiting.push_back((now + APART, digit));
         let spare = self.waiting.len().saturating_sub(MAX_WAITING);
-        self.waiting.drain(..spare).map(|(_, digit)| digit).collect()
+        self.waiting
+            .drain(..spare)
+            .map(|(_, digit)| digit)
+            .collect()
     }
 
     /// Takes note that a key came with the sound.
@@ -167,7 +170,10 @@ mod tests {
         assert_eq!(passing.informed(at(200), '5', true), "");
         passing.heard('4');
         passing.heard('5');
-        assert_eq!((passing.deadline(), passing.due(at(9_000))), (None, String::new()));
+        assert_eq!(
+            (passing.deadline(), passing.due(at(9_000))),
+            (None, String::new())
+        );
         // Who does not tell of keys with the sound is not waited for.
         assert_eq!(passing.informed(at(9_000), '6', false), "6");
     }

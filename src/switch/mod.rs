@@ -3,6 +3,7 @@
 
 mod call;
 mod number;
+mod pin;
 mod registrar;
 mod route;
 mod trunk;
@@ -10,6 +11,7 @@ mod whereabouts;
 
 pub use call::{Call, CallState, Direction, EndReason, Outcome};
 pub use number::{Number, normalised};
+pub use pin::{PinVerdict, WrongPins};
 pub use registrar::{Binding, Refused, Registrar};
 pub use route::{RouteTable, Routed};
 pub use trunk::{Dial, DialError, Dialled, Target, Trunk, TrunkKind, TrunkTable};

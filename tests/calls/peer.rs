@@ -167,7 +167,10 @@ impl Peer {
 
     /// Presses a key for 80 ms, as telephone-events (RFC 4733 §2.3).
     pub(crate) async fn press(&mut self, key: u8) {
-        for (n, end) in [false, false, false, true, true, true].into_iter().enumerate() {
+        for (n, end) in [false, false, false, true, true, true]
+            .into_iter()
+            .enumerate()
+        {
             let marker = if n == 0 { 0x80 } else { 0 };
             let mut packet = vec![0x80, 101 | marker];
             packet.extend(self.sequence.to_be_bytes());

@@ -250,9 +250,7 @@ impl UserAgent {
         );
         match failure {
             // It was there, since it said that it worked on it: the session goes on.
-            Failure::Timeout if cancelled => {
-                self.reoffer_answered(handle, Err(failure.status()))
-            }
+            Failure::Timeout if cancelled => self.reoffer_answered(handle, Err(failure.status())),
             Failure::Timeout => self.terminate(now, handle, EndCause::Timeout),
             Failure::Transport => self.reoffer_answered(handle, Err(failure.status())),
         }
