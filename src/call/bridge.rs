@@ -16,7 +16,7 @@ use super::music;
 use super::outbound::Callee;
 use super::outgoing::{Outgoing, Progress};
 use super::party::{News, Party};
-use super::ringing::{Answered, Over, Ringing};
+use super::ringing::{Over, PickedUp, Ringing};
 use super::services::Services;
 use super::spans;
 use super::talk::end_reason_of;
@@ -46,8 +46,7 @@ pub(super) async fn serve(
     services: Arc<Services>,
     incoming: IncomingCall,
     passage: Passage,
-    mut record: CallRecord,
-    epoch: Epoch,
+    (mut record, epoch): (CallRecord, Epoch),
 ) {
     let Passage {
         callee,
@@ -204,7 +203,7 @@ fn status_for(status: u16) -> u16 {
 
 /// Two parties who talk.
 struct Pair {
-    answered: Answered,
+    answered: PickedUp,
     called: Party,
     /// Who waits since the other one holds the call.
     waits: Both<bool>,
@@ -245,7 +244,7 @@ impl<T> Both<T> {
 }
 
 impl Pair {
-    fn new(answered: Answered, called: Party) -> Self {
+    fn new(answered: PickedUp, called: Party) -> Self {
         Self {
             answered,
             called,

@@ -10,7 +10,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep_until};
 
 use super::party::News;
-use super::ringing::{Answered, Over, Ringing};
+use super::ringing::{Over, PickedUp, Ringing};
 use super::room::Seat;
 use super::services::Services;
 use super::spans;
@@ -44,8 +44,7 @@ pub(super) async fn serve(
     services: Arc<Services>,
     incoming: IncomingCall,
     guest: Guest,
-    mut record: CallRecord,
-    epoch: Epoch,
+    (mut record, epoch): (CallRecord, Epoch),
 ) {
     let Guest {
         room,
@@ -81,7 +80,7 @@ pub(super) async fn serve(
 }
 
 /// Asks for the room's PIN, and takes a place there for who knows it.
-async fn admit(answered: &mut Answered, room: &RoomConfig, leg: LegId) -> Result<Seat, Over> {
+async fn admit(answered: &mut PickedUp, room: &RoomConfig, leg: LegId) -> Result<Seat, Over> {
     if let Some(pin) = &room.pin {
         ask_for_pin(answered, room, pin).await?;
     }
@@ -92,7 +91,7 @@ async fn admit(answered: &mut Answered, room: &RoomConfig, leg: LegId) -> Result
     }
 }
 
-async fn ask_for_pin(answered: &mut Answered, room: &RoomConfig, pin: &Secret) -> Result<(), Over> {
+async fn ask_for_pin(answered: &mut PickedUp, room: &RoomConfig, pin: &Secret) -> Result<(), Over> {
     let mut pressed = String::new();
     let mut tries = 0;
     let until = Instant::now() + PIN_TIME;
@@ -134,7 +133,7 @@ async fn ask_for_pin(answered: &mut Answered, room: &RoomConfig, pin: &Secret) -
 }
 
 /// Hangs up on who is not let in.
-async fn turn_away(answered: &Answered, outcome: &'static str, reason: &str) -> Over {
+async fn turn_away(answered: &PickedUp, outcome: &'static str, reason: &str) -> Over {
     answered.party.hang_up().await;
     Over {
         outcome: Some(outcome),
@@ -143,7 +142,7 @@ async fn turn_away(answered: &Answered, outcome: &'static str, reason: &str) -> 
 }
 
 /// Waits for the next key of a call; an error is its end.
-async fn next_key(answered: &mut Answered) -> Result<char, Over> {
+async fn next_key(answered: &mut PickedUp) -> Result<char, Over> {
     loop {
         match next_news(answered).await? {
             Some(News::Key {
@@ -158,7 +157,7 @@ async fn next_key(answered: &mut Answered) -> Result<char, Over> {
 }
 
 /// Takes what the party or somebody outside says next.
-async fn next_news(answered: &mut Answered) -> Result<Option<News>, Over> {
+async fn next_news(answered: &mut PickedUp) -> Result<Option<News>, Over> {
     let heard = tokio::select! {
         heard = answered.party.hear() => heard,
         control = answered.controls.recv() => {
@@ -176,7 +175,7 @@ async fn next_news(answered: &mut Answered) -> Result<Option<News>, Over> {
 }
 
 /// Lets the call hear and be heard in its room until it is over.
-async fn confer(answered: &mut Answered, room: &RoomConfig, seat: &Seat) -> Over {
+async fn confer(answered: &mut PickedUp, room: &RoomConfig, seat: &Seat) -> Over {
     let parties = match seat.enter(&answered.party.leg) {
         Ok(parties) => parties,
         Err(error) => {
@@ -202,7 +201,7 @@ async fn confer(answered: &mut Answered, room: &RoomConfig, seat: &Seat) -> Over
 }
 
 /// Whoever holds the call may have music on its line, which is for nobody in the room.
-fn hear_or_hold(answered: &Answered) {
+fn hear_or_hold(answered: &PickedUp) {
     let leg = &answered.party.leg;
     let part = match leg.is_held() {
         true => Part::Listens,
@@ -212,7 +211,7 @@ fn hear_or_hold(answered: &Answered) {
 }
 
 /// Plays a short tone to the call.
-fn beep(answered: &Answered, number: u32, hz: f64) {
+fn beep(answered: &PickedUp, number: u32, hz: f64) {
     let leg = &answered.party.leg;
     let rate_hz = f64::from(leg.rate_hz);
     let step = std::f64::consts::TAU * hz / rate_hz;

@@ -199,7 +199,7 @@ impl Ringing {
 
     /// Answers, and starts the leg's media. None when the caller was faster, or somebody wanted the
     /// call's end: that is written down then.
-    pub(super) async fn answer(mut self, leg: LegId) -> Option<Answered> {
+    pub(super) async fn answer(mut self, leg: LegId) -> Option<PickedUp> {
         let opened = match self.settle().await {
             Ok(()) => self.open(leg),
             Err(reason) => Err(reason),
@@ -260,7 +260,7 @@ impl Ringing {
         Ok((opened.map_err(failed)?, path))
     }
 
-    fn answered(self, leg: Leg, path: Option<PathBuf>) -> Answered {
+    fn answered(self, leg: Leg, path: Option<PathBuf>) -> PickedUp {
         let Self {
             services,
             call,
@@ -274,7 +274,7 @@ impl Ringing {
         let held = sip.hold(call);
         let party = Party::new(sip, (call, held), signals, leg);
         written.answered(&services, &mut record, path);
-        Answered {
+        PickedUp {
             services,
             party,
             written,
@@ -288,7 +288,7 @@ fn failed(error: impl std::fmt::Display) -> EndReason {
 }
 
 /// A call that was answered without an agent.
-pub(super) struct Answered {
+pub(super) struct PickedUp {
     pub(super) services: Arc<Services>,
     pub(super) party: Party,
     pub(super) written: Written,
@@ -314,7 +314,7 @@ impl Over {
     }
 }
 
-impl Answered {
+impl PickedUp {
     /// Closes the media and writes the end down.
     pub(super) async fn end(mut self, over: Over) {
         let media = self.party.measured().await;

@@ -3,6 +3,7 @@
 
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use offhook_media::Negotiated;
 use offhook_media::music::Background;
 use offhook_sip::CallHandle;
 use serde_json::{Map, Value, json};
+use tokio::sync::OwnedSemaphorePermit;
 use tracing::Instrument;
 
 use super::conversation::{Conversation, Parts, WORK_QUEUE, Work};
@@ -74,6 +76,37 @@ pub(super) struct Talk {
     live: Live,
     controls: mailbox::Receiver<Control>,
     called_off: Option<EndReason>,
+}
+
+/// A call that was answered, and on which its agent has yet to talk. What rings and what talks have
+/// each a place of their own in memory, since the first is over when the second, which lasts, begins.
+pub(super) struct Connected {
+    pub(super) talk: Talk,
+    pub(super) state: Call,
+    pub(super) call: CallHandle,
+    pub(super) signals: mailbox::Receiver<Signal>,
+    pub(super) leg: Leg,
+    /// Its place among the calls that are allowed.
+    pub(super) permit: OwnedSemaphorePermit,
+}
+
+impl Connected {
+    /// Talks until the call is over; all that it takes along is in the future's own memory.
+    pub(super) fn talk(self: Box<Self>) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        let Self {
+            talk,
+            state,
+            call,
+            signals,
+            leg,
+            permit,
+        } = *self;
+        let talking = talk.run(state, call, signals, leg);
+        Box::pin(async move {
+            talking.await;
+            drop(permit);
+        })
+    }
 }
 
 impl Answering {
