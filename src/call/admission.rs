@@ -98,7 +98,7 @@ fn admit_to_agent(services: &Services, name: &str) -> Result<Admitted, Refusal> 
 
 fn admit_to_room(services: &Services, name: &str) -> Result<Admitted, Refusal> {
     let (room, rooms) = (services.config.room(name), &services.rooms);
-    let permit = services.take_plain_place()?;
+    let permit = services.take_plain_place(1)?;
     let full = || Refusal::new(486, format!("room {name:?} is full"));
     let leg = room::next_leg(&services.line, name);
     let seat = match &room.pin {
@@ -222,7 +222,7 @@ fn passage(
     bridge: Bridge,
 ) -> Result<Admitted, Refusal> {
     let max_forwards = hops_left(invite)?;
-    let permit = services.take_plain_place()?;
+    let permit = services.take_plain_place(2)?;
     Ok(Admitted::Bridge(Box::new(Passage {
         callee,
         from,

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep_until};
 
 use super::dial::DialFailure;
@@ -16,6 +15,7 @@ use super::music;
 use super::outbound::Callee;
 use super::outgoing::{Outgoing, Progress};
 use super::party::{News, Party};
+use super::places::Permit;
 use super::ringing::{Over, PickedUp, Ringing};
 use super::services::Services;
 use super::spans;
@@ -38,7 +38,7 @@ pub(super) struct Passage {
     pub(super) bridge: Bridge,
     /// How long it may ring there.
     pub(super) ring: Duration,
-    pub(super) permit: OwnedSemaphorePermit,
+    pub(super) permit: Permit,
 }
 
 /// Bridges a call until it is over.

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use offhook_media::UtteranceId;
 use serde_json::json;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep_until};
 
 use super::party::News;
+use super::places::Permit;
 use super::ringing::{Over, PickedUp, Ringing};
 use super::room::Seat;
 use super::services::Services;
@@ -36,7 +36,7 @@ pub(super) struct Guest {
     pub(super) leg: LegId,
     /// Its place in the room; none where it has to press the PIN first.
     pub(super) seat: Option<Seat>,
-    pub(super) permit: OwnedSemaphorePermit,
+    pub(super) permit: Permit,
 }
 
 /// Answers a call, joins it to its room and stays until it is over.

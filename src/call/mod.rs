@@ -17,6 +17,7 @@ mod negotiate;
 mod outbound;
 mod outgoing;
 mod party;
+mod places;
 mod recording;
 mod requests;
 mod ringing;
@@ -39,6 +40,7 @@ pub use line::{Half, Leg, Line, LineError};
 pub use music::prepare as prepare_music;
 pub use outbound::{Callee, Outbound, place};
 pub(crate) use outbound::{credentials, host_and_port};
+pub use places::Places;
 pub use recording::{
     PausedBy, Recorder, RecorderError, RecordingSwitch, Unrecorded, recording_event, remove_old,
 };

@@ -19,6 +19,7 @@ use super::journal::Journal;
 use super::line::{Attached, Leg};
 use super::negotiate::negotiate;
 use super::outbound::Callee;
+use super::places::Permit;
 use super::services::Services;
 use super::spans;
 use super::task::Wishes;
@@ -161,6 +162,7 @@ impl Services {
             journal: talking.journal.clone(),
             modes,
             mode,
+            pair: None,
             released: false,
         };
         let span = spans::call("supervisor");
@@ -220,6 +222,8 @@ struct Supervision {
     /// Ends when the call does, or when the supervisor is to go.
     modes: mpsc::Receiver<Mode>,
     mode: Mode,
+    /// The port pair of the supervisor's leg.
+    pair: Option<Permit>,
     /// The place is free again, and may be another's.
     released: bool,
 }
@@ -250,6 +254,8 @@ impl Supervision {
 
     /// Dials until the phone answers, or the call is over.
     async fn dial(&mut self, phone: Callee) -> Result<Answered, String> {
+        let places = &self.services.places;
+        self.pair = Some(places.take_pair().map_err(|busy| busy.to_string())?);
         let dialling = phone.dialling(&self.services).await?;
         let line = Arc::clone(&self.services.line);
         let leg = line.next_leg_beside(self.caller);

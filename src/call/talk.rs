@@ -12,13 +12,13 @@ use offhook_media::Negotiated;
 use offhook_media::music::Background;
 use offhook_sip::CallHandle;
 use serde_json::{Map, Value, json};
-use tokio::sync::OwnedSemaphorePermit;
 use tracing::Instrument;
 
 use super::conversation::{Conversation, Parts, WORK_QUEUE, Work};
 use super::ending::Ending;
 use super::journal::Journal;
 use super::line::{Attached, Half, Leg, LineError};
+use super::places::Permit;
 use super::requests::Requests;
 use super::services::{AgentSpec, Live, Services, variables};
 use super::sound::summary;
@@ -87,7 +87,7 @@ pub(super) struct Connected {
     pub(super) signals: mailbox::Receiver<Signal>,
     pub(super) leg: Leg,
     /// Its place among the calls that are allowed.
-    pub(super) permit: OwnedSemaphorePermit,
+    pub(super) permit: Permit,
 }
 
 impl Connected {

@@ -42,6 +42,14 @@ pub enum RouteTarget {
     User(String),
 }
 
+impl RouteTarget {
+    /// Whether a call that goes there is bridged: it has a leg at each side.
+    #[must_use]
+    pub fn is_bridged(&self) -> bool {
+        matches!(self, Self::Trunk(_) | Self::User(_))
+    }
+}
+
 impl fmt::Display for RouteTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::caller::Caller;
 use crate::desk::{Desk, Listening};
+use crate::doors::until_options_says;
 use crate::peer::{LISTENER, Peer};
 use crate::rig::{Events, Switch};
 use crate::tones::{is_audible, share, tone};
@@ -297,6 +298,29 @@ async fn a_number_is_routed_and_dialled_without_its_punctuation_and_no_other_nam
     assert_eq!(called.to, "+442079460123");
     called.hang_up().await;
     assert_eq!(switch.record(&mut events).await["to"], "+442079460123");
+    switch.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bridge_takes_two_pairs_of_ports_and_options_tells_whether_one_is_left() {
+    let three = "to = \"+44*\"\ntrunk = \"carrier\"\n[media]\nports = \"19020-19025\"\n";
+    let (switch, mut desk) = carrier_with(three).await;
+    let mut events = switch.events();
+    let uri = number(&switch);
+    let (caller, mut called) = tokio::join!(Caller::dial(&uri), desk.answer());
+    assert_eq!(refusal(&uri, [127, 0, 0, 1], "+12025550143").await, 503);
+    until_options_says(&switch, "200").await;
+    let agents = Caller::dial(&switch.uri).await.unwrap();
+    until_options_says(&switch, "503").await;
+    assert_eq!(
+        refusal(&switch.uri, [127, 0, 0, 1], "+12025550143").await,
+        503
+    );
+    caller.unwrap().hang_up().await;
+    called.until_over().await;
+    switch.record(&mut events).await;
+    until_options_says(&switch, "200").await;
+    agents.hang_up().await;
     switch.stop().await;
 }
 
