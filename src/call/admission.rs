@@ -5,23 +5,21 @@ use std::sync::Arc;
 use offhook_sip::{Incoming, Source};
 
 use super::bridge::Passage;
+use super::caller::{routed_as, shown_on_trunk, shown_to_user};
 use super::conference::Guest;
-use super::inbound::{called_party, party};
+use super::inbound::called_party;
 use super::outbound::Callee;
 use super::room;
 use super::services::{AgentSpec, Busy, Place, Services};
 use crate::ai::OnBox;
 use crate::clock;
 use crate::config::RouteTarget;
-use crate::crm::identity::is_withheld;
 use crate::store::Bridge;
-use crate::switch::{Dial, Number, Routed, Target, normalised};
+use crate::switch::{Dial, Number, Routed, Target};
 use crate::switchboard::own_host;
 
 /// Hops that a call may take which says nothing of them (RFC 3261 §8.1.1.6).
 const MAX_FORWARDS: u8 = 70;
-/// The longest display name that is passed on.
-const DISPLAY_MAX: usize = 64;
 
 /// Says why a call is not taken.
 pub(super) struct Refusal {
@@ -64,11 +62,10 @@ pub(super) struct AgentsCall {
 /// Decides about a call.
 pub(super) fn admit(services: &Services, invite: &Incoming) -> Result<Admitted, Refusal> {
     let called = called_party(invite);
-    // A user is who it has proven to be; a trunk's caller is who it says.
-    let (caller, trunk) = match &invite.source {
-        Source::User(name) => (name.clone(), None),
-        Source::Trunk(name) => (normalised(&invite.from.user), Some(name.as_str())),
-        Source::Local => (normalised(&invite.from.user), None),
+    let caller = routed_as(invite);
+    let trunk = match &invite.source {
+        Source::Trunk(name) => Some(name.as_str()),
+        Source::User(_) | Source::Local => None,
     };
     let Some(routed) = services.routes.route(&called, &caller, trunk) else {
         // Numbers are not logged above DEBUG.
@@ -141,7 +138,7 @@ fn admit_to_trunk(
             let reason = "a trunk's call goes out over another only by a route with `from_trunk`";
             return Err(Refusal::new(403, reason));
         }
-        shown = caller_of_trunk(invite);
+        shown = Some(shown_on_trunk(invite));
     }
     let dial = Dial {
         to: Target::Number(number),
@@ -165,17 +162,6 @@ fn admit_to_trunk(
     )
 }
 
-/// What a trunk's caller shows on another trunk: its number, or that it withholds it.
-fn caller_of_trunk(invite: &Incoming) -> Option<String> {
-    let caller = party(&invite.from.user, &invite.from.uri);
-    if is_withheld(&caller) {
-        return Some("anonymous".to_owned());
-    }
-    // Our own number would stand for a stranger.
-    let number = Number::parse(&invite.from.user);
-    Some(number.map_or_else(|| "anonymous".to_owned(), |number| number.to_string()))
-}
-
 fn admit_to_user(
     services: &Services,
     invite: &Incoming,
@@ -192,26 +178,6 @@ fn admit_to_user(
     };
     let from = shown_to_user(invite, &own_host(services));
     passage(services, invite, routed, (phone, Some(from)), bridge)
-}
-
-/// What a phone shows of who calls: an own user by the name that it has proven, others as they say.
-fn shown_to_user(invite: &Incoming, own_host: &str) -> String {
-    let caller = party(&invite.from.user, &invite.from.uri);
-    let user = match &invite.source {
-        Source::User(name) => name.clone(),
-        _ if is_withheld(&caller) => return format!("<sip:anonymous@{own_host}>"),
-        _ => normalised(&invite.from.user),
-    };
-    let allowed = |c: &char| c.is_ascii_alphanumeric() || "+-_.".contains(*c);
-    let user: String = user.chars().filter(allowed).take(DISPLAY_MAX).collect();
-    let user = if user.is_empty() { "unknown" } else { &user };
-    let printed = |c: &char| !c.is_control() && !matches!(c, '"' | '\\');
-    let display = invite.from.display.chars().filter(printed);
-    let display: String = display.take(DISPLAY_MAX).collect();
-    match display.trim() {
-        "" => format!("<sip:{user}@{own_host}>"),
-        display => format!("\"{display}\" <sip:{user}@{own_host}>"),
-    }
 }
 
 fn passage(

@@ -2,6 +2,7 @@
 
 mod admission;
 mod bridge;
+mod caller;
 pub mod codecs;
 mod conference;
 pub mod conversation;
