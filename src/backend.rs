@@ -75,7 +75,7 @@ impl Backend {
     fn supervisor_phone(&self, to: String) -> Result<Callee, ApiError> {
         let services = &self.0;
         if services.config.users.iter().any(|user| user.name == to) {
-            let phone = services.phone_of(&to);
+            let phone = services.phones_of(&to);
             return phone.ok_or_else(|| {
                 ApiError::Conflict(format!("no phone of user {to:?} has registered"))
             });

@@ -168,7 +168,7 @@ fn admit_to_user(
     routed: &Routed,
     user: &str,
 ) -> Result<Admitted, Refusal> {
-    let phone = services.phone_of(user);
+    let phone = services.phones_of(user);
     let phone = phone.ok_or_else(|| Refusal::new(480, format!("no phone of {user:?} is there")))?;
     let bridge = Bridge {
         to: user.to_owned(),
@@ -188,7 +188,9 @@ fn passage(
     bridge: Bridge,
 ) -> Result<Admitted, Refusal> {
     let max_forwards = hops_left(invite)?;
-    let permit = services.take_plain_place(2)?;
+    // A leg a side, and while it rings one for each place where it does.
+    let legs = 1 + callee.places();
+    let permit = services.take_plain_place(legs)?;
     Ok(Admitted::Bridge(Box::new(Passage {
         callee,
         from,

@@ -10,10 +10,11 @@ use tokio::time::{Instant, sleep_until};
 
 use super::dial::DialFailure;
 use super::digits::Passing;
+use super::fork::Fork;
 use super::line::{Leg, next_leg};
 use super::music;
 use super::outbound::Callee;
-use super::outgoing::{Outgoing, Progress};
+use super::outgoing::Progress;
 use super::party::{News, Party};
 use super::places::Permit;
 use super::ringing::{Over, PickedUp, Ringing};
@@ -54,32 +55,36 @@ pub(super) async fn serve(
         max_forwards,
         bridge,
         ring,
-        permit,
+        mut permit,
     } = passage;
     record.bridge = Some(bridge);
     spans::name_bridge(record.id);
     let Some(ringing) = Ringing::begin(Arc::clone(&services), incoming, record, epoch).await else {
         return;
     };
-    let mut dialling = match callee.dialling(&services).await {
-        Ok(dialling) => dialling,
+    let mut phones = match callee.diallings(&services).await {
+        Ok(phones) => phones,
         Err(reason) => return ringing.refuse(503, EndReason::Failed(reason)).await,
     };
-    dialling.from = from.unwrap_or(dialling.from);
-    // The caller's choice first: where the called party has it, nothing needs to be transcoded.
-    dialling.codecs = dialling.codecs.preferring(ringing.codec());
-    let hops = ("Max-Forwards".to_owned(), max_forwards.to_string());
-    dialling.headers.push(hops);
+    for phone in &mut phones {
+        if let Some(from) = &from {
+            phone.from.clone_from(from);
+        }
+        // The caller's choice first: where the called party has it, nothing needs to be transcoded.
+        phone.codecs = phone.codecs.preferring(ringing.codec());
+        let hops = ("Max-Forwards".to_owned(), max_forwards.to_string());
+        phone.headers.push(hops);
+    }
     let caller = next_leg();
-    let called = services.line.next_leg_beside(caller);
-    let outgoing = Outgoing::new(Arc::clone(&services.line), dialling, called);
+    let fork = Fork::new(&services.line, phones, caller);
     let room = RoomId::next();
     let mut meeting = Meeting {
         room,
         caller,
-        is_met: false,
+        met: None,
     };
-    if let Some(mut pair) = meeting.ring_out(ringing, outgoing, ring).await {
+    if let Some(mut pair) = meeting.ring_out(ringing, fork, ring).await {
+        permit.keep_pairs(2);
         let reason = pair.talk().await;
         pair.end(reason).await;
     }
@@ -90,8 +95,8 @@ pub(super) async fn serve(
 struct Meeting {
     room: RoomId,
     caller: LegId,
-    /// Both are there, since something is heard before the answer.
-    is_met: bool,
+    /// Whom the caller hears before the answer: both are in the room.
+    met: Option<LegId>,
 }
 
 impl Meeting {
@@ -100,15 +105,15 @@ impl Meeting {
     async fn ring_out(
         &mut self,
         mut ringing: Ringing,
-        mut outgoing: Outgoing,
+        mut fork: Fork,
         ring: Duration,
     ) -> Option<Pair> {
         let until = Instant::now() + ring;
-        let mut progress = outgoing.place().await;
+        let mut progress = fork.place().await;
         loop {
             match progress {
                 Some(Progress::Rings(status)) => ringing.rings(status).await,
-                Some(Progress::Early) => self.let_hear_early(&mut ringing, &outgoing).await,
+                Some(Progress::Early) => self.let_hear_early(&mut ringing, &fork).await,
                 Some(Progress::Answered(called)) => return self.pick_up(ringing, *called).await,
                 Some(Progress::Failed(failure)) => {
                     fail(ringing, &failure).await;
@@ -117,14 +122,14 @@ impl Meeting {
                 None => {}
             }
             let (status, reason) = tokio::select! {
-                signal = outgoing.hear() => {
-                    progress = outgoing.take(signal).await;
+                heard = fork.hear() => {
+                    progress = fork.take(heard).await;
                     continue;
                 }
                 ended = ringing.ends() => ended,
                 () = sleep_until(until) => (Some(480), EndReason::Refused(408)),
             };
-            outgoing.give_up().await;
+            fork.give_up().await;
             match status {
                 Some(status) => ringing.refuse(status, reason).await,
                 None => ringing.given_up(reason).await,
@@ -134,20 +139,20 @@ impl Meeting {
     }
 
     /// Lets the caller hear what the called party plays before its answer.
-    async fn let_hear_early(&mut self, ringing: &mut Ringing, outgoing: &Outgoing) {
+    async fn let_hear_early(&mut self, ringing: &mut Ringing, fork: &Fork) {
         if !ringing.open_early(self.caller).await {
             return ringing.rings(180).await;
         }
-        if self.is_met {
+        let mut playing = fork.early_legs();
+        // One at a time, until it rings no more.
+        if playing.any(|leg| Some(leg.id) == self.met) {
             return;
         }
-        let legs = [ringing.early_leg(), outgoing.early_leg()];
-        let joined = legs
-            .into_iter()
-            .flatten()
-            .try_for_each(|leg| self.join(leg));
-        match joined {
-            Ok(()) => self.is_met = true,
+        let (Some(leg), Some(caller)) = (fork.early_legs().next(), ringing.early_leg()) else {
+            return;
+        };
+        match self.meet(caller, leg) {
+            Ok(()) => self.met = Some(leg.id),
             Err(error) => tracing::error!(%error, "what is played before the answer is not heard"),
         }
     }
@@ -155,18 +160,24 @@ impl Meeting {
     async fn pick_up(&self, ringing: Ringing, called: Party) -> Option<Pair> {
         // Where the caller was faster, the called party is hung up as it is dropped.
         let answered = ringing.answer(self.caller).await?;
-        let joined = match self.is_met {
-            true => Ok(()),
-            false => self
-                .join(&answered.party.leg)
-                .and_then(|()| self.join(&called.leg)),
-        };
+        let joined = self.meet(&answered.party.leg, &called.leg);
         let pair = Pair::new(answered, called);
         if let Err(error) = joined {
             pair.end(EndReason::Failed(error.to_string())).await;
             return None;
         }
         Some(pair)
+    }
+
+    /// Brings the caller and a called party together, as far as they are not.
+    fn meet(&self, caller: &Leg, called: &Leg) -> Result<(), MediaError> {
+        if self.met.is_none() {
+            self.join(caller)?;
+        }
+        if self.met != Some(called.id) {
+            self.join(called)?;
+        }
+        Ok(())
     }
 
     fn join(&self, leg: &Leg) -> Result<(), MediaError> {

@@ -9,6 +9,7 @@ pub mod conversation;
 pub mod dial;
 pub(crate) mod digits;
 mod ending;
+mod fork;
 mod inbound;
 mod journal;
 pub mod line;

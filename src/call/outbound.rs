@@ -198,16 +198,24 @@ fn end_reason(failure: &DialFailure, called_off: Option<EndReason>) -> EndReason
 pub enum Callee {
     /// Where a number or URI leads.
     Dialled(Dialled),
-    /// A phone that has registered here.
-    Registered(Box<Dialling>),
+    /// A user's phones that have registered here, the latest first.
+    Registered(Vec<Dialling>),
 }
 
 impl Callee {
-    /// Works out where the call goes, and how.
-    pub(super) async fn dialling(self, services: &Services) -> Result<Dialling, String> {
+    /// Works out where the call goes, and how: all places that may ring at once, the best first.
+    pub(super) async fn diallings(self, services: &Services) -> Result<Vec<Dialling>, String> {
         match self {
-            Self::Registered(dialling) => Ok(*dialling),
-            Self::Dialled(dialled) => dialling(services, &dialled).await,
+            Self::Registered(phones) => Ok(phones),
+            Self::Dialled(dialled) => Ok(vec![dialling(services, &dialled).await?]),
+        }
+    }
+
+    /// How many places may ring at once.
+    pub(super) fn places(&self) -> usize {
+        match self {
+            Self::Registered(phones) => phones.len(),
+            Self::Dialled(_) => 1,
         }
     }
 }

@@ -121,6 +121,17 @@ impl Places {
     }
 }
 
+impl Permit {
+    /// Gives the port pairs beyond so many back.
+    pub(super) fn keep_pairs(&mut self, most: usize) {
+        let spare = self.pairs.saturating_sub(most);
+        if spare > 0 {
+            self.pairs -= spare;
+            self.places.give_back(0, spare);
+        }
+    }
+}
+
 impl Drop for Permit {
     fn drop(&mut self) {
         self.places.give_back(self.calls, self.pairs);
@@ -134,7 +145,10 @@ mod tests {
     #[test]
     fn a_call_takes_a_place_and_a_pair_a_leg_and_gives_both_back() {
         let places = Places::new(3, 3);
-        let bridge = places.take(2).unwrap();
+        let mut bridge = places.take(3).unwrap();
+        assert!(!places.has_room());
+        bridge.keep_pairs(2);
+        bridge.keep_pairs(2);
         assert!(places.has_room());
         assert_eq!(places.take(2).unwrap_err(), Busy::NoPorts);
         let call = places.take(1).unwrap();

@@ -27,6 +27,7 @@ use crate::clock;
 use crate::mailbox;
 use crate::net::media::{Command, LegEvent, LegId, MediaError, MediaThread, Part, RoomId};
 use crate::net::sip::Signal;
+use crate::switch::Binding;
 use crate::switchboard::own_host;
 
 /// How long a supervisor's phone may ring.
@@ -107,15 +108,14 @@ impl Services {
         }
     }
 
-    /// Finds the phone that a user has registered last.
+    /// Finds the phones that a user has registered, the latest first; none where there is no phone.
     #[must_use]
-    pub fn phone_of(&self, user: &str) -> Option<Callee> {
-        let now = clock::now();
+    pub fn phones_of(&self, user: &str) -> Option<Callee> {
+        let (now, from) = (clock::now(), format!("<sip:offhook@{}>", own_host(self)));
         let registrar = self.registrar();
-        let binding = registrar.bindings(now, user).into_iter().next()?;
-        Some(Callee::Registered(Box::new(Dialling {
+        let phone = |binding: &Binding| Dialling {
             request_uri: binding.contact.clone(),
-            from: format!("<sip:offhook@{}>", own_host(self)),
+            from: from.clone(),
             targets: vec![binding.flow.remote],
             transport: binding.flow.transport,
             local: Some(binding.flow.local),
@@ -125,7 +125,13 @@ impl Services {
             srtp: self.config.user_srtp(user),
             headers: Vec::new(),
             ring_timeout: RING,
-        })))
+        };
+        let phones: Vec<_> = registrar
+            .bindings(now, user)
+            .into_iter()
+            .map(phone)
+            .collect();
+        (!phones.is_empty()).then_some(Callee::Registered(phones))
     }
 
     /// Dials a supervisor's phone, which `to` names, and joins it to a call in progress.
@@ -256,7 +262,9 @@ impl Supervision {
     async fn dial(&mut self, phone: Callee) -> Result<Answered, String> {
         let places = &self.services.places;
         self.pair = Some(places.take_pair().map_err(|busy| busy.to_string())?);
-        let dialling = phone.dialling(&self.services).await?;
+        // The phone that the supervisor has registered last.
+        let phones = phone.diallings(&self.services).await?;
+        let dialling = phones.into_iter().next().ok_or("there is no phone")?;
         let line = Arc::clone(&self.services.line);
         let leg = line.next_leg_beside(self.caller);
         let (give_up, mut given_up) = mpsc::channel(1);

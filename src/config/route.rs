@@ -38,7 +38,7 @@ pub enum RouteTarget {
     Room(String),
     /// Who has the number that was called, over a trunk, by its name.
     Trunk(String),
-    /// The phone that a user has registered, by the user's name.
+    /// The phones that a user has registered, by the user's name.
     User(String),
 }
 
