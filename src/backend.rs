@@ -100,12 +100,18 @@ impl Backend {
         }
     }
 
+    /// Finds a call that goes on.
+    async fn going_on(&self, id: &str) -> Result<CallRecord, ApiError> {
+        let record = self.record(id).await?;
+        match record.state.is_final() {
+            true => Err(ApiError::AlreadyEnded { id: id.to_owned() }),
+            false => Ok(record),
+        }
+    }
+
     /// Finds a call that goes on and that an agent talks on.
     async fn of_an_agent(&self, id: &str) -> Result<CallRecord, ApiError> {
-        let record = self.record(id).await?;
-        if record.state.is_final() {
-            return Err(ApiError::AlreadyEnded { id: id.to_owned() });
-        }
+        let record = self.going_on(id).await?;
         if record.agent.is_none() {
             let message = format!("no agent talks on call {id}");
             return Err(ApiError::Conflict(message));
@@ -330,7 +336,11 @@ impl Api for Backend {
     }
 
     async fn hold(&self, id: &str, hold: bool) -> Result<(), ApiError> {
-        let record = self.of_an_agent(id).await?;
+        let record = self.going_on(id).await?;
+        if record.room.is_some() {
+            let message = format!("call {id} is in a conference room: nobody is held there");
+            return Err(ApiError::Conflict(message));
+        }
         self.0.hold(record.id, hold).map_err(supervise_error)
     }
 

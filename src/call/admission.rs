@@ -184,13 +184,18 @@ fn passage(
     services: &Services,
     invite: &Incoming,
     routed: &Routed,
-    (callee, from): (Callee, Option<String>),
+    (mut callee, from): (Callee, Option<String>),
     bridge: Bridge,
 ) -> Result<Admitted, Refusal> {
     let max_forwards = hops_left(invite)?;
     // A leg a side, and while it rings one for each place where it does.
-    let legs = 1 + callee.places();
-    let permit = services.take_plain_place(legs)?;
+    let permit = match services.take_plain_place(1 + callee.places()) {
+        Err(Busy::NoPorts) => {
+            callee.keep_best();
+            services.take_plain_place(2)?
+        }
+        taken => taken?,
+    };
     Ok(Admitted::Bridge(Box::new(Passage {
         callee,
         from,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use super::dial::DialFailure;
@@ -21,6 +22,7 @@ use super::ringing::{Over, PickedUp, Ringing};
 use super::services::Services;
 use super::spans;
 use super::talk::end_reason_of;
+use super::task::Wishes;
 use crate::clock::{self, Epoch};
 use crate::net::media::{Command, LegId, MediaError, Part, RoomId};
 use crate::net::sip::IncomingCall;
@@ -220,6 +222,10 @@ struct Pair {
     waits: Both<bool>,
     /// Keys on their way to the other one.
     keys: Both<Passing>,
+    /// What is wanted of them from outside …
+    wishes: watch::Receiver<Wishes>,
+    /// … and whether the caller is held since somebody there wants it.
+    held: bool,
 }
 
 /// Which of the two.
@@ -257,6 +263,8 @@ impl<T> Both<T> {
 impl Pair {
     fn new(answered: PickedUp, called: Party) -> Self {
         Self {
+            wishes: answered.written.wishes(),
+            held: false,
             answered,
             called,
             waits: Both::default(),
@@ -269,6 +277,19 @@ impl Pair {
         for side in [Side::Caller, Side::Called] {
             self.look_at_hold(side);
         }
+        self.may_be_held(true);
+        let reason = self.talk_on().await;
+        self.may_be_held(false);
+        reason
+    }
+
+    fn may_be_held(&self, may: bool) {
+        let id = self.answered.written.journal.id;
+        self.answered.services.may_be_held(id, may);
+    }
+
+    async fn talk_on(&mut self) -> EndReason {
+        let mut wishes_open = true;
         loop {
             let due = clock::earliest(self.keys.caller.deadline(), self.keys.called.deadline());
             let (side, heard) = tokio::select! {
@@ -276,6 +297,11 @@ impl Pair {
                 heard = self.called.hear() => (Side::Called, heard),
                 control = self.answered.controls.recv() => {
                     return end_reason_of(control);
+                }
+                changed = self.wishes.changed(), if wishes_open => {
+                    wishes_open = changed.is_ok();
+                    self.look_at_wishes().await;
+                    continue;
                 }
                 () = clock::sleep_until(due) => {
                     self.press_what_is_due();
@@ -328,9 +354,22 @@ impl Pair {
         }
     }
 
-    /// Lets one party wait with music while the other one holds the call.
+    /// Lets the caller wait, or no longer, as somebody wants it over the API.
+    async fn look_at_wishes(&mut self) {
+        let hold = self.wishes.borrow_and_update().hold;
+        if std::mem::replace(&mut self.held, hold) == hold {
+            return;
+        }
+        self.answered.party.hold(hold).await;
+        self.look_at_hold(Side::Called);
+        let kind = if hold { "call.held" } else { "call.resumed" };
+        self.answered.written.event(kind, json!({ "by": "api" }));
+    }
+
+    /// Lets one party wait with music while the other one holds the call, or the API the caller.
     fn look_at_hold(&mut self, side: Side) {
-        let held = self.party(side).leg.is_held();
+        let by_api = self.held && side == Side::Called;
+        let held = by_api || self.party(side).leg.is_held();
         if std::mem::replace(self.waits.of(side.other()), held) == held {
             return;
         }

@@ -211,6 +211,13 @@ impl Callee {
         }
     }
 
+    /// Leaves only the best of the places.
+    pub(super) fn keep_best(&mut self) {
+        if let Self::Registered(phones) = self {
+            phones.truncate(1);
+        }
+    }
+
     /// How many places may ring at once.
     pub(super) fn places(&self) -> usize {
         match self {

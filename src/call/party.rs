@@ -152,6 +152,12 @@ impl Party {
         }
     }
 
+    /// Lets the party wait, or no longer, and tells it so.
+    pub(super) async fn hold(&mut self, hold: bool) {
+        self.leg.hold(hold);
+        offer(&self.sip, self.call, &mut self.leg).await;
+    }
+
     /// Ends the party's dialog.
     pub(super) async fn hang_up(&self) {
         if let Err(error) = self.sip.hang_up(self.call, None).await {

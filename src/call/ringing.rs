@@ -7,6 +7,7 @@ use std::sync::Arc;
 use offhook_media::{Codec, Negotiated};
 use offhook_sip::CallHandle;
 use serde_json::json;
+use tokio::sync::watch;
 
 use super::ending::Ending;
 use super::inbound::{agree, codecs_of, late_answer, refuse};
@@ -15,7 +16,7 @@ use super::line::{Attached, Half, Leg};
 use super::party::Party;
 use super::services::{Live, Services};
 use super::talk::end_reason_of;
-use super::task::Control;
+use super::task::{Control, Wishes};
 use crate::clock::{self, Epoch};
 use crate::mailbox;
 use crate::meters;
@@ -355,6 +356,11 @@ impl Written {
         };
         ending.write(services, self.journal).await;
         drop(self.live);
+    }
+
+    /// What is wanted of the call from outside.
+    pub(super) fn wishes(&self) -> watch::Receiver<Wishes> {
+        self.live.wishes()
     }
 
     /// Tells who watches that something happened now.

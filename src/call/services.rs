@@ -97,8 +97,10 @@ pub(super) struct LiveCall {
     recording: RecordingSwitch,
     /// What is wanted of it.
     pub(super) wishes: watch::Sender<Wishes>,
-    /// Its leg, once it talks.
+    /// Its leg, once an agent talks on it.
     pub(super) talking: Option<Talking>,
+    /// Whether somebody is there who could be held.
+    pub(super) may_be_held: bool,
 }
 
 /// Watches conversations as they happen.
@@ -324,6 +326,7 @@ impl Services {
             recording: recording.clone(),
             wishes: wishes.clone(),
             talking: None,
+            may_be_held: false,
         };
         self.live_calls().insert(id, live);
         // After the insertion: whoever comes too late for `end_all` sees here that it has begun.

@@ -98,6 +98,14 @@ impl Services {
                 journal,
                 supervisor: None,
             });
+            call.may_be_held = true;
+        }
+    }
+
+    /// Notes whether the caller of a call without an agent may be held.
+    pub(super) fn may_be_held(&self, id: Uuid, may: bool) {
+        if let Some(call) = self.live_calls().get_mut(&id) {
+            call.may_be_held = may;
         }
     }
 
@@ -105,6 +113,7 @@ impl Services {
     pub(super) fn nobody_talks(&self, id: Uuid) {
         if let Some(call) = self.live_calls().get_mut(&id) {
             call.talking = None;
+            call.may_be_held = false;
         }
     }
 
@@ -184,7 +193,7 @@ impl Services {
     /// When nobody talks there.
     pub fn hold(&self, id: Uuid, hold: bool) -> Result<(), SuperviseError> {
         let calls = self.live_calls();
-        let call = calls.get(&id).filter(|call| call.talking.is_some());
+        let call = calls.get(&id).filter(|call| call.may_be_held);
         let wishes = &call.ok_or(SuperviseError::NotInProgress)?.wishes;
         wishes.send_if_modified(|wishes| std::mem::replace(&mut wishes.hold, hold) != hold);
         Ok(())
