@@ -32,6 +32,27 @@ async fn a_users_phone_is_rung_and_shown_who_calls() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_caller_who_asks_for_privacy_is_shown_to_nobody() {
+    let switch = Switch::start(LISTENER, BOB).await;
+    let mut events = switch.events();
+    let mut desk = Desk::open().await;
+    let _bound = desk.register(&switch, "bob", "correct horse battery").await;
+    let uri = switch.uri.replace("sip:test@", "sip:100@");
+    let dialled = tokio::spawn(async move { Caller::dial_private(&uri).await });
+    let incoming = desk.rings().await;
+    let told = format!("{:?}", incoming.invite.headers);
+    assert!(
+        told.contains("sip:anonymous@") && !told.contains("2025550143"),
+        "{told}"
+    );
+    let _called = desk.pick_up(*incoming).await;
+    dialled.await.unwrap().unwrap().hang_up().await;
+    let record = switch.record(&mut events).await;
+    assert_eq!(record["from"], "+12025550143", "it stays here");
+    switch.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn all_phones_of_a_user_ring_and_the_first_that_answers_has_the_call() {
     let switch = Switch::start(LISTENER, BOB).await;
     let mut events = switch.events();
