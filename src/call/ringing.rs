@@ -7,6 +7,7 @@ use std::sync::Arc;
 use offhook_media::{Codec, Negotiated};
 use offhook_sip::CallHandle;
 use serde_json::json;
+use tokio::sync::watch;
 
 use super::ending::Ending;
 use super::inbound::{agree, codecs_of, late_answer, refuse};
@@ -15,7 +16,7 @@ use super::line::{Attached, Half, Leg};
 use super::party::Party;
 use super::services::{Live, Services};
 use super::talk::end_reason_of;
-use super::task::Control;
+use super::task::{Control, Wishes};
 use crate::clock::{self, Epoch};
 use crate::mailbox;
 use crate::meters;
@@ -199,7 +200,7 @@ impl Ringing {
 
     /// Answers, and starts the leg's media. None when the caller was faster, or somebody wanted the
     /// call's end: that is written down then.
-    pub(super) async fn answer(mut self, leg: LegId) -> Option<Answered> {
+    pub(super) async fn answer(mut self, leg: LegId) -> Option<PickedUp> {
         let opened = match self.settle().await {
             Ok(()) => self.open(leg),
             Err(reason) => Err(reason),
@@ -260,7 +261,7 @@ impl Ringing {
         Ok((opened.map_err(failed)?, path))
     }
 
-    fn answered(self, leg: Leg, path: Option<PathBuf>) -> Answered {
+    fn answered(self, leg: Leg, path: Option<PathBuf>) -> PickedUp {
         let Self {
             services,
             call,
@@ -274,7 +275,7 @@ impl Ringing {
         let held = sip.hold(call);
         let party = Party::new(sip, (call, held), signals, leg);
         written.answered(&services, &mut record, path);
-        Answered {
+        PickedUp {
             services,
             party,
             written,
@@ -288,7 +289,7 @@ fn failed(error: impl std::fmt::Display) -> EndReason {
 }
 
 /// A call that was answered without an agent.
-pub(super) struct Answered {
+pub(super) struct PickedUp {
     pub(super) services: Arc<Services>,
     pub(super) party: Party,
     pub(super) written: Written,
@@ -314,7 +315,7 @@ impl Over {
     }
 }
 
-impl Answered {
+impl PickedUp {
     /// Closes the media and writes the end down.
     pub(super) async fn end(mut self, over: Over) {
         let media = self.party.measured().await;
@@ -355,6 +356,11 @@ impl Written {
         };
         ending.write(services, self.journal).await;
         drop(self.live);
+    }
+
+    /// What is wanted of the call from outside.
+    pub(super) fn wishes(&self) -> watch::Receiver<Wishes> {
+        self.live.wishes()
     }
 
     /// Tells who watches that something happened now.

@@ -3,6 +3,7 @@
 
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use super::conversation::{Conversation, Parts, WORK_QUEUE, Work};
 use super::ending::Ending;
 use super::journal::Journal;
 use super::line::{Attached, Half, Leg, LineError};
+use super::places::Permit;
 use super::requests::Requests;
 use super::services::{AgentSpec, Live, Services, variables};
 use super::sound::summary;
@@ -74,6 +76,37 @@ pub(super) struct Talk {
     live: Live,
     controls: mailbox::Receiver<Control>,
     called_off: Option<EndReason>,
+}
+
+/// A call that was answered, and on which its agent has yet to talk. What rings and what talks have
+/// each a place of their own in memory, since the first is over when the second, which lasts, begins.
+pub(super) struct Connected {
+    pub(super) talk: Talk,
+    pub(super) state: Call,
+    pub(super) call: CallHandle,
+    pub(super) signals: mailbox::Receiver<Signal>,
+    pub(super) leg: Leg,
+    /// Its place among the calls that are allowed.
+    pub(super) permit: Permit,
+}
+
+impl Connected {
+    /// Talks until the call is over; all that it takes along is in the future's own memory.
+    pub(super) fn talk(self: Box<Self>) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        let Self {
+            talk,
+            state,
+            call,
+            signals,
+            leg,
+            permit,
+        } = *self;
+        let talking = talk.run(state, call, signals, leg);
+        Box::pin(async move {
+            talking.await;
+            drop(permit);
+        })
+    }
 }
 
 impl Answering {

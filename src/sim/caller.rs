@@ -43,6 +43,8 @@ pub(super) struct Caller {
     /// Our description that is in force, and the one that is offered.
     description: SessionDescription,
     offered: Option<SessionDescription>,
+    /// Something was to be offered meanwhile.
+    outdated: bool,
     mind: Mind,
     last_utterance: u64,
     /// The ACK of our call, of which an UPDATE is made.
@@ -90,6 +92,7 @@ impl Caller {
             description: sdp::offer(&local),
             local,
             offered: None,
+            outdated: false,
             last_utterance: 0,
             ack: None,
             updates: 0,
@@ -295,12 +298,11 @@ impl Caller {
     fn handle(&mut self, cx: &mut Cx, event: Event) {
         match event {
             Event::Answered { body, .. } => self.answered(cx, body.as_deref()),
-            Event::ReofferAnswered { result, .. } => {
-                let offered = self.offered.take();
-                if let (Ok(Some(answer)), Some(offered)) = (result, offered) {
-                    self.agree(cx, offered, &answer);
-                }
+            Event::ReofferAnswered { call, result, .. } => {
+                let answer = result.ok().flatten();
+                self.settled(cx, call, answer.as_deref());
             }
+            Event::ReofferOvertaken { call } => self.overtaken(cx, call),
             Event::Reoffer { call, offer } => self.reoffered(cx, call, offer.as_deref()),
             Event::Incoming { call, invite } => self.rings(cx, call, &invite),
             Event::Rejected { status, .. } => {
