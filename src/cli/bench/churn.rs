@@ -9,11 +9,11 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::task::JoinSet;
 
-use super::capacity::{FLOW, track, warm_up};
+use super::capacity::track;
 use super::load::{Stamps, Stream};
 use super::progress::Progress;
-use super::subject::{Options, Subject};
-use super::switch::{dial, phone, round};
+use super::subject::{Options, start};
+use super::switch::{dial, round};
 use crate::net::sip::Signal;
 use crate::phone::{Destination, Phone};
 
@@ -31,20 +31,12 @@ const PARTS: usize = 10;
 const FLAT: f64 = 256.0;
 
 pub(super) async fn run(calls: usize, json: bool) -> anyhow::Result<ExitCode> {
-    let track = track()?;
     let options = Options {
-        flow: FLOW,
-        core: None,
-        consume: true,
-        saturates: false,
         calls: ROOM,
-        record: None,
-        keep: None,
-        probe: false,
+        warm_up: Some(track()?),
+        ..Options::default()
     };
-    let subject = Subject::start(&options).await?;
-    let phone = phone().await?;
-    warm_up(&phone, &subject.uri, &track).await?;
+    let (subject, phone) = start(&options).await?;
     let destination = Arc::new(Destination::resolve(&subject.uri).await?);
     let bar = Progress::bar(calls as u64, "calls");
     let (mut failed, mut kib) = (0, vec![subject.resident_kib()?]);

@@ -13,6 +13,7 @@ mod jitter;
 mod load;
 mod pressure;
 mod probe;
+mod process;
 mod progress;
 mod relay;
 mod subject;

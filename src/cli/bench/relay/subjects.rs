@@ -4,13 +4,14 @@
 use std::io::{BufRead, BufReader, Write as _};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{ChildStdin, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::Context;
 
 use super::ng::Ng;
-use crate::cli::bench::capacity::SUBJECT_CORE;
+use crate::cli::bench::cpu::SUBJECT_CORE;
+use crate::cli::bench::process::{Running, on_path, pinned};
 use crate::cli::bench::switch::compile;
 
 const SOURCE: &str = include_str!("../../../../benches/floor/relay.c");
@@ -42,13 +43,8 @@ impl Who {
 
     /// Those that can be measured here.
     pub(super) fn installed() -> Vec<Self> {
-        let rtpengine = Command::new("rtpengine")
-            .arg("--version")
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status();
         let mut all = vec![Self::Floor, Self::Offhook];
-        if rtpengine.is_ok_and(|status| status.success()) {
+        if on_path("rtpengine") {
             all.push(Self::Rtpengine);
         }
         all
@@ -57,7 +53,7 @@ impl Who {
 
 /// A relay that runs, and ends with its owner.
 pub(super) struct Subject {
-    child: Child,
+    process: Running,
     _input: Option<ChildStdin>,
     /// Where the two sides of each call are to send.
     pub(super) targets: Vec<[SocketAddr; 2]>,
@@ -78,31 +74,22 @@ impl Subject {
     }
 
     pub(super) fn id(&self) -> u32 {
-        self.child.id()
+        self.process.id()
     }
 
-    fn new(child: Child) -> Self {
+    fn new(process: Running) -> Self {
         Self {
-            child,
+            process,
             _input: None,
             targets: Vec::new(),
         }
     }
 }
 
-impl Drop for Subject {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// A program on the core of what is measured.
-fn pinned(program: impl AsRef<std::ffi::OsStr>) -> Command {
-    let mut command = Command::new("taskset");
+/// A silent program on the core of what is measured.
+fn silent(program: impl AsRef<std::ffi::OsStr>) -> Command {
+    let mut command = pinned(program, SUBJECT_CORE);
     command
-        .args(["-c", &SUBJECT_CORE.to_string()])
-        .arg(program)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null());
@@ -111,12 +98,12 @@ fn pinned(program: impl AsRef<std::ffi::OsStr>) -> Command {
 
 fn floor(folder: &Path, calls: usize) -> anyhow::Result<Subject> {
     let program = compile(folder, "relay", SOURCE)?;
-    let mut command = pinned(program);
+    let mut command = silent(program);
     command
         .args([FLOOR_PORT.to_string(), calls.to_string()])
         .stdout(Stdio::piped());
-    let mut subject = Subject::new(command.spawn().context("cannot start the C relay")?);
-    let said = subject.child.stdout.take();
+    let mut subject = Subject::new(Running::start(command, "the C relay")?);
+    let said = subject.process.child().stdout.take();
     let mut said = BufReader::new(said.context("the C relay says nothing")?);
     // It says so when its sockets are bound.
     anyhow::ensure!(said.read_line(&mut String::new())? > 0, "the C relay ended");
@@ -134,14 +121,24 @@ fn floor(folder: &Path, calls: usize) -> anyhow::Result<Subject> {
 }
 
 fn offhook(calls: &[[SocketAddr; 2]]) -> anyhow::Result<Subject> {
-    let mut command = pinned(std::env::current_exe()?);
+    let mut command = silent(std::env::current_exe()?);
     command
         .args(["bench", "relay-subject"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped());
-    let mut subject = Subject::new(command.spawn().context("cannot start the relay")?);
-    let mut input = subject.child.stdin.take().context("no standard input")?;
-    let said = subject.child.stdout.take().context("no standard output")?;
+    let mut subject = Subject::new(Running::start(command, "the relay")?);
+    let mut input = subject
+        .process
+        .child()
+        .stdin
+        .take()
+        .context("no standard input")?;
+    let said = subject
+        .process
+        .child()
+        .stdout
+        .take()
+        .context("no standard output")?;
     let mut said = BufReader::new(said).lines();
     for [a, b] in calls {
         writeln!(input, "{a} {b}")?;
@@ -155,7 +152,7 @@ fn offhook(calls: &[[SocketAddr; 2]]) -> anyhow::Result<Subject> {
 
 fn rtpengine(calls: &[[SocketAddr; 2]]) -> anyhow::Result<Subject> {
     let (first, last) = RTPENGINE_PORTS;
-    let mut command = pinned("rtpengine");
+    let mut command = silent("rtpengine");
     command
         .args([
             "--foreground",
@@ -170,7 +167,7 @@ fn rtpengine(calls: &[[SocketAddr; 2]]) -> anyhow::Result<Subject> {
         ])
         .arg(format!("--listen-ng=127.0.0.1:{NG_PORT}"))
         .args([format!("--port-min={first}"), format!("--port-max={last}")]);
-    let mut subject = Subject::new(command.spawn().context("cannot start rtpengine")?);
+    let mut subject = Subject::new(Running::start(command, "rtpengine")?);
     let mut ng = Ng::connect(NG_PORT)?;
     let mut tries = 0;
     while let Err(error) = ng.ping() {
