@@ -264,7 +264,7 @@ pub(super) async fn dial(
     Ok(placed)
 }
 
-async fn answer(placed: &mut PlacedCall) -> anyhow::Result<Vec<u8>> {
+pub(super) async fn answer(placed: &mut PlacedCall) -> anyhow::Result<Vec<u8>> {
     loop {
         match placed.signals.recv().await.context("the call is gone")? {
             Signal::Answered { body } => return body.context("the answer describes no media"),

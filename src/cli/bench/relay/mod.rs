@@ -1,8 +1,9 @@
 //! `offhook bench switch --relay`: what a call costs that only passes through, beside a bare C relay
-//! and, where it is installed, rtpengine in user space; all of them loaded the same way in the same
-//! run, in turn and back again.
+//! and, where they are installed, rtpengine in user space and rustpbx; all of them loaded the same way
+//! in the same run, in turn and back again.
 
 pub(super) mod engine;
+mod exchange;
 mod ng;
 mod subjects;
 

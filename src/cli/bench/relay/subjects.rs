@@ -9,9 +9,12 @@ use std::time::Duration;
 
 use anyhow::Context;
 
+use tokio::runtime::Handle;
+
+use super::exchange::{self, Phones};
 use super::ng::Ng;
 use crate::cli::bench::cpu::SUBJECT_CORE;
-use crate::cli::bench::process::{Running, on_path, pinned};
+use crate::cli::bench::process::{Running, free_tcp_port, free_udp_port, on_path, pinned};
 use crate::cli::bench::switch::compile;
 
 const SOURCE: &str = include_str!("../../../../benches/floor/relay.c");
@@ -19,6 +22,8 @@ const SOURCE: &str = include_str!("../../../../benches/floor/relay.c");
 const FLOOR_PORT: u16 = 12_000;
 const RTPENGINE_PORTS: (u16, u16) = (40_000, 59_998);
 const NG_PORT: u16 = 22_222;
+/// How long rustpbx may take to start.
+const READY_WITHIN: Duration = Duration::from_secs(30);
 /// How often rtpengine is asked whether it is there.
 const TRIES: u32 = 100;
 
@@ -30,6 +35,8 @@ pub(super) enum Who {
     Offhook,
     /// In user space: without its kernel module.
     Rtpengine,
+    /// The whole exchange: each call is placed through it.
+    Rustpbx,
 }
 
 impl Who {
@@ -38,15 +45,16 @@ impl Who {
             Self::Floor => "a bare C relay",
             Self::Offhook => "offhook",
             Self::Rtpengine => "rtpengine, user space",
+            Self::Rustpbx => "rustpbx",
         }
     }
 
     /// Those that can be measured here.
     pub(super) fn installed() -> Vec<Self> {
+        let peers = [(Self::Rtpengine, "rtpengine"), (Self::Rustpbx, "rustpbx")];
+        let peers = peers.into_iter().filter(|(_, program)| on_path(program));
         let mut all = vec![Self::Floor, Self::Offhook];
-        if on_path("rtpengine") {
-            all.push(Self::Rtpengine);
-        }
+        all.extend(peers.map(|(who, _)| who));
         all
     }
 }
@@ -55,6 +63,8 @@ impl Who {
 pub(super) struct Subject {
     process: Running,
     _input: Option<ChildStdin>,
+    /// The phones at both ends of its calls.
+    _phones: Option<Phones>,
     /// Where the two sides of each call are to send.
     pub(super) targets: Vec<[SocketAddr; 2]>,
 }
@@ -70,6 +80,7 @@ impl Subject {
             Who::Floor => floor(folder, calls.len()),
             Who::Offhook => offhook(calls),
             Who::Rtpengine => rtpengine(calls),
+            Who::Rustpbx => Handle::current().block_on(rustpbx(folder, calls)),
         }
     }
 
@@ -81,6 +92,7 @@ impl Subject {
         Self {
             process,
             _input: None,
+            _phones: None,
             targets: Vec::new(),
         }
     }
@@ -178,5 +190,35 @@ fn rtpengine(calls: &[[SocketAddr; 2]]) -> anyhow::Result<Subject> {
     for (number, call) in calls.iter().enumerate() {
         subject.targets.push(ng.call(number, *call)?);
     }
+    Ok(subject)
+}
+
+/// With every packet through it and nothing else to do: no recording, no
+/// session timers, only errors in its log.
+async fn rustpbx(folder: &Path, calls: &[[SocketAddr; 2]]) -> anyhow::Result<Subject> {
+    let mut phones = Phones::open().await?;
+    let (sip, http) = (free_udp_port()?, free_tcp_port()?);
+    let home = folder.join("rustpbx");
+    std::fs::create_dir_all(&home)?;
+    std::fs::write(
+        home.join("rustpbx.toml"),
+        exchange::configuration(sip, http, phones.address()?),
+    )?;
+    let mut command = silent("rustpbx");
+    command
+        .args(["--conf", "rustpbx.toml"])
+        .current_dir(&home)
+        .stderr(std::fs::File::create(home.join("log"))?);
+    let mut subject = Subject::new(Running::start(command, "rustpbx")?);
+    let there = || async move {
+        tokio::net::TcpStream::connect(("127.0.0.1", http))
+            .await
+            .is_ok()
+    };
+    subject.process.wait_until(READY_WITHIN, there).await?;
+    for call in calls {
+        subject.targets.push(phones.call_through(sip, *call).await?);
+    }
+    subject._phones = Some(phones);
     Ok(subject)
 }
