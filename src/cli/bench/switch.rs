@@ -1,5 +1,6 @@
 //! `offhook bench switch`: what a call costs the switch, and how evenly it sends, beside the floor
-//! of the machine: a bare C echo of the same packets. The load comes from a core of its own.
+//! of the machine, a bare C echo of the same packets, and active-call where it is installed. The load
+//! comes from a core of its own.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -13,6 +14,7 @@ use offhook_media::sdp::{self, LocalMedia, Negotiated, SessionDescription};
 use offhook_sip::{Invite, Transport};
 use serde_json::{Value, json};
 
+use super::active_call::{self, Beside};
 use super::capacity::{share, track};
 use super::churn;
 use super::cpu::{LOAD_CORE, SUBJECT_CORE, process_seconds};
@@ -101,6 +103,8 @@ struct Run {
     switch: Switch,
     /// The floor, before and after.
     floor: [Part; 2],
+    /// active-call, before and after, where it is installed.
+    beside: Vec<Beside>,
 }
 
 pub(super) async fn run(args: &SwitchArgs) -> anyhow::Result<ExitCode> {
@@ -120,7 +124,15 @@ pub(super) async fn run(args: &SwitchArgs) -> anyhow::Result<ExitCode> {
     let floor = Floor::compile(folder.path())?;
     // The floor comes before and after: what the machine does meanwhile shows in the difference.
     let before = floor.measure(args, &encoded).await?;
+    let mut beside = Vec::new();
+    let peer = active_call::installed();
+    if peer {
+        beside.push(active_call::measure_beside(args, &track, &encoded).await?);
+    }
     let switch = measure_switch(args, &track, &encoded).await?;
+    if peer {
+        beside.push(active_call::measure_beside(args, &track, &encoded).await?);
+    }
     let after = floor.measure(args, &encoded).await?;
     let time = Duration::from_secs(args.floor_seconds());
     let wake_up =
@@ -130,6 +142,7 @@ pub(super) async fn run(args: &SwitchArgs) -> anyhow::Result<ExitCode> {
         wake_up,
         switch,
         floor: [before, after],
+        beside,
     };
     report(args, &run);
     if let Some(path) = &args.graph {
@@ -365,6 +378,7 @@ fn report(args: &SwitchArgs, run: &Run) {
             "times_the_floor": round(ratio), "kib_per_call": round(kib_per_call),
             "switch": part(&switch.part, calls),
             "floor": [part(before, calls), part(after, calls)],
+            "active_call": active_call::json(&run.beside, busy, calls),
             "machine_wake_up_ms": wake_up,
             "added_latency_ms": {
                 "in": latency(&switch.heard_ms), "out": latency(&switch.part.measured.delay_ms),
@@ -384,6 +398,7 @@ fn report(args: &SwitchArgs, run: &Run) {
         measured.lost + measured.received,
         switch.failed,
     ));
+    active_call::say(&run.beside, busy, calls);
     for (name, part) in [
         ("switch", &switch.part),
         ("floor", before),
@@ -419,7 +434,7 @@ pub(super) fn say_jitter(name: &str, what: &str, [p50, p99, p999]: [f64; 3]) {
     ));
 }
 
-fn part(part: &Part, calls: f64) -> Value {
+pub(super) fn part(part: &Part, calls: f64) -> Value {
     let sorted = sorted(&part.measured.jitter_ms);
     let at = |share| rank(&sorted, share).map(round);
     json!({
