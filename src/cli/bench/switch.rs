@@ -66,7 +66,7 @@ pub(in crate::cli) struct SwitchArgs {
     /// Print the figures as JSON
     #[arg(long)]
     pub(super) json: bool,
-    /// Calls that only pass through, beside a bare C relay and, where it is installed, rtpengine
+    /// Calls that only pass through, beside a bare C relay and, where installed, rtpengine and rustpbx
     #[arg(long, conflicts_with = "graph")]
     relay: bool,
 }
