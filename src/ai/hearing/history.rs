@@ -210,7 +210,7 @@ mod tests {
     #[test]
     fn a_turn_keeps_its_eight_seconds_through_every_pause_and_gives_them_up_when_it_is_over() {
         let (mut history, start) = fed(8_000, 500, true);
-        let mut go_on = |history: &mut History, from: u64, speaking| {
+        let go_on = |history: &mut History, from: u64, speaking| {
             for n in from..from + 1_000 {
                 let at = start + Duration::from_millis(20 * n);
                 history.push(&Frame::new(8_000, n * 160, at, false, &[0; 160]), speaking);
