@@ -298,6 +298,21 @@ fn models_that_fail_and_stall_end_no_call_badly() {
 }
 
 #[test]
+fn a_turns_latency_counts_until_its_packet_is_full() {
+    // Seed 1256 found packets of 40 ms, whose first half was taken 20 ms before they left.
+    passes(Plan::draw(1256));
+    for ptime_ms in [20, 30, 40, 60] {
+        for seed in 0..10 {
+            let caller = CallerPlan {
+                ptime_ms,
+                ..CallerPlan::plain()
+            };
+            passes(with(seed, caller));
+        }
+    }
+}
+
+#[test]
 fn a_switch_that_stood_still_goes_on_where_it_was() {
     // Seed 755 found that one standstill that runs into the next turned queues about.
     passes(Plan::draw_basic(755));

@@ -44,9 +44,13 @@ impl MediaSession {
 
     /// Drops all sound that is queued, of all utterances; what is being said ends within 5 ms.
     /// Tells what became of the first utterance: those behind it had not begun. Sound that still
-    /// arrives for any of them is refused.
+    /// arrives for any of them is refused. What waits for its packet to be full leaves with the
+    /// next tick, and counts as sent: events about it go before this.
     pub fn cancel(&mut self) -> Option<Cancelled> {
         let dropped = self.playout.cancel();
+        let next = self.grid.next();
+        let notices = self.notices.iter_mut();
+        notices.for_each(|notice| notice.sound_left(next, |_| false));
         if self.surroundings.gates_playout() {
             self.playout.pause();
             self.surroundings.resumes_playout = true;

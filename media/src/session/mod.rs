@@ -224,8 +224,8 @@ impl MediaSession {
 
     /// Takes the next event.
     pub fn poll_event(&mut self) -> Option<Event> {
-        if let Some(notice) = self.notices.pop_front() {
-            return Some(notice.into());
+        if let Some(told) = self.next_notice() {
+            return Some(told);
         }
         if let Some(mut frame) = self.jitter.hear() {
             if let Some(echo) = &mut self.echo
@@ -288,6 +288,14 @@ impl MediaSession {
                 .as_ref()
                 .map_or(0, |_| size_of::<InbandReceiver>())
             + self.negotiated.receive_payload_types.capacity() * 2
+    }
+
+    /// The next notice; one about sound that is not on its way yet lets others pass.
+    fn next_notice(&mut self) -> Option<Event> {
+        let mut all = self.notices.iter().enumerate();
+        let (at, event) = all.find_map(|(at, notice)| Some((at, notice.event()?)))?;
+        self.notices.remove(at);
+        Some(event)
     }
 
     fn notify(&mut self, notice: Notice) {

@@ -201,6 +201,11 @@ impl Stream {
         }
     }
 
+    /// Whether some of the sound before a position waits for its packet to be full.
+    pub(super) fn holds_back(&self, position: u64) -> bool {
+        self.pending_len > 0 && self.pending_position < position
+    }
+
     /// Sends what does not fill a packet: nothing follows on it.
     pub(super) fn flush(&mut self, packing: &Packing, outbox: &mut Outbox) {
         if self.pending_len > 0 {
