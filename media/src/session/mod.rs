@@ -61,7 +61,9 @@ const MAX_NOTICES: usize = 32;
 /// each call that changes something, it takes all packets ([`MediaSession::poll_transmit`]) and all
 /// events ([`MediaSession::poll_event`]) until there are none. What is not taken in time is
 /// dropped and counted ([`Stats::overrun`]), never queued without bound. No packet and no tick
-/// allocates memory.
+/// allocates memory (but for the Opus codec, a little a packet); what says that sound will be sent
+/// may ([`MediaSession::play`], [`MediaSession::hold`], [`MediaSession::send_dtmf`],
+/// [`MediaSession::expect_sound`]).
 ///
 /// ```
 /// # use std::time::{Duration, Instant};

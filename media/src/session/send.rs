@@ -7,6 +7,7 @@ use super::stream::Packing;
 use super::{MediaSession, Notice};
 use crate::codec::comfort_noise::{self, ComfortNoise};
 use crate::dtmf::{Outgoing, Tone};
+use crate::echo::Sounds;
 use crate::frame::Frame;
 use crate::playout::{AUDIBLE, Passed, Progress};
 
@@ -129,7 +130,13 @@ impl MediaSession {
         }
         self.sound_left(now);
         if let Some(echo) = &mut self.echo {
-            echo.sends(position, local, self.sounding);
+            let waits = self.playout.queued_samples() > 0 || !self.dtmf_sender.is_idle();
+            let sounds = match self.sounding {
+                true => Sounds::Now,
+                false if waits || self.grid.is_together() => Sounds::Soon,
+                false => Sounds::NoMore,
+            };
+            echo.sends(position, local, sounds);
         }
         if let Some(tape) = &mut self.tape {
             self.lost_events += tape.record(position, local, step.remote());
