@@ -53,12 +53,19 @@ pub(super) async fn serve(
     let Some(ringing) = Ringing::begin(services, incoming, record, epoch).await else {
         return;
     };
+    if room.pin.is_some() {
+        // A PIN that is pressed in tones is in the sound.
+        ringing.written.record(false);
+    }
     let _ = sip.ring(call, 180, None).await;
     let Some(mut answered) = ringing.answer(seat.leg).await else {
         return;
     };
     let over = match admit(&mut answered, &room).await {
-        Ok(()) => confer(&mut answered, &room, &seat).await,
+        Ok(()) => {
+            answered.written.record(true);
+            confer(&mut answered, &room, &seat).await
+        }
         Err(over) => over,
     };
     // The others are alone with each other from here on.

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 pub enum PausedBy {
     /// Somebody asked over the API.
     Api,
-    /// The flow is where nothing may be recorded.
+    /// The flow is where nothing may be recorded, or a room has not let the caller in yet.
     Flow,
 }
 
