@@ -204,6 +204,8 @@ impl MediaSession {
                 let speak = heard.iter().any(|sample| sample.saturating_abs() > AUDIBLE);
                 let mut sum = [0; Frame::MAX_SAMPLES];
                 let sum = sum.get_mut(..step.samples).unwrap_or_default();
+                // What is missing of what the others say is silence.
+                let heard = heard.iter().chain(std::iter::repeat(&0));
                 for (sum, (ours, theirs)) in sum.iter_mut().zip(step.played().iter().zip(heard)) {
                     *sum = i32::from(*ours) + i32::from(*theirs);
                 }
