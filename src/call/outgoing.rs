@@ -200,3 +200,6 @@ fn open(
     };
     line.open(leg, half, negotiated, remote, attached)
 }
+
+#[cfg(test)]
+mod tests;
