@@ -5,9 +5,11 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
 
 mod encryption;
+mod forks;
 mod keys;
 mod offers;
 mod outbound;
+mod recording;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -295,6 +297,12 @@ fn models_that_fail_and_stall_end_no_call_badly() {
         let outcome = passes(plan);
         assert_eq!(outcome.records[0].state.as_str(), "completed");
     }
+}
+
+#[test]
+fn sound_that_is_made_up_for_what_was_lost_is_nobodys_voice() {
+    // Seed 2279 found a turn whose last voice was that of the concealment.
+    passes(Plan::draw(2279));
 }
 
 #[test]

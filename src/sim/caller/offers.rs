@@ -100,7 +100,7 @@ impl Caller {
         }
     }
 
-    fn adopt(&mut self, cx: &mut Cx, negotiated: Negotiated) {
+    pub(super) fn adopt(&mut self, cx: &mut Cx, negotiated: Negotiated) {
         self.uses(cx, &negotiated);
         if let Some(leg) = &mut self.leg {
             leg.session.renegotiate(cx.clock.now(), negotiated);
