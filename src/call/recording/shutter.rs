@@ -31,7 +31,7 @@ impl Shutter {
     /// Whether the next frame of the call may be recorded; silence stands in for one that may not.
     pub(crate) fn is_open_for(&mut self, frame: &RecordFrame) -> bool {
         self.position = frame.position + RecordFrame::SAMPLES as u64;
-        if self.switch.is_paused() {
+        if self.switch.was_paused() {
             self.quiet_until = self.position + u64::from(frame.rate_hz) * LATE_MS / 1_000;
         }
         frame.position >= self.quiet_until
