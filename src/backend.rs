@@ -24,7 +24,7 @@ use crate::store::{
     self, CallFilter, CallRecord, CallState, EventRecord, Health, IdempotencyKey, Recording,
     StoreError,
 };
-use crate::switch::{Dial, DialError};
+use crate::switch::{Dial, DialError, Target};
 use crate::switchboard::own_host;
 
 /// The running switch behind the API.
@@ -75,17 +75,19 @@ impl Backend {
     fn supervisor_phone(&self, to: String) -> Result<Callee, ApiError> {
         let services = &self.0;
         if services.config.users.iter().any(|user| user.name == to) {
-            let phone = services.phone_of(&to);
+            let phone = services.phones_of(&to);
             return phone.ok_or_else(|| {
                 ApiError::Conflict(format!("no phone of user {to:?} has registered"))
             });
         }
-        let dial = Dial {
-            to,
-            trunk: None,
-            from: None,
-        };
-        let dialled = services.trunks.dial(&dial, &own_host(services));
+        let dialled = Target::parse(&to).and_then(|to| {
+            let dial = Dial {
+                to,
+                trunk: None,
+                from: None,
+            };
+            services.trunks.dial(&dial, &own_host(services))
+        });
         dialled
             .map(Callee::Dialled)
             .map_err(|error| self.dial_error(&error))
@@ -98,12 +100,18 @@ impl Backend {
         }
     }
 
+    /// Finds a call that goes on.
+    async fn going_on(&self, id: &str) -> Result<CallRecord, ApiError> {
+        let record = self.record(id).await?;
+        match record.state.is_final() {
+            true => Err(ApiError::AlreadyEnded { id: id.to_owned() }),
+            false => Ok(record),
+        }
+    }
+
     /// Finds a call that goes on and that an agent talks on.
     async fn of_an_agent(&self, id: &str) -> Result<CallRecord, ApiError> {
-        let record = self.record(id).await?;
-        if record.state.is_final() {
-            return Err(ApiError::AlreadyEnded { id: id.to_owned() });
-        }
+        let record = self.going_on(id).await?;
         if record.agent.is_none() {
             let message = format!("no agent talks on call {id}");
             return Err(ApiError::Conflict(message));
@@ -186,7 +194,7 @@ impl Api for Backend {
             });
         };
         let dial = Dial {
-            to: call.to.clone(),
+            to: Target::parse(&call.to).map_err(|error| self.dial_error(&error))?,
             trunk: call.trunk,
             from: call.from,
         };
@@ -194,19 +202,20 @@ impl Api for Backend {
             .trunks
             .dial(&dial, &own_host(services))
             .map_err(|error| self.dial_error(&error))?;
+        let to = dial.to.to_string();
         let place = services.take_place(&agent.config);
         let (place, on_box) = place.map_err(|busy| self.busy(&busy))?;
         let mut record = CallRecord::new(
             Uuid::now_v7(),
             store::Direction::Outbound,
             shown_caller(&dialled.from_uri),
-            call.to.clone(),
+            to.clone(),
             CallState::Queued,
             services.epoch.timestamp(clock::now()),
         );
         record.agent = Some(call.agent);
         record.trunk.clone_from(&dialled.trunk);
-        let mut variables = call::outbound_facts(&call.to);
+        let mut variables = call::outbound_facts(&to);
         variables.extend(call.variables);
         record.variables = variables.iter().cloned().collect();
         let id = record.id;
@@ -327,7 +336,11 @@ impl Api for Backend {
     }
 
     async fn hold(&self, id: &str, hold: bool) -> Result<(), ApiError> {
-        let record = self.of_an_agent(id).await?;
+        let record = self.going_on(id).await?;
+        if record.room.is_some() {
+            let message = format!("call {id} is in a conference room: nobody is held there");
+            return Err(ApiError::Conflict(message));
+        }
         self.0.hold(record.id, hold).map_err(supervise_error)
     }
 

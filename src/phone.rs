@@ -135,7 +135,6 @@ impl Phone {
             product: concat!("Offhook/", env!("CARGO_PKG_VERSION"), " phone").to_owned(),
             timers: Timers::default(),
             max_calls: CALLS_MAX,
-            busy_calls: CALLS_MAX,
             max_transactions: CALLS_MAX * 4,
             seed: rand::rng().random(),
             advertise: Advertise::default(),

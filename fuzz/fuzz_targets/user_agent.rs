@@ -42,7 +42,6 @@ fn settings() -> Settings {
     let network = "192.0.2.0/24".parse().expect("a network");
     Settings {
         max_calls: CALLS_MAX,
-        busy_calls: CALLS_MAX,
         max_transactions: TRANSACTIONS_MAX,
         seed: [7; 32],
         access: Access {

@@ -274,6 +274,7 @@ impl World {
             | Event::Confirmed { call, .. }
             | Event::Reoffer { call, .. }
             | Event::ReofferAnswered { call, .. }
+            | Event::ReofferOvertaken { call }
             | Event::Info { call, .. } => (*call, None),
             other => panic!("seed {}: {other:?}", self.seed),
         };

@@ -222,6 +222,13 @@ impl Agent {
         self.settle(now);
     }
 
+    /// Whether a turn of the caller's is under way, or may yet go on, so that what was said in it
+    /// may still be asked for.
+    #[must_use]
+    pub fn is_listening(&self) -> bool {
+        self.ear.is_some() || self.retraction.is_some()
+    }
+
     /// Notes that voice stopped; `at` is when the last voiced audio was received.
     pub fn handle_speech_stop(&mut self, now: Instant, at: Instant) {
         if let Some(hold) = &mut self.hold {

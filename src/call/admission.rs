@@ -5,21 +5,21 @@ use std::sync::Arc;
 use offhook_sip::{Incoming, Source};
 
 use super::bridge::Passage;
+use super::caller::{routed_as, shown_on_trunk, shown_to_user};
 use super::conference::Guest;
-use super::inbound::{called_party, party};
+use super::inbound::called_party;
 use super::outbound::Callee;
+use super::room;
 use super::services::{AgentSpec, Busy, Place, Services};
 use crate::ai::OnBox;
+use crate::clock;
 use crate::config::RouteTarget;
-use crate::crm::identity::is_withheld;
 use crate::store::Bridge;
-use crate::switch::{Dial, DialError, Routed};
+use crate::switch::{Dial, Number, Routed, Target};
 use crate::switchboard::own_host;
 
 /// Hops that a call may take which says nothing of them (RFC 3261 §8.1.1.6).
 const MAX_FORWARDS: u8 = 70;
-/// The longest display name that is passed on.
-const DISPLAY_MAX: usize = 64;
 
 /// Says why a call is not taken.
 pub(super) struct Refusal {
@@ -62,13 +62,12 @@ pub(super) struct AgentsCall {
 /// Decides about a call.
 pub(super) fn admit(services: &Services, invite: &Incoming) -> Result<Admitted, Refusal> {
     let called = called_party(invite);
-    // A user is who it has proven to be; a trunk's caller is who it says.
-    let (caller, trunk) = match &invite.source {
-        Source::User(name) => (name.as_str(), None),
-        Source::Trunk(name) => (invite.from.user.as_str(), Some(name.as_str())),
-        Source::Local => (invite.from.user.as_str(), None),
+    let caller = routed_as(invite);
+    let trunk = match &invite.source {
+        Source::Trunk(name) => Some(name.as_str()),
+        Source::User(_) | Source::Local => None,
     };
-    let Some(routed) = services.routes.route(&called, caller, trunk) else {
+    let Some(routed) = services.routes.route(&called, &caller, trunk) else {
         // Numbers are not logged above DEBUG.
         tracing::debug!(%called, "no route and no agent");
         return Err(Refusal::new(404, "no route and no agent for who is called"));
@@ -76,7 +75,7 @@ pub(super) fn admit(services: &Services, invite: &Incoming) -> Result<Admitted, 
     match &routed.target {
         RouteTarget::Agent(name) => admit_to_agent(services, name),
         RouteTarget::Room(name) => admit_to_room(services, name),
-        RouteTarget::Trunk(name) => admit_to_trunk(services, invite, &routed, name, called),
+        RouteTarget::Trunk(name) => admit_to_trunk(services, invite, &routed, name, &called),
         RouteTarget::User(name) => admit_to_user(services, invite, &routed, name),
     }
 }
@@ -95,28 +94,40 @@ fn admit_to_agent(services: &Services, name: &str) -> Result<Admitted, Refusal> 
 }
 
 fn admit_to_room(services: &Services, name: &str) -> Result<Admitted, Refusal> {
-    let room = services.config.room(name);
-    let permit = services.take_plain_place()?;
-    let (line, most) = (&services.line, room.max_parties);
-    let Some(seat) = services.rooms.seat(line, name, most) else {
-        return Err(Refusal::new(486, format!("room {name:?} is full")));
+    let (room, rooms) = (services.config.room(name), &services.rooms);
+    let permit = services.take_plain_place(1)?;
+    let full = || Refusal::new(486, format!("room {name:?} is full"));
+    let leg = room::next_leg(&services.line, name);
+    let seat = match &room.pin {
+        None => Some(rooms.seat(name, room.max_parties, leg).ok_or_else(full)?),
+        // Who has yet to press it takes nobody's place.
+        Some(_) if rooms.is_full(name, room.max_parties) => return Err(full()),
+        Some(_) if rooms.is_locked(clock::now(), name) => {
+            let reason = format!("too many PINs of room {name:?} were wrong lately");
+            return Err(Refusal::new(480, reason));
+        }
+        Some(_) => None,
     };
-    Ok(Admitted::Room(Guest { room, seat, permit }))
+    Ok(Admitted::Room(Guest {
+        room,
+        leg,
+        seat,
+        permit,
+    }))
 }
 
-/// Lets a call out over a trunk, to a number that is written as it was routed: what would be dialled
-/// without its punctuation could pass by the route that is meant for it. Who calls in over a trunk
-/// pays nothing for that, and shows whatever number it likes: it may only by a route of its trunk.
+/// Lets a call out over a trunk, to the number that was routed. Who calls in over a trunk pays nothing
+/// for that, and shows whatever number it likes: it may only by a route of its trunk.
 fn admit_to_trunk(
     services: &Services,
     invite: &Incoming,
     routed: &Routed,
     trunk: &str,
-    called: String,
+    called: &str,
 ) -> Result<Admitted, Refusal> {
-    if !is_number(&called) {
+    let Some(number) = Number::parse(called) else {
         return Err(Refusal::new(404, "no number: a trunk takes no other"));
-    }
+    };
     let mut shown = None;
     if let Source::Trunk(from) = &invite.source {
         if from == trunk {
@@ -127,21 +138,17 @@ fn admit_to_trunk(
             let reason = "a trunk's call goes out over another only by a route with `from_trunk`";
             return Err(Refusal::new(403, reason));
         }
-        shown = caller_of_trunk(invite);
+        shown = Some(shown_on_trunk(invite));
     }
-    let dial = |from| Dial {
-        to: called.clone(),
+    let dial = Dial {
+        to: Target::Number(number),
         trunk: Some(trunk.to_owned()),
-        from,
+        from: shown,
     };
-    let (trunks, host) = (&services.trunks, own_host(services));
-    let dialled = trunks.dial(&dial(shown), &host);
-    let dialled = dialled.map_err(|error| match error {
-        DialError::BadTarget(_) => Refusal::new(404, "no number: a trunk takes no other"),
-        error => Refusal::new(503, error.to_string()),
-    })?;
+    let dialled = services.trunks.dial(&dial, &own_host(services));
+    let dialled = dialled.map_err(|error| Refusal::new(503, error.to_string()))?;
     let bridge = Bridge {
-        to: called,
+        to: called.to_owned(),
         trunk: Some(trunk.to_owned()),
         user: None,
         media: None,
@@ -155,35 +162,13 @@ fn admit_to_trunk(
     )
 }
 
-/// What a trunk's caller shows on another trunk: its number, or that it withholds it.
-fn caller_of_trunk(invite: &Incoming) -> Option<String> {
-    let caller = party(&invite.from.user, &invite.from.uri);
-    if is_withheld(&caller) {
-        return Some("anonymous".to_owned());
-    }
-    let number = invite.from.user.as_str();
-    // Our own number would stand for a stranger.
-    let shown = match is_number(number) {
-        true => number,
-        false => "anonymous",
-    };
-    Some(shown.to_owned())
-}
-
-/// Whether something is a telephone number and nothing else.
-fn is_number(text: &str) -> bool {
-    let digits = text.strip_prefix('+').unwrap_or(text);
-    let known = |b: u8| b.is_ascii_digit() || matches!(b, b'*' | b'#');
-    (2..=20).contains(&digits.len()) && digits.bytes().all(known)
-}
-
 fn admit_to_user(
     services: &Services,
     invite: &Incoming,
     routed: &Routed,
     user: &str,
 ) -> Result<Admitted, Refusal> {
-    let phone = services.phone_of(user);
+    let phone = services.phones_of(user);
     let phone = phone.ok_or_else(|| Refusal::new(480, format!("no phone of {user:?} is there")))?;
     let bridge = Bridge {
         to: user.to_owned(),
@@ -195,35 +180,22 @@ fn admit_to_user(
     passage(services, invite, routed, (phone, Some(from)), bridge)
 }
 
-/// What a phone shows of who calls: an own user by the name that it has proven, others as they say.
-fn shown_to_user(invite: &Incoming, own_host: &str) -> String {
-    let caller = party(&invite.from.user, &invite.from.uri);
-    let user = match &invite.source {
-        Source::User(name) => name.clone(),
-        _ if is_withheld(&caller) => return format!("<sip:anonymous@{own_host}>"),
-        _ => invite.from.user.clone(),
-    };
-    let allowed = |c: &char| c.is_ascii_alphanumeric() || "+-_.".contains(*c);
-    let user: String = user.chars().filter(allowed).take(DISPLAY_MAX).collect();
-    let user = if user.is_empty() { "unknown" } else { &user };
-    let printed = |c: &char| !c.is_control() && !matches!(c, '"' | '\\');
-    let display = invite.from.display.chars().filter(printed);
-    let display: String = display.take(DISPLAY_MAX).collect();
-    match display.trim() {
-        "" => format!("<sip:{user}@{own_host}>"),
-        display => format!("\"{display}\" <sip:{user}@{own_host}>"),
-    }
-}
-
 fn passage(
     services: &Services,
     invite: &Incoming,
     routed: &Routed,
-    (callee, from): (Callee, Option<String>),
+    (mut callee, from): (Callee, Option<String>),
     bridge: Bridge,
 ) -> Result<Admitted, Refusal> {
     let max_forwards = hops_left(invite)?;
-    let permit = services.take_plain_place()?;
+    // A leg a side, and while it rings one for each place where it does.
+    let permit = match services.take_plain_place(1 + callee.places()) {
+        Err(Busy::NoPorts) => {
+            callee.keep_best();
+            services.take_plain_place(2)?
+        }
+        taken => taken?,
+    };
     Ok(Admitted::Bridge(Box::new(Passage {
         callee,
         from,

@@ -6,19 +6,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use super::dial::DialFailure;
+use super::digits::Passing;
+use super::fork::Fork;
 use super::line::{Leg, next_leg};
 use super::music;
 use super::outbound::Callee;
-use super::outgoing::{Outgoing, Progress};
+use super::outgoing::Progress;
 use super::party::{News, Party};
-use super::ringing::{Answered, Over, Ringing};
+use super::places::Permit;
+use super::ringing::{Over, PickedUp, Ringing};
 use super::services::Services;
 use super::spans;
 use super::talk::end_reason_of;
+use super::task::Wishes;
 use crate::clock::{self, Epoch};
 use crate::net::media::{Command, LegId, MediaError, Part, RoomId};
 use crate::net::sip::IncomingCall;
@@ -37,7 +41,7 @@ pub(super) struct Passage {
     pub(super) bridge: Bridge,
     /// How long it may ring there.
     pub(super) ring: Duration,
-    pub(super) permit: OwnedSemaphorePermit,
+    pub(super) permit: Permit,
 }
 
 /// Bridges a call until it is over.
@@ -45,8 +49,7 @@ pub(super) async fn serve(
     services: Arc<Services>,
     incoming: IncomingCall,
     passage: Passage,
-    mut record: CallRecord,
-    epoch: Epoch,
+    (mut record, epoch): (CallRecord, Epoch),
 ) {
     let Passage {
         callee,
@@ -54,32 +57,36 @@ pub(super) async fn serve(
         max_forwards,
         bridge,
         ring,
-        permit,
+        mut permit,
     } = passage;
     record.bridge = Some(bridge);
     spans::name_bridge(record.id);
     let Some(ringing) = Ringing::begin(Arc::clone(&services), incoming, record, epoch).await else {
         return;
     };
-    let mut dialling = match callee.dialling(&services).await {
-        Ok(dialling) => dialling,
+    let mut phones = match callee.diallings(&services).await {
+        Ok(phones) => phones,
         Err(reason) => return ringing.refuse(503, EndReason::Failed(reason)).await,
     };
-    dialling.from = from.unwrap_or(dialling.from);
-    // The caller's choice first: where the called party has it, nothing needs to be transcoded.
-    dialling.codecs = dialling.codecs.preferring(ringing.codec());
-    let hops = ("Max-Forwards".to_owned(), max_forwards.to_string());
-    dialling.headers.push(hops);
+    for phone in &mut phones {
+        if let Some(from) = &from {
+            phone.from.clone_from(from);
+        }
+        // The caller's choice first: where the called party has it, nothing needs to be transcoded.
+        phone.codecs = phone.codecs.preferring(ringing.codec());
+        let hops = ("Max-Forwards".to_owned(), max_forwards.to_string());
+        phone.headers.push(hops);
+    }
     let caller = next_leg();
-    let called = services.line.next_leg_beside(caller);
-    let outgoing = Outgoing::new(Arc::clone(&services.line), dialling, called);
+    let fork = Fork::new(&services.line, phones, caller);
     let room = RoomId::next();
     let mut meeting = Meeting {
         room,
         caller,
-        is_met: false,
+        met: None,
     };
-    if let Some(mut pair) = meeting.ring_out(ringing, outgoing, ring).await {
+    if let Some(mut pair) = meeting.ring_out(ringing, fork, ring).await {
+        permit.keep_pairs(2);
         let reason = pair.talk().await;
         pair.end(reason).await;
     }
@@ -90,8 +97,8 @@ pub(super) async fn serve(
 struct Meeting {
     room: RoomId,
     caller: LegId,
-    /// Both are there, since something is heard before the answer.
-    is_met: bool,
+    /// Whom the caller hears before the answer: both are in the room.
+    met: Option<LegId>,
 }
 
 impl Meeting {
@@ -100,15 +107,15 @@ impl Meeting {
     async fn ring_out(
         &mut self,
         mut ringing: Ringing,
-        mut outgoing: Outgoing,
+        mut fork: Fork,
         ring: Duration,
     ) -> Option<Pair> {
         let until = Instant::now() + ring;
-        let mut progress = outgoing.place().await;
+        let mut progress = fork.place().await;
         loop {
             match progress {
                 Some(Progress::Rings(status)) => ringing.rings(status).await,
-                Some(Progress::Early) => self.let_hear_early(&mut ringing, &outgoing).await,
+                Some(Progress::Early) => self.let_hear_early(&mut ringing, &fork).await,
                 Some(Progress::Answered(called)) => return self.pick_up(ringing, *called).await,
                 Some(Progress::Failed(failure)) => {
                     fail(ringing, &failure).await;
@@ -117,14 +124,14 @@ impl Meeting {
                 None => {}
             }
             let (status, reason) = tokio::select! {
-                signal = outgoing.hear() => {
-                    progress = outgoing.take(signal).await;
+                heard = fork.hear() => {
+                    progress = fork.take(heard).await;
                     continue;
                 }
                 ended = ringing.ends() => ended,
                 () = sleep_until(until) => (Some(480), EndReason::Refused(408)),
             };
-            outgoing.give_up().await;
+            fork.give_up().await;
             match status {
                 Some(status) => ringing.refuse(status, reason).await,
                 None => ringing.given_up(reason).await,
@@ -134,20 +141,20 @@ impl Meeting {
     }
 
     /// Lets the caller hear what the called party plays before its answer.
-    async fn let_hear_early(&mut self, ringing: &mut Ringing, outgoing: &Outgoing) {
+    async fn let_hear_early(&mut self, ringing: &mut Ringing, fork: &Fork) {
         if !ringing.open_early(self.caller).await {
             return ringing.rings(180).await;
         }
-        if self.is_met {
+        let mut playing = fork.early_legs();
+        // One at a time, until it rings no more.
+        if playing.any(|leg| Some(leg.id) == self.met) {
             return;
         }
-        let legs = [ringing.early_leg(), outgoing.early_leg()];
-        let joined = legs
-            .into_iter()
-            .flatten()
-            .try_for_each(|leg| self.join(leg));
-        match joined {
-            Ok(()) => self.is_met = true,
+        let (Some(leg), Some(caller)) = (fork.early_legs().next(), ringing.early_leg()) else {
+            return;
+        };
+        match self.meet(caller, leg) {
+            Ok(()) => self.met = Some(leg.id),
             Err(error) => tracing::error!(%error, "what is played before the answer is not heard"),
         }
     }
@@ -155,18 +162,24 @@ impl Meeting {
     async fn pick_up(&self, ringing: Ringing, called: Party) -> Option<Pair> {
         // Where the caller was faster, the called party is hung up as it is dropped.
         let answered = ringing.answer(self.caller).await?;
-        let joined = match self.is_met {
-            true => Ok(()),
-            false => self
-                .join(&answered.party.leg)
-                .and_then(|()| self.join(&called.leg)),
-        };
-        let pair = Pair { answered, called };
+        let joined = self.meet(&answered.party.leg, &called.leg);
+        let pair = Pair::new(answered, called);
         if let Err(error) = joined {
             pair.end(EndReason::Failed(error.to_string())).await;
             return None;
         }
         Some(pair)
+    }
+
+    /// Brings the caller and a called party together, as far as they are not.
+    fn meet(&self, caller: &Leg, called: &Leg) -> Result<(), MediaError> {
+        if self.met.is_none() {
+            self.join(caller)?;
+        }
+        if self.met != Some(called.id) {
+            self.join(called)?;
+        }
+        Ok(())
     }
 
     fn join(&self, leg: &Leg) -> Result<(), MediaError> {
@@ -203,8 +216,16 @@ fn status_for(status: u16) -> u16 {
 
 /// Two parties who talk.
 struct Pair {
-    answered: Answered,
+    answered: PickedUp,
     called: Party,
+    /// Who waits since the other one holds the call.
+    waits: Both<bool>,
+    /// Keys on their way to the other one.
+    keys: Both<Passing>,
+    /// What is wanted of them from outside …
+    wishes: watch::Receiver<Wishes>,
+    /// … and whether the caller is held since somebody there wants it.
+    held: bool,
 }
 
 /// Which of the two.
@@ -214,20 +235,77 @@ enum Side {
     Called,
 }
 
+impl Side {
+    fn other(self) -> Self {
+        match self {
+            Self::Caller => Self::Called,
+            Self::Called => Self::Caller,
+        }
+    }
+}
+
+/// One of each side.
+#[derive(Default)]
+struct Both<T> {
+    caller: T,
+    called: T,
+}
+
+impl<T> Both<T> {
+    fn of(&mut self, side: Side) -> &mut T {
+        match side {
+            Side::Caller => &mut self.caller,
+            Side::Called => &mut self.called,
+        }
+    }
+}
+
 impl Pair {
+    fn new(answered: PickedUp, called: Party) -> Self {
+        Self {
+            wishes: answered.written.wishes(),
+            held: false,
+            answered,
+            called,
+            waits: Both::default(),
+            keys: Both::default(),
+        }
+    }
+
     /// Lets the two talk until one of them is gone, or somebody asks for their end.
     async fn talk(&mut self) -> EndReason {
-        // Who waits since the other one holds the call.
-        let mut waits = [false, false];
         for side in [Side::Caller, Side::Called] {
-            self.look_at_hold(side, &mut waits);
+            self.look_at_hold(side);
         }
+        self.may_be_held(true);
+        let reason = self.talk_on().await;
+        self.may_be_held(false);
+        reason
+    }
+
+    fn may_be_held(&self, may: bool) {
+        let id = self.answered.written.journal.id;
+        self.answered.services.may_be_held(id, may);
+    }
+
+    async fn talk_on(&mut self) -> EndReason {
+        let mut wishes_open = true;
         loop {
+            let due = clock::earliest(self.keys.caller.deadline(), self.keys.called.deadline());
             let (side, heard) = tokio::select! {
                 heard = self.answered.party.hear() => (Side::Caller, heard),
                 heard = self.called.hear() => (Side::Called, heard),
                 control = self.answered.controls.recv() => {
                     return end_reason_of(control);
+                }
+                changed = self.wishes.changed(), if wishes_open => {
+                    wishes_open = changed.is_ok();
+                    self.look_at_wishes().await;
+                    continue;
+                }
+                () = clock::sleep_until(due) => {
+                    self.press_what_is_due();
+                    continue;
                 }
             };
             let news = self.party_mut(side).take(clock::now(), heard).await;
@@ -236,30 +314,66 @@ impl Pair {
                 Some(News::Joined(Err(error))) => {
                     return EndReason::Failed(error.to_string());
                 }
-                Some(News::Hold) => self.look_at_hold(side, &mut waits),
-                // What comes with the sound is passed on with it.
-                Some(News::Key { digit, informed }) if informed => {
-                    let other = self.other(side);
-                    other.ask(Command::SendDtmf(other.leg.id, digit.to_string()));
-                }
+                Some(News::Hold) => self.look_at_hold(side),
+                Some(News::Key {
+                    digit,
+                    informed: false,
+                    ..
+                }) => self.keys.of(side).heard(digit),
+                Some(News::Key {
+                    digit,
+                    again: false,
+                    ..
+                }) => self.pass_on(side, digit),
                 Some(News::Sound(words)) => self.tell_of_sound(side, &words),
                 Some(News::Joined(Ok(())) | News::Key { .. }) | None => {}
             }
         }
     }
 
-    /// Lets one party wait with music while the other one holds the call.
-    fn look_at_hold(&self, side: Side, waits: &mut [bool; 2]) {
-        let held = self.party(side).leg.is_held();
-        let [caller, called] = waits;
-        let waits = match side {
-            Side::Caller => called,
-            Side::Called => caller,
-        };
-        if std::mem::replace(waits, held) == held {
+    /// Passes a key on that an INFO told of.
+    fn pass_on(&mut self, side: Side, digit: char) {
+        let with_sound = self.party(side).leg.tells_keys_with_sound();
+        let now = clock::now();
+        let keys = self.keys.of(side).informed(now, digit, with_sound);
+        self.press(side.other(), keys);
+    }
+
+    fn press_what_is_due(&mut self) {
+        for side in [Side::Caller, Side::Called] {
+            let keys = self.keys.of(side).due(clock::now());
+            self.press(side.other(), keys);
+        }
+    }
+
+    /// Presses keys for one party.
+    fn press(&self, side: Side, keys: String) {
+        if !keys.is_empty() {
+            let party = self.party(side);
+            party.ask(Command::SendDtmf(party.leg.id, keys));
+        }
+    }
+
+    /// Lets the caller wait, or no longer, as somebody wants it over the API.
+    async fn look_at_wishes(&mut self) {
+        let hold = self.wishes.borrow_and_update().hold;
+        if std::mem::replace(&mut self.held, hold) == hold {
             return;
         }
-        let other = self.other(side);
+        self.answered.party.hold(hold).await;
+        self.look_at_hold(Side::Called);
+        let kind = if hold { "call.held" } else { "call.resumed" };
+        self.answered.written.event(kind, json!({ "by": "api" }));
+    }
+
+    /// Lets one party wait with music while the other one holds the call, or the API the caller.
+    fn look_at_hold(&mut self, side: Side) {
+        let by_api = self.held && side == Side::Called;
+        let held = by_api || self.party(side).leg.is_held();
+        if std::mem::replace(self.waits.of(side.other()), held) == held {
+            return;
+        }
+        let other = self.party(side.other());
         other.ask(match held {
             true => Command::Hold(other.leg.id, music::on_hold()),
             false => Command::Unhold(other.leg.id),
@@ -287,13 +401,6 @@ impl Pair {
         match side {
             Side::Caller => &mut self.answered.party,
             Side::Called => &mut self.called,
-        }
-    }
-
-    fn other(&self, side: Side) -> &Party {
-        match side {
-            Side::Caller => self.party(Side::Called),
-            Side::Called => self.party(Side::Caller),
         }
     }
 

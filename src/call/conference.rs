@@ -6,21 +6,21 @@ use std::time::Duration;
 
 use offhook_media::UtteranceId;
 use serde_json::json;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep_until};
 
 use super::party::News;
-use super::ringing::{Answered, Over, Ringing};
+use super::places::Permit;
+use super::ringing::{Over, PickedUp, Ringing};
 use super::room::Seat;
 use super::services::Services;
 use super::spans;
 use super::talk::end_reason_of;
 use crate::clock::{self, Epoch};
 use crate::config::{RoomConfig, Secret};
-use crate::net::media::{Command, Part};
+use crate::net::media::{Command, LegId, Part};
 use crate::net::sip::IncomingCall;
 use crate::store::CallRecord;
-use crate::switch::EndReason;
+use crate::switch::{EndReason, PinVerdict};
 
 /// How often a PIN may be wrong.
 const TRIES: u32 = 3;
@@ -33,8 +33,10 @@ const WRONG_HZ: f64 = 220.0;
 /// A call that may come into a room.
 pub(super) struct Guest {
     pub(super) room: RoomConfig,
-    pub(super) seat: Seat,
-    pub(super) permit: OwnedSemaphorePermit,
+    pub(super) leg: LegId,
+    /// Its place in the room; none where it has to press the PIN first.
+    pub(super) seat: Option<Seat>,
+    pub(super) permit: Permit,
 }
 
 /// Answers a call, joins it to its room and stays until it is over.
@@ -42,44 +44,59 @@ pub(super) async fn serve(
     services: Arc<Services>,
     incoming: IncomingCall,
     guest: Guest,
-    mut record: CallRecord,
-    epoch: Epoch,
+    (mut record, epoch): (CallRecord, Epoch),
 ) {
-    let Guest { room, seat, permit } = guest;
+    let Guest {
+        room,
+        leg,
+        seat,
+        permit,
+    } = guest;
     record.room = Some(room.name.clone());
     spans::name_room(record.id, &room.name);
-    let sip = services.line.sip().clone();
-    let call = incoming.call;
-    let Some(ringing) = Ringing::begin(services, incoming, record, epoch).await else {
+    let Some(mut ringing) = Ringing::begin(services, incoming, record, epoch).await else {
         return;
     };
-    if room.pin.is_some() {
+    if seat.is_none() {
         // A PIN that is pressed in tones is in the sound.
         ringing.written.record(false);
     }
-    let _ = sip.ring(call, 180, None).await;
-    let Some(mut answered) = ringing.answer(seat.leg).await else {
+    ringing.rings(180).await;
+    let Some(mut answered) = ringing.answer(leg).await else {
         return;
     };
-    let over = match admit(&mut answered, &room).await {
-        Ok(()) => {
+    let admitted = match seat {
+        Some(seat) => Ok(seat),
+        None => admit(&mut answered, &room, leg).await,
+    };
+    let over = match admitted {
+        Ok(seat) => {
             answered.written.record(true);
-            confer(&mut answered, &room, &seat).await
+            let over = confer(&mut answered, &room, &seat).await;
+            // The others are alone with each other from here on.
+            answered.party.leg.close();
+            drop(seat);
+            over
         }
         Err(over) => over,
     };
-    // The others are alone with each other from here on.
-    answered.party.leg.close();
-    drop(seat);
     answered.end(over).await;
     drop(permit);
 }
 
-/// Asks for the room's PIN, if it has one.
-async fn admit(answered: &mut Answered, room: &RoomConfig) -> Result<(), Over> {
-    let Some(pin) = &room.pin else {
-        return Ok(());
-    };
+/// Asks for the room's PIN, and takes a place there for who knows it.
+async fn admit(answered: &mut PickedUp, room: &RoomConfig, leg: LegId) -> Result<Seat, Over> {
+    if let Some(pin) = &room.pin {
+        ask_for_pin(answered, room, pin).await?;
+    }
+    let rooms = &answered.services.rooms;
+    match rooms.seat(&room.name, room.max_parties, leg) {
+        Some(seat) => Ok(seat),
+        None => Err(turn_away(answered, "room full", "the room is full").await),
+    }
+}
+
+async fn ask_for_pin(answered: &mut PickedUp, room: &RoomConfig, pin: &Secret) -> Result<(), Over> {
     let mut pressed = String::new();
     let mut tries = 0;
     let until = Instant::now() + PIN_TIME;
@@ -88,12 +105,8 @@ async fn admit(answered: &mut Answered, room: &RoomConfig) -> Result<(), Over> {
         let key = tokio::select! {
             key = next_key(answered) => key?,
             () = sleep_until(until) => {
-                answered.party.hang_up().await;
-                let reason = EndReason::Failed("the room's PIN was not pressed in time".to_owned());
-                return Err(Over {
-                    outcome: Some("no PIN"),
-                    ..Over::because(reason)
-                });
+                let reason = "the room's PIN was not pressed in time";
+                return Err(turn_away(answered, "no PIN", reason).await);
             }
         };
         match key {
@@ -106,27 +119,42 @@ async fn admit(answered: &mut Answered, room: &RoomConfig) -> Result<(), Over> {
             continue;
         }
         // Compared in constant time, as a secret is.
-        if Secret::new(std::mem::take(&mut pressed)) == *pin {
-            return Ok(());
-        }
+        let right = Secret::new(std::mem::take(&mut pressed)) == *pin;
+        let rooms = &answered.services.rooms;
         tries += 1;
-        if tries == TRIES {
-            answered.party.hang_up().await;
-            let reason = EndReason::Failed(format!("the room's PIN was wrong {TRIES} times"));
-            return Err(Over {
-                outcome: Some("wrong PIN"),
-                ..Over::because(reason)
-            });
+        match rooms.judge_pin(clock::now(), &room.name, right) {
+            PinVerdict::Right => return Ok(()),
+            PinVerdict::Wrong if tries < TRIES => beep(answered, tries, WRONG_HZ),
+            PinVerdict::Wrong => {
+                let reason = format!("the room's PIN was wrong {TRIES} times");
+                return Err(turn_away(answered, "wrong PIN", &reason).await);
+            }
+            PinVerdict::Locked => {
+                let reason = "too many of the room's PINs were wrong lately";
+                return Err(turn_away(answered, "wrong PIN", reason).await);
+            }
         }
-        beep(answered, tries, WRONG_HZ);
+    }
+}
+
+/// Hangs up on who is not let in.
+async fn turn_away(answered: &PickedUp, outcome: &'static str, reason: &str) -> Over {
+    answered.party.hang_up().await;
+    Over {
+        outcome: Some(outcome),
+        ..Over::because(EndReason::Failed(reason.to_owned()))
     }
 }
 
 /// Waits for the next key of a call; an error is its end.
-async fn next_key(answered: &mut Answered) -> Result<char, Over> {
+async fn next_key(answered: &mut PickedUp) -> Result<char, Over> {
     loop {
         match next_news(answered).await? {
-            Some(News::Key { digit, .. }) => return Ok(digit),
+            Some(News::Key {
+                digit,
+                again: false,
+                ..
+            }) => return Ok(digit),
             Some(News::Over(reason)) => return Err(Over::because(reason)),
             _ => {}
         }
@@ -134,7 +162,7 @@ async fn next_key(answered: &mut Answered) -> Result<char, Over> {
 }
 
 /// Takes what the party or somebody outside says next.
-async fn next_news(answered: &mut Answered) -> Result<Option<News>, Over> {
+async fn next_news(answered: &mut PickedUp) -> Result<Option<News>, Over> {
     let heard = tokio::select! {
         heard = answered.party.hear() => heard,
         control = answered.controls.recv() => {
@@ -152,7 +180,7 @@ async fn next_news(answered: &mut Answered) -> Result<Option<News>, Over> {
 }
 
 /// Lets the call hear and be heard in its room until it is over.
-async fn confer(answered: &mut Answered, room: &RoomConfig, seat: &Seat) -> Over {
+async fn confer(answered: &mut PickedUp, room: &RoomConfig, seat: &Seat) -> Over {
     let parties = match seat.enter(&answered.party.leg) {
         Ok(parties) => parties,
         Err(error) => {
@@ -178,7 +206,7 @@ async fn confer(answered: &mut Answered, room: &RoomConfig, seat: &Seat) -> Over
 }
 
 /// Whoever holds the call may have music on its line, which is for nobody in the room.
-fn hear_or_hold(answered: &Answered) {
+fn hear_or_hold(answered: &PickedUp) {
     let leg = &answered.party.leg;
     let part = match leg.is_held() {
         true => Part::Listens,
@@ -188,7 +216,7 @@ fn hear_or_hold(answered: &Answered) {
 }
 
 /// Plays a short tone to the call.
-fn beep(answered: &Answered, number: u32, hz: f64) {
+fn beep(answered: &PickedUp, number: u32, hz: f64) {
     let leg = &answered.party.leg;
     let rate_hz = f64::from(leg.rate_hz);
     let step = std::f64::consts::TAU * hz / rate_hz;

@@ -73,6 +73,10 @@ pub struct Conversation {
     speculations: HashMap<SpeculationId, Abandon>,
     directives: Vec<Directive>,
     turns: Turns,
+    /// Edges of the caller's speech taken so far, and by when the ears were last told that no turn
+    /// is under way.
+    edges: u32,
+    between_turns_at: u32,
 }
 
 /// What a conversation needs.
@@ -113,6 +117,8 @@ impl Conversation {
             speculations: HashMap::new(),
             directives: Vec::new(),
             turns: Turns::begin(),
+            edges: 0,
+            between_turns_at: 0,
         }
     }
 
@@ -175,6 +181,7 @@ impl Conversation {
             ago_ms = edge.age(now).as_millis(),
             "the caller's voice"
         );
+        self.edges = self.edges.wrapping_add(1);
         match edge {
             Edge::SpeechStart { at } => self.agent.handle_speech_start(now, at),
             Edge::SpeechStop { at } => self.agent.handle_speech_stop(now, at),
@@ -276,6 +283,10 @@ impl Conversation {
     fn drain(&mut self, now: Instant) {
         while let Some(command) = self.agent.poll_command() {
             self.carry_out(now, command);
+        }
+        if self.edges != self.between_turns_at && !self.agent.is_listening() {
+            self.between_turns_at = self.edges;
+            self.ears.end_turn(self.edges);
         }
         self.carry_out_steps();
     }

@@ -130,9 +130,12 @@ pub async fn dial(
     give_up: &mut mpsc::Receiver<()>,
 ) -> Result<Answered, DialFailure> {
     let mut attached = Some(attached);
-    let mut last = DialFailure::NoTarget;
-    for target in &dialling.targets {
-        let flow = flow(line, dialling, *target)?;
+    let (mut next, mut last) = (0, None);
+    loop {
+        let (target, flow) = match next_flow(line, dialling, &mut next) {
+            Ok(found) => found,
+            Err(none) => return Err(last.unwrap_or(none)),
+        };
         let half = line.offer(&flow, &dialling.codecs, dialling.srtp)?;
         let mut placed = line.sip().invite(invite(dialling, flow, &half)).await?;
         match wait(line, dialling, &half, &mut placed, &mut progress, give_up).await {
@@ -151,24 +154,40 @@ pub async fn dial(
                     call: placed.call,
                     signals: placed.signals,
                     leg,
-                    remote: *target,
+                    remote: target,
                 });
             }
             Err(failure) => {
                 drop(half);
-                let again = failure.worth_another_target();
-                last = failure;
-                if !again {
-                    break;
+                if !failure.worth_another_target() {
+                    return Err(failure);
                 }
+                last = Some(failure);
             }
         }
     }
-    Err(last)
+}
+
+/// The next of the addresses, from a place on, that a listener reaches, and the way to it: a host may
+/// have addresses of a family in which we have none.
+pub(super) fn next_flow(
+    line: &Line,
+    dialling: &Dialling,
+    next: &mut usize,
+) -> Result<(SocketAddr, Flow), DialFailure> {
+    let mut failure = DialFailure::NoTarget;
+    while let Some(target) = dialling.targets.get(*next).copied() {
+        *next += 1;
+        match flow(line, dialling, target) {
+            Ok(flow) => return Ok((target, flow)),
+            Err(unreached) => failure = unreached.into(),
+        }
+    }
+    Err(failure)
 }
 
 /// The way to one of the addresses.
-pub(super) fn flow(line: &Line, dialling: &Dialling, remote: SocketAddr) -> Result<Flow, SipError> {
+fn flow(line: &Line, dialling: &Dialling, remote: SocketAddr) -> Result<Flow, SipError> {
     let transport = dialling.transport;
     match dialling.local {
         Some(local) => Ok(Flow {
@@ -290,4 +309,72 @@ async fn end(line: &Line, placed: &mut PlacedCall) {
         }
     };
     let _ = tokio::time::timeout(ENDING, settled).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use offhook_sip::{Access, Advertise, Settings};
+
+    use super::*;
+    use crate::net::media::{MediaThread, PortPool};
+    use crate::net::sip::{Listen, News, Sip};
+
+    async fn sip() -> (Sip, mpsc::Receiver<News>) {
+        let listen = Listen {
+            transport: Transport::Udp,
+            address: "127.0.0.1:0".parse().unwrap(),
+        };
+        let settings = Settings {
+            access: Access {
+                open_loopback: true,
+                ..Access::default()
+            },
+            ..Settings::default()
+        };
+        Sip::start(&[listen], settings).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn an_address_of_a_family_without_a_listener_is_passed_over() {
+        let ((caller, _news), (callee, mut calls)) = (sip().await, sip().await);
+        let there = callee.listeners()[0].1;
+        let media = MediaThread::start(None).unwrap();
+        let ports = PortPool::new(44_000..=44_099, 3);
+        let line = Line::new(caller, media, Vec::new(), ports, Advertise::default());
+        let mut dialling = Dialling {
+            request_uri: "sip:bob@localhost".to_owned(),
+            from: "sip:ann@localhost".to_owned(),
+            targets: vec!["[::1]:9".parse().unwrap(), there],
+            transport: Transport::Udp,
+            local: None,
+            route: Vec::new(),
+            credentials: None,
+            codecs: Codecs::default(),
+            srtp: SrtpPolicy::Off,
+            headers: Vec::new(),
+            ring_timeout: Duration::from_secs(60),
+        };
+        let busy = async {
+            while let Some(news) = calls.recv().await {
+                if let News::Incoming(incoming) = news {
+                    return callee.reject(incoming.call, 486, Vec::new()).await;
+                }
+            }
+            Ok(())
+        };
+        let (_give_up, mut given_up) = mpsc::channel(1);
+        let attached = Attached::default();
+        let ring = dial(&line, 1, &dialling, attached, |_| {}, &mut given_up);
+        let (dialled, _) = tokio::join!(ring, busy);
+        assert_eq!(
+            dialled.err().and_then(|failure| failure.status()),
+            Some(486)
+        );
+        // Where no address is reached, the failure says why.
+        dialling.targets.truncate(1);
+        let attached = Attached::default();
+        let dialled = dial(&line, 2, &dialling, attached, |_| {}, &mut given_up).await;
+        let failure = dialled.map(drop).unwrap_err().to_string();
+        assert!(failure.contains("sip.listen"), "{failure}");
+    }
 }

@@ -1,13 +1,16 @@
 //! The caller's keys: as the media tells them, and as the signalling does in INFO requests
 //! (RFC 6086).
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use offhook_media::Digit;
-use offhook_media::dtmf::{OncePerPress, Way};
+use offhook_media::dtmf::{APART, OncePerPress, Way};
 
 /// The most of an INFO's body that is read.
 const MAX_BODY_BYTES: usize = 256;
+/// Keys of INFO requests that may wait for coming with the sound too: more are not pressed meanwhile.
+const MAX_WAITING: usize = 10;
 
 /// Joins the digits of a call's media and signalling: many a peer tells of a press by both.
 #[derive(Debug, Default)]
@@ -29,6 +32,57 @@ impl Digits {
 
     fn is_new(&mut self, now: Instant, digit: char, way: Way, held: Duration) -> bool {
         Digit::from_char(digit).is_some_and(|digit| self.presses.is_new(now, digit, way, held))
+    }
+}
+
+/// A party's keys on their way to another one. What comes with the sound passes with it, so a key that
+/// an INFO tells of is pressed again only if it does not come so too: many a phone tells of a press in
+/// both ways, and by INFO first. (A key that is held for longer than a second, and told of as it goes
+/// down, is pressed twice.) One that has told of a key by INFO alone is not waited for again.
+#[derive(Debug, Default)]
+pub(crate) struct Passing {
+    /// Until when each may still come with the sound, the oldest first.
+    waiting: VecDeque<(Instant, char)>,
+    /// The last key came by INFO alone.
+    informs_only: bool,
+}
+
+impl Passing {
+    /// Takes a key that an INFO told of; gives the keys to be pressed now. `with_sound` says whether it
+    /// may come with the sound too.
+    pub(crate) fn informed(&mut self, now: Instant, digit: char, with_sound: bool) -> String {
+        if self.waiting.is_empty() && (self.informs_only || !with_sound) {
+            return digit.into();
+        }
+        self.waiting.push_back((now + APART, digit));
+        let spare = self.waiting.len().saturating_sub(MAX_WAITING);
+        self.waiting
+            .drain(..spare)
+            .map(|(_, digit)| digit)
+            .collect()
+    }
+
+    /// Takes note that a key came with the sound.
+    pub(crate) fn heard(&mut self, digit: char) {
+        self.informs_only = false;
+        let same = |(_, waiting): &(Instant, char)| *waiting == digit;
+        if let Some(place) = self.waiting.iter().position(same) {
+            self.waiting.remove(place);
+        }
+    }
+
+    /// When [`Passing::due`] has something to give.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.waiting.front().map(|(until, _)| *until)
+    }
+
+    /// Gives the keys to be pressed now: once one has not come with the sound, none is waited for.
+    pub(crate) fn due(&mut self, now: Instant) -> String {
+        if self.deadline().is_none_or(|until| until > now) {
+            return String::new();
+        }
+        self.informs_only = true;
+        self.waiting.drain(..).map(|(_, digit)| digit).collect()
     }
 }
 
@@ -106,6 +160,51 @@ mod tests {
         // An INFO as the key goes down, the event when it comes up.
         assert!(digits.inform(at(5_000), '0'));
         assert!(!digits.hear(at(8_000), '0', held(3_000)));
+    }
+
+    #[test]
+    fn a_key_that_comes_by_info_and_with_the_sound_is_not_pressed_again() {
+        let (mut passing, start) = (Passing::default(), clock::now());
+        let at = |ms| start + Duration::from_millis(ms);
+        assert_eq!(passing.informed(at(0), '4', true), "");
+        assert_eq!(passing.informed(at(200), '5', true), "");
+        passing.heard('4');
+        passing.heard('5');
+        assert_eq!(
+            (passing.deadline(), passing.due(at(9_000))),
+            (None, String::new())
+        );
+        // Who does not tell of keys with the sound is not waited for.
+        assert_eq!(passing.informed(at(9_000), '6', false), "6");
+    }
+
+    #[test]
+    fn who_tells_of_keys_by_info_alone_is_waited_for_once_and_the_order_stays() {
+        let (mut passing, start) = (Passing::default(), clock::now());
+        let at = |ms| start + Duration::from_millis(ms);
+        assert_eq!(passing.informed(at(0), '1', true), "");
+        assert_eq!(passing.informed(at(300), '2', true), "");
+        let due = passing.deadline().unwrap();
+        assert_eq!(passing.due(due - Duration::from_millis(1)), "");
+        assert_eq!(passing.due(due), "12");
+        assert_eq!(passing.informed(at(1_500), '3', true), "3");
+        // It tells of one with the sound as well: the next may come so again.
+        passing.heard('7');
+        assert_eq!(passing.informed(at(2_000), '8', true), "");
+    }
+
+    #[test]
+    fn a_flood_of_keys_is_passed_on_in_order_and_not_kept() {
+        let (mut passing, start) = (Passing::default(), clock::now());
+        let mut pressed = String::new();
+        for _ in 0..100 {
+            for digit in ['1', '2', '3'] {
+                pressed += &passing.informed(start, digit, true);
+            }
+        }
+        assert!(passing.waiting.len() <= MAX_WAITING);
+        pressed += &passing.due(start + APART);
+        assert_eq!(pressed, "123".repeat(100));
     }
 
     #[test]

@@ -1,6 +1,5 @@
 //! A call that rings here: from its INVITE to its record.
 
-use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,27 +8,26 @@ use jiff::Timestamp;
 use offhook_media::{Negotiated, SrtpPolicy};
 use offhook_sip::{CallHandle, Incoming, Source};
 use serde_json::json;
-use tokio::sync::OwnedSemaphorePermit;
 use tracing::Instrument;
 use uuid::Uuid;
 
 use super::admission::{Admitted, AgentsCall, Refusal, admit};
-use super::bridge::{self, Passage};
+use super::bridge;
 use super::codecs::Codecs;
-use super::conference::{self, Guest};
+use super::conference;
 use super::journal::Journal;
 use super::line::{Half, LineError};
 use super::services::{Place, Services};
 use super::spans;
-use super::talk::{Answering, Talk, end_reason_of};
+use super::talk::{Answering, Connected, end_reason_of};
 use super::task::Control;
 use crate::clock::{self, Epoch};
 use crate::crm::identity::is_withheld;
 use crate::mailbox;
 use crate::meters;
-use crate::net::sip::{IncomingCall, Signal, Sip};
+use crate::net::sip::{IncomingCall, Signal};
 use crate::store::{CallRecord, CallState, Direction};
-use crate::switch::{Call, EndReason};
+use crate::switch::{Call, EndReason, Number, normalised};
 
 /// How long an answer without SDP waits for the ACK that must bring it.
 const ACK_TIMEOUT: Duration = Duration::from_secs(32);
@@ -43,12 +41,24 @@ pub async fn take(services: Arc<Services>, incoming: Box<IncomingCall>) {
 async fn admit_or_refuse(services: Arc<Services>, incoming: Box<IncomingCall>) {
     let call = incoming.call;
     let _held = services.line.sip().hold(call);
-    match admit(&services, &incoming.invite) {
-        Ok(Admitted::Agent(admitted)) => serve(services, incoming, admitted).await,
+    let admitted = match admit(&services, &incoming.invite) {
+        Ok(admitted) => admitted,
+        Err(Refusal { status, reason }) => return refuse(&services, call, status, &reason).await,
+    };
+    let epoch = Epoch::take();
+    let begun = (
+        new_record(&incoming.invite, epoch.timestamp(clock::now())),
+        epoch,
+    );
+    match admitted {
+        Admitted::Agent(admitted) => serve(services, incoming, admitted, begun).await,
         // Apart, so that an agent's call holds none of it.
-        Ok(Admitted::Room(guest)) => Box::pin(join(services, incoming, guest)).await,
-        Ok(Admitted::Bridge(passage)) => Box::pin(bridge(services, incoming, *passage)).await,
-        Err(Refusal { status, reason }) => refuse(&services, call, status, &reason).await,
+        Admitted::Room(guest) => {
+            Box::pin(conference::serve(services, *incoming, guest, begun)).await;
+        }
+        Admitted::Bridge(passage) => {
+            Box::pin(bridge::serve(services, *incoming, *passage, begun)).await;
+        }
     }
 }
 
@@ -63,25 +73,12 @@ pub(super) async fn refuse(services: &Services, call: CallHandle, status: u16, r
     let _ = services.line.sip().reject(call, status, headers).await;
 }
 
-/// Joins a call to a conference room.
-async fn join(services: Arc<Services>, incoming: Box<IncomingCall>, guest: Guest) {
-    let epoch = Epoch::take();
-    let record = new_record(&incoming.invite, epoch.timestamp(clock::now()));
-    conference::serve(services, *incoming, guest, record, epoch).await;
-}
-
-/// Bridges a call to another party.
-async fn bridge(services: Arc<Services>, incoming: Box<IncomingCall>, passage: Passage) {
-    let epoch = Epoch::take();
-    let record = new_record(&incoming.invite, epoch.timestamp(clock::now()));
-    bridge::serve(services, *incoming, passage, record, epoch).await;
-}
-
-/// The called number or name: the Request-URI's, which proxies rewrite, not the To's.
+/// The called number, without its punctuation, or name: the Request-URI's, which proxies rewrite,
+/// not the To's.
 pub(super) fn called_party(invite: &Incoming) -> String {
     let parsed = offhook_sip::uri::Uri::parse(&invite.request_uri);
     parsed
-        .map(|uri| uri.user_text().into_owned())
+        .map(|uri| normalised(&uri.user_text()))
         .unwrap_or_default()
 }
 
@@ -104,57 +101,17 @@ fn srtp(services: &Services, source: &Source) -> SrtpPolicy {
     }
 }
 
-/// A call that was answered, and has yet to be talked on.
-struct Answered {
-    talk: Talk,
-    state: Call,
-    call: CallHandle,
-    signals: mailbox::Receiver<Signal>,
-    half: Half,
-    negotiated: Negotiated,
-    remote: IpAddr,
-    permit: OwnedSemaphorePermit,
-}
-
-/// The two halves of a call have each a place of their own in memory, since the first is over when
-/// the second, which lasts, begins.
-async fn serve(services: Arc<Services>, incoming: Box<IncomingCall>, admitted: AgentsCall) {
-    let sip = services.line.sip().clone();
+/// The two halves of a call have each a place of their own in memory ([`Connected`]).
+async fn serve(
+    services: Arc<Services>,
+    incoming: Box<IncomingCall>,
+    admitted: AgentsCall,
+    begun: (CallRecord, Epoch),
+) {
     let answering: Pin<Box<dyn Future<Output = _> + Send>> =
-        Box::pin(answer(services, incoming, admitted));
-    if let Some(answered) = answering.await {
-        answered.talk(sip).await;
-    }
-}
-
-impl Answered {
-    /// Talks until the call is over; all that it takes along is in the future's own memory.
-    fn talk(self: Box<Self>, sip: Sip) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-        let Self {
-            mut talk,
-            state,
-            call,
-            signals,
-            half,
-            negotiated,
-            remote,
-            permit,
-        } = *self;
-        match talk.open(half, negotiated, remote) {
-            Ok(leg) => {
-                let talking = talk.run(state, call, signals, leg);
-                Box::pin(async move {
-                    talking.await;
-                    drop(permit);
-                })
-            }
-            Err(error) => Box::pin(async move {
-                let _ = sip.hang_up(call, None).await;
-                talk.never_answered(state, EndReason::Failed(error.to_string()))
-                    .await;
-                drop(permit);
-            }),
-        }
+        Box::pin(answer(services, incoming, admitted, begun));
+    if let Some(connected) = answering.await {
+        connected.talk().await;
     }
 }
 
@@ -163,14 +120,12 @@ async fn answer(
     services: Arc<Services>,
     incoming: Box<IncomingCall>,
     admitted: AgentsCall,
-) -> Option<Box<Answered>> {
-    let now = clock::now();
+    (mut record, epoch): (CallRecord, Epoch),
+) -> Option<Box<Connected>> {
     let invite = &incoming.invite;
-    let epoch = Epoch::take();
-    let started_at = epoch.timestamp(now);
-    let mut record = new_record(invite, started_at);
+    let state = Call::inbound(clock::now());
     record.agent = Some(admitted.agent.config.name.clone());
-    let id = record.id;
+    let (id, started_at) = (record.id, record.started_at);
     spans::name(id, &admitted.agent.config.name);
     let sip = services.line.sip().clone();
     let codecs = codecs_of(&services, &invite.source);
@@ -220,48 +175,48 @@ async fn answer(
         invite,
         mut signals,
     } = *incoming;
-    let call_state = Call::inbound(now);
     // The caller may have hung up while the CRM was asked.
     if let Some(Signal::Ended { .. }) = signals.try_recv() {
         drop(half);
-        talk.never_answered(call_state, EndReason::Cancelled).await;
+        talk.never_answered(state, EndReason::Cancelled).await;
         return None;
     }
     // … or somebody has ended the call, or the switch.
     if let Some(reason) = talk.called_off() {
         drop(half);
         let _ = sip.hang_up(call, None).await;
-        talk.never_answered(call_state, reason).await;
+        talk.never_answered(state, reason).await;
         return None;
     }
     // … or hung up since: a CANCEL that overtook the answer leaves the call unanswered.
     if !matches!(sip.answer(call, half.sdp()).await, Ok(true)) {
         drop(half);
-        talk.never_answered(call_state, EndReason::Cancelled).await;
+        talk.never_answered(state, EndReason::Cancelled).await;
         return None;
     }
-    let (negotiated, half) = match negotiated {
-        Some(negotiated) => (negotiated, half),
-        None => match late_answer(&half, &mut signals, talk.controls()).await {
-            Ok(negotiated) => (negotiated, half),
-            Err(reason) => {
-                let _ = sip.hang_up(call, None).await;
-                drop(half);
-                talk.never_answered(call_state, reason).await;
-                return None;
-            }
-        },
+    let negotiated = match negotiated {
+        Some(negotiated) => Ok(negotiated),
+        None => late_answer(&half, &mut signals, talk.controls()).await,
     };
-    Some(Box::new(Answered {
-        talk,
-        state: call_state,
-        call,
-        signals,
-        half,
-        negotiated,
-        remote: invite.flow.remote.ip(),
-        permit,
-    }))
+    let opened = negotiated.and_then(|negotiated| {
+        let leg = talk.open(half, negotiated, invite.flow.remote.ip());
+        leg.map_err(|error| EndReason::Failed(error.to_string()))
+    });
+    match opened {
+        Ok(leg) => Some(Box::new(Connected {
+            talk,
+            state,
+            call,
+            signals,
+            leg,
+            permit,
+        })),
+        Err(reason) => {
+            let _ = sip.hang_up(call, None).await;
+            talk.never_answered(state, reason).await;
+            None
+        }
+    }
 }
 
 /// Answers the offer, or makes our own when there is none (RFC 3261 §13.2.1).
@@ -334,12 +289,8 @@ fn new_record(invite: &Incoming, started_at: Timestamp) -> CallRecord {
 /// A number stands for itself; a name needs its host.
 #[must_use]
 pub fn party(user: &str, uri: &str) -> String {
-    let digits = user.strip_prefix('+').unwrap_or(user);
-    if !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        user.to_owned()
-    } else {
-        uri.to_owned()
-    }
+    let number = Number::parse(user);
+    number.map_or_else(|| uri.to_owned(), |number| number.to_string())
 }
 
 /// What the INVITE itself says of the caller.

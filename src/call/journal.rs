@@ -137,12 +137,13 @@ struct Writer {
 impl Writer {
     async fn run(mut self, mut queue: mailbox::Receiver<Entry>) {
         while let Some(entry) = queue.recv().await {
-            if let Err(error) = self.write(entry).await {
+            // Apart: a call has its journal's task for as long as it lasts, and writes for moments.
+            if let Err(error) = Box::pin(self.write(entry)).await {
                 tracing::error!(%error, "a call's record was not kept");
             }
         }
         if !self.ended {
-            self.write_lost().await;
+            Box::pin(self.write_lost()).await;
         }
     }
 

@@ -408,17 +408,15 @@ impl Leg {
         Ok(sdp)
     }
 
-    /// Makes an offer of our own for a re-INVITE; [`Leg::offer_answered`] takes what comes of it.
-    #[must_use]
-    pub fn offer_again(&mut self) -> Vec<u8> {
-        self.session.offer_again()
-    }
-
-    /// Makes an offer of our own unless one waits for its answer: then it is made once that came
-    /// ([`Leg::is_outdated`]).
+    /// Makes an offer of our own for a re-INVITE, as [`Session::offer`] says.
     #[must_use]
     pub fn offer(&mut self) -> Option<Vec<u8>> {
-        self.session.may_offer().then(|| self.session.offer_again())
+        self.session.offer()
+    }
+
+    /// Takes note that our offer was not sent, and is to be made anew.
+    pub fn offer_overtaken(&mut self) {
+        self.session.offer_overtaken();
     }
 
     /// Whether an offer that could not be made may be made now.
@@ -430,12 +428,6 @@ impl Leg {
     /// Lets the other side wait, or no longer, in what is offered and answered from now on.
     pub fn hold(&mut self, hold: bool) {
         self.session.hold(hold);
-    }
-
-    /// Whether an offer of ours waits that says something else than one made now would.
-    #[must_use]
-    pub fn has_stale_offer(&self) -> bool {
-        self.session.has_stale_offer()
     }
 
     /// Takes the answer to our re-INVITE; without one it was refused.

@@ -2,12 +2,14 @@
 
 mod admission;
 mod bridge;
+mod caller;
 pub mod codecs;
 mod conference;
 pub mod conversation;
 pub mod dial;
 pub(crate) mod digits;
 mod ending;
+mod fork;
 mod inbound;
 mod journal;
 pub mod line;
@@ -17,6 +19,7 @@ mod negotiate;
 mod outbound;
 mod outgoing;
 mod party;
+mod places;
 mod recording;
 mod requests;
 mod ringing;
@@ -39,6 +42,7 @@ pub use line::{Half, Leg, Line, LineError};
 pub use music::prepare as prepare_music;
 pub use outbound::{Callee, Outbound, place};
 pub(crate) use outbound::{credentials, host_and_port};
+pub use places::Places;
 pub(crate) use recording::{FileEnd, Shutter};
 pub use recording::{
     PausedBy, Recorder, RecorderError, RecordingSwitch, Unrecorded, recording_event, remove_old,

@@ -30,9 +30,10 @@ pub(super) async fn negotiate(
                 error.status()
             });
             let _ = sip.answer_reoffer(call, answer).await;
-            if leg.has_stale_offer() {
-                let _ = sip.reoffer(call, leg.offer_again()).await;
-            }
+        }
+        Signal::ReofferOvertaken => {
+            leg.offer_overtaken();
+            offer(sip, call, leg).await;
         }
         Signal::Confirmed { body: Some(answer) } => {
             if let Err(error) = leg.take_answer(&answer) {

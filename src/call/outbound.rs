@@ -7,7 +7,7 @@ use std::time::Duration;
 use offhook_sip::Credentials;
 use offhook_sip::Transport;
 use serde_json::{Value, json};
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 use tracing::Instrument;
 
 use super::codecs::Codecs;
@@ -15,14 +15,13 @@ use super::dial::{Answered, DialFailure, Dialling, dial};
 use super::journal::Journal;
 use super::services::{AgentSpec, Live, Place, Services};
 use super::spans;
-use super::talk::{Answering, Talk, end_reason_of};
+use super::talk::{Answering, Connected, Talk, end_reason_of};
 use super::task::Control;
 use crate::ai::OnBox;
 use crate::clock::{self, Epoch};
 use crate::config;
 use crate::mailbox;
 use crate::net::resolver::Resolver;
-use crate::net::sip::Sip;
 use crate::store::CallRecord;
 use crate::switch::{Call, Dialled, EndReason};
 
@@ -53,46 +52,19 @@ pub async fn place(services: Arc<Services>, outbound: Outbound) {
     dial_and_talk(services, outbound).instrument(span).await;
 }
 
-/// A call that was answered, and has yet to be talked on.
-struct Placed {
-    talk: Talk,
-    call: Call,
-    answered: Answered,
-    /// Its place among the calls that are allowed.
-    permit: OwnedSemaphorePermit,
-}
-
-/// The two halves of a call have each a place of their own in memory, since the first is over when
-/// the second, which lasts, begins.
+/// The two halves of a call have each a place of their own in memory ([`Connected`]).
 async fn dial_and_talk(services: Arc<Services>, outbound: Outbound) {
     let sip = services.line.sip().clone();
     let ringing: Pin<Box<dyn Future<Output = _> + Send>> = Box::pin(ring_out(services, outbound));
-    if let Some(placed) = ringing.await {
-        placed.talk(&sip).await;
-    }
-}
-
-impl Placed {
-    /// Talks until the call is over; all that it takes along is in the future's own memory.
-    fn talk(self: Box<Self>, sip: &Sip) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-        let Self {
-            talk,
-            call,
-            answered,
-            permit,
-        } = *self;
-        let held = sip.hold(answered.call);
-        let talking = talk.run(call, answered.call, answered.signals, answered.leg);
-        Box::pin(async move {
-            talking.await;
-            drop((held, permit));
-        })
+    if let Some(connected) = ringing.await {
+        let _held = sip.hold(connected.call);
+        connected.talk().await;
     }
 }
 
 /// Dials until the other side answers; none when the call did not come about, and was written down
 /// as that.
-async fn ring_out(services: Arc<Services>, outbound: Outbound) -> Option<Box<Placed>> {
+async fn ring_out(services: Arc<Services>, outbound: Outbound) -> Option<Box<Connected>> {
     let Outbound {
         record,
         agent,
@@ -162,10 +134,12 @@ async fn ring_out(services: Arc<Services>, outbound: Outbound) -> Option<Box<Pla
                 // The answer was faster: it is asked once more, of the call that runs.
                 let _ = services.hang_up(id);
             }
-            Some(Box::new(Placed {
+            Some(Box::new(Connected {
                 talk,
-                call,
-                answered,
+                state: call,
+                call: answered.call,
+                signals: answered.signals,
+                leg: answered.leg,
                 permit,
             }))
         }
@@ -224,16 +198,31 @@ fn end_reason(failure: &DialFailure, called_off: Option<EndReason>) -> EndReason
 pub enum Callee {
     /// Where a number or URI leads.
     Dialled(Dialled),
-    /// A phone that has registered here.
-    Registered(Box<Dialling>),
+    /// A user's phones that have registered here, the latest first.
+    Registered(Vec<Dialling>),
 }
 
 impl Callee {
-    /// Works out where the call goes, and how.
-    pub(super) async fn dialling(self, services: &Services) -> Result<Dialling, String> {
+    /// Works out where the call goes, and how: all places that may ring at once, the best first.
+    pub(super) async fn diallings(self, services: &Services) -> Result<Vec<Dialling>, String> {
         match self {
-            Self::Registered(dialling) => Ok(*dialling),
-            Self::Dialled(dialled) => dialling(services, &dialled).await,
+            Self::Registered(phones) => Ok(phones),
+            Self::Dialled(dialled) => Ok(vec![dialling(services, &dialled).await?]),
+        }
+    }
+
+    /// Leaves only the best of the places.
+    pub(super) fn keep_best(&mut self) {
+        if let Self::Registered(phones) = self {
+            phones.truncate(1);
+        }
+    }
+
+    /// How many places may ring at once.
+    pub(super) fn places(&self) -> usize {
+        match self {
+            Self::Registered(phones) => phones.len(),
+            Self::Dialled(_) => 1,
         }
     }
 }

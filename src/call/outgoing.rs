@@ -7,7 +7,7 @@ use std::sync::Arc;
 use offhook_media::Negotiated;
 use offhook_sip::CallHandle;
 
-use super::dial::{DialFailure, Dialling, explain, flow, invite};
+use super::dial::{DialFailure, Dialling, explain, invite, next_flow};
 use super::line::{Attached, Half, Leg, Line, LineError};
 use super::party::Party;
 use crate::mailbox;
@@ -66,11 +66,8 @@ impl Outgoing {
     }
 
     async fn try_place(&mut self) -> Result<(), DialFailure> {
-        let target = self.dialling.targets.get(self.next).copied();
-        let target = target.ok_or(DialFailure::NoTarget)?;
-        self.next += 1;
         let (line, dialling) = (&self.line, &self.dialling);
-        let flow = flow(line, dialling, target)?;
+        let (target, flow) = next_flow(line, dialling, &mut self.next)?;
         let half = line.offer(&flow, &dialling.codecs, dialling.srtp)?;
         let placed = line.sip().invite(invite(dialling, flow, &half)).await?;
         let PlacedCall { call, signals } = placed;
@@ -178,10 +175,11 @@ impl Outgoing {
         Ok(Progress::Answered(Box::new(party)))
     }
 
-    /// Gives up: by CANCEL, or by BYE where the answer was faster.
-    pub(super) async fn give_up(&mut self) {
+    /// Gives up: by CANCEL, or by BYE where the answer was faster; `reason` is its Reason (RFC 3326).
+    pub(super) async fn give_up(&mut self, reason: Option<&str>) {
         if let Some(called) = self.rings.take() {
-            let _ = self.line.sip().hang_up(called.call, None).await;
+            let reason = reason.map(str::to_owned);
+            let _ = self.line.sip().hang_up(called.call, reason).await;
         }
     }
 }

@@ -48,8 +48,10 @@ pub(super) enum News {
     Key {
         /// Which.
         digit: char,
-        /// Whether an INFO told of it, so that it did not come with the sound.
+        /// Whether an INFO tells of it, and not what comes with the sound.
         informed: bool,
+        /// Whether the press was told of before, in the other way.
+        again: bool,
     },
     /// Its leg takes part in a room, or not, and why not.
     Joined(Result<(), MixerError>),
@@ -108,14 +110,11 @@ impl Party {
             None => Some(News::Hold),
             Some(Signal::Info { content_type, body }) => {
                 let digit = info_digit(content_type.as_deref(), &body)?;
-                // A phone that tells of a key in both ways does so by INFO first; what comes with
-                // the sound is on its way to the others already.
-                if self.leg.tells_keys_with_sound() {
-                    return None;
-                }
-                let informed = true;
-                let new = self.digits.inform(now, digit);
-                new.then_some(News::Key { digit, informed })
+                Some(News::Key {
+                    digit,
+                    informed: true,
+                    again: !self.digits.inform(now, digit),
+                })
             }
             Some(Signal::Ended { cause }) => Some(News::Over(end_reason(cause))),
             Some(_) => None,
@@ -124,11 +123,11 @@ impl Party {
 
     async fn take_media(&mut self, now: Instant, event: LegEvent) -> Option<News> {
         match event {
-            LegEvent::Dtmf { digit, held } => {
-                let informed = false;
-                let new = self.digits.hear(now, digit, held);
-                new.then_some(News::Key { digit, informed })
-            }
+            LegEvent::Dtmf { digit, held } => Some(News::Key {
+                digit,
+                informed: false,
+                again: !self.digits.hear(now, digit, held),
+            }),
             LegEvent::Joined(joined) => Some(News::Joined(joined)),
             LegEvent::MediaTimeout { silent_for } => {
                 Some(self.give_up(media_timeout(silent_for)).await)
@@ -151,6 +150,12 @@ impl Party {
         if let Err(error) = self.leg.media.send(command) {
             tracing::error!(%error, "the media thread did not take a command");
         }
+    }
+
+    /// Lets the party wait, or no longer, and tells it so.
+    pub(super) async fn hold(&mut self, hold: bool) {
+        self.leg.hold(hold);
+        offer(&self.sip, self.call, &mut self.leg).await;
     }
 
     /// Ends the party's dialog.

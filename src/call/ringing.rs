@@ -7,6 +7,7 @@ use std::sync::Arc;
 use offhook_media::{Codec, Negotiated};
 use offhook_sip::CallHandle;
 use serde_json::json;
+use tokio::sync::watch;
 
 use super::ending::Ending;
 use super::inbound::{agree, codecs_of, late_answer, refuse};
@@ -16,7 +17,7 @@ use super::party::Party;
 use super::recording::PausedBy;
 use super::services::{Live, Services};
 use super::talk::end_reason_of;
-use super::task::Control;
+use super::task::{Control, Wishes};
 use crate::clock::{self, Epoch};
 use crate::mailbox;
 use crate::meters;
@@ -200,7 +201,7 @@ impl Ringing {
 
     /// Answers, and starts the leg's media. None when the caller was faster, or somebody wanted the
     /// call's end: that is written down then.
-    pub(super) async fn answer(mut self, leg: LegId) -> Option<Answered> {
+    pub(super) async fn answer(mut self, leg: LegId) -> Option<PickedUp> {
         let opened = match self.settle().await {
             Ok(()) => self.open(leg),
             Err(reason) => Err(reason),
@@ -261,7 +262,7 @@ impl Ringing {
         Ok((opened.map_err(failed)?, path))
     }
 
-    fn answered(self, leg: Leg, path: Option<PathBuf>) -> Answered {
+    fn answered(self, leg: Leg, path: Option<PathBuf>) -> PickedUp {
         let Self {
             services,
             call,
@@ -275,7 +276,7 @@ impl Ringing {
         let held = sip.hold(call);
         let party = Party::new(sip, (call, held), signals, leg);
         written.answered(&services, &mut record, path);
-        Answered {
+        PickedUp {
             services,
             party,
             written,
@@ -289,7 +290,7 @@ fn failed(error: impl std::fmt::Display) -> EndReason {
 }
 
 /// A call that was answered without an agent.
-pub(super) struct Answered {
+pub(super) struct PickedUp {
     pub(super) services: Arc<Services>,
     pub(super) party: Party,
     pub(super) written: Written,
@@ -315,7 +316,7 @@ impl Over {
     }
 }
 
-impl Answered {
+impl PickedUp {
     /// Closes the media and writes the end down.
     pub(super) async fn end(mut self, over: Over) {
         let media = self.party.measured().await;
@@ -365,6 +366,11 @@ impl Written {
             true => switch.resume(PausedBy::Flow),
             false => switch.pause(PausedBy::Flow),
         };
+    }
+
+    /// What is wanted of the call from outside.
+    pub(super) fn wishes(&self) -> watch::Receiver<Wishes> {
+        self.live.wishes()
     }
 
     /// Tells who watches that something happened now.

@@ -2,21 +2,26 @@
 //! is alone hears music. All legs of a room live on one media thread, where they are mixed.
 
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
-use super::line::{Leg, Line, next_leg};
+use super::line::{Leg, Line};
 use super::music;
 use crate::net::media::{Command, LegId, MediaError, MediaThread, Part, RoomId};
+use crate::switch::{PinVerdict, WrongPins};
 
 /// The rooms that somebody is in, or comes into.
 #[derive(Default)]
-pub(super) struct Rooms(Mutex<HashMap<String, Open>>);
+pub(super) struct Rooms {
+    open: Mutex<HashMap<String, Open>>,
+    /// Of rooms that have a PIN, which the configuration names.
+    wrong_pins: Mutex<HashMap<String, WrongPins>>,
+}
 
 /// A room that is open.
 struct Open {
     id: RoomId,
-    /// The leg beside which all others live, there or gone.
-    beside: LegId,
     /// Places that are taken, also by those who are not in it yet.
     seats: usize,
     /// Who is in it.
@@ -34,21 +39,28 @@ pub(super) struct Seat {
     room: String,
     id: RoomId,
     /// The name of the leg that has it.
-    pub(super) leg: LegId,
+    leg: LegId,
+}
+
+/// Reserves a name for a leg that may come into a room: all of a room live on one thread, which its
+/// name decides.
+pub(super) fn next_leg(line: &Line, room: &str) -> LegId {
+    let mut hasher = DefaultHasher::new();
+    room.hash(&mut hasher);
+    line.next_leg_beside(hasher.finish())
 }
 
 impl Rooms {
-    /// Takes a place in a room, and the name of its leg; none when there are `max_parties`.
+    /// Takes a place in a room for a leg; none when there are `max_parties`.
     pub(super) fn seat(
         self: &Arc<Self>,
-        line: &Line,
         room: &str,
         max_parties: usize,
+        leg: LegId,
     ) -> Option<Seat> {
         let mut rooms = self.rooms();
         let open = rooms.entry(room.to_owned()).or_insert_with(|| Open {
             id: RoomId::next(),
-            beside: next_leg(),
             seats: 0,
             inside: Vec::new(),
         });
@@ -60,12 +72,37 @@ impl Rooms {
             rooms: Arc::clone(self),
             room: room.to_owned(),
             id: open.id,
-            leg: line.next_leg_beside(open.beside),
+            leg,
         })
     }
 
+    /// Whether a room has `max_parties`.
+    pub(super) fn is_full(&self, room: &str, max_parties: usize) -> bool {
+        let rooms = self.rooms();
+        rooms
+            .get(room)
+            .is_some_and(|open| open.seats >= max_parties)
+    }
+
+    /// Whether no PIN of a room is taken, since too many were wrong lately.
+    pub(super) fn is_locked(&self, now: Instant, room: &str) -> bool {
+        let mut pins = self.wrong_pins();
+        pins.get_mut(room).is_some_and(|pins| pins.is_locked(now))
+    }
+
+    /// Takes a PIN of a room, which is right or not.
+    pub(super) fn judge_pin(&self, now: Instant, room: &str, right: bool) -> PinVerdict {
+        let mut pins = self.wrong_pins();
+        pins.entry(room.to_owned()).or_default().judge(now, right)
+    }
+
     fn rooms(&self) -> MutexGuard<'_, HashMap<String, Open>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wrong_pins(&self) -> MutexGuard<'_, HashMap<String, WrongPins>> {
+        let pins = self.wrong_pins.lock();
+        pins.unwrap_or_else(PoisonError::into_inner)
     }
 }
 

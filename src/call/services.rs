@@ -6,11 +6,12 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use offhook_media::music::Background;
 use serde_json::Value;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use super::line::{Line, next_leg};
+use super::places::{Permit, Places};
 use super::recording::{Recorder, RecordingSwitch};
 use super::room::Rooms;
 use super::supervise::Talking;
@@ -79,11 +80,9 @@ pub struct Services {
     /// How the registrations stand, by trunk.
     pub registrations: Mutex<HashMap<String, String>>,
     /// Calls that may still be taken on.
-    pub places: Arc<Semaphore>,
+    pub places: Arc<Places>,
     /// What must come to its end before the store is closed, such as deliveries in flight.
     pub background: TaskTracker,
-    /// Told when models are loaded or the switch stops.
-    changed: Notify,
     live: Mutex<HashMap<Uuid, LiveCall>>,
     /// The conference rooms.
     pub(super) rooms: Arc<Rooms>,
@@ -98,8 +97,10 @@ pub(super) struct LiveCall {
     recording: RecordingSwitch,
     /// What is wanted of it.
     pub(super) wishes: watch::Sender<Wishes>,
-    /// Its leg, once it talks.
+    /// Its leg, once an agent talks on it.
     pub(super) talking: Option<Talking>,
+    /// Whether somebody is there who could be held.
+    pub(super) may_be_held: bool,
 }
 
 /// Watches conversations as they happen.
@@ -141,7 +142,7 @@ pub struct ServiceParts {
 /// A place among the calls that are allowed, with ears for the call's leg.
 pub struct Place {
     /// Given back when the call is over.
-    pub(super) permit: OwnedSemaphorePermit,
+    pub(super) permit: Permit,
     /// The leg's name.
     pub(super) leg: LegId,
     /// What hears it.
@@ -154,6 +155,9 @@ pub enum Busy {
     /// As many as are allowed.
     #[error("all {0} calls of `limits.max_calls` are taken")]
     Full(usize),
+    /// There are no ports for its media.
+    #[error("all ports of `media.ports` are taken")]
+    NoPorts,
     /// The models are still loading, or missing.
     #[error("the speech models are not loaded yet")]
     NoModels,
@@ -174,7 +178,8 @@ impl Services {
     pub fn new(parts: ServiceParts) -> Self {
         let names = parts.agents.keys().cloned().collect();
         let routes = RouteTable::new(parts.config.routes.clone(), names);
-        let places = Arc::new(Semaphore::new(parts.config.limits.max_calls));
+        let (limits, ports) = (&parts.config.limits, &parts.config.media.ports);
+        let places = Places::new(limits.max_calls, ports.pairs());
         let bus = parts.bus.clone();
         // From there, so that what is published is kept already, and in the order of its numbers.
         parts
@@ -199,7 +204,6 @@ impl Services {
             registrations: Mutex::default(),
             places,
             background: TaskTracker::new(),
-            changed: Notify::new(),
             live: Mutex::default(),
             rooms: Arc::default(),
             registrar: Mutex::default(),
@@ -212,7 +216,7 @@ impl Services {
     /// When the switch is full, not ready, behind, cannot keep records, or is stopping.
     pub fn take_place(&self, agent: &AgentConfig) -> Result<(Place, Arc<OnBox>), Busy> {
         let on_box = self.ready()?;
-        let permit = self.permit()?;
+        let permit = self.places.take(1)?;
         let leg = next_leg();
         let listening = on_box.hearing.listen(leg, agent.noise_suppression)?;
         let place = Place {
@@ -223,18 +227,13 @@ impl Services {
         Ok((place, Arc::clone(on_box)))
     }
 
-    /// Takes a place for a call that needs no models.
+    /// Takes a place for a call of so many legs that needs no models.
     ///
     /// # Errors
     /// When the switch is full, cannot keep records, or is stopping.
-    pub(super) fn take_plain_place(&self) -> Result<OwnedSemaphorePermit, Busy> {
+    pub(super) fn take_plain_place(&self, legs: usize) -> Result<Permit, Busy> {
         self.keeps_records()?;
-        self.permit()
-    }
-
-    fn permit(&self) -> Result<OwnedSemaphorePermit, Busy> {
-        let permit = Arc::clone(&self.places).try_acquire_owned();
-        permit.map_err(|_| Busy::Full(self.config.limits.max_calls))
+        self.places.take(legs)
     }
 
     fn keeps_records(&self) -> Result<(), Busy> {
@@ -253,35 +252,40 @@ impl Services {
         self.on_box.get().ok_or(Busy::NoModels)
     }
 
-    /// Whether calls would be taken now; without agents nothing waits for models.
+    /// Whether a call would be taken now; without agents nothing waits for models.
     fn takes_calls(&self) -> bool {
-        match self.agents.is_empty() {
+        let ready = match self.agents.is_empty() {
             true => self.keeps_records().is_ok(),
             false => self.ready().is_ok(),
-        }
+        };
+        ready && self.places.has_room()
     }
 
     /// Takes the models in; false when there were some already.
     pub fn models_loaded(&self, on_box: Arc<OnBox>) -> bool {
         let taken = self.on_box.set(on_box).is_ok();
-        self.changed.notify_one();
+        self.places.look_again();
         taken
     }
 
     /// Takes no calls from now on, since the switch stops.
     pub fn stop_taking(&self) {
         self.places.close();
-        self.changed.notify_one();
     }
 
-    /// Tells those who watch the switch by OPTIONS whether calls would be taken, until the SIP task
+    /// Tells those who watch the switch by OPTIONS whether a call would be taken, until the SIP task
     /// ends.
     pub async fn tell_watchers(self: Arc<Self>) {
         let mut health = self.store.watch_health();
         let sip = self.line.sip();
-        while sip.set_takes_calls(self.takes_calls()).await.is_ok() {
+        let mut told = None;
+        loop {
+            let takes = self.takes_calls();
+            if told.replace(takes) != Some(takes) && sip.set_takes_calls(takes).await.is_err() {
+                return;
+            }
             tokio::select! {
-                () = self.changed.notified() => {}
+                () = self.places.changed() => {}
                 changed = health.changed() => if changed.is_err() { return },
             }
         }
@@ -322,6 +326,7 @@ impl Services {
             recording: recording.clone(),
             wishes: wishes.clone(),
             talking: None,
+            may_be_held: false,
         };
         self.live_calls().insert(id, live);
         // After the insertion: whoever comes too late for `end_all` sees here that it has begun.

@@ -5,9 +5,6 @@ use offhook_media::sdp;
 use offhook_media::{Codec, Direction, LocalMedia, Negotiated, Refusal, SessionDescription};
 use rand::CryptoRng;
 
-/// Offers of ours that may wait for their answers: one is in flight, one waits.
-const MAX_OFFERS: usize = 4;
-
 /// Explains why a session description is of no use.
 #[derive(Debug, thiserror::Error)]
 pub enum SessionError {
@@ -41,10 +38,10 @@ pub struct Session {
     description: SessionDescription,
     /// What holds; nothing before the first answer.
     negotiated: Option<Negotiated>,
-    /// What we offered by re-INVITEs and was not answered yet, the oldest first: the peer may answer
-    /// one while the next waits to be sent.
-    offers: Vec<SessionDescription>,
-    /// An offer of ours that waits names what is not wanted any more.
+    /// What we offered by a re-INVITE and was not answered yet. One offer is made at a time, since
+    /// the next counts from what came of it.
+    offered: Option<SessionDescription>,
+    /// Something was to be offered meanwhile.
     outdated: bool,
 }
 
@@ -83,7 +80,7 @@ impl Session {
             description: sdp::offer(&offered),
             local,
             negotiated: None,
-            offers: Vec::new(),
+            offered: None,
             outdated: false,
         }
     }
@@ -99,7 +96,7 @@ impl Session {
             local,
             description,
             negotiated: Some(negotiated.clone()),
-            offers: Vec::new(),
+            offered: None,
             outdated: false,
         };
         Ok((session, negotiated))
@@ -179,11 +176,19 @@ impl Session {
         };
     }
 
-    /// Whether an offer may be made now. While one waits for its answer none is, and
-    /// [`Session::is_outdated`] tells once it may.
-    pub fn may_offer(&mut self) -> bool {
+    /// Offers all that we can, both ways unless we hold the call, as a re-INVITE of ours. What holds
+    /// goes on until there is an answer. None while an offer waits for its answer:
+    /// [`Session::is_outdated`] tells once it may be made.
+    #[must_use]
+    pub fn offer(&mut self) -> Option<Vec<u8>> {
         self.outdated = self.has_offered();
-        !self.outdated
+        if self.outdated {
+            return None;
+        }
+        let offer = sdp::reoffer(&self.description, &self.local);
+        let sdp = offer.to_string().into_bytes();
+        self.offered = Some(offer);
+        Some(sdp)
     }
 
     /// Whether an offer was wanted while another one waited, and that one is answered now.
@@ -192,38 +197,19 @@ impl Session {
         self.outdated && !self.has_offered()
     }
 
-    /// Offers all that we can, both ways unless we hold the call, as a re-INVITE of ours. What holds
-    /// goes on until there is an answer; when the peer changed the session meanwhile, the offer must
-    /// be made again.
-    #[must_use]
-    pub fn offer_again(&mut self) -> Vec<u8> {
-        let offer = sdp::reoffer(&self.description, &self.local);
-        let sdp = offer.to_string().into_bytes();
-        self.outdated = false;
-        if self.offers.len() >= MAX_OFFERS {
-            self.offers.remove(0);
-        }
-        self.offers.push(offer);
-        sdp
-    }
-
     /// Whether an offer of ours waits for its answer.
     #[must_use]
     pub fn has_offered(&self) -> bool {
-        !self.offers.is_empty()
+        self.offered.is_some()
     }
 
-    /// Whether an offer of ours waits that says something else than one made now would. One in the
-    /// same words is not made twice, since an answer is told from another's by its offer's words.
-    #[must_use]
-    pub fn has_stale_offer(&self) -> bool {
-        let now = || sdp::reoffer(&self.description, &self.local).to_string();
-        let latest = self.offers.last();
-        latest.is_some_and(|offer| offer.to_string() != now())
+    /// Takes note that our offer was not sent, since the peer's came through: it counted from what
+    /// no longer holds, and is to be made anew.
+    pub fn offer_overtaken(&mut self) {
+        self.outdated = self.offered.take().is_some();
     }
 
-    /// Takes the answer to one of our offers; without one it was refused. Those before it were
-    /// replaced, and are forgotten.
+    /// Takes the answer to our offer; without one it was refused.
     ///
     /// # Errors
     /// When it cannot be used; the session goes on as it was.
@@ -232,11 +218,8 @@ impl Session {
         offer: &[u8],
         answer: Option<&[u8]>,
     ) -> Result<Option<Change>, SessionError> {
-        let same = |ours: &SessionDescription| ours.to_string().as_bytes() == offer;
-        let Some(place) = self.offers.iter().position(same) else {
-            return Ok(None);
-        };
-        let (Some(offer), Some(answer)) = (self.offers.drain(..=place).next_back(), answer) else {
+        let same = |ours: &mut SessionDescription| ours.to_string().as_bytes() == offer;
+        let (Some(offer), Some(answer)) = (self.offered.take_if(same), answer) else {
             return Ok(None);
         };
         let answer = SessionDescription::parse(answer)?;
@@ -355,21 +338,25 @@ mod tests {
     }
 
     #[test]
-    fn an_offer_of_ours_that_crosses_the_peers_is_made_anew_and_answered_as_it_was_sent() {
+    fn an_offer_of_ours_that_the_peers_overtakes_is_made_anew_and_answered_as_it_was_sent() {
         let mut session = talking();
         let version = |sdp: &[u8]| {
             let sdp = SessionDescription::parse(sdp).unwrap();
             sdp.origin.version.parse::<u64>().unwrap()
         };
-        let first = session.offer_again();
+        let first = session.offer().unwrap();
         assert_eq!(version(&first), version(&session.sdp()) + 1);
         // The peer's own change comes through while ours waits.
         let hold = session.answer_reoffer(Some(&theirs("sendonly", "192.0.2.2")));
         session.adopt(hold.unwrap());
-        assert!(session.has_offered());
-        let again = session.offer_again();
+        assert!(session.has_offered() && !session.is_outdated());
+        session.offer_overtaken();
+        assert!(session.is_outdated());
+        let again = session.offer().unwrap();
         assert_eq!(version(&again), version(&session.sdp()) + 1);
         let answer = theirs("sendrecv", "192.0.2.9");
+        let taken = session.offer_answered(&first, Some(&answer));
+        assert!(taken.unwrap().is_none(), "it was never sent");
         let change = session.offer_answered(&again, Some(&answer));
         let change = change.unwrap().unwrap();
         assert!(change.media().is_some());
@@ -379,26 +366,10 @@ mod tests {
     }
 
     #[test]
-    fn an_offer_that_is_answered_while_the_next_waits_holds_until_that_is_answered() {
-        let mut session = talking();
-        let first = session.offer_again();
-        let hold = session.answer_reoffer(Some(&theirs("sendonly", "192.0.2.2")));
-        session.adopt(hold.unwrap());
-        let next = session.offer_again();
-        let answer = theirs("sendrecv", "192.0.2.9");
-        let change = session.offer_answered(&first, Some(&answer));
-        session.adopt(change.unwrap().unwrap());
-        assert!(!session.is_held() && session.has_offered());
-        assert!(session.offer_answered(&next, None).unwrap().is_none());
-        assert!(!session.has_offered());
-        assert_eq!(session.sdp(), first);
-    }
-
-    #[test]
     fn an_offer_of_ours_that_is_refused_leaves_the_session_as_it_was() {
         let mut session = talking();
         let before = session.sdp();
-        let offer = session.offer_again();
+        let offer = session.offer().unwrap();
         assert!(session.offer_answered(&offer, None).unwrap().is_none());
         assert!(!session.has_offered());
         assert_eq!(session.sdp(), before);
@@ -408,7 +379,7 @@ mod tests {
     fn who_is_held_by_us_is_told_so_in_offers_and_answers_until_it_is_not() {
         let mut session = talking();
         session.hold(true);
-        let offer = session.offer_again();
+        let offer = session.offer().unwrap();
         assert!(text(&offer).contains("a=sendonly"));
         let change = session.offer_answered(&offer, Some(&theirs("recvonly", "192.0.2.2")));
         session.adopt(change.unwrap().unwrap());
@@ -423,36 +394,21 @@ mod tests {
         let both = both.unwrap();
         assert!(text(&both.sdp()).contains("a=inactive"));
         session.hold(false);
-        assert!(text(&session.offer_again()).contains("a=sendrecv"));
+        assert!(text(&session.offer().unwrap()).contains("a=sendrecv"));
     }
 
     #[test]
     fn what_is_wanted_while_an_offer_waits_is_offered_once_that_is_answered() {
         let mut session = talking();
         session.hold(true);
-        assert!(session.may_offer());
-        let offer = session.offer_again();
+        let offer = session.offer().unwrap();
         session.hold(false);
-        assert!(!session.may_offer() && !session.is_outdated());
+        assert!(session.offer().is_none() && !session.is_outdated());
         let change = session.offer_answered(&offer, Some(&theirs("recvonly", "192.0.2.2")));
         session.adopt(change.unwrap().unwrap());
         assert!(session.is_outdated());
-        assert!(text(&session.offer_again()).contains("a=sendrecv"));
+        assert!(text(&session.offer().unwrap()).contains("a=sendrecv"));
         assert!(!session.is_outdated());
-    }
-
-    #[test]
-    fn an_offer_is_not_made_twice_in_the_same_words() {
-        let mut session = talking();
-        session.hold(true);
-        let offer = session.offer_again();
-        // The peer asks for our offer meanwhile and gets the same one.
-        let asked = session.answer_reoffer(None).unwrap();
-        session.adopt(asked);
-        assert!(session.has_offered() && !session.has_stale_offer());
-        let change = session.offer_answered(&offer, Some(&theirs("recvonly", "192.0.2.2")));
-        session.adopt(change.unwrap().unwrap());
-        assert!(!session.has_offered() && session.may_offer());
     }
 
     #[test]

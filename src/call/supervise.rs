@@ -19,6 +19,7 @@ use super::journal::Journal;
 use super::line::{Attached, Leg};
 use super::negotiate::negotiate;
 use super::outbound::Callee;
+use super::places::Permit;
 use super::services::Services;
 use super::spans;
 use super::task::Wishes;
@@ -26,6 +27,7 @@ use crate::clock;
 use crate::mailbox;
 use crate::net::media::{Command, LegEvent, LegId, MediaError, MediaThread, Part, RoomId};
 use crate::net::sip::Signal;
+use crate::switch::Binding;
 use crate::switchboard::own_host;
 
 /// How long a supervisor's phone may ring.
@@ -96,6 +98,14 @@ impl Services {
                 journal,
                 supervisor: None,
             });
+            call.may_be_held = true;
+        }
+    }
+
+    /// Notes whether the caller of a call without an agent may be held.
+    pub(super) fn may_be_held(&self, id: Uuid, may: bool) {
+        if let Some(call) = self.live_calls().get_mut(&id) {
+            call.may_be_held = may;
         }
     }
 
@@ -103,18 +113,18 @@ impl Services {
     pub(super) fn nobody_talks(&self, id: Uuid) {
         if let Some(call) = self.live_calls().get_mut(&id) {
             call.talking = None;
+            call.may_be_held = false;
         }
     }
 
-    /// Finds the phone that a user has registered last.
+    /// Finds the phones that a user has registered, the latest first; none where there is no phone.
     #[must_use]
-    pub fn phone_of(&self, user: &str) -> Option<Callee> {
-        let now = clock::now();
+    pub fn phones_of(&self, user: &str) -> Option<Callee> {
+        let (now, from) = (clock::now(), format!("<sip:offhook@{}>", own_host(self)));
         let registrar = self.registrar();
-        let binding = registrar.bindings(now, user).into_iter().next()?;
-        Some(Callee::Registered(Box::new(Dialling {
+        let phone = |binding: &Binding| Dialling {
             request_uri: binding.contact.clone(),
-            from: format!("<sip:offhook@{}>", own_host(self)),
+            from: from.clone(),
             targets: vec![binding.flow.remote],
             transport: binding.flow.transport,
             local: Some(binding.flow.local),
@@ -124,7 +134,13 @@ impl Services {
             srtp: self.config.user_srtp(user),
             headers: Vec::new(),
             ring_timeout: RING,
-        })))
+        };
+        let phones: Vec<_> = registrar
+            .bindings(now, user)
+            .into_iter()
+            .map(phone)
+            .collect();
+        (!phones.is_empty()).then_some(Callee::Registered(phones))
     }
 
     /// Dials a supervisor's phone, which `to` names, and joins it to a call in progress.
@@ -161,6 +177,7 @@ impl Services {
             journal: talking.journal.clone(),
             modes,
             mode,
+            pair: None,
             released: false,
         };
         let span = spans::call("supervisor");
@@ -176,7 +193,7 @@ impl Services {
     /// When nobody talks there.
     pub fn hold(&self, id: Uuid, hold: bool) -> Result<(), SuperviseError> {
         let calls = self.live_calls();
-        let call = calls.get(&id).filter(|call| call.talking.is_some());
+        let call = calls.get(&id).filter(|call| call.may_be_held);
         let wishes = &call.ok_or(SuperviseError::NotInProgress)?.wishes;
         wishes.send_if_modified(|wishes| std::mem::replace(&mut wishes.hold, hold) != hold);
         Ok(())
@@ -220,6 +237,8 @@ struct Supervision {
     /// Ends when the call does, or when the supervisor is to go.
     modes: mpsc::Receiver<Mode>,
     mode: Mode,
+    /// The port pair of the supervisor's leg.
+    pair: Option<Permit>,
     /// The place is free again, and may be another's.
     released: bool,
 }
@@ -250,7 +269,11 @@ impl Supervision {
 
     /// Dials until the phone answers, or the call is over.
     async fn dial(&mut self, phone: Callee) -> Result<Answered, String> {
-        let dialling = phone.dialling(&self.services).await?;
+        let places = &self.services.places;
+        self.pair = Some(places.take_pair().map_err(|busy| busy.to_string())?);
+        // The phone that the supervisor has registered last.
+        let phones = phone.diallings(&self.services).await?;
+        let dialling = phones.into_iter().next().ok_or("there is no phone")?;
         let line = Arc::clone(&self.services.line);
         let leg = line.next_leg_beside(self.caller);
         let (give_up, mut given_up) = mpsc::channel(1);

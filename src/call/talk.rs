@@ -3,6 +3,7 @@
 
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,11 +18,12 @@ use super::conversation::{Conversation, Parts, WORK_QUEUE, Work};
 use super::ending::Ending;
 use super::journal::Journal;
 use super::line::{Attached, Half, Leg, LineError};
+use super::places::Permit;
 use super::requests::Requests;
 use super::services::{AgentSpec, Live, Services, variables};
 use super::sound::summary;
 use super::spans;
-use super::task::{Control, Running, Wishes};
+use super::task::{Control, Over, Running, Wishes};
 use super::trouble::Troubles;
 use crate::agent::flow::{FlowRun, RunOptions};
 use crate::agent::{self, Agent, Context, Dialogue, Settings, Variables, WallClock};
@@ -74,6 +76,37 @@ pub(super) struct Talk {
     live: Live,
     controls: mailbox::Receiver<Control>,
     called_off: Option<EndReason>,
+}
+
+/// A call that was answered, and on which its agent has yet to talk. What rings and what talks have
+/// each a place of their own in memory, since the first is over when the second, which lasts, begins.
+pub(super) struct Connected {
+    pub(super) talk: Talk,
+    pub(super) state: Call,
+    pub(super) call: CallHandle,
+    pub(super) signals: mailbox::Receiver<Signal>,
+    pub(super) leg: Leg,
+    /// Its place among the calls that are allowed.
+    pub(super) permit: Permit,
+}
+
+impl Connected {
+    /// Talks until the call is over; all that it takes along is in the future's own memory.
+    pub(super) fn talk(self: Box<Self>) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        let Self {
+            talk,
+            state,
+            call,
+            signals,
+            leg,
+            permit,
+        } = *self;
+        let talking = talk.run(state, call, signals, leg);
+        Box::pin(async move {
+            talking.await;
+            drop(permit);
+        })
+    }
 }
 
 impl Answering {
@@ -276,14 +309,15 @@ impl Talk {
         line.open(self.leg, half, negotiated, remote, attached)
     }
 
-    /// Talks until the call is over, and writes it down.
-    pub(super) async fn run(
+    /// Talks until the call is over, and writes it down. What is set up here takes no room in the
+    /// future, which lasts as long as the call.
+    pub(super) fn run(
         mut self,
         mut call: Call,
         handle: CallHandle,
         signals: mailbox::Receiver<Signal>,
         leg: Leg,
-    ) {
+    ) -> impl Future<Output = ()> + Send {
         let now = clock::now();
         self.conversation.set_rate(leg.rate_hz);
         call.handle_answer(now);
@@ -340,20 +374,17 @@ impl Talk {
         };
         // Apart: the task would hold it twice, as it is made and as it runs.
         let talking = Box::pin(running.run().instrument(spans::leg(self.leg)));
-        let mut over = talking.await;
-        call.handle_end(clock::now(), over.reason.clone());
-        let troubles = std::mem::take(&mut over.troubles);
-        let media = summary(&mut over.leg, troubles).await;
-        let outcome = over.outcome.map(|outcome| outcome.outcome);
-        let end = Ending {
+        let closing = Closing {
+            services: self.services,
             call,
-            media,
-            far: None,
-            outcome,
+            journal: self.journal,
             epoch,
+            live: self.live,
         };
-        end.write(&self.services, self.journal).await;
-        drop(self.live);
+        async move {
+            let over = talking.await;
+            Box::pin(closing.write(over)).await;
+        }
     }
 
     /// Writes down a call that was never answered.
@@ -364,6 +395,32 @@ impl Talk {
             media: None,
             far: None,
             outcome: None,
+            epoch: self.epoch,
+        };
+        end.write(&self.services, self.journal).await;
+        drop(self.live);
+    }
+}
+
+/// What a call that is talked on is written down with, once it is over.
+struct Closing {
+    services: Arc<Services>,
+    call: Call,
+    journal: Journal,
+    epoch: Epoch,
+    live: Live,
+}
+
+impl Closing {
+    async fn write(mut self, mut over: Over) {
+        self.call.handle_end(clock::now(), over.reason.clone());
+        let troubles = std::mem::take(&mut over.troubles);
+        let media = summary(&mut over.leg, troubles).await;
+        let end = Ending {
+            call: self.call,
+            media,
+            far: None,
+            outcome: over.outcome.map(|outcome| outcome.outcome),
             epoch: self.epoch,
         };
         end.write(&self.services, self.journal).await;

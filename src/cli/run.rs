@@ -22,7 +22,7 @@ use crate::backend::Backend;
 use crate::call::line::{LegTerms, Line};
 use crate::call::{AgentSpec, Recorder, ServiceParts, Services, Watcher, prepare_music};
 use crate::clock;
-use crate::config::{self, Config, Env, FlowSource, RouteConfig, RouteTarget};
+use crate::config::{self, Config, Env, FlowSource};
 use crate::crm::ploink::PloinkConfig;
 use crate::crm::{Delivery, DeliveryOptions, STOP_GRACE, Sinks};
 use crate::demo::{self, Terminal};
@@ -313,11 +313,8 @@ fn advertise(config: &Config) -> Advertise {
 }
 
 fn sip_settings(config: &Config, trunks: Vec<TrunkPeer>) -> Settings {
-    // A bridged call has two.
-    let bridges =
-        |route: &RouteConfig| matches!(route.target, RouteTarget::Trunk(_) | RouteTarget::User(_));
-    let each = 1 + usize::from(config.routes.iter().any(bridges));
-    let dialogs = config.limits.max_calls.saturating_mul(each);
+    // A bridged call has two, and so has one with a supervisor.
+    let dialogs = config.limits.max_calls.saturating_mul(2);
     let users = config.users.iter().map(|user| UserSecret {
         name: user.name.clone(),
         password: user.password.expose().to_owned(),
@@ -327,7 +324,6 @@ fn sip_settings(config: &Config, trunks: Vec<TrunkPeer>) -> Settings {
         timers: Timers::default(),
         // Calls that have ended for us wait for their BYE's answer, and take no place.
         max_calls: dialogs.saturating_mul(2).max(64),
-        busy_calls: dialogs,
         max_transactions: config.limits.max_calls.saturating_mul(16).max(4096),
         seed: rand::rng().random(),
         advertise: advertise(config),

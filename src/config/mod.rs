@@ -369,11 +369,18 @@ fn weigh(r: &mut Reader<'_>, config: &Config) {
                        no [[user]]: every call from outside will be refused";
         r.warnings.push(message.to_owned());
     }
-    if config.limits.max_calls > config.media.ports.pairs() {
+    let (calls, pairs) = (config.limits.max_calls, config.media.ports.pairs());
+    let bridges = config.routes.iter().any(|route| route.target.is_bridged());
+    if calls > pairs {
         let message = format!(
-            "media.ports has ports for {} calls, fewer than limits.max_calls ({})",
-            config.media.ports.pairs(),
-            config.limits.max_calls
+            "media.ports has ports for {pairs} calls, fewer than limits.max_calls ({calls})"
+        );
+        r.warnings.push(message);
+    } else if bridges && calls > pairs / 2 {
+        let bridged = pairs / 2;
+        let message = format!(
+            "media.ports has ports for {bridged} bridged calls, which take two pairs each: fewer \
+             than limits.max_calls ({calls})"
         );
         r.warnings.push(message);
     }

@@ -38,8 +38,16 @@ pub enum RouteTarget {
     Room(String),
     /// Who has the number that was called, over a trunk, by its name.
     Trunk(String),
-    /// The phone that a user has registered, by the user's name.
+    /// The phones that a user has registered, by the user's name.
     User(String),
+}
+
+impl RouteTarget {
+    /// Whether a call that goes there is bridged: it has a leg at each side.
+    #[must_use]
+    pub fn is_bridged(&self) -> bool {
+        matches!(self, Self::Trunk(_) | Self::User(_))
+    }
 }
 
 impl fmt::Display for RouteTarget {

@@ -189,7 +189,7 @@ pub struct PortRange {
 }
 
 impl PortRange {
-    /// Returns how many calls the range has ports for (a pair each).
+    /// Returns how many legs the range has ports for: a call has one, a bridged call two.
     pub fn pairs(&self) -> usize {
         (usize::from(self.last) + 1 - usize::from(self.first)) / 2
     }

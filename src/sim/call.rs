@@ -339,7 +339,7 @@ impl SwitchCall {
             Input::HangUpByApi if self.end.is_none() => self.hang_up(cx, EndReason::Api),
             Input::StandAside(aside) if self.end.is_none() => self.stand_aside(cx, aside),
             Input::OfferAgain if self.end.is_none() && !self.session.has_offered() => {
-                self.offer_again(cx);
+                self.offer(cx);
             }
             Input::Signal(_) | Input::HangUpByApi | Input::Answered(_) | Input::Placed(_) => {}
             Input::StandAside(_) | Input::OfferAgain | Input::PauseRecording(_) => {}
@@ -372,6 +372,7 @@ impl SwitchCall {
             Signal::ReofferAnswered { offer, result } => {
                 self.handle_reoffer_answered(cx, &offer, result);
             }
+            Signal::ReofferOvertaken => self.handle_reoffer_overtaken(cx),
             Signal::Confirmed { body: Some(answer) } => self.take_answer(cx, &answer),
             Signal::Info { content_type, body } => {
                 if let Some(digit) = info_digit(content_type.as_deref(), &body) {

@@ -48,6 +48,10 @@ pub(super) struct Caller {
     /// Our description that is in force, and the one that is offered.
     description: SessionDescription,
     offered: Option<SessionDescription>,
+    /// Something was to be offered meanwhile.
+    outdated: bool,
+    /// An offer of the switch was asked for, and has not come.
+    asks: bool,
     mind: Mind,
     last_utterance: u64,
     /// The ACK of our call, of which an UPDATE is made.
@@ -96,6 +100,8 @@ impl Caller {
             description: sdp::offer(&local),
             local,
             offered: None,
+            outdated: false,
+            asks: false,
             last_utterance: 0,
             ack: None,
             updates: 0,
@@ -318,16 +324,18 @@ impl Caller {
     fn handle(&mut self, cx: &mut Cx, event: Event) {
         match event {
             Event::Answered { body, .. } => self.answered(cx, body.as_deref()),
-            Event::ReofferAnswered { offer, result, .. } => {
-                let offered = self.offered.take();
-                if offer.is_empty() {
-                    if let Some(negotiated) = self.late.take() {
-                        self.adopt(cx, negotiated);
-                    }
-                } else if let (Ok(Some(answer)), Some(offered)) = (result, offered) {
-                    self.agree(cx, offered, &answer);
+            Event::ReofferAnswered {
+                call,
+                offer,
+                result,
+            } => {
+                let answer = result.ok().flatten();
+                match offer.is_empty() {
+                    true => self.late_offer_settled(cx, call),
+                    false => self.settled(cx, call, answer.as_deref()),
                 }
             }
+            Event::ReofferOvertaken { call } => self.overtaken(cx, call),
             Event::Reoffer { call, offer } => self.reoffered(cx, call, offer.as_deref()),
             Event::Incoming { call, invite } => self.rings(cx, call, &invite),
             Event::Rejected { status, .. } => {

@@ -336,6 +336,7 @@ impl Switch {
                 offer,
                 result,
             } => (call, Signal::ReofferAnswered { offer, result }, false),
+            Event::ReofferOvertaken { call } => (call, Signal::ReofferOvertaken, false),
             Event::Confirmed { call, body } => (call, Signal::Confirmed { body }, false),
             Event::Reoffer { call, offer } => (call, Signal::Reoffer { offer }, false),
             Event::Info {

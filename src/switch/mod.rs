@@ -2,13 +2,17 @@
 //! registered, and the life of one call. No clock, no socket, no task.
 
 mod call;
+mod number;
+mod pin;
 mod registrar;
 mod route;
 mod trunk;
 mod whereabouts;
 
 pub use call::{Call, CallState, Direction, EndReason, Outcome};
+pub use number::{Number, normalised};
+pub use pin::{PinVerdict, WrongPins};
 pub use registrar::{Binding, Refused, Registrar};
 pub use route::{RouteTable, Routed};
-pub use trunk::{Dial, DialError, Dialled, Trunk, TrunkKind, TrunkTable};
+pub use trunk::{Dial, DialError, Dialled, Target, Trunk, TrunkKind, TrunkTable};
 pub use whereabouts::Whereabouts;

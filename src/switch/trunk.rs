@@ -1,5 +1,9 @@
 //! Trunks: the carriers and PBXs that calls come from and leave by.
 
+use std::fmt;
+
+use super::number::{Number, normalised};
+
 /// How a trunk knows us and we know it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TrunkKind {
@@ -29,10 +33,10 @@ pub struct Trunk {
 }
 
 /// Asks for a call.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dial {
-    /// A phone number, or a SIP URI.
-    pub to: String,
+    /// Who is called.
+    pub to: Target,
     /// The trunk to leave by; without it the first that can.
     pub trunk: Option<String>,
     /// The number to show; without it the trunk's.
@@ -109,8 +113,9 @@ impl TrunkTable {
     /// # Errors
     /// When no trunk may or can place it.
     pub fn dial(&self, dial: &Dial, own_host: &str) -> Result<Dialled, DialError> {
-        let target = Target::parse(&dial.to)?;
-        if let Target::Uri { user, host, port } = &target
+        if let Target::Uri {
+            user, host, port, ..
+        } = &dial.to
             && dial.trunk.is_none()
             && is_loopback(host)
         {
@@ -118,29 +123,29 @@ impl TrunkTable {
             return Ok(Dialled {
                 trunk: None,
                 request_uri: uri(user.as_deref(), host, *port),
-                from_uri: uri(Some(checked_caller(from)?), own_host, None),
+                from_uri: uri(Some(&checked_caller(from)?), own_host, None),
                 host: host.clone(),
                 port: *port,
             });
         }
-        let trunk = self.choose(dial, &target)?;
+        let trunk = self.choose(dial)?;
         let host = trunk.host.clone().unwrap_or_default();
-        let user = match &target {
-            Target::Number(number) => number.clone(),
-            Target::Uri { user, .. } => user.clone().unwrap_or_default(),
+        let user = match &dial.to {
+            Target::Number(number) => number.as_str(),
+            Target::Uri { user, .. } => user.as_deref().unwrap_or_default(),
         };
         let caller = dial.from.as_deref().or(trunk.caller_id.as_deref());
         let caller = caller.or(trunk.username.as_deref()).unwrap_or("anonymous");
         Ok(Dialled {
             trunk: Some(trunk.name.clone()),
-            request_uri: uri(Some(&user), &host, trunk.port),
-            from_uri: uri(Some(checked_caller(caller)?), &host, None),
+            request_uri: uri(Some(user), &host, trunk.port),
+            from_uri: uri(Some(&checked_caller(caller)?), &host, None),
             host,
             port: trunk.port,
         })
     }
 
-    fn choose(&self, dial: &Dial, target: &Target) -> Result<&Trunk, DialError> {
+    fn choose(&self, dial: &Dial) -> Result<&Trunk, DialError> {
         if let Some(name) = &dial.trunk {
             let Some(trunk) = self.trunks.iter().find(|trunk| trunk.name == *name) else {
                 let names: Vec<_> = self.trunks.iter().map(|t| t.name.as_str()).collect();
@@ -149,13 +154,13 @@ impl TrunkTable {
             if trunk.kind == TrunkKind::Inbound {
                 return Err(DialError::InboundOnly(name.clone()));
             }
-            if let Target::Uri { host, .. } = target
+            if let Target::Uri { host, .. } = &dial.to
                 && trunk
                     .host
                     .as_deref()
                     .is_none_or(|own| !own.eq_ignore_ascii_case(host))
             {
-                return Err(DialError::NotOnTrunk(dial.to.clone()));
+                return Err(DialError::NotOnTrunk(dial.to.to_string()));
             }
             return Ok(trunk);
         }
@@ -164,7 +169,7 @@ impl TrunkTable {
                 .iter()
                 .filter(|trunk| trunk.kind != TrunkKind::Inbound)
         };
-        match target {
+        match &dial.to {
             Target::Number(_) => outbound().next().ok_or(DialError::NoTrunk),
             Target::Uri { host, .. } => outbound()
                 .find(|trunk| {
@@ -173,22 +178,44 @@ impl TrunkTable {
                         .as_deref()
                         .is_some_and(|h| h.eq_ignore_ascii_case(host))
                 })
-                .ok_or_else(|| DialError::NotOnTrunk(dial.to.clone())),
+                .ok_or_else(|| DialError::NotOnTrunk(dial.to.to_string())),
         }
     }
 }
 
-enum Target {
-    Number(String),
+/// Who is called.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// Who has this number, over a trunk.
+    Number(Number),
+    /// Who is at a SIP URI.
     Uri {
+        /// The URI as it was written.
+        text: String,
+        /// Its user part, as it was written.
         user: Option<String>,
+        /// Its host.
         host: String,
+        /// Its port.
         port: Option<u16>,
     },
 }
 
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => number.fmt(f),
+            Self::Uri { text, .. } => f.write_str(text),
+        }
+    }
+}
+
 impl Target {
-    fn parse(text: &str) -> Result<Self, DialError> {
+    /// Reads a phone number or a SIP URI.
+    ///
+    /// # Errors
+    /// When it is neither.
+    pub fn parse(text: &str) -> Result<Self, DialError> {
         let bad = || DialError::BadTarget(text.chars().take(80).collect());
         let text = text.trim();
         if text
@@ -202,31 +229,20 @@ impl Target {
             }
             let user = parsed.user.map(str::to_owned);
             return Ok(Self::Uri {
+                text: text.to_owned(),
                 user,
                 host,
                 port: parsed.port,
             });
         }
         let number = text.strip_prefix("tel:").unwrap_or(text);
-        // "+1 (202) 555-0123" is how people write it.
-        let kept: String = number
-            .chars()
-            .filter(|c| !matches!(c, ' ' | '-' | '(' | ')' | '.'))
-            .collect();
-        let digits = kept.strip_prefix('+').unwrap_or(&kept);
-        let fits = (2..=20).contains(&digits.len());
-        if fits
-            && digits
-                .bytes()
-                .all(|b| b.is_ascii_digit() || b == b'*' || b == b'#')
-        {
-            return Ok(Self::Number(kept));
-        }
-        Err(bad())
+        Number::parse(number).map(Self::Number).ok_or_else(bad)
     }
 }
 
-fn checked_caller(caller: &str) -> Result<&str, DialError> {
+/// What is shown of a caller, a number or a name.
+fn checked_caller(caller: &str) -> Result<String, DialError> {
+    let caller = normalised(caller);
     let allowed = |b: u8| b.is_ascii_alphanumeric() || b"+-_.".contains(&b);
     if !caller.is_empty() && caller.len() <= 64 && caller.bytes().all(allowed) {
         Ok(caller)
@@ -270,7 +286,7 @@ mod tests {
 
     fn dial(to: &str) -> Dial {
         Dial {
-            to: to.to_owned(),
+            to: Target::parse(to).unwrap(),
             trunk: None,
             from: None,
         }
@@ -281,6 +297,7 @@ mod tests {
         let dialled = table()
             .dial(&dial("+1 (202) 555-0123"), "192.0.2.1")
             .unwrap();
+        assert_eq!(dial("tel:+1-202-555-0123"), dial("+12025550123"));
         assert_eq!(dialled.request_uri, "sip:+12025550123@acme.pstn.twilio.com");
         assert_eq!(dialled.from_uri, "sip:+12025550100@acme.pstn.twilio.com");
         assert_eq!(dialled.trunk.as_deref(), Some("twilio"));
@@ -302,14 +319,9 @@ mod tests {
 
     #[test]
     fn what_cannot_be_dialled_is_said_in_words() {
-        assert!(matches!(
-            table().dial(&dial("hello"), "h"),
-            Err(DialError::BadTarget(_))
-        ));
-        assert!(matches!(
-            table().dial(&dial("+1202\r\nX"), "h"),
-            Err(DialError::BadTarget(_))
-        ));
+        for text in ["hello", "+1202\r\nX", "sip:"] {
+            assert!(matches!(Target::parse(text), Err(DialError::BadTarget(_))));
+        }
         let mut inbound = dial("+12025550123");
         inbound.trunk = Some("pbx".to_owned());
         assert!(matches!(

@@ -9,10 +9,11 @@ use offhook::net::media::LegEvent;
 use offhook::net::sip::Signal;
 use offhook_media::Codec;
 use offhook_sip::EndCause;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::caller::Caller;
 use crate::desk::{Desk, Listening};
+use crate::doors::until_options_says;
 use crate::peer::{LISTENER, Peer};
 use crate::rig::{Events, Switch};
 use crate::tones::{is_audible, share, tone};
@@ -26,7 +27,7 @@ const CARRIER: [u8; 4] = [127, 0, 0, 2];
 const OTHERS: [u8; 4] = [127, 0, 0, 3];
 
 /// A switch that bridges what begins with +44 to a carrier, which is a desk.
-async fn carrier() -> (Switch, Desk) {
+pub(crate) async fn carrier() -> (Switch, Desk) {
     carrier_with("to = \"+44*\"\ntrunk = \"carrier\"\n").await
 }
 
@@ -43,7 +44,7 @@ async fn carrier_with(route: &str) -> (Switch, Desk) {
 }
 
 /// A number that leads to the carrier.
-fn number(switch: &Switch) -> String {
+pub(crate) fn number(switch: &Switch) -> String {
     switch.uri.replace("sip:test@", "sip:+442079460123@")
 }
 
@@ -57,7 +58,7 @@ async fn bridged() -> (Switch, Events, Caller, Listening) {
 }
 
 /// Each side hears the other one.
-async fn both_ways(caller: &mut Caller, called: &mut Listening) {
+pub(crate) async fn both_ways(caller: &mut Caller, called: &mut Listening) {
     caller.say(&tone(CALLER, 20));
     called.say(&tone(CALLED, 20));
     called.until_heard(CALLER).await;
@@ -74,13 +75,24 @@ async fn has_relayed(switch: &Switch) -> bool {
     count.is_some_and(|count| count != "0")
 }
 
+/// The next keys that the called party hears pressed.
+async fn keys(called: &mut Listening, count: usize) -> String {
+    let mut keys = String::new();
+    while keys.len() < count {
+        if let Some(LegEvent::Dtmf { digit, .. }) = called.leg.event().await {
+            keys.push(digit);
+        }
+    }
+    keys
+}
+
 fn header<'h>(headers: &'h [(String, String)], name: &str) -> &'h str {
     let mut headers = headers.iter();
     let found = headers.find(|(n, _)| n == name);
     found.map_or("", |(_, value)| value.as_str())
 }
 
-async fn refusal(uri: &str, from: [u8; 4], user: &str) -> u16 {
+pub(crate) async fn refusal(uri: &str, from: [u8; 4], user: &str) -> u16 {
     let refused = Caller::dial_from(IpAddr::from(from), user, uri).await;
     match refused.map(drop) {
         Err(DialFailure::Refused { status, .. }) => status,
@@ -109,13 +121,7 @@ async fn both_sides_of_a_bridge_hear_each_other_and_learn_nothing_else_of_each_o
     both_ways(&mut caller, &mut called).await;
 
     caller.press("5#");
-    let mut keys = String::new();
-    while keys.len() < 2 {
-        if let Some(LegEvent::Dtmf { digit, .. }) = called.leg.event().await {
-            keys.push(digit);
-        }
-    }
-    assert_eq!(keys, "5#");
+    assert_eq!(keys(&mut called, 2).await, "5#");
     caller.hang_up().await;
     called.until_over().await;
     let record = switch.record(&mut events).await;
@@ -260,42 +266,60 @@ async fn a_trunks_caller_goes_out_over_another_trunk_only_where_the_route_names_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_number_that_would_be_dialled_otherwise_than_it_is_routed_goes_nowhere() {
-    let (switch, _desk) = carrier().await;
-    for number in [
-        "+44-2079460123",
-        "+44.20(79)",
-        "%2B44%3Ax%40127.0.0.2",
-        "+44x",
-    ] {
-        let uri = switch.uri.replace("sip:test@", &format!("sip:{number}@"));
-        assert_eq!(
-            refusal(&uri, [127, 0, 0, 1], "+12025550143").await,
-            404,
-            "{number}"
-        );
+async fn a_number_is_routed_and_dialled_without_its_punctuation_and_no_other_name_is() {
+    // What would pass by the second route is what the first one keeps.
+    let kept = "to = \"+4420[7]*\"\nagent = \"test\"\n\
+                [[route]]\nto = \"+44*\"\ntrunk = \"carrier\"\n";
+    let (switch, mut desk) = carrier_with(kept).await;
+    let mut events = switch.events();
+    let dialled = |number: &str| switch.uri.replace("sip:test@", &format!("sip:{number}@"));
+    for number in ["%2B44%3Ax%40127.0.0.2", "+44x"] {
+        let refused = refusal(&dialled(number), [127, 0, 0, 1], "+12025550143").await;
+        assert_eq!(refused, 404, "{number}");
     }
+    let uri = dialled("+44-(16)-1496.0123");
+    let (caller, called) = tokio::join!(Caller::dial(&uri), desk.answer());
+    assert_eq!(called.to, "+441614960123");
+    caller.unwrap().hang_up().await;
+    let record = switch.record(&mut events).await;
+    assert_eq!(record["to"], "+441614960123", "{record:#}");
+    assert_eq!(record["bridge"]["to"], "+441614960123");
+    let agents = Caller::dial(&dialled("+44-20.7946-0123")).await.unwrap();
+    agents.hang_up().await;
+    let record = switch.record(&mut events).await;
+    assert_eq!(
+        (&record["agent"], &record["to"]),
+        (&Value::from("test"), &Value::from("+442079460123"))
+    );
+    let asked = json!({ "to": "+44 (20) 7946 0123", "agent": "test" });
+    assert_eq!(switch.post("/v1/calls", &asked, None).await.status(), 202);
+    let called = desk.answer().await;
+    assert_eq!(called.to, "+442079460123");
+    called.hang_up().await;
+    assert_eq!(switch.record(&mut events).await["to"], "+442079460123");
     switch.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_users_phone_is_rung_and_shown_who_calls() {
-    let more = "[[user]]\nname = \"bob\"\npassword = \"correct horse battery\"\n\
-                [[route]]\nto = \"100\"\nuser = \"bob\"\n";
-    let switch = Switch::start(LISTENER, more).await;
+async fn a_bridge_takes_two_pairs_of_ports_and_options_tells_whether_one_is_left() {
+    let three = "to = \"+44*\"\ntrunk = \"carrier\"\n[media]\nports = \"19020-19025\"\n";
+    let (switch, mut desk) = carrier_with(three).await;
     let mut events = switch.events();
-    let uri = switch.uri.replace("sip:test@", "sip:100@");
-    assert_eq!(refusal(&uri, [127, 0, 0, 1], "+12025550143").await, 480);
-    let mut desk = Desk::open().await;
-    let _bound = desk.register(&switch, "bob", "correct horse battery").await;
-    let (caller, called) = tokio::join!(Caller::dial(&uri), desk.answer());
-    let (mut caller, mut called) = (caller.unwrap(), called);
-    assert_eq!(called.from, "+12025550143");
-    both_ways(&mut caller, &mut called).await;
-    caller.hang_up().await;
+    let uri = number(&switch);
+    let (caller, mut called) = tokio::join!(Caller::dial(&uri), desk.answer());
+    assert_eq!(refusal(&uri, [127, 0, 0, 1], "+12025550143").await, 503);
+    until_options_says(&switch, "200").await;
+    let agents = Caller::dial(&switch.uri).await.unwrap();
+    until_options_says(&switch, "503").await;
+    assert_eq!(
+        refusal(&switch.uri, [127, 0, 0, 1], "+12025550143").await,
+        503
+    );
+    caller.unwrap().hang_up().await;
     called.until_over().await;
-    let record = switch.record(&mut events).await;
-    assert_eq!(record["bridge"]["user"], "bob", "{record:#}");
+    switch.record(&mut events).await;
+    until_options_says(&switch, "200").await;
+    agents.hang_up().await;
     switch.stop().await;
 }
 
@@ -380,6 +404,25 @@ async fn a_caller_who_leaves_the_offer_to_us_is_bridged_as_any_other() {
     peer.hear_speech().await;
     let says = tone(CALLER, 5);
     tokio::join!(peer.say(&says), called.until_heard(CALLER));
+    peer.hang_up().await;
+    called.until_over().await;
+    assert_eq!(switch.record(&mut events).await["state"], "completed");
+    switch.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_that_a_phone_tells_of_by_info_is_heard_once_whether_it_is_pressed_too_or_not() {
+    let (switch, mut desk) = carrier().await;
+    let mut events = switch.events();
+    let uri = number(&switch);
+    let (mut peer, mut called) = tokio::join!(Peer::call(&uri), desk.answer());
+    // By INFO first, and then as telephone-events.
+    peer.inform('1').await;
+    peer.press(1).await;
+    // By INFO alone, though telephone-events were agreed on.
+    peer.inform('2').await;
+    peer.inform('3').await;
+    assert_eq!(keys(&mut called, 3).await, "123");
     peer.hang_up().await;
     called.until_over().await;
     assert_eq!(switch.record(&mut events).await["state"], "completed");

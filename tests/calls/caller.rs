@@ -69,6 +69,14 @@ impl Caller {
         Self::place(how, address, number, uri, std::future::pending::<()>()).await
     }
 
+    /// Calls and asks for privacy.
+    pub(crate) async fn dial_private(uri: &str) -> Result<Self, DialFailure> {
+        let how = (Codec::Pcmu, SrtpPolicy::Off);
+        let private = vec![("Privacy".to_owned(), "id".to_owned())];
+        let never = std::future::pending::<()>();
+        Self::place_with(how, (LOCAL.into(), NUMBER), uri, private, never).await
+    }
+
     /// Calls, and gives up once something happens.
     pub(crate) async fn dial_until<T>(
         uri: &str,
@@ -79,10 +87,20 @@ impl Caller {
     }
 
     async fn place<T>(
-        (codec, srtp): (Codec, SrtpPolicy),
+        how: (Codec, SrtpPolicy),
         address: IpAddr,
         number: &str,
         uri: &str,
+        gives_up: impl Future<Output = T>,
+    ) -> Result<Self, DialFailure> {
+        Self::place_with(how, (address, number), uri, Vec::new(), gives_up).await
+    }
+
+    async fn place_with<T>(
+        (codec, srtp): (Codec, SrtpPolicy),
+        (address, number): (IpAddr, &str),
+        uri: &str,
+        headers: Vec<(String, String)>,
         gives_up: impl Future<Output = T>,
     ) -> Result<Self, DialFailure> {
         let destination = Destination::resolve(uri).await.unwrap();
@@ -97,7 +115,7 @@ impl Caller {
             credentials: None,
             codecs: Codecs::in_order([codec]),
             srtp,
-            headers: Vec::new(),
+            headers,
             ring_timeout: Duration::from_secs(60),
         };
         let heard = Heard::default();

@@ -41,6 +41,8 @@ pub(crate) struct Listening {
     pub(crate) call: CallHandle,
     /// Who calls, as it was shown.
     pub(crate) from: String,
+    /// Who is called.
+    pub(crate) to: String,
     pub(crate) leg: Leg,
     pub(crate) signals: mailbox::Receiver<Signal>,
     heard: mpsc::UnboundedReceiver<Vec<i16>>,
@@ -179,6 +181,7 @@ impl Desk {
             sip: sip.clone(),
             call: incoming.call,
             from: incoming.invite.from.user.clone(),
+            to: incoming.invite.to.user.clone(),
             leg: leg.unwrap(),
             signals: incoming.signals,
             heard,
@@ -204,7 +207,7 @@ impl Listening {
 
     /// Offers the session anew, and returns what the other side answers.
     pub(crate) async fn reoffer(&mut self) -> String {
-        let offer = self.leg.offer_again();
+        let offer = self.leg.offer().unwrap();
         self.sip.reoffer(self.call, offer).await.unwrap();
         loop {
             if let Some(Signal::ReofferAnswered { offer, result }) = self.signals.recv().await {

@@ -2,9 +2,14 @@
 
 use serde_json::{Value, json};
 
+use crate::bridging::{carrier, number};
 use crate::changes::{both_ways, greeted};
 use crate::peer::Peer;
 use crate::rig::{Events, Switch};
+use crate::tones::tone;
+
+/// What a caller sounds like, in Hz.
+const CALLER: f64 = 1_000.0;
 
 async fn ask(switch: &Switch, what: &str) -> u16 {
     let calls = switch.json("/v1/calls").await;
@@ -76,6 +81,39 @@ async fn a_refresh_by_who_is_held_takes_nobody_off_hold() {
     peer.take_reoffer().await;
     both_ways(&mut events, &mut peer).await;
     peer.hang_up().await;
+    assert_eq!(switch.record(&mut events).await["state"], "completed");
+    switch.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_caller_of_a_bridge_is_held_and_talks_to_the_called_party_again_after_it() {
+    let (switch, mut desk) = carrier().await;
+    let mut events = switch.events();
+    let uri = number(&switch);
+    let (mut peer, mut called) = tokio::join!(Peer::call(&uri), desk.answer());
+    let says = tone(CALLER, 3);
+    // By then both are where they hear each other.
+    tokio::join!(peer.say(&says), called.until_heard(CALLER));
+    assert_eq!(ask(&switch, "hold").await, 202);
+    let offer = peer.take_reoffer_as("recvonly").await;
+    assert!(offer.contains("a=sendonly"), "{offer}");
+    until(&mut events, "call.held").await;
+    peer.heard();
+    peer.hear_speech().await;
+    // The called party holds as well, and is back before the caller is.
+    called.leg.hold(true);
+    called.reoffer().await;
+    called.leg.hold(false);
+    called.reoffer().await;
+    peer.heard();
+    peer.hear_speech().await;
+    assert_eq!(ask(&switch, "resume").await, 202);
+    let offer = peer.take_reoffer().await;
+    assert!(offer.contains("a=sendrecv"), "{offer}");
+    until(&mut events, "call.resumed").await;
+    tokio::join!(peer.say(&says), called.until_heard(CALLER));
+    peer.hang_up().await;
+    called.until_over().await;
     assert_eq!(switch.record(&mut events).await["state"], "completed");
     switch.stop().await;
 }

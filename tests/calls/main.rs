@@ -25,6 +25,7 @@ mod language_model;
 mod llm_support;
 mod logs;
 mod peer;
+mod phones;
 mod recording;
 mod records;
 mod rig;

@@ -179,17 +179,47 @@ impl Peer {
         )
     }
 
+    /// Tells of a key by INFO, as phones do.
+    pub(crate) async fn inform(&mut self, key: char) {
+        let told = format!("Signal={key}\r\nDuration=160\r\n");
+        self.ask("INFO", &told).await;
+    }
+
+    /// Presses a key for 80 ms, as telephone-events (RFC 4733 §2.3).
+    pub(crate) async fn press(&mut self, key: u8) {
+        for (n, end) in [false, false, false, true, true, true]
+            .into_iter()
+            .enumerate()
+        {
+            let marker = if n == 0 { 0x80 } else { 0 };
+            let mut packet = vec![0x80, 101 | marker];
+            packet.extend(self.sequence.to_be_bytes());
+            packet.extend(self.timestamp.to_be_bytes());
+            packet.extend(9_u32.to_be_bytes());
+            let duration = 160 * (n as u16 + 1).min(4);
+            packet.extend([key, if end { 0x8a } else { 0x0a }]);
+            packet.extend(duration.to_be_bytes());
+            self.rtp.send_to(&packet, self.media).await.unwrap();
+            self.sequence = self.sequence.wrapping_add(1);
+        }
+        self.timestamp = self.timestamp.wrapping_add(640);
+    }
+
     fn request(&self, method: &str, sdp: &str) -> String {
         let here = self.sip.local_addr().unwrap();
         let (uri, to, cseq) = (&self.uri, &self.to, self.cseq);
         let port = here.port();
+        let content = match method {
+            "INFO" => "application/dtmf-relay",
+            _ => "application/sdp",
+        };
         format!(
             "{method} {uri} SIP/2.0\r\n\
              Via: SIP/2.0/UDP {here};branch=z9hG4bK{port}{method}{cseq};rport\r\n\
              Max-Forwards: 70\r\nTo: {to}\r\nFrom: <sip:peer@127.0.0.1>;tag=p{port}\r\n\
              Call-ID: peer{port}@127.0.0.1\r\nCSeq: {cseq} {method}\r\n\
              Contact: <sip:peer@{here}>\r\n\
-             Content-Type: application/sdp\r\nContent-Length: {}\r\n\r\n{sdp}",
+             Content-Type: {content}\r\nContent-Length: {}\r\n\r\n{sdp}",
             sdp.len()
         )
     }

@@ -166,6 +166,66 @@ async fn what_is_heard_before_a_room_lets_a_caller_in_is_in_no_recording() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_has_yet_to_press_the_pin_takes_nobodys_place() {
+    let more = format!("{ROOM}[[room]]\nname = \"sales\"\npin = \"0472\"\nmax_parties = 2\n");
+    let switch = Switch::start(LISTENER, &more).await;
+    let mut events = switch.events();
+    let mut waiting = Vec::new();
+    for _ in 0..3 {
+        waiting.push(Caller::dial(&number(&switch)).await.unwrap());
+    }
+    let late = waiting.pop().unwrap();
+    let ada = Caller::dial(&number(&switch)).await.unwrap();
+    ada.press("0472");
+    joined(&mut events, 1).await;
+    let bob = Caller::dial(&number(&switch)).await.unwrap();
+    bob.press("0472");
+    joined(&mut events, 2).await;
+    let refused = Caller::dial(&number(&switch)).await.map(drop);
+    assert!(
+        matches!(refused, Err(DialFailure::Refused { status: 486, .. })),
+        "{refused:?}"
+    );
+    late.press("0472");
+    late.until_over().await;
+    let record = switch.record(&mut events).await;
+    assert_eq!(record["outcome"], "room full", "{record:#}");
+    for caller in waiting.into_iter().chain([ada, bob]) {
+        caller.hang_up().await;
+    }
+    switch.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn wrong_pins_are_counted_over_all_calls_of_a_room() {
+    let more = format!("{ROOM}[[room]]\nname = \"sales\"\npin = \"0472\"\n");
+    let switch = Switch::start(LISTENER, &more).await;
+    let mut events = switch.events();
+    let patient = Caller::dial(&number(&switch)).await.unwrap();
+    let mut guessers = Vec::new();
+    for _ in 0..4 {
+        let guesser = Caller::dial(&number(&switch)).await.unwrap();
+        guesser.press("111122223333");
+        guessers.push(guesser);
+    }
+    for guesser in guessers {
+        guesser.until_over().await;
+        assert_eq!(switch.record(&mut events).await["outcome"], "wrong PIN");
+    }
+    let refused = Caller::dial(&number(&switch)).await.map(drop);
+    assert!(
+        matches!(refused, Err(DialFailure::Refused { status: 480, .. })),
+        "{refused:?}"
+    );
+    // Who was asked before is not let in either.
+    patient.press("0472");
+    patient.until_over().await;
+    let record = switch.record(&mut events).await;
+    assert_eq!(record["outcome"], "wrong PIN", "{record:#}");
+    switch.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_holds_the_room_is_not_heard_in_it_until_it_is_back() {
     let switch = Switch::start(LISTENER, ROOM).await;
     let mut events = switch.events();

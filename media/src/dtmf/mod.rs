@@ -10,7 +10,7 @@ mod tone;
 use std::fmt;
 
 pub(crate) use inband::InbandReceiver;
-pub use once::{OncePerPress, Way};
+pub use once::{APART, OncePerPress, Way};
 pub(crate) use receive::{DtmfReceiver, Press};
 pub(crate) use send::{DtmfSender, Outgoing};
 pub use send::{InvalidDigit, check_keys};

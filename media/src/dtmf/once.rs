@@ -8,7 +8,7 @@ use super::Digit;
 const MAX_WAITING: usize = 10;
 /// How much later the same press may come by another way: an INFO that is sent again after 500 ms
 /// (RFC 3261 §17.1.2.2) is within it.
-const APART: Duration = Duration::from_secs(1);
+pub const APART: Duration = Duration::from_secs(1);
 
 /// How a digit reached us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

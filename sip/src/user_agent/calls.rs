@@ -130,8 +130,6 @@ pub(super) enum OwnOffer {
         challenges: u8,
         /// When it is cancelled, unless it was: a peer may say that it works on it and no more.
         cancel_at: Option<Instant>,
-        /// What is offered once this is settled.
-        next: Option<Vec<u8>>,
     },
     /// It met the peer's, and is tried again (§14.1).
     Waiting {

@@ -78,8 +78,7 @@ pub enum Event {
         /// The offer; without one the peer asks for ours (RFC 3261 §14.2).
         offer: Option<Vec<u8>>,
     },
-    /// The peer answered our `reinvite`. Of one that was replaced before it was sent nothing is
-    /// told.
+    /// The peer answered our `reinvite`.
     ReofferAnswered {
         /// The call.
         call: CallHandle,
@@ -87,6 +86,12 @@ pub enum Event {
         offer: Vec<u8>,
         /// The answer, or the status that refused it: the session is then as it was before.
         result: Result<Option<Vec<u8>>, u16>,
+    },
+    /// Our `reinvite` still waited when the peer's offer was answered: it named what no longer
+    /// holds, and is to be made anew.
+    ReofferOvertaken {
+        /// The call.
+        call: CallHandle,
     },
     /// The peer sent INFO (RFC 6086), which has been answered.
     Info {

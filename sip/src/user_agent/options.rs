@@ -72,9 +72,6 @@ impl UserAgent {
     }
 
     fn is_busy(&self) -> bool {
-        let alive = self.calls.values().filter(|call| call.is_alive());
-        !self.takes_calls
-            || self.calls.len() >= self.settings.max_calls
-            || alive.count() >= self.settings.busy_calls
+        !self.takes_calls || self.calls.len() >= self.settings.max_calls
     }
 }

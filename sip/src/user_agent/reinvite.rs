@@ -17,24 +17,41 @@ use crate::message::{Message, Method};
 const MAX_ATTEMPTS: u8 = 8;
 
 impl UserAgent {
-    /// Offers the peer a new session description. While another INVITE is in progress, in either
-    /// direction, it waits; an offer that waits is replaced.
+    /// Offers the peer a new session description. While the peer's INVITE is in progress it waits;
+    /// while an offer of our own is unsettled, another is refused with 491 (§14.1): what the session
+    /// should be by then, only who makes the offers knows.
     pub fn reinvite(&mut self, now: Instant, handle: CallHandle, body: Vec<u8>) {
         let Some(call) = self.calls.get_mut(&handle) else {
             return;
         };
-        match (&call.phase, &mut call.own_offer) {
-            (Phase::Established, Some(OwnOffer::InFlight { next, .. })) => *next = Some(body),
-            (Phase::Established, _) => {
-                call.own_offer = Some(OwnOffer::Waiting {
-                    until: now,
-                    body,
-                    attempts: 0,
-                });
-                self.glare_timeout(now, handle);
-                self.arm_call(handle);
-            }
-            _ => {}
+        if !matches!(call.phase, Phase::Established) {
+            return;
+        }
+        if call.own_offer.is_some() {
+            return self.emit(Event::ReofferAnswered {
+                call: handle,
+                offer: body,
+                result: Err(491),
+            });
+        }
+        call.own_offer = Some(OwnOffer::Waiting {
+            until: now,
+            body,
+            attempts: 0,
+        });
+        self.glare_timeout(now, handle);
+        self.arm_call(handle);
+    }
+
+    /// Gives up an offer of ours that waits, since the peer's was answered meanwhile: it names what
+    /// no longer holds.
+    pub(super) fn overtake_own_offer(&mut self, handle: CallHandle) {
+        let Some(call) = self.calls.get_mut(&handle) else {
+            return;
+        };
+        let waiting = |offer: &mut OwnOffer| matches!(offer, OwnOffer::Waiting { .. });
+        if call.own_offer.take_if(waiting).is_some() {
+            self.emit(Event::ReofferOvertaken { call: handle });
         }
     }
 
@@ -79,7 +96,6 @@ impl UserAgent {
                     attempts,
                     challenges: 0,
                     cancel_at: Some(now + timers.give_up() + timers.t2),
-                    next: None,
                 });
                 let purpose = Purpose::Reinvite(handle);
                 self.open_client(now, id, flow, (Method::Invite, bytes), purpose);
@@ -138,7 +154,7 @@ impl UserAgent {
             500 if message.retry_after().is_some() => {
                 self.try_again_later(now, handle, message.retry_after());
             }
-            _ => self.reoffer_answered(now, handle, Err(status)),
+            _ => self.reoffer_answered(handle, Err(status)),
         }
         self.arm_call(handle);
     }
@@ -172,22 +188,17 @@ impl UserAgent {
         }
         if wanted {
             let answer = compose::session_description(message);
-            self.reoffer_answered(now, handle, Ok(answer));
+            self.reoffer_answered(handle, Ok(answer));
         }
     }
 
-    /// Our offer is settled; the next goes out.
-    fn reoffer_answered(
-        &mut self,
-        now: Instant,
-        handle: CallHandle,
-        result: Result<Option<Vec<u8>>, u16>,
-    ) {
+    /// Our offer is settled.
+    fn reoffer_answered(&mut self, handle: CallHandle, result: Result<Option<Vec<u8>>, u16>) {
         let Some(call) = self.calls.get_mut(&handle) else {
             return;
         };
         let in_flight = |offer: &mut OwnOffer| matches!(offer, OwnOffer::InFlight { .. });
-        let Some(OwnOffer::InFlight { body, next, .. }) = call.own_offer.take_if(in_flight) else {
+        let Some(OwnOffer::InFlight { body, .. }) = call.own_offer.take_if(in_flight) else {
             return;
         };
         self.emit(Event::ReofferAnswered {
@@ -195,9 +206,6 @@ impl UserAgent {
             offer: body,
             result,
         });
-        if let Some(next) = next {
-            self.reinvite(now, handle, next);
-        }
     }
 
     /// Waits before the next attempt: as long as the peer asks, or, after a glare, 2.1 to 4 s for
@@ -206,20 +214,11 @@ impl UserAgent {
         let Some(call) = self.calls.get_mut(&handle) else {
             return;
         };
-        let Some(OwnOffer::InFlight {
-            body,
-            attempts,
-            next,
-            ..
-        }) = &mut call.own_offer
-        else {
+        let Some(OwnOffer::InFlight { body, attempts, .. }) = &mut call.own_offer else {
             return;
         };
         if *attempts >= MAX_ATTEMPTS {
-            return self.reoffer_answered(now, handle, Err(491));
-        }
-        if let Some(next) = next.take() {
-            *body = next;
+            return self.reoffer_answered(handle, Err(491));
         }
         let tens_ms = if call.owns_call_id {
             210..=400
@@ -251,11 +250,9 @@ impl UserAgent {
         );
         match failure {
             // It was there, since it said that it worked on it: the session goes on.
-            Failure::Timeout if cancelled => {
-                self.reoffer_answered(now, handle, Err(failure.status()))
-            }
+            Failure::Timeout if cancelled => self.reoffer_answered(handle, Err(failure.status())),
             Failure::Timeout => self.terminate(now, handle, EndCause::Timeout),
-            Failure::Transport => self.reoffer_answered(now, handle, Err(failure.status())),
+            Failure::Transport => self.reoffer_answered(handle, Err(failure.status())),
         }
         self.arm_call(handle);
     }

@@ -126,6 +126,7 @@ impl UserAgent {
             let accepted = Accepted::new(now, &self.settings.timers, sent, !offer.offered);
             call.unacknowledged.push(accepted);
         }
+        self.overtake_own_offer(handle);
         self.arm_call(handle);
     }
 }

@@ -20,9 +20,6 @@ pub struct Settings {
     /// How many calls may be kept, those that only wait for their BYE's answer included; an INVITE
     /// beyond gets 503 with Retry-After.
     pub max_calls: usize,
-    /// From how many calls on, those not counted that are over for us, an OPTIONS gets 503: where
-    /// the switch would refuse an INVITE too (RFC 3261 §11.2).
-    pub busy_calls: usize,
     /// How many transactions there may be, those that only absorb retransmissions included.
     pub max_transactions: usize,
     /// Where tags, branches, Call-IDs and nonces come from: fresh from the system at every start,
@@ -43,7 +40,6 @@ impl fmt::Debug for Settings {
             .field("product", &self.product)
             .field("timers", &self.timers)
             .field("max_calls", &self.max_calls)
-            .field("busy_calls", &self.busy_calls)
             .field("max_transactions", &self.max_transactions)
             .field("advertise", &self.advertise)
             .field("access", &self.access)
@@ -59,7 +55,6 @@ impl Default for Settings {
             product: "Offhook".to_owned(),
             timers: Timers::default(),
             max_calls: 10_000,
-            busy_calls: 10_000,
             max_transactions: 200_000,
             seed: [0; 32],
             advertise: Advertise::default(),

@@ -34,25 +34,6 @@ fn more_calls_than_allowed_get_503_with_retry_after() {
 }
 
 #[test]
-fn options_says_busy_where_a_call_would_be_told_so_and_not_for_a_call_that_is_over() {
-    let mut desk = Desk::with(Settings {
-        max_calls: 4,
-        busy_calls: 1,
-        ..settings()
-    });
-    let options = |n: u32| request("OPTIONS", n, &format!("z9hG4bKo{n}"), "", "", "");
-    desk.receive(&options(1));
-    assert_eq!(desk.one().what(), "200");
-    let (call, _) = desk.pick_up();
-    desk.receive(&options(2));
-    assert_eq!(desk.one().what(), "503");
-    desk.ua.hang_up(desk.now, call, None);
-    assert_eq!(desk.one().what(), "BYE");
-    desk.receive(&options(3));
-    assert_eq!(desk.one().what(), "200", "only its BYE's answer is out");
-}
-
-#[test]
 fn options_says_503_while_no_call_would_be_taken() {
     let mut desk = Desk::with(settings());
     let options = |n: u32| request("OPTIONS", n, &format!("z9hG4bKo{n}"), "", "", "");

@@ -22,6 +22,8 @@ struct Listener {
     detector: VoiceDetector,
     history: History,
     edges: mailbox::Sender<Edge>,
+    /// Edges that its call was told of.
+    told: u32,
     ears: Weak<()>,
 }
 
@@ -62,6 +64,7 @@ impl Listeners {
             detector,
             history: History::default(),
             edges,
+            told: 0,
             ears,
         };
         self.legs.insert(leg, Box::new(listener));
@@ -75,6 +78,17 @@ impl Listeners {
 
     pub(super) fn history(&self, leg: LegId) -> Option<&History> {
         self.legs.get(&leg).map(|listener| &listener.history)
+    }
+
+    /// Ends the caller's turn as its call knows it, after so many edges: if there were more since,
+    /// the next turn has begun, or goes on.
+    pub(super) fn end_turn(&mut self, leg: LegId, edges: u32) {
+        if let Some(listener) = self.legs.get_mut(&leg)
+            && listener.told == edges
+            && !listener.detector.is_speaking()
+        {
+            listener.history.end_turn();
+        }
     }
 
     /// How many legs are listened to.
@@ -160,8 +174,9 @@ impl Listener {
             VadEdge::SpeechStart { at } => Edge::SpeechStart { at },
             VadEdge::SpeechStop { at } => Edge::SpeechStop { at },
         };
-        if self.edges.try_send(edge).is_err() {
-            tracing::warn!("a call does not read its speech edges");
+        match self.edges.try_send(edge) {
+            Ok(()) => self.told = self.told.wrapping_add(1),
+            Err(_) => tracing::warn!("a call does not read its speech edges"),
         }
     }
 }

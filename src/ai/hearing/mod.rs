@@ -96,6 +96,11 @@ enum Input {
         abandon: Abandon,
         deliver: Deliver<Result<f32, String>>,
     },
+    EndTurn {
+        leg: LegId,
+        /// Edges that its call had taken by then.
+        edges: u32,
+    },
 }
 
 /// The ways to the hearing thread.
@@ -251,6 +256,14 @@ impl Ears {
             deliver(Err("the hearing thread does not keep up".to_owned()));
         }
     }
+
+    /// Says that nothing of what the caller said so far will be asked for any more; the call has
+    /// taken so many edges. Speech after those stays.
+    pub fn end_turn(&self, edges: u32) {
+        let leg = self.leg;
+        // What is lost with a queue that is full is memory for a while.
+        let _ = self.inputs.ask(Input::EndTurn { leg, edges });
+    }
 }
 
 fn refused(error: std::sync::mpsc::TrySendError<Input>) -> Input {
@@ -357,6 +370,7 @@ impl Thread {
                 abandon,
                 deliver,
             } => self.judge(leg, abandon, deliver),
+            Input::EndTurn { leg, edges } => self.listeners.end_turn(leg, edges),
         }
     }
 

@@ -4,7 +4,6 @@
 //! recogniser's queue, and the agent answers with sound that it has made before. With `--record`
 //! each call is recorded as well.
 
-use std::net::{IpAddr, Ipv4Addr};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,21 +13,18 @@ use offhook_media::Stats;
 use serde_json::{Value, json};
 
 use super::caller::{BenchCaller, is_audible};
-use super::subject::{Options, Subject};
+use super::cpu::SUBJECT_CORE;
+use super::subject::{Options, Subject, start};
 use crate::cli::wav;
 use crate::clock;
 use crate::config::RecordingFormat;
 use crate::observe::metrics as names;
 use crate::phone::Phone;
 
-/// The core of the switch and the core of the callers.
-pub(super) const SUBJECT_CORE: usize = 0;
-const CALLER_CORE: usize = 1;
 /// Share of the time in which a caller can be heard.
 const SPEECH_SHARE: f64 = 0.45;
 /// What the callers say, over and over: eleven seconds of a speech, with its pauses.
 const SPEECH: &[u8] = include_bytes!("../../../tests/corpora/speech/jfk.wav");
-pub(super) const FLOW: &str = include_str!("capacity.toml");
 /// Counts the frames that are not in their recordings.
 const UNWRITTEN: &str = "offhook_queue_overflows_total{queue=\"recordings\"}";
 /// Between two calls' beginnings.
@@ -64,18 +60,13 @@ struct Totals {
 pub(super) async fn run(args: &CapacityArgs) -> anyhow::Result<ExitCode> {
     let track = track()?;
     let options = Options {
-        flow: FLOW,
         core: Some(SUBJECT_CORE),
-        consume: true,
-        saturates: false,
         calls: args.calls + 1,
         record: args.record,
-        keep: None,
-        probe: false,
+        warm_up: Some(Arc::clone(&track)),
+        ..Options::default()
     };
-    let subject = Subject::start(&options).await?;
-    let phone = Arc::new(Phone::start(IpAddr::V4(Ipv4Addr::LOCALHOST), Some(CALLER_CORE)).await?);
-    warm_up(&phone, &subject.uri, &track).await?;
+    let (subject, phone) = start(&options).await?;
     let idle_kib = subject.resident_kib()?;
     let mut calls = tokio::task::JoinSet::new();
     let begin = clock::now() + STAGGER * args.calls as u32 + SETTLE;
@@ -228,22 +219,6 @@ pub(super) fn share(samples: &[i16]) -> f64 {
     let frames = samples.chunks(160);
     let all = frames.len().max(1);
     frames.filter(|frame| is_audible(frame)).count() as f64 / all as f64
-}
-
-/// Has the agent say what it will say to everybody, so that it is known when the calls come.
-pub(super) async fn warm_up(
-    phone: &Arc<Phone>,
-    uri: &str,
-    track: &Arc<[i16]>,
-) -> anyhow::Result<()> {
-    let mut caller = BenchCaller::dial(Arc::clone(phone), uri).await?;
-    caller.heard_after(clock::now()).await?;
-    caller.silent_for(Duration::from_secs(1)).await?;
-    caller.speak(track);
-    let answered = caller.heard_after(clock::now()).await;
-    caller.silent_for(Duration::from_secs(1)).await?;
-    caller.hang_up().await;
-    answered.map(|_| ())
 }
 
 /// Says the track from `offset` on, again and again until `end`.

@@ -1,8 +1,13 @@
-//! CPU time: of a process, by the scheduler's own count, and of a core, with all that ran there.
+//! The cores of a bench, and CPU time: of a process, by the scheduler's own count, and of a core,
+//! with all that ran there.
 
 use std::path::Path;
 
 use anyhow::Context;
+
+/// The core of what is measured, and the core of those who call it.
+pub(super) const SUBJECT_CORE: usize = 0;
+pub(super) const LOAD_CORE: usize = 1;
 
 /// CPU time that a process's threads have used, in seconds. The scheduler counts it in nanoseconds
 /// where `utime` and `stime` are sampled at ticks, which what steps with the clock can miss.

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg, setsockopt, sockopt};
 use nix::sys::time::TimeSpec;
+use offhook_media::codec::g711;
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 
 use crate::clock;
@@ -30,6 +31,13 @@ const PCMU: u8 = 0;
 const SILENCE: u8 = 0xFF;
 /// Samples per millisecond.
 const PER_MS: f64 = 8.0;
+
+/// A track as the streams send it, in µ-law.
+pub(super) fn encode(track: &[i16]) -> Arc<[u8]> {
+    let mut encoded = vec![0; track.len()];
+    g711::encode_ulaw(track, &mut encoded);
+    encoded.into()
+}
 
 /// Which packets of a stream say when they were sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

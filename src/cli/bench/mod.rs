@@ -2,6 +2,7 @@
 //! the switch's own events. The switch under test is a process of its own. The jitter buffer alone
 //! is measured offline.
 
+mod active_call;
 mod caller;
 mod capacity;
 mod churn;
@@ -13,6 +14,7 @@ mod jitter;
 mod load;
 mod pressure;
 mod probe;
+mod process;
 mod progress;
 mod relay;
 mod subject;

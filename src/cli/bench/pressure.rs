@@ -3,43 +3,34 @@
 //! the inference threads run wherever the system lets them, as they do in production.
 
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Duration;
 
-use offhook_media::codec::g711;
 use serde_json::json;
 
-use super::capacity::{FLOW, track, warm_up};
+use super::capacity::track;
 use super::figures::rank;
-use super::subject::{Options, Subject};
-use super::switch::{Part, SwitchArgs, dial_all, measure, phone, round, say_jitter, sorted};
+use super::load;
+use super::subject::{Options, start};
+use super::switch::{Part, SwitchArgs, dial_all, measure, round, say_jitter, sorted};
 
 /// From the first sentence of the models until they do nothing but work.
 const BUSY_AFTER: Duration = Duration::from_secs(2);
 
 pub(super) async fn run(args: &SwitchArgs) -> anyhow::Result<ExitCode> {
     let track = track()?;
-    let mut encoded = vec![0; track.len()];
-    g711::encode_ulaw(&track, &mut encoded);
-    let encoded: Arc<[u8]> = encoded.into();
+    let encoded = load::encode(&track);
     let options = Options {
-        flow: FLOW,
-        core: None,
-        consume: true,
         saturates: true,
         calls: args.calls + 1,
-        record: None,
-        keep: None,
-        probe: false,
+        warm_up: Some(track),
+        ..Options::default()
     };
-    let subject = Subject::start(&options).await?;
-    let phone = phone().await?;
-    warm_up(&phone, &subject.uri, &track).await?;
+    let (subject, phone) = start(&options).await?;
     let calls = dial_all(args, &phone, &subject.uri, &encoded).await?;
-    let (idle, streams) = measure(args, calls.streams, &encoded, subject.id()).await?;
+    let (idle, streams) = measure(args.seconds, calls.streams, &encoded, subject.id()).await?;
     subject.saturate()?;
     tokio::time::sleep(BUSY_AFTER).await;
-    let (loaded, _) = measure(args, streams, &encoded, subject.id()).await?;
+    let (loaded, _) = measure(args.seconds, streams, &encoded, subject.id()).await?;
     report(args, &idle, &loaded, calls.failed);
     let clean = calls.failed == 0 && idle.measured.lost == 0 && loaded.measured.lost == 0;
     Ok(if clean {

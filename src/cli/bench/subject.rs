@@ -1,24 +1,34 @@
 //! The switch under test: this program as a process of its own, with a folder and ports of its
-//! own, ended with the bench.
+//! own, ended with the bench; and the phone that calls it.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 
-use super::cpu::{process_seconds, thread_seconds};
+use super::caller::BenchCaller;
+use super::cpu::{LOAD_CORE, process_seconds, thread_seconds};
+use super::process::{Running, free_tcp_port, free_udp_port, pinned, resident_kib};
+use crate::clock;
 use crate::config::RecordingFormat;
+use crate::phone::Phone;
 
 /// How long the switch may take to load its models.
 const READY_WITHIN: Duration = Duration::from_secs(120);
 /// What its probe writes.
 const PROBE: &str = "probe";
-/// The conversation of most benches: it asks, whatever is answered, again and again.
+/// Calls that it has room for at least.
+const CALLS_MIN: usize = 16;
+/// The conversation of a caller who interrupts: long sentences, again and again.
 pub(super) const LONG_TALK: &str = include_str!("flow.toml");
+/// The conversation of most benches: short sentences, always the same, so that they are made once.
+const SHORT_TALK: &str = include_str!("capacity.toml");
 
 pub(super) struct Subject {
-    child: Child,
+    process: Running,
     folder: PathBuf,
     /// The folder as it is removed with the bench, unless it is kept.
     _removed: Option<tempfile::TempDir>,
@@ -28,7 +38,7 @@ pub(super) struct Subject {
     pub(super) api: String,
 }
 
-/// How the switch is started.
+/// How the switch and its phone are started; by default with what most benches want.
 pub(super) struct Options {
     /// The agent's flow.
     pub(super) flow: &'static str,
@@ -46,20 +56,65 @@ pub(super) struct Options {
     pub(super) probe: bool,
     /// Where its log, its records and its recordings stay after the bench.
     pub(super) keep: Option<PathBuf>,
+    /// Pin the phone's media, of which there is little, to this core.
+    pub(super) phone_core: Option<usize>,
+    /// What one caller says before the others come, so that the agent's answer is made by then.
+    pub(super) warm_up: Option<Arc<[i16]>>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            flow: SHORT_TALK,
+            core: None,
+            consume: true,
+            saturates: false,
+            calls: CALLS_MIN,
+            record: None,
+            probe: false,
+            keep: None,
+            phone_core: Some(LOAD_CORE),
+            warm_up: None,
+        }
+    }
+}
+
+/// Starts a switch, and a phone that has warmed it up.
+pub(super) async fn start(options: &Options) -> anyhow::Result<(Subject, Arc<Phone>)> {
+    let subject = Subject::start(options).await?;
+    let phone = phone(options.phone_core).await?;
+    if let Some(track) = &options.warm_up {
+        warm_up(&phone, &subject.uri, track).await?;
+    }
+    Ok((subject, phone))
+}
+
+/// A phone with its media on this core.
+pub(super) async fn phone(core: Option<usize>) -> anyhow::Result<Arc<Phone>> {
+    let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    Ok(Arc::new(Phone::start(address, core).await?))
+}
+
+/// Has the agent say what it will say to everybody, so that it is known when the calls come.
+async fn warm_up(phone: &Arc<Phone>, uri: &str, track: &Arc<[i16]>) -> anyhow::Result<()> {
+    let mut caller = BenchCaller::dial(Arc::clone(phone), uri).await?;
+    caller.heard_after(clock::now()).await?;
+    caller.silent_for(Duration::from_secs(1)).await?;
+    caller.speak(track);
+    let answered = caller.heard_after(clock::now()).await;
+    caller.silent_for(Duration::from_secs(1)).await?;
+    caller.hang_up().await;
+    answered.map(|_| ())
 }
 
 impl Subject {
-    pub(super) async fn start(options: &Options) -> anyhow::Result<Self> {
+    async fn start(options: &Options) -> anyhow::Result<Self> {
         let (folder, removed) = folder(options)?;
         let (sip, api) = (free_udp_port()?, free_tcp_port()?);
         write_files(&folder, sip, api, options)?;
         let program = std::env::current_exe()?;
         let mut command = match options.core {
-            Some(core) => {
-                let mut pinned = Command::new("taskset");
-                pinned.args(["-c", &core.to_string()]).arg(&program);
-                pinned
-            }
+            Some(core) => pinned(&program, core),
             None => Command::new(&program),
         };
         command
@@ -79,13 +134,11 @@ impl Subject {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log);
-        let child = command
-            .spawn()
-            .context("cannot start the switch under test")?;
+        let process = Running::start(command, "the switch under test")?;
         let uri = format!("sip:bench@127.0.0.1:{sip}");
         let api = format!("http://127.0.0.1:{api}");
         let mut subject = Self {
-            child,
+            process,
             folder,
             _removed: removed,
             uri,
@@ -96,26 +149,14 @@ impl Subject {
     }
 
     async fn wait_until_ready(&mut self) -> anyhow::Result<()> {
-        let client = reqwest::Client::new();
-        let ready = async {
-            loop {
-                let answer = client.get(format!("{}/readyz", self.api)).send().await;
-                if answer.is_ok_and(|answer| answer.status().is_success()) {
-                    return Ok(());
-                }
-                if let Some(status) = self.child.try_wait()? {
-                    let log = std::fs::read_to_string(self.folder.join("log"));
-                    anyhow::bail!(
-                        "the switch ended with {status}: {}",
-                        log.unwrap_or_default()
-                    );
-                }
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
+        let (client, url) = (reqwest::Client::new(), format!("{}/readyz", self.api));
+        let ready = || async {
+            let answer = client.get(&url).send().await;
+            answer.is_ok_and(|answer| answer.status().is_success())
         };
-        tokio::time::timeout(READY_WITHIN, ready)
-            .await
-            .context("the switch was not ready")?
+        let waited = self.process.wait_until(READY_WITHIN, ready).await;
+        let log = || std::fs::read_to_string(self.folder.join("log")).unwrap_or_default();
+        waited.with_context(log)
     }
 
     /// How long packets took to its listeners between two moments since 1970, in ms.
@@ -180,24 +221,12 @@ impl Subject {
 
     /// The process.
     pub(super) fn id(&self) -> u32 {
-        self.child.id()
+        self.process.id()
     }
 
-    /// Memory that the process holds for itself, in KiB: what it maps of files may come and go.
+    /// Memory that it holds for itself, in KiB.
     pub(super) fn resident_kib(&self) -> anyhow::Result<u64> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = status
-            .lines()
-            .find_map(|line| line.strip_prefix("RssAnon:"));
-        let kib = line.and_then(|line| line.trim().split(' ').next()?.parse().ok());
-        Ok(kib.unwrap_or(0))
-    }
-}
-
-impl Drop for Subject {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        resident_kib(self.id())
     }
 }
 
@@ -226,21 +255,8 @@ fn write_files(folder: &Path, sip: u16, api: u16, options: &Options) -> anyhow::
         "{record}[sip]\nlisten = [\"udp://127.0.0.1:{sip}\"]\n[http]\nlisten = \"127.0.0.1:{api}\"\n\
          [limits]\nmax_calls = {}\n[log]\nlevel = \"{level}\"\n\
          [[agent]]\nname = \"bench\"\nflow = \"flow.toml\"\nmax_duration_s = 3600\n",
-        options.calls.max(16)
+        options.calls.max(CALLS_MIN)
     );
     std::fs::write(folder.join("offhook.toml"), config)?;
     Ok(())
-}
-
-#[allow(clippy::disallowed_methods)] // asks the system for a free port, nothing more
-fn free_udp_port() -> anyhow::Result<u16> {
-    Ok(std::net::UdpSocket::bind("127.0.0.1:0")?
-        .local_addr()?
-        .port())
-}
-
-fn free_tcp_port() -> anyhow::Result<u16> {
-    Ok(std::net::TcpListener::bind("127.0.0.1:0")?
-        .local_addr()?
-        .port())
 }

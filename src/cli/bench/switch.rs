@@ -1,39 +1,42 @@
 //! `offhook bench switch`: what a call costs the switch, and how evenly it sends, beside the floor
-//! of the machine: a bare C echo of the same packets. The load comes from a core of its own.
+//! of the machine, a bare C echo of the same packets, and active-call where it is installed. The load
+//! comes from a core of its own.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitCode, Stdio};
+use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use clap::Args;
-use offhook_media::codec::g711;
 use offhook_media::sdp::{self, LocalMedia, Negotiated, SessionDescription};
 use offhook_sip::{Invite, Transport};
 use serde_json::{Value, json};
 
-use super::capacity::{FLOW, SUBJECT_CORE, share, track, warm_up};
+use super::active_call::{self, Beside};
+use super::capacity::{share, track};
 use super::churn;
-use super::cpu::process_seconds;
+use super::cpu::{LOAD_CORE, SUBJECT_CORE, process_seconds};
 use super::cyclictest::{self, WakeUp};
 use super::figures::rank;
 use super::graph::{Graph, Scale, Series};
 use super::load::{self, Measured, Stamps, Stream};
 use super::pressure;
+use super::process::{Running, pinned};
 use super::progress::Progress;
-use super::subject::{Options, Subject};
+use super::subject::{Options, start};
 use crate::clock;
 use crate::net::sip::{PlacedCall, Signal};
 use crate::phone::{Destination, Phone};
 
-/// The core of the load.
-pub(super) const LOAD_CORE: usize = 1;
 /// From the load's beginning to the measurement's.
 pub(super) const SETTLE: Duration = Duration::from_secs(3);
 /// How long a call may take to be answered.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// What stands beside the switch says in so long what it has to say, however long the switch is
+/// measured.
+const FLOOR_SECONDS_MAX: u64 = 30;
 /// The floor's first port: outside of the switch's and the phone's.
 const FLOOR_PORT: u16 = 12_000;
 /// One packet in so many, one a second of each call, says when it was sent.
@@ -48,7 +51,7 @@ pub(in crate::cli) struct SwitchArgs {
     /// Simultaneous calls
     #[arg(long, default_value_t = 100)]
     pub(super) calls: usize,
-    /// How long each part is measured
+    /// How long the switch is measured; what stands beside it no longer than 30 s each time
     #[arg(long, default_value_t = 10)]
     pub(super) seconds: u64,
     /// Measure how evenly it sends before and while its models are busy, and nothing else
@@ -63,9 +66,16 @@ pub(in crate::cli) struct SwitchArgs {
     /// Print the figures as JSON
     #[arg(long)]
     pub(super) json: bool,
-    /// Calls that only pass through, beside a bare C relay and, where it is installed, rtpengine
+    /// Calls that only pass through, beside a bare C relay and, where installed, rtpengine and rustpbx
     #[arg(long, conflicts_with = "graph")]
     relay: bool,
+}
+
+impl SwitchArgs {
+    /// How long each measurement lasts of the machine itself, and of others on it.
+    pub(super) fn floor_seconds(&self) -> u64 {
+        self.seconds.min(FLOOR_SECONDS_MAX)
+    }
 }
 
 /// One part of a run: who was measured, and what it came to.
@@ -93,6 +103,8 @@ struct Run {
     switch: Switch,
     /// The floor, before and after.
     floor: [Part; 2],
+    /// active-call, before and after, where it is installed.
+    beside: Vec<Beside>,
 }
 
 pub(super) async fn run(args: &SwitchArgs) -> anyhow::Result<ExitCode> {
@@ -107,16 +119,22 @@ pub(super) async fn run(args: &SwitchArgs) -> anyhow::Result<ExitCode> {
     }
     let track = track()?;
     let speech_share = share(&track);
-    let mut encoded = vec![0; track.len()];
-    g711::encode_ulaw(&track, &mut encoded);
-    let encoded: Arc<[u8]> = encoded.into();
+    let encoded = load::encode(&track);
     let folder = tempfile::tempdir()?;
     let floor = Floor::compile(folder.path())?;
     // The floor comes before and after: what the machine does meanwhile shows in the difference.
     let before = floor.measure(args, &encoded).await?;
+    let mut beside = Vec::new();
+    let peer = active_call::installed();
+    if peer {
+        beside.push(active_call::measure_beside(args, &track, &encoded).await?);
+    }
     let switch = measure_switch(args, &track, &encoded).await?;
+    if peer {
+        beside.push(active_call::measure_beside(args, &track, &encoded).await?);
+    }
     let after = floor.measure(args, &encoded).await?;
-    let time = Duration::from_secs(args.seconds);
+    let time = Duration::from_secs(args.floor_seconds());
     let wake_up =
         tokio::task::spawn_blocking(move || cyclictest::measure(SUBJECT_CORE, time)).await?;
     let run = Run {
@@ -124,6 +142,7 @@ pub(super) async fn run(args: &SwitchArgs) -> anyhow::Result<ExitCode> {
         wake_up,
         switch,
         floor: [before, after],
+        beside,
     };
     report(args, &run);
     if let Some(path) = &args.graph {
@@ -159,23 +178,18 @@ async fn measure_switch(
     encoded: &Arc<[u8]>,
 ) -> anyhow::Result<Switch> {
     let options = Options {
-        flow: FLOW,
         core: Some(SUBJECT_CORE),
-        consume: true,
-        saturates: false,
         calls: args.calls + 1,
-        record: None,
-        keep: None,
         probe: true,
+        warm_up: Some(Arc::clone(track)),
+        ..Options::default()
     };
-    let subject = Subject::start(&options).await?;
-    let phone = phone().await?;
-    warm_up(&phone, &subject.uri, track).await?;
+    let (subject, phone) = start(&options).await?;
     let resident_kib = subject.resident_kib()?;
     let calls = dial_all(args, &phone, &subject.uri, encoded).await?;
     let answered = calls.streams.len();
     let begin = clock::since_1970() + SETTLE;
-    let (part, _) = measure(args, calls.streams, encoded, subject.id()).await?;
+    let (part, _) = measure(args.seconds, calls.streams, encoded, subject.id()).await?;
     tokio::time::sleep(PROBE_WRITES).await;
     let end = begin + Duration::from_secs(args.seconds);
     let heard_ms = subject.heard_after_ms(begin, end)?;
@@ -190,12 +204,6 @@ async fn measure_switch(
         grown_kib,
         heard_ms,
     })
-}
-
-/// A phone whose media, of which there is little, is where the load is.
-pub(super) async fn phone() -> anyhow::Result<Arc<Phone>> {
-    let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    Ok(Arc::new(Phone::start(address, Some(LOAD_CORE)).await?))
 }
 
 /// Calls in progress, each with its stream.
@@ -269,7 +277,7 @@ pub(super) async fn dial(
     Ok(placed)
 }
 
-async fn answer(placed: &mut PlacedCall) -> anyhow::Result<Vec<u8>> {
+pub(super) async fn answer(placed: &mut PlacedCall) -> anyhow::Result<Vec<u8>> {
     loop {
         match placed.signals.recv().await.context("the call is gone")? {
             Signal::Answered { body } => return body.context("the answer describes no media"),
@@ -282,13 +290,13 @@ async fn answer(placed: &mut PlacedCall) -> anyhow::Result<Vec<u8>> {
 
 /// Loads whoever is at the other end of the streams, and takes its CPU time meanwhile.
 pub(super) async fn measure(
-    args: &SwitchArgs,
+    seconds: u64,
     mut streams: Vec<Stream>,
     encoded: &Arc<[u8]>,
     process: u32,
 ) -> anyhow::Result<(Part, Vec<Stream>)> {
     let begin = clock::now() + SETTLE;
-    let end = begin + Duration::from_secs(args.seconds);
+    let end = begin + Duration::from_secs(seconds);
     let track = Arc::clone(encoded);
     let load = tokio::task::spawn_blocking(move || {
         let measured = load::run(&mut streams, &track, LOAD_CORE, begin, end);
@@ -299,7 +307,7 @@ pub(super) async fn measure(
         Ok::<_, anyhow::Error>((clock::now(), process_seconds(process)?))
     };
     let (from, cpu_from) = used(begin).await?;
-    let progress = Progress::over(args.seconds);
+    let progress = Progress::over(seconds);
     let (until, cpu_until) = used(end).await?;
     drop(progress);
     let busy = (cpu_until - cpu_from) / until.duration_since(from).as_secs_f64();
@@ -328,15 +336,17 @@ impl Floor {
     }
 
     async fn measure(&self, args: &SwitchArgs, encoded: &Arc<[u8]>) -> anyhow::Result<Part> {
-        let mut command = Command::new("taskset");
+        let mut command = pinned(&self.0, SUBJECT_CORE);
         command
-            .args(["-c", &SUBJECT_CORE.to_string()])
-            .arg(&self.0)
             .args([FLOOR_PORT.to_string(), args.calls.to_string()])
             .stdin(Stdio::null())
             .stdout(Stdio::piped());
-        let mut running = Running(command.spawn().context("cannot start the floor")?);
-        let mut said = running.0.stdout.take().context("the floor says nothing")?;
+        let mut running = Running::start(command, "the floor")?;
+        let mut said = running
+            .child()
+            .stdout
+            .take()
+            .context("the floor says nothing")?;
         // It says so when its sockets are bound.
         std::io::Read::read_exact(&mut said, &mut [0; 5]).context("the floor ended")?;
         let streams = open(args, encoded)?;
@@ -344,18 +354,8 @@ impl Floor {
             let port = FLOOR_PORT + 2 * u16::try_from(number)?;
             stream.connect(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))?;
         }
-        let (part, _) = measure(args, streams, encoded, running.0.id()).await?;
+        let (part, _) = measure(args.floor_seconds(), streams, encoded, running.id()).await?;
         Ok(part)
-    }
-}
-
-/// A process that ends with its owner.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
     }
 }
 
@@ -372,11 +372,13 @@ fn report(args: &SwitchArgs, run: &Run) {
         });
         return crate::cli::say(json!({
             "bench": "switch", "calls": args.calls, "seconds": args.seconds,
+            "floor_seconds": args.floor_seconds(),
             "failed_calls": switch.failed, "speech_share": round(run.speech_share),
             "core_percent_per_call": round(busy * 100.0 / calls),
             "times_the_floor": round(ratio), "kib_per_call": round(kib_per_call),
             "switch": part(&switch.part, calls),
             "floor": [part(before, calls), part(after, calls)],
+            "active_call": active_call::json(&run.beside, busy, calls),
             "machine_wake_up_ms": wake_up,
             "added_latency_ms": {
                 "in": latency(&switch.heard_ms), "out": latency(&switch.part.measured.delay_ms),
@@ -396,6 +398,7 @@ fn report(args: &SwitchArgs, run: &Run) {
         measured.lost + measured.received,
         switch.failed,
     ));
+    active_call::say(&run.beside, busy, calls);
     for (name, part) in [
         ("switch", &switch.part),
         ("floor", before),
@@ -431,7 +434,7 @@ pub(super) fn say_jitter(name: &str, what: &str, [p50, p99, p999]: [f64; 3]) {
     ));
 }
 
-fn part(part: &Part, calls: f64) -> Value {
+pub(super) fn part(part: &Part, calls: f64) -> Value {
     let sorted = sorted(&part.measured.jitter_ms);
     let at = |share| rank(&sorted, share).map(round);
     json!({

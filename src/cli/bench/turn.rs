@@ -1,7 +1,6 @@
 //! `offhook bench turn`: how long a caller waits for an answer, and how long the agent talks on
 //! when interrupted; from the caller's packets and waveform.
 
-use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -15,7 +14,7 @@ use serde_json::{Value, json};
 use super::caller::{BenchCaller, trim};
 use super::figures::Summary;
 use super::graph::{Graph, Scale, Series};
-use super::subject::{LONG_TALK, Options, Subject};
+use super::subject::{LONG_TALK, Options, Subject, start};
 use crate::config::{Config, Env, RecordingFormat};
 use crate::phone::Phone;
 
@@ -79,16 +78,14 @@ pub(super) async fn run(args: &TurnArgs) -> anyhow::Result<ExitCode> {
     let lines = tokio::task::spawn_blocking(synthesise).await??;
     let options = Options {
         flow: LONG_TALK,
-        core: None,
         consume: false,
-        saturates: false,
         calls: args.calls,
         record: args.keep.as_ref().map(|_| RecordingFormat::Wav),
         keep: args.keep.clone(),
-        probe: false,
+        phone_core: None,
+        ..Options::default()
     };
-    let subject = Subject::start(&options).await?;
-    let phone = Arc::new(Phone::start(IpAddr::V4(Ipv4Addr::LOCALHOST), None).await?);
+    let (subject, phone) = start(&options).await?;
     let mut calls = tokio::task::JoinSet::new();
     for number in 0..args.calls {
         let (phone, lines, uri) = (Arc::clone(&phone), lines.clone(), subject.uri.clone());

@@ -212,6 +212,7 @@ impl Endpoint {
             } => {
                 self.signal(call, Signal::ReofferAnswered { offer, result });
             }
+            Event::ReofferOvertaken { call } => self.signal(call, Signal::ReofferOvertaken),
             Event::Info {
                 call,
                 content_type,

@@ -72,6 +72,9 @@ pub enum Signal {
         /// Its SDP answer, or the status that refused it: the session then goes on as it was.
         result: Result<Option<Vec<u8>>, u16>,
     },
+    /// What [`Sip::reoffer`] was asked to offer was not sent, since the other side's offer came
+    /// through meanwhile: it is to be made anew.
+    ReofferOvertaken,
     /// An INFO request (RFC 6086), such as DTMF.
     Info {
         /// Its media type.
@@ -318,7 +321,7 @@ impl Sip {
     }
 
     /// Offers the other side of an answered call another session description, by a re-INVITE;
-    /// [`Signal::ReofferAnswered`] tells what it said.
+    /// [`Signal::ReofferAnswered`] tells what it said. One offer is on its way at a time.
     ///
     /// # Errors
     /// When the SIP task has ended.

@@ -18,9 +18,6 @@ impl SwitchCall {
     pub(super) fn handle_reoffer(&mut self, cx: &mut Cx, offer: Option<&[u8]>) {
         let answer = self.answer_reoffer(cx, offer).map(Some);
         self.command(cx, SipCommand::AnswerReoffer(answer));
-        if self.session.has_stale_offer() {
-            self.offer_again(cx);
-        }
         self.look_at_hold(cx);
     }
 
@@ -50,17 +47,18 @@ impl SwitchCall {
     }
 
     /// Offers the session anew, or once an offer of ours that is on its way is answered.
-    fn offer(&mut self, cx: &mut Cx) {
-        if self.session.may_offer() {
-            self.offer_again(cx);
+    pub(super) fn offer(&mut self, cx: &mut Cx) {
+        if let Some(offer) = self.session.offer() {
+            self.offered.get_or_insert(cx.clock.now());
+            self.command(cx, SipCommand::Reoffer(offer));
         }
     }
 
-    /// Offers the session anew, whatever waits.
-    pub(super) fn offer_again(&mut self, cx: &mut Cx) {
-        let offer = self.session.offer_again();
-        self.offered.get_or_insert(cx.clock.now());
-        self.command(cx, SipCommand::Reoffer(offer));
+    /// Makes an offer anew that was not sent.
+    pub(super) fn handle_reoffer_overtaken(&mut self, cx: &mut Cx) {
+        self.session.offer_overtaken();
+        self.offer(cx);
+        self.look_at_hold(cx);
     }
 
     pub(super) fn handle_reoffer_answered(

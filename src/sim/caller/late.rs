@@ -33,8 +33,21 @@ impl Late {
 impl Caller {
     /// Asks for an offer within the call.
     pub(super) fn ask_for_an_offer(&mut self, cx: &mut Cx, call: CallHandle) {
-        if self.leg.is_some() && self.answered.is_some() {
+        let settled = self.offered.is_none() && !self.asks;
+        if self.leg.is_some() && self.answered.is_some() && settled {
+            self.asks = true;
             self.ua.reinvite(cx.clock.now(), call, Vec::new());
+        }
+    }
+
+    /// An INVITE without an offer is answered, or refused. The next offer goes out.
+    pub(super) fn late_offer_settled(&mut self, cx: &mut Cx, call: CallHandle) {
+        self.asks = false;
+        if let Some(negotiated) = self.late.take() {
+            self.adopt(cx, negotiated);
+        }
+        if self.outdated {
+            self.offer(cx, call);
         }
     }
 

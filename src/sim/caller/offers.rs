@@ -14,6 +14,11 @@ impl Caller {
         if self.leg.is_none() || self.answered.is_none() {
             return;
         }
+        // One at a time, as in the switch.
+        self.outdated = self.offered.is_some() || self.asks;
+        if self.outdated {
+            return;
+        }
         let mut offer = sdp::reoffer(&self.description, &self.local);
         if self.plan.rekeys && self.local.srtp.policy() != SrtpPolicy::Off {
             // Keys are never taken up again: those of the last offer may be in use.
@@ -74,10 +79,24 @@ impl Caller {
             }
         };
         self.ua.answer_reoffer(now, call, answer);
-        if self.offered.is_some() {
-            // Ours waits, and names what no longer holds.
+    }
+
+    /// Takes what came of our offer: an answer, or none. The next goes out.
+    pub(super) fn settled(&mut self, cx: &mut Cx, call: CallHandle, answer: Option<&[u8]>) {
+        let offered = self.offered.take();
+        if let (Some(answer), Some(offered)) = (answer, offered) {
+            self.agree(cx, offered, answer);
+        }
+        if self.outdated {
             self.offer(cx, call);
         }
+    }
+
+    /// Makes our offer anew, since the switch's came through while it waited.
+    pub(super) fn overtaken(&mut self, cx: &mut Cx, call: CallHandle) {
+        self.offered = None;
+        self.asks = false;
+        self.offer(cx, call);
     }
 
     fn accept(&mut self, cx: &mut Cx, offer: &[u8]) -> Result<Vec<u8>, u16> {
@@ -90,7 +109,7 @@ impl Caller {
         Ok(body)
     }
 
-    pub(super) fn agree(&mut self, cx: &mut Cx, offered: SessionDescription, answer: &[u8]) {
+    fn agree(&mut self, cx: &mut Cx, offered: SessionDescription, answer: &[u8]) {
         let Ok(answer) = SessionDescription::parse(answer) else {
             return;
         };

@@ -30,9 +30,17 @@ fn with_noise(sound: &[i16], db: f64) -> Vec<i16> {
     noisy.map(|s| s.round() as i16).collect()
 }
 
-/// What a leg has heard of sound: its edges, by when they came after the beginning, and what is
-/// kept of it.
+/// What a leg has heard of sound: its edges, what is kept of it, and when it began.
 fn listen(sound: &[i16], suppress_noise: bool) -> (Vec<Edge>, Vec<i16>, Instant) {
+    let (listeners, edges, begin) = heard(sound, suppress_noise);
+    (edges, kept(&listeners), begin)
+}
+
+fn kept(listeners: &Listeners) -> Vec<i16> {
+    listeners.history(LEG).unwrap().recent().samples
+}
+
+fn heard(sound: &[i16], suppress_noise: bool) -> (Listeners, Vec<Edge>, Instant) {
     let mut listeners = Listeners::new(Silero::load(&default_dir()).unwrap());
     let (tell, mut told) = mailbox(64);
     let ears = Arc::new(());
@@ -50,8 +58,7 @@ fn listen(sound: &[i16], suppress_noise: bool) -> (Vec<Edge>, Vec<i16>, Instant)
         listeners.finish_round();
     }
     let edges = std::iter::from_fn(|| told.try_recv()).collect();
-    let kept = listeners.history(LEG).unwrap().recent().samples;
-    (edges, kept, begin)
+    (listeners, edges, begin)
 }
 
 fn over_ulaw(sound: &[i16]) -> Vec<i16> {
@@ -104,4 +111,30 @@ fn with_it_the_noise_is_gone_and_speech_keeps_its_times() {
             "{is:?} for {was:?}"
         );
     }
+}
+
+#[test]
+fn a_turn_is_forgotten_when_it_is_over_but_never_the_one_that_began_since() {
+    let mut sound = speech();
+    sound.resize(sound.len() + RATE_HZ as usize, 0);
+    let (mut listeners, edges, _) = heard(&sound, false);
+    assert!(matches!(edges.last(), Some(Edge::SpeechStop { .. })));
+    let all = edges.len() as u32;
+    let whole = kept(&listeners);
+    // Its call has not taken the last turn's edges yet.
+    listeners.end_turn(LEG, all - 2);
+    assert_eq!(kept(&listeners), whole);
+    listeners.end_turn(LEG, all);
+    assert_eq!(kept(&listeners), &whole[whole.len() - RATE_HZ as usize..]);
+}
+
+#[test]
+fn what_is_being_said_is_never_forgotten() {
+    let sound = speech();
+    let speaking = sound.len() - RATE_HZ as usize / 2;
+    let (mut listeners, edges, _) = heard(&sound[..speaking], false);
+    assert!(matches!(edges.last(), Some(Edge::SpeechStart { .. })));
+    let whole = kept(&listeners);
+    listeners.end_turn(LEG, edges.len() as u32);
+    assert_eq!(kept(&listeners), whole);
 }

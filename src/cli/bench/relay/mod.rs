@@ -1,8 +1,9 @@
 //! `offhook bench switch --relay`: what a call costs that only passes through, beside a bare C relay
-//! and, where it is installed, rtpengine in user space; all of them loaded the same way in the same
-//! run, in turn and back again.
+//! and, where they are installed, rtpengine in user space and rustpbx; all of them loaded the same way
+//! in the same run, in turn and back again.
 
 pub(super) mod engine;
+mod exchange;
 mod ng;
 mod subjects;
 
@@ -10,14 +11,13 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use offhook_media::codec::g711;
 use serde_json::{Value, json};
 
-use super::capacity::{SUBJECT_CORE, track};
-use super::cpu::{idle_seconds, process_seconds};
+use super::capacity::track;
+use super::cpu::{LOAD_CORE, SUBJECT_CORE, idle_seconds, process_seconds};
 use super::figures::rank;
 use super::load::{self, Measured, Stamps, Stream};
-use super::switch::{LOAD_CORE, SETTLE, SwitchArgs, round, sorted};
+use super::switch::{SETTLE, SwitchArgs, round, sorted};
 use crate::clock;
 use subjects::{Subject, Who};
 
@@ -32,9 +32,7 @@ struct Part {
 
 pub(super) async fn run(args: &SwitchArgs) -> anyhow::Result<ExitCode> {
     let track = track()?;
-    let mut encoded = vec![0; track.len()];
-    g711::encode_ulaw(&track, &mut encoded);
-    let encoded: Arc<[u8]> = encoded.into();
+    let encoded = load::encode(&track);
     let folder = tempfile::tempdir()?;
     let mut order = Who::installed();
     order.extend(order.clone().into_iter().rev());
@@ -103,6 +101,8 @@ struct Figures {
     /// How far the two were apart, as a share of their mean.
     spread: f64,
     sent: u64,
+    /// Packets that came out at the other side.
+    relayed: u64,
     lost: u64,
     jitter_ms: [f64; 3],
     added_ms: [f64; 3],
@@ -130,6 +130,7 @@ impl Figures {
             core: mean(|part| part.core),
             spread: (most - least) / process.max(1e-9),
             sent: parts.iter().map(|part| part.measured.sent).sum(),
+            relayed: parts.iter().map(|part| part.measured.received).sum(),
             lost: parts.iter().map(|part| part.measured.lost).sum(),
             jitter_ms: all(|measured| &measured.jitter_ms),
             added_ms: all(|measured| &measured.delay_ms),
@@ -146,6 +147,7 @@ impl Figures {
             "ours_to_it": round(ours.process / self.process.max(1e-9)),
             "ours_to_it_by_core": round(ours.core / self.core.max(1e-9)),
             "packets_sent_to_it": self.sent,
+            "packets_relayed": self.relayed,
             "packets_lost": self.lost,
             "send_jitter_ms": three(self.jitter_ms),
             "added_latency_ms": three(self.added_ms),
@@ -157,7 +159,7 @@ impl Figures {
         let [added, added_99, _] = self.added_ms;
         crate::cli::say(format_args!(
             "{:22} {:.4} % of a core a call (±{:.0} %), core {:.1} % busy, ours {:.2} times that \
-             ({:.2} by the core), lost {} of {}, jitter p50 {jitter:.3} p99 {jitter_99:.3} ms, \
+             ({:.2} by the core), relayed {} of {}, lost {}, jitter p50 {jitter:.3} p99 {jitter_99:.3} ms, \
              added p50 {added:.3} p99 {added_99:.3} ms",
             self.who.name(),
             self.process * 100.0 / calls,
@@ -165,8 +167,9 @@ impl Figures {
             self.core * 100.0,
             ours.process / self.process.max(1e-9),
             ours.core / self.core.max(1e-9),
-            self.lost,
+            self.relayed,
             self.sent,
+            self.lost,
         ));
     }
 }

@@ -4,13 +4,17 @@
 use std::io::{BufRead, BufReader, Write as _};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{ChildStdin, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::Context;
 
+use tokio::runtime::Handle;
+
+use super::exchange::{self, Phones};
 use super::ng::Ng;
-use crate::cli::bench::capacity::SUBJECT_CORE;
+use crate::cli::bench::cpu::SUBJECT_CORE;
+use crate::cli::bench::process::{Running, free_tcp_port, free_udp_port, on_path, pinned};
 use crate::cli::bench::switch::compile;
 
 const SOURCE: &str = include_str!("../../../../benches/floor/relay.c");
@@ -18,6 +22,8 @@ const SOURCE: &str = include_str!("../../../../benches/floor/relay.c");
 const FLOOR_PORT: u16 = 12_000;
 const RTPENGINE_PORTS: (u16, u16) = (40_000, 59_998);
 const NG_PORT: u16 = 22_222;
+/// How long rustpbx may take to start.
+const READY_WITHIN: Duration = Duration::from_secs(30);
 /// How often rtpengine is asked whether it is there.
 const TRIES: u32 = 100;
 
@@ -29,6 +35,8 @@ pub(super) enum Who {
     Offhook,
     /// In user space: without its kernel module.
     Rtpengine,
+    /// The whole exchange: each call is placed through it.
+    Rustpbx,
 }
 
 impl Who {
@@ -37,28 +45,26 @@ impl Who {
             Self::Floor => "a bare C relay",
             Self::Offhook => "offhook",
             Self::Rtpengine => "rtpengine, user space",
+            Self::Rustpbx => "rustpbx",
         }
     }
 
     /// Those that can be measured here.
     pub(super) fn installed() -> Vec<Self> {
-        let rtpengine = Command::new("rtpengine")
-            .arg("--version")
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status();
+        let peers = [(Self::Rtpengine, "rtpengine"), (Self::Rustpbx, "rustpbx")];
+        let peers = peers.into_iter().filter(|(_, program)| on_path(program));
         let mut all = vec![Self::Floor, Self::Offhook];
-        if rtpengine.is_ok_and(|status| status.success()) {
-            all.push(Self::Rtpengine);
-        }
+        all.extend(peers.map(|(who, _)| who));
         all
     }
 }
 
 /// A relay that runs, and ends with its owner.
 pub(super) struct Subject {
-    child: Child,
+    process: Running,
     _input: Option<ChildStdin>,
+    /// The phones at both ends of its calls.
+    _phones: Option<Phones>,
     /// Where the two sides of each call are to send.
     pub(super) targets: Vec<[SocketAddr; 2]>,
 }
@@ -74,35 +80,28 @@ impl Subject {
             Who::Floor => floor(folder, calls.len()),
             Who::Offhook => offhook(calls),
             Who::Rtpengine => rtpengine(calls),
+            Who::Rustpbx => Handle::current().block_on(rustpbx(folder, calls)),
         }
     }
 
     pub(super) fn id(&self) -> u32 {
-        self.child.id()
+        self.process.id()
     }
 
-    fn new(child: Child) -> Self {
+    fn new(process: Running) -> Self {
         Self {
-            child,
+            process,
             _input: None,
+            _phones: None,
             targets: Vec::new(),
         }
     }
 }
 
-impl Drop for Subject {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// A program on the core of what is measured.
-fn pinned(program: impl AsRef<std::ffi::OsStr>) -> Command {
-    let mut command = Command::new("taskset");
+/// A silent program on the core of what is measured.
+fn silent(program: impl AsRef<std::ffi::OsStr>) -> Command {
+    let mut command = pinned(program, SUBJECT_CORE);
     command
-        .args(["-c", &SUBJECT_CORE.to_string()])
-        .arg(program)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null());
@@ -111,12 +110,12 @@ fn pinned(program: impl AsRef<std::ffi::OsStr>) -> Command {
 
 fn floor(folder: &Path, calls: usize) -> anyhow::Result<Subject> {
     let program = compile(folder, "relay", SOURCE)?;
-    let mut command = pinned(program);
+    let mut command = silent(program);
     command
         .args([FLOOR_PORT.to_string(), calls.to_string()])
         .stdout(Stdio::piped());
-    let mut subject = Subject::new(command.spawn().context("cannot start the C relay")?);
-    let said = subject.child.stdout.take();
+    let mut subject = Subject::new(Running::start(command, "the C relay")?);
+    let said = subject.process.child().stdout.take();
     let mut said = BufReader::new(said.context("the C relay says nothing")?);
     // It says so when its sockets are bound.
     anyhow::ensure!(said.read_line(&mut String::new())? > 0, "the C relay ended");
@@ -134,14 +133,24 @@ fn floor(folder: &Path, calls: usize) -> anyhow::Result<Subject> {
 }
 
 fn offhook(calls: &[[SocketAddr; 2]]) -> anyhow::Result<Subject> {
-    let mut command = pinned(std::env::current_exe()?);
+    let mut command = silent(std::env::current_exe()?);
     command
         .args(["bench", "relay-subject"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped());
-    let mut subject = Subject::new(command.spawn().context("cannot start the relay")?);
-    let mut input = subject.child.stdin.take().context("no standard input")?;
-    let said = subject.child.stdout.take().context("no standard output")?;
+    let mut subject = Subject::new(Running::start(command, "the relay")?);
+    let mut input = subject
+        .process
+        .child()
+        .stdin
+        .take()
+        .context("no standard input")?;
+    let said = subject
+        .process
+        .child()
+        .stdout
+        .take()
+        .context("no standard output")?;
     let mut said = BufReader::new(said).lines();
     for [a, b] in calls {
         writeln!(input, "{a} {b}")?;
@@ -155,7 +164,7 @@ fn offhook(calls: &[[SocketAddr; 2]]) -> anyhow::Result<Subject> {
 
 fn rtpengine(calls: &[[SocketAddr; 2]]) -> anyhow::Result<Subject> {
     let (first, last) = RTPENGINE_PORTS;
-    let mut command = pinned("rtpengine");
+    let mut command = silent("rtpengine");
     command
         .args([
             "--foreground",
@@ -170,7 +179,7 @@ fn rtpengine(calls: &[[SocketAddr; 2]]) -> anyhow::Result<Subject> {
         ])
         .arg(format!("--listen-ng=127.0.0.1:{NG_PORT}"))
         .args([format!("--port-min={first}"), format!("--port-max={last}")]);
-    let mut subject = Subject::new(command.spawn().context("cannot start rtpengine")?);
+    let mut subject = Subject::new(Running::start(command, "rtpengine")?);
     let mut ng = Ng::connect(NG_PORT)?;
     let mut tries = 0;
     while let Err(error) = ng.ping() {
@@ -181,5 +190,35 @@ fn rtpengine(calls: &[[SocketAddr; 2]]) -> anyhow::Result<Subject> {
     for (number, call) in calls.iter().enumerate() {
         subject.targets.push(ng.call(number, *call)?);
     }
+    Ok(subject)
+}
+
+/// With every packet through it and nothing else to do: no recording, no
+/// session timers, only errors in its log.
+async fn rustpbx(folder: &Path, calls: &[[SocketAddr; 2]]) -> anyhow::Result<Subject> {
+    let mut phones = Phones::open().await?;
+    let (sip, http) = (free_udp_port()?, free_tcp_port()?);
+    let home = folder.join("rustpbx");
+    std::fs::create_dir_all(&home)?;
+    std::fs::write(
+        home.join("rustpbx.toml"),
+        exchange::configuration(sip, http, phones.address()?),
+    )?;
+    let mut command = silent("rustpbx");
+    command
+        .args(["--conf", "rustpbx.toml"])
+        .current_dir(&home)
+        .stderr(std::fs::File::create(home.join("log"))?);
+    let mut subject = Subject::new(Running::start(command, "rustpbx")?);
+    let there = || async move {
+        tokio::net::TcpStream::connect(("127.0.0.1", http))
+            .await
+            .is_ok()
+    };
+    subject.process.wait_until(READY_WITHIN, there).await?;
+    for call in calls {
+        subject.targets.push(phones.call_through(sip, *call).await?);
+    }
+    subject._phones = Some(phones);
     Ok(subject)
 }

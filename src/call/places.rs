@@ -1,0 +1,174 @@
+//! How many calls there may be: those that are allowed, and those that there are media ports for.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+use super::services::Busy;
+
+/// The calls and port pairs that are free.
+#[derive(Debug)]
+pub struct Places {
+    max_calls: usize,
+    free: Mutex<Free>,
+    changed: Notify,
+}
+
+#[derive(Debug)]
+struct Free {
+    calls: usize,
+    /// Pairs of `media.ports`, each of which is a leg's.
+    pairs: usize,
+    closed: bool,
+}
+
+/// A place among the calls that are allowed, with the port pairs of the call's legs. Given back when
+/// it is dropped.
+#[derive(Debug)]
+pub(super) struct Permit {
+    places: Arc<Places>,
+    calls: usize,
+    pairs: usize,
+}
+
+impl Places {
+    /// Makes places for so many calls that have so many port pairs in all.
+    pub(super) fn new(max_calls: usize, pairs: usize) -> Arc<Self> {
+        let free = Free {
+            calls: max_calls,
+            pairs,
+            closed: false,
+        };
+        Arc::new(Self {
+            max_calls,
+            free: Mutex::new(free),
+            changed: Notify::new(),
+        })
+    }
+
+    /// Takes a place for a call with so many legs.
+    ///
+    /// # Errors
+    /// When no call is taken any more, as many as are allowed are there, or too few ports are free.
+    pub(super) fn take(self: &Arc<Self>, pairs: usize) -> Result<Permit, Busy> {
+        self.claim(1, pairs)
+    }
+
+    /// Takes the port pair of a leg that joins a call.
+    ///
+    /// # Errors
+    /// When no ports are free, or no call is taken any more.
+    pub(super) fn take_pair(self: &Arc<Self>) -> Result<Permit, Busy> {
+        self.claim(0, 1)
+    }
+
+    fn claim(self: &Arc<Self>, calls: usize, pairs: usize) -> Result<Permit, Busy> {
+        let mut free = self.free();
+        if free.closed {
+            return Err(Busy::Stopping);
+        }
+        let calls_left = free.calls.checked_sub(calls);
+        let calls_left = calls_left.ok_or(Busy::Full(self.max_calls))?;
+        free.pairs = free.pairs.checked_sub(pairs).ok_or(Busy::NoPorts)?;
+        free.calls = calls_left;
+        drop(free);
+        self.changed.notify_one();
+        Ok(Permit {
+            places: Arc::clone(self),
+            calls,
+            pairs,
+        })
+    }
+
+    fn give_back(&self, calls: usize, pairs: usize) {
+        let mut free = self.free();
+        free.calls += calls;
+        free.pairs += pairs;
+        drop(free);
+        self.changed.notify_one();
+    }
+
+    /// Whether a call with one leg would be taken now.
+    pub(super) fn has_room(&self) -> bool {
+        let free = self.free();
+        !free.closed && free.calls > 0 && free.pairs > 0
+    }
+
+    /// Takes no call any more.
+    pub(super) fn close(&self) {
+        self.free().closed = true;
+        self.changed.notify_one();
+    }
+
+    /// Whether no call is taken any more.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.free().closed
+    }
+
+    /// Lets who waits for a change look again, since something else has changed.
+    pub(super) fn look_again(&self) {
+        self.changed.notify_one();
+    }
+
+    /// Waits until [`Places::has_room`] may say something else; one waits at a time.
+    pub(super) async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
+    fn free(&self) -> MutexGuard<'_, Free> {
+        self.free.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Permit {
+    /// Gives the port pairs beyond so many back.
+    pub(super) fn keep_pairs(&mut self, most: usize) {
+        let spare = self.pairs.saturating_sub(most);
+        if spare > 0 {
+            self.pairs -= spare;
+            self.places.give_back(0, spare);
+        }
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.places.give_back(self.calls, self.pairs);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_takes_a_place_and_a_pair_a_leg_and_gives_both_back() {
+        let places = Places::new(3, 3);
+        let mut bridge = places.take(3).unwrap();
+        assert!(!places.has_room());
+        bridge.keep_pairs(2);
+        bridge.keep_pairs(2);
+        assert!(places.has_room());
+        assert_eq!(places.take(2).unwrap_err(), Busy::NoPorts);
+        let call = places.take(1).unwrap();
+        assert!(!places.has_room());
+        assert_eq!(places.take(1).unwrap_err(), Busy::NoPorts);
+        drop(bridge);
+        assert!(places.has_room());
+        let supervisor = places.take_pair().unwrap();
+        drop((call, supervisor));
+        let three = [places.take(1), places.take(1), places.take(1)];
+        assert!(three.iter().all(Result::is_ok));
+        assert_eq!(places.take(1).unwrap_err(), Busy::Full(3));
+    }
+
+    #[test]
+    fn too_few_ports_take_no_place() {
+        let places = Places::new(1, 1);
+        assert!(places.take(2).is_err());
+        let _call = places.take(1).unwrap();
+        places.close();
+        assert_eq!(places.take(1).unwrap_err(), Busy::Stopping);
+    }
+}
