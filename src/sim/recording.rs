@@ -30,6 +30,8 @@ pub(super) struct Recording {
     written: u64,
     /// Where in the call the recording runs again at the latest.
     back_at: u64,
+    /// There was a pause since the last step.
+    unseen: bool,
     /// Frames that the disk was too slow for, of each second.
     drops: u64,
 }
@@ -43,6 +45,7 @@ impl Recording {
             end: FileEnd::default(),
             written: 0,
             back_at: 0,
+            unseen: false,
             drops,
         }
     }
@@ -51,7 +54,8 @@ impl Recording {
         self.switch.is_recorded()
     }
 
-    pub(super) fn pause(&self, by: PausedBy, pause: bool) {
+    pub(super) fn pause(&mut self, by: PausedBy, pause: bool) {
+        self.unseen |= pause;
         match pause {
             true => self.switch.pause(by),
             false => self.switch.resume(by),
@@ -82,7 +86,7 @@ impl Recording {
     pub(super) fn record(&mut self, frame: &RecordFrame) -> Option<Broken> {
         let end = frame.position + RecordFrame::SAMPLES as u64;
         let paused = self.switch.is_paused();
-        if paused {
+        if paused || std::mem::take(&mut self.unseen) {
             self.back_at = end + u64::from(frame.rate_hz) * BACK_MS / 1_000;
         }
         let open = self.shutter.is_open_for(frame);
