@@ -30,7 +30,7 @@ pub async fn run(services: Arc<Services>, recorder: Metrics) {
 async fn read(services: &Services) {
     let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
     gauge!(names::CALLS_ACTIVE).set(services.running() as f64);
-    let mut sums = [0_u64; 5];
+    let mut sums = [0_u64; 6];
     for thread in services.line.media() {
         let counters = thread.counters();
         let all = [
@@ -38,6 +38,7 @@ async fn read(services: &Services) {
             &counters.late_ticks,
             &counters.received,
             &counters.sent,
+            &counters.relayed,
             &counters.events_dropped,
         ];
         let late_us = counters.worst_late_us.swap(0, Ordering::Relaxed);
@@ -46,11 +47,12 @@ async fn read(services: &Services) {
             *sum += read(counter);
         }
     }
-    let [ticks, late, received, sent, dropped] = sums;
+    let [ticks, late, received, sent, relayed, dropped] = sums;
     counter!(names::MEDIA_TICKS).absolute(ticks);
     counter!(names::MEDIA_TICKS_LATE).absolute(late);
     counter!(names::RTP_PACKETS, "way" => "in").absolute(received);
     counter!(names::RTP_PACKETS, "way" => "out").absolute(sent);
+    counter!(names::RTP_RELAYED).absolute(relayed);
     counter!(names::QUEUE_OVERFLOWS, "queue" => "leg events").absolute(dropped);
     if let Some(on_box) = services.on_box.get() {
         let hearing = on_box.hearing.counters();

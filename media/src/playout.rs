@@ -30,11 +30,22 @@ struct Utterance {
     started: bool,
 }
 
-/// What a step did to the utterances.
+/// What a step did to an utterance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Progress {
-    Started(UtteranceId),
-    Finished(UtteranceId, u64),
+pub(crate) struct Progress {
+    pub(crate) utterance: UtteranceId,
+    pub(crate) what: Passed,
+    /// Samples of the step up to there, that one included.
+    pub(crate) until: usize,
+}
+
+/// What of an utterance was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Passed {
+    /// Its first audible sample.
+    Start,
+    /// Its last one, and so many in all.
+    End(u64),
 }
 
 /// What was dropped.
@@ -241,9 +252,16 @@ impl Playout {
             filled += wanted;
             utterance.queued -= wanted;
             utterance.played += wanted as u64;
-            if !utterance.started && room.iter().any(|sample| sample.saturating_abs() > AUDIBLE) {
+            let audible = |sample: &i16| sample.saturating_abs() > AUDIBLE;
+            if !utterance.started
+                && let Some(at) = room.iter().position(audible)
+            {
                 utterance.started = true;
-                report(Progress::Started(utterance.id));
+                report(Progress {
+                    utterance: utterance.id,
+                    what: Passed::Start,
+                    until: filled - wanted + at + 1,
+                });
             }
             if utterance.queued > 0 || !utterance.complete {
                 break;
@@ -251,7 +269,11 @@ impl Playout {
             let (id, played) = (utterance.id, utterance.played);
             self.utterances.pop_front();
             self.close(id);
-            report(Progress::Finished(id, played));
+            report(Progress {
+                utterance: id,
+                what: Passed::End(played),
+                until: filled,
+            });
         }
         self.speaking = filled > 0;
         self.speaking || faded

@@ -13,7 +13,7 @@ use offhook_media::mixer::{Mixer, Role};
 use offhook_media::music::{Background, SoundLoop};
 use offhook_media::srtp::{MasterKey, Outbound, SrtpKeys, Suite};
 use offhook_media::{Codec, Event, InbandDtmf, MediaSession, Negotiated};
-use offhook_media::{SessionConfig, UtteranceId};
+use offhook_media::{SessionConfig, StepSound, UtteranceId};
 
 thread_local! {
     /// Allocations of this thread, which no other test disturbs, and bytes that it holds.
@@ -120,11 +120,8 @@ fn a_minute(negotiated: Negotiated, packets: Vec<Vec<u8>>, reports: Vec<Vec<u8>>
     let peer = address(A);
     let speech = [4_000; 320];
     let speech = &speech[..session.rate_hz() as usize / 50];
-    // An utterance gives the echo gate its memory, which it keeps while one follows on the other.
-    session.play(at(0), UtteranceId(1_000), speech);
-    session.finish(at(0), UtteranceId(1_000));
     session.tick(at(0));
-    let before = ALLOCATIONS.get();
+    let (before, mut by_play) = (ALLOCATIONS.get(), 0);
     let (mut heard, mut sent, mut recorded) = (0, 0, 0);
     for (n, packet) in (0u64..).zip(&packets) {
         let now = at(n * 20 + 7);
@@ -144,9 +141,14 @@ fn a_minute(negotiated: Negotiated, packets: Vec<Vec<u8>>, reports: Vec<Vec<u8>>
         if n % 100 == 50 {
             session.handle_rtp(now, peer, &reports[n as usize / 100]);
         }
-        match n % 60 {
-            0..=20 => drop(session.play(now, UtteranceId(n / 60), speech)),
-            21 => session.finish(now, UtteranceId(n / 60)),
+        // Pauses are longer than the echo gate's memory of an utterance lasts.
+        match n % 100 {
+            0..=20 => {
+                let before = ALLOCATIONS.get();
+                session.play(now, UtteranceId(n / 100), speech);
+                by_play += ALLOCATIONS.get() - before;
+            }
+            21 => session.finish(now, UtteranceId(n / 100)),
             50 => drop(session.cancel()),
             _ => {}
         }
@@ -163,7 +165,7 @@ fn a_minute(negotiated: Negotiated, packets: Vec<Vec<u8>>, reports: Vec<Vec<u8>>
         }
     }
     let allocated = ALLOCATIONS.get() - before;
-    assert_eq!(allocated, 0);
+    assert_eq!((allocated - by_play, by_play), (0, 30));
     assert!(
         heard > 2_500 && sent > 2_990 && recorded > 2_990,
         "{heard} {sent} {recorded}"
@@ -207,6 +209,36 @@ fn a_relayed_minute_allocates_nothing() {
     }
     assert_eq!(ALLOCATIONS.get() - before, 0);
     assert_eq!(sent, 6_000);
+}
+
+#[test]
+fn a_minute_with_others_allocates_nothing_whoever_speaks_after_however_long_a_silence() {
+    let mut session = MediaSession::new(
+        at(0),
+        SessionConfig {
+            echo_gate: true,
+            ..config(with_peer_at(A), 7)
+        },
+    );
+    session.expect_sound();
+    let before = ALLOCATIONS.get();
+    let mut step = StepSound::default();
+    for n in 0..3_000u64 {
+        let now = at(n * 20);
+        let heard = [if n % 150 < 30 { 4_000 } else { 0 }; 160];
+        let packet = rtp(0, n as u16, n as u32 * 160, 5, &[n as u8; 160]);
+        let allocated = ALLOCATIONS.get();
+        session.handle_rtp(now, address(A), &packet);
+        assert!(session.begin_step(now, now, &mut step));
+        session.end_step(now, &step, &heard);
+        while session.poll_transmit().is_some() {}
+        while session.poll_event().is_some() {}
+        assert_eq!(ALLOCATIONS.get() - allocated, 0, "step {n}");
+    }
+    assert!(
+        ALLOCATIONS.get() > before,
+        "packets of this test are counted"
+    );
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 mod common;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::{A, CLEAN, Call, Party, Sent, at, config, telltale, with_peer_at};
 use offhook_media::codec::g711;
@@ -313,6 +313,60 @@ fn long_and_short_packets_carry_the_same_sound() {
             .collect();
         assert_eq!(heard, speech, "{ptime_ms} ms");
     }
+}
+
+#[test]
+fn an_utterance_starts_and_ends_when_its_packets_leave_however_long_they_are() {
+    for ptime_ms in [10, 20, 30, 40, 60] {
+        // Audible from different places of a packet on, to different places of one.
+        for (silence, loud) in [(0, 800), (160, 810), (200, 950), (390, 30)] {
+            let mut negotiated = with_peer_at(A);
+            negotiated.ptime_ms = ptime_ms;
+            let mut party = Party::new(config(negotiated, 7));
+            let mut speech = vec![0; silence];
+            speech.extend(vec![4_000; loud]);
+            party.play_all(at(0), 1, &speech);
+            party.run_until(at(1_000));
+            let loud: Vec<_> = party.rtp().filter(|sent| loudest(sent) > 1_000).collect();
+            let (first, last) = (loud[0].at, loud[loud.len() - 1].at);
+            let told = |event: &(Instant, Event)| match event {
+                (when, Event::PlayoutStarted { at, .. } | Event::PlayoutFinished { at, .. }) => {
+                    assert_eq!(when, at, "told as it leaves");
+                    Some(*at)
+                }
+                _ => None,
+            };
+            let told: Vec<_> = party.events.iter().filter_map(told).collect();
+            assert_eq!(told, [first, last], "{ptime_ms} ms, {silence} of silence");
+        }
+    }
+}
+
+#[test]
+fn what_waits_for_its_packet_to_be_full_when_all_is_cancelled_is_told_before() {
+    let mut negotiated = with_peer_at(A);
+    negotiated.ptime_ms = 60;
+    let mut party = Party::new(config(negotiated, 7));
+    party.play_all(at(0), 1, &[4_000; 160]);
+    party.play_all(at(0), 2, &[4_000; 960]);
+    party.run_until(at(21));
+    assert!(party.rtp().next().is_none() && party.events.is_empty());
+    let cancelled = party.session.cancel().unwrap();
+    assert_eq!((cancelled.utterance.0, cancelled.played_samples), (2, 160));
+    party.drain(at(21));
+    let told: Vec<_> = party.events.iter().map(|(_, event)| event).collect();
+    let first = UtteranceId(1);
+    assert!(
+        matches!(
+            told[..],
+            [
+                Event::PlayoutStarted { utterance: a, .. },
+                Event::PlayoutFinished { utterance: b, played_samples: 160, .. },
+                Event::PlayoutStarted { utterance: UtteranceId(2), .. },
+            ] if (*a, *b) == (first, first)
+        ),
+        "{told:?}"
+    );
 }
 
 #[test]

@@ -128,6 +128,30 @@ fn time_never_runs_back_however_the_source_starts_over() {
     assert_eq!(sent.len(), 140 - 4);
 }
 
+#[test]
+fn time_does_not_run_ahead_however_often_a_silent_peer_speaks_again() {
+    let mut bridge = Bridge::new();
+    bridge.relay(false);
+    // It sends nothing while it is silent, and speaks again in the middle of a step of ours.
+    for number in 0..2_000_u16 {
+        let time = bridge.ms as u32 * 8;
+        bridge.left_sends(&rtp(0, number, time, 5, &[0x20; 160]));
+        bridge.pass(if number % 10 < 9 { 20 } else { 1_509 });
+    }
+    assert_whole(bridge.right.rtp());
+    let ahead = bridge.right.rtp().map(|sent| {
+        let real = (sent.at - at(0)).as_millis() as u32 * 8;
+        sent.timestamp().wrapping_sub(real) as i32 / 8
+    });
+    let ahead: Vec<_> = ahead.collect();
+    let first = ahead[0];
+    assert!(
+        ahead.iter().all(|ms| (first..=first + 40).contains(ms)),
+        "{first} … {} ms",
+        ahead[ahead.len() - 1]
+    );
+}
+
 fn speak_as(bridge: &mut Bridge, ssrc: u32, first: u16, time: u32) {
     for n in 0..20_u16 {
         bridge.pass(20);

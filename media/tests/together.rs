@@ -241,3 +241,23 @@ fn what_is_played_to_one_can_be_heard_by_others_and_is_reported_as_sent() {
     assert_eq!(finished, Some(4_000));
     assert_eq!(address(A), agent_call.party.session.source().unwrap());
 }
+
+#[test]
+fn who_hears_nobody_is_still_told_what_is_played_to_it() {
+    let mut party = Party::new(config(with_peer_at(A), 7));
+    party.play_all(at(0), 1, &[2_000; 480]);
+    let mut step = StepSound::default();
+    for n in 0..3 {
+        let now = at(n * 20);
+        assert!(party.session.begin_step(now, now, &mut step));
+        // Its place is gone, or it joins in the middle of a step.
+        party
+            .session
+            .end_step(now, &step, &[0; 40][..n as usize * 20]);
+        party.drain(now);
+    }
+    let sent = party.rtp().flat_map(|sent| sent.payload().to_vec());
+    let sent: Vec<i16> = sent.map(g711::ulaw_to_linear).collect();
+    assert!(sent.iter().all(|sample| (1_900..2_100).contains(sample)));
+    assert_eq!(sent.len(), 480);
+}

@@ -57,6 +57,10 @@ pub(super) async fn serve(
     let Some(mut ringing) = Ringing::begin(services, incoming, record, epoch).await else {
         return;
     };
+    if seat.is_none() {
+        // A PIN that is pressed in tones is in the sound.
+        ringing.written.record(false);
+    }
     ringing.rings(180).await;
     let Some(mut answered) = ringing.answer(leg).await else {
         return;
@@ -67,6 +71,7 @@ pub(super) async fn serve(
     };
     let over = match admitted {
         Ok(seat) => {
+            answered.written.record(true);
             let over = confer(&mut answered, &room, &seat).await;
             // The others are alone with each other from here on.
             answered.party.leg.close();

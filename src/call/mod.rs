@@ -43,6 +43,7 @@ pub use music::prepare as prepare_music;
 pub use outbound::{Callee, Outbound, place};
 pub(crate) use outbound::{credentials, host_and_port};
 pub use places::Places;
+pub(crate) use recording::{FileEnd, Shutter};
 pub use recording::{
     PausedBy, Recorder, RecorderError, RecordingSwitch, Unrecorded, recording_event, remove_old,
 };

@@ -198,3 +198,6 @@ fn open(
     };
     line.open(leg, half, negotiated, remote, attached)
 }
+
+#[cfg(test)]
+mod tests;

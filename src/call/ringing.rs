@@ -14,6 +14,7 @@ use super::inbound::{agree, codecs_of, late_answer, refuse};
 use super::journal::Journal;
 use super::line::{Attached, Half, Leg};
 use super::party::Party;
+use super::recording::PausedBy;
 use super::services::{Live, Services};
 use super::talk::end_reason_of;
 use super::task::{Control, Wishes};
@@ -356,6 +357,15 @@ impl Written {
         };
         ending.write(services, self.journal).await;
         drop(self.live);
+    }
+
+    /// Keeps what is heard off the recording, or lets it go on; what the API paused stays paused.
+    pub(super) fn record(&self, record: bool) {
+        let switch = &self.live.recording;
+        match record {
+            true => switch.resume(PausedBy::Flow),
+            false => switch.pause(PausedBy::Flow),
+        };
     }
 
     /// What is wanted of the call from outside.

@@ -64,6 +64,8 @@ metrics! {
     TRUNK_UP Gauge "offhook_trunk_up" "1 while a trunk's registration holds {trunk}"
     LEGS Counter "offhook_legs_total" "Legs with media that ended {codec: the last it had}"
     RTP_PACKETS Counter "offhook_rtp_packets_total" "RTP packets {way}"
+    RTP_RELAYED Counter "offhook_rtp_relayed_total"
+        "RTP packets that passed between two legs as they came: received and sent as well"
     RTP_LOST Counter "offhook_rtp_lost_total" "RTP packets that never came, at a call's end"
     RTP_LATE Counter "offhook_rtp_late_total" "RTP packets that came too late, at a call's end"
     RTP_CONCEALED_MS Counter "offhook_rtp_concealed_ms_total"

@@ -22,9 +22,11 @@ use super::invariants::Rule;
 use super::ledger::Ledger;
 use super::leg::{Command, Leg};
 use super::ports::Ports;
+use super::recording::Recording;
 use super::set_up;
 use super::world::Cx;
 use crate::agent::CallOutcome;
+use crate::call::PausedBy;
 use crate::call::digits::info_digit;
 use crate::call::line::{LegTerms, PLAYOUT_MS};
 use crate::call::session::Session;
@@ -88,6 +90,7 @@ pub(super) struct SwitchCall {
     offered: Option<Instant>,
     /// A supervisor talks in the agent's place.
     aside: bool,
+    pub(super) recording: Recording,
     mailbox: VecDeque<Signal>,
     end: Option<EndReason>,
     /// What came before the call ran: results of the voice, a wish to hang up.
@@ -150,6 +153,7 @@ impl SwitchCall {
             troubles: Troubles::default(),
             offered: None,
             aside: false,
+            recording: set_up::recording(cx, number),
             mailbox: VecDeque::new(),
             end: None,
             backlog: VecDeque::new(),
@@ -251,6 +255,7 @@ impl SwitchCall {
         let mut config = SessionConfig::new(negotiated.clone(), ssrc, self.flow.remote.ip());
         config.media_timeout = LegTerms::default().silence_hangup.unwrap_or(Duration::MAX);
         config.playout_capacity_ms = PLAYOUT_MS;
+        config.recording = self.recording.is_made();
         config.unix_time = Duration::from_secs(1_780_000_000) + cx.clock.elapsed();
         cx.watch_agreed(self.number, &negotiated);
         self.leg = Some(Leg::new(MediaSession::new(now, config), self.address));
@@ -274,6 +279,9 @@ impl SwitchCall {
         input: Input,
     ) {
         cx.note(self.number, || format!("task: {}", post::brief(&input)));
+        if let Input::PauseRecording(pause) = input {
+            return self.recording.pause(PausedBy::Api, pause);
+        }
         match self.stage {
             Stage::Preparing | Stage::Answering => {
                 match input {
@@ -334,7 +342,7 @@ impl SwitchCall {
                 self.offer(cx);
             }
             Input::Signal(_) | Input::HangUpByApi | Input::Answered(_) | Input::Placed(_) => {}
-            Input::StandAside(_) | Input::OfferAgain => {}
+            Input::StandAside(_) | Input::OfferAgain | Input::PauseRecording(_) => {}
         }
         self.after(cx);
     }

@@ -2,6 +2,7 @@
 //! hears over RTP.
 
 mod called;
+mod late;
 mod offers;
 
 use std::net::SocketAddr;
@@ -14,6 +15,7 @@ use offhook_media::{
 };
 use offhook_sip::{CallHandle, Event, Flow, Invite, Settings, Transport, UserAgent};
 
+use self::late::Late;
 use super::clock::{Action, Datagram, Kind, Moment};
 use super::invariants::Rule;
 use super::leg::{Command, Leg};
@@ -31,7 +33,10 @@ const SETTLED: Duration = Duration::from_secs(1);
 const PATIENCE_MS: u64 = 36 * 60_000;
 
 pub(super) struct Caller {
+    /// Of the call.
     number: usize,
+    /// What it is named among the phones.
+    phone: usize,
     ua: UserAgent,
     address: SocketAddr,
     switch: SocketAddr,
@@ -45,6 +50,8 @@ pub(super) struct Caller {
     offered: Option<SessionDescription>,
     /// Something was to be offered meanwhile.
     outdated: bool,
+    /// An offer of the switch was asked for, and has not come.
+    asks: bool,
     mind: Mind,
     last_utterance: u64,
     /// The ACK of our call, of which an UPDATE is made.
@@ -56,14 +63,14 @@ pub(super) struct Caller {
     agreed: Option<Negotiated>,
     /// What was not agreed upon is sent.
     strays: bool,
+    late: Late,
 }
 
 impl Caller {
     pub(super) fn new(
         cx: &mut Cx,
-        number: usize,
-        address: SocketAddr,
-        switch: SocketAddr,
+        (number, phone): (usize, usize),
+        (address, switch): (SocketAddr, SocketAddr),
         plan: CallerPlan,
         seed: [u8; 32],
     ) -> Self {
@@ -82,6 +89,7 @@ impl Caller {
         ]);
         let caller = Self {
             number,
+            phone,
             ua: UserAgent::new(settings),
             address,
             switch,
@@ -93,12 +101,14 @@ impl Caller {
             local,
             offered: None,
             outdated: false,
+            asks: false,
             last_utterance: 0,
             ack: None,
             updates: 0,
             answered: None,
             agreed: None,
             strays: plan.strays,
+            late: Late::default(),
             plan,
         };
         caller.put_on_the_agenda(cx);
@@ -127,13 +137,15 @@ impl Caller {
             };
             acts.push((*at, refresh));
         }
+        let bare = plan.bare_refreshes.iter();
+        acts.extend(bare.map(|at| (*at, Action::AskForOffer)));
         let keys = plan.keys.iter();
         acts.extend(keys.map(|(at, key, way)| (*at, Action::Key(*key, *way))));
         let noises = plan.noises.iter();
         acts.extend(noises.map(|(at, ms)| (*at, Action::Say(NOISE, *ms))));
         for (at, act) in acts {
             let at = cx.clock.at_ms(plan.dial_at_ms + at);
-            cx.clock.at(at, Moment::Act(self.number, act));
+            cx.clock.at(at, Moment::Act(self.phone, act));
         }
     }
 
@@ -178,15 +190,21 @@ impl Caller {
     pub(super) fn receive(&mut self, cx: &mut Cx, datagram: &Datagram) {
         let now = cx.clock.now();
         if datagram.kind == Kind::Sip {
-            let flow = self.flow();
-            self.ua
-                .receive(now, flow, &self.behind_proxy(&datagram.bytes));
-            return self.drain_sip(cx);
+            return self.hear_sip(cx, &datagram.bytes);
         }
         if let Some(leg) = &mut self.leg {
             leg.receive(now, datagram);
             self.drain_leg(cx);
         }
+    }
+
+    /// Takes a SIP message.
+    pub(super) fn hear_sip(&mut self, cx: &mut Cx, bytes: &[u8]) {
+        let flow = self.flow();
+        self.read_late_offer(bytes);
+        self.ua
+            .receive(cx.clock.now(), flow, &self.behind_proxy(bytes));
+        self.drain_sip(cx);
     }
 
     fn flow(&self) -> Flow {
@@ -211,6 +229,7 @@ impl Caller {
                 self.offer(cx, call);
             }
             (Action::Refresh, Some(call)) => self.offer(cx, call),
+            (Action::AskForOffer, Some(call)) => self.ask_for_an_offer(cx, call),
             (Action::Key(key, way), Some(call)) => self.press(cx, call, key, way),
             (Action::Update, Some(_)) => self.update(cx),
             (Action::Ring(status), Some(call)) => self.ring(cx, call, status),
@@ -229,7 +248,10 @@ impl Caller {
             route: Vec::new(),
             flow: self.flow(),
             credentials: None,
-            body: self.description.to_string().into_bytes(),
+            body: match self.plan.late_offer {
+                true => Vec::new(),
+                false => self.description.to_string().into_bytes(),
+            },
             content_type: "application/sdp".to_owned(),
             headers: Vec::new(),
         };
@@ -244,7 +266,8 @@ impl Caller {
         let Some(leg) = self.leg.as_mut().filter(|_| self.answered.is_some()) else {
             return;
         };
-        let certain = cx.is_faultless(self.number);
+        // Which of two phones is heard is known only by what comes of it.
+        let certain = cx.is_faultless(self.number) && !cx.is_forked(self.number);
         if let Some(wire) = cx.watch.wire(self.number) {
             wire.presses.pressed(now, key, way, certain);
         }
@@ -282,7 +305,10 @@ impl Caller {
                 if datagram.bytes.starts_with(b"ACK ") && self.leg.is_none() {
                     self.ack = Some(String::from_utf8_lossy(&datagram.bytes).into_owned());
                 }
-                cx.transmit(datagram, false);
+                let datagram = self.with_late_answer(datagram);
+                if cx.proxy_passes(self.number, self.phone, &datagram.bytes) {
+                    cx.transmit(datagram, false);
+                }
             }
             let Some(event) = self.ua.poll_event() else {
                 break;
@@ -298,9 +324,16 @@ impl Caller {
     fn handle(&mut self, cx: &mut Cx, event: Event) {
         match event {
             Event::Answered { body, .. } => self.answered(cx, body.as_deref()),
-            Event::ReofferAnswered { call, result, .. } => {
+            Event::ReofferAnswered {
+                call,
+                offer,
+                result,
+            } => {
                 let answer = result.ok().flatten();
-                self.settled(cx, call, answer.as_deref());
+                match offer.is_empty() {
+                    true => self.late_offer_settled(cx, call),
+                    false => self.settled(cx, call, answer.as_deref()),
+                }
             }
             Event::ReofferOvertaken { call } => self.overtaken(cx, call),
             Event::Reoffer { call, offer } => self.reoffered(cx, call, offer.as_deref()),
@@ -310,6 +343,7 @@ impl Caller {
                 self.end();
             }
             Event::Ended { cause, .. } => {
+                cx.phone_over(self.number, (self.phone, self.address.ip()), &cause);
                 cx.note(self.number, || format!("caller: over, {cause:?}"));
                 self.end();
             }
@@ -323,6 +357,9 @@ impl Caller {
     }
 
     fn answered(&mut self, cx: &mut Cx, answer: Option<&[u8]>) {
+        if self.late.is_asked() {
+            return self.offered_in_the_answer(cx);
+        }
         let answer = answer.and_then(|answer| SessionDescription::parse(answer).ok());
         let agreed = answer.map(|answer| Negotiated::from_answer(&self.description, &answer));
         let Some(Ok(negotiated)) = agreed else {
@@ -331,6 +368,17 @@ impl Caller {
         };
         self.answered = Some(cx.clock.now());
         self.open(cx, negotiated);
+    }
+
+    /// The 200 was an offer, which the ACK has answered, or could not.
+    fn offered_in_the_answer(&mut self, cx: &mut Cx) {
+        let now = cx.clock.now();
+        self.answered = Some(now);
+        match (self.late.take(), self.call) {
+            (Some(negotiated), _) => self.open(cx, negotiated),
+            (None, Some(call)) => self.ua.hang_up(now, call, None),
+            (None, None) => {}
+        }
     }
 
     /// Starts our media.
@@ -376,7 +424,7 @@ impl Caller {
                     if let Some(action) = self.mind.hear(cx.clock.now(), code) {
                         let (after, action) = action;
                         let at = cx.clock.now() + after;
-                        cx.clock.at(at, Moment::Act(self.number, action));
+                        cx.clock.at(at, Moment::Act(self.phone, action));
                     }
                 }
                 MediaEvent::MediaTimeout { .. } => self.act(cx, Action::HangUp),

@@ -37,6 +37,8 @@ pub(super) enum Input {
     Edge(Edge),
     Work(Work),
     HangUpByApi,
+    /// The recording is to pause, or to go on.
+    PauseRecording(bool),
     /// Whether our answer was sent.
     Answered(bool),
     /// Whether our INVITE was sent.
@@ -65,6 +67,8 @@ pub(super) enum Action {
     HangUp,
     Say(u8, u64),
     Offer(offhook_media::Direction),
+    /// Sends a re-INVITE without an offer.
+    AskForOffer,
     Key(char, KeyWay),
     Refresh,
     Update,
@@ -91,8 +95,10 @@ pub(super) enum Moment {
     Place(usize),
     /// Somebody intrudes upon a call's media.
     Intrude(usize, Intrusion),
-    /// A caller acts.
+    /// A phone acts.
     Act(usize, Action),
+    /// The proxy before two phones says something to one of them.
+    FromProxy(usize, Vec<u8>),
 }
 
 impl Moment {
@@ -100,7 +106,7 @@ impl Moment {
     pub(super) fn is_the_switchs(&self, is_switch: impl Fn(std::net::SocketAddr) -> bool) -> bool {
         match self {
             Self::Arrive(datagram) => is_switch(datagram.to),
-            Self::Act(..) => false,
+            Self::Act(..) | Self::FromProxy(..) => false,
             _ => true,
         }
     }

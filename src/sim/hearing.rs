@@ -47,15 +47,14 @@ impl Ears {
             received: frame.received,
             code,
         });
-        let Some(_) = code else {
+        // Sound that is made up for what was lost never passes the cheap gate.
+        if code.is_none() || frame.concealed {
             return self.silence();
-        };
+        }
         self.silent = 0;
         self.voiced += 1;
         let onset = *self.onset.get_or_insert(frame.received);
-        if !frame.concealed {
-            self.last_audible = Some(frame.received);
-        }
+        self.last_audible = Some(frame.received);
         if self.speaking || self.voiced < ONSET_FRAMES {
             return None;
         }

@@ -43,6 +43,9 @@ pub enum Rule {
     OfferUnanswered,
     /// Over a network without faults each side hears the other, whatever is agreed upon anew.
     OneWaySound,
+    /// Of the phones that answer one INVITE of ours only the first is talked to and heard; any other
+    /// is acknowledged and hung up at once.
+    ForkLetGo,
     /// The agent remembers of a turn only what was sent.
     MemoryBeyondSent,
     /// Every call that rang is recorded, finished and told exactly once.
@@ -50,6 +53,10 @@ pub enum Rule {
     /// A record says answered when, and only when, the call was answered on the wire: a 183 is no
     /// answer.
     AnsweredOnPaper,
+    /// Nothing of either party that belongs to a pause is in a recording.
+    RecordedInPause,
+    /// A recording keeps the call's time, and goes on after each pause.
+    RecordingInStep,
     /// `voice_to_voice_ms` says what the wire saw.
     VoiceToVoice,
     /// No call lasts longer than its bound.

@@ -22,6 +22,7 @@ mod call;
 mod caller;
 mod clock;
 mod conversation;
+mod fork;
 mod hearing;
 mod intruder;
 mod invariants;
@@ -34,6 +35,7 @@ mod network;
 mod plan;
 mod ports;
 mod presses;
+mod recording;
 mod set_up;
 mod stream;
 mod switch;
@@ -45,5 +47,7 @@ mod world;
 
 pub use invariants::{Rule, Violation};
 pub use network::{Cut, Weather};
-pub use plan::{Called, CallerPlan, Intrusion, KeyWay, Manner, Models, OnOffer, Plan, Ringing};
+pub use plan::{
+    Called, CallerPlan, Fork, Intrusion, KeyWay, Manner, Models, OnOffer, Plan, Ringing,
+};
 pub use world::{Outcome, run};

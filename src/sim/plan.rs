@@ -1,6 +1,7 @@
 //! What a seed decides: the network, the callers and what they do, the models and their faults.
 
 mod breadth;
+mod extent;
 
 use offhook_media::{Codec, SrtpPolicy};
 use rand::rngs::StdRng;
@@ -109,6 +110,22 @@ pub struct Called {
     pub early_ms: Option<u64>,
     /// What becomes of it.
     pub end: Ringing,
+    /// Another phone that rings for the same INVITE, and is asked for no credentials.
+    pub fork: Option<Fork>,
+}
+
+/// A phone that rings beside another one, both behind a proxy that forks (RFC 3261 §16.7); times
+/// count from the INVITE, in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fork {
+    /// When it says 180.
+    pub rings_ms: Option<u64>,
+    /// When it says 183 with a description, and sends sound that answers nothing.
+    pub early_ms: Option<u64>,
+    /// What becomes of it.
+    pub end: Ringing,
+    /// After what time of the one's answer the proxy cancels the other; it never does without.
+    pub cancels_ms: Option<u64>,
 }
 
 /// How the ringing ends; times count from the INVITE, in milliseconds.
@@ -174,6 +191,16 @@ pub struct CallerPlan {
     pub music_on_hold: bool,
     /// When a supervisor talks in the agent's place, and for how long.
     pub asides: Vec<(u64, u64)>,
+    /// Whether its INVITE has no offer: ours comes with the 200, and its answer with the ACK.
+    pub late_offer: bool,
+    /// When it sends a re-INVITE without an offer.
+    pub bare_refreshes: Vec<u64>,
+    /// Whether the call is recorded.
+    pub recorded: bool,
+    /// When the recording is paused over the API, and for how long.
+    pub recording_pauses: Vec<(u64, u64)>,
+    /// Frames of each second that the disk is too slow for.
+    pub recording_drops: u64,
 }
 
 impl CallerPlan {
@@ -205,6 +232,11 @@ impl CallerPlan {
             strays: false,
             music_on_hold: false,
             asides: Vec::new(),
+            late_offer: false,
+            bare_refreshes: Vec::new(),
+            recorded: false,
+            recording_pauses: Vec::new(),
+            recording_drops: 0,
         }
     }
 

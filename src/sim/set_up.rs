@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::conversation::Conversation;
 use super::models::Models;
+use super::recording::Recording;
 use super::world::Cx;
 use crate::agent::flow::{Flow, FlowRun, RunOptions, parse};
 use crate::agent::{
@@ -16,6 +17,9 @@ use crate::store::{Appointment, CallRecord, CallState, Direction};
 
 const LEAD: &str = include_str!("../../config/flows/lead-qualification.toml");
 const SUPPORT: &str = include_str!("../../config/flows/customer-support.toml");
+
+/// What is asked in the first of them and not recorded.
+const SECRET: &str = "slot = \"caller_email\"\n";
 
 /// In the simulation each of them also tells a web server that the caller has hung up: a request
 /// that outlives the call.
@@ -34,6 +38,8 @@ say = "Goodbye!"
 fn flow(llm: bool) -> Option<Arc<Flow>> {
     static FLOWS: OnceLock<[Option<Arc<Flow>>; 2]> = OnceLock::new();
     let read = |name: &str, text: &str| {
+        let secret = format!("{SECRET}record = false\n");
+        let text = text.replacen(SECRET, &secret, 1);
         let text = format!("{ON_HANGUP}{text}{TOLD}");
         parse(name, &text).ok().map(Arc::new)
     };
@@ -73,6 +79,13 @@ pub(super) fn record(cx: &mut Cx, number: usize, invite: Option<&Incoming>) -> C
     };
     record.trunk = Some("carrier".to_owned());
     record
+}
+
+/// The recording of a call, which the disk may be too slow for now and then.
+pub(super) fn recording(cx: &Cx, number: usize) -> Recording {
+    let plan = cx.plan.callers.get(number);
+    let drops = plan.map_or(0, |plan| plan.recording_drops);
+    Recording::new(plan.is_some_and(|plan| plan.recorded), drops)
 }
 
 pub(super) fn conversation(cx: &mut Cx, number: usize, record: &CallRecord) -> Conversation {

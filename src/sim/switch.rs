@@ -17,7 +17,7 @@ use super::ledger::Ledger;
 use super::leg::Command;
 use super::plan::{CallerPlan, Intrusion};
 use super::ports::Ports;
-use super::world::Cx;
+use super::world::{Cx, caller_of};
 use crate::net::media::LegEvent;
 use crate::net::sip::Signal;
 
@@ -40,6 +40,11 @@ pub(super) fn put_on_the_agenda(cx: &mut Cx, number: usize, plan: &CallerPlan) {
     for (at, for_ms) in &plan.asides {
         for (at, aside) in [(*at, true), (at + for_ms, false)] {
             moments.push((at, Moment::Task(number, Input::StandAside(aside))));
+        }
+    }
+    for (at, for_ms) in &plan.recording_pauses {
+        for (at, pause) in [(*at, true), (at + for_ms, false)] {
+            moments.push((at, Moment::Task(number, Input::PauseRecording(pause))));
         }
     }
     for (at, intrusion) in &plan.intrusions {
@@ -128,16 +133,29 @@ impl Switch {
                 local: self.address,
                 remote: datagram.from,
             };
+            let number = caller_of(datagram.from);
+            cx.note_answer(number, datagram.from.ip(), &datagram.bytes);
             self.ua.receive(now, flow, &datagram.bytes);
             return self.drain_sip(cx);
         }
         let Some(number) = self.ports.owner(datagram.to.port()) else {
             return;
         };
-        let Some(leg) = self.calls.get_mut(&number).and_then(|c| c.leg.as_mut()) else {
+        let Some(call) = self.calls.get_mut(&number) else {
             return;
         };
-        leg.receive(now, datagram);
+        let Some(leg) = call.leg.as_mut() else {
+            return;
+        };
+        let encrypted = leg.session.negotiated().srtp.is_some();
+        let marked = call.recording.mark(datagram, encrypted);
+        let before = leg.session.stats().received;
+        leg.receive(now, marked.as_ref().unwrap_or(datagram));
+        let heard = leg.session.stats().received != before;
+        if heard && cx.has_lost(number, datagram.from.ip()) {
+            let what = "a phone that was too late is heard".to_owned();
+            cx.violate(Rule::ForkLetGo, number, what);
+        }
         if datagram.kind == Kind::Rtp {
             if let Some(wire) = cx.watch.wire(number) {
                 wire.received(now, &datagram.bytes);
@@ -401,6 +419,12 @@ impl Switch {
                 }
                 if let Some(edge) = call.conversation.ears.hear(frame) {
                     call.edge(cx, edge);
+                }
+                continue;
+            }
+            if let offhook_media::Event::Recording(frame) = &event {
+                if let Some((rule, what)) = call.recording.record(frame) {
+                    cx.violate(rule, number, what);
                 }
                 continue;
             }

@@ -11,7 +11,7 @@ const LOWEST: f64 = 1_000.0;
 /// G.711 is off by 3 % at most; neighbours stand 11 % apart.
 const STEP: f64 = 1.11;
 /// Half a period: 500 Hz.
-const HALF_PERIOD: usize = 8;
+pub(super) const HALF_PERIOD: usize = 8;
 
 fn level(code: u8) -> i16 {
     (LOWEST * STEP.powi(i32::from(code % CODES))).round() as i16

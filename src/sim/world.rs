@@ -1,5 +1,6 @@
 //! The world of one run: the clock, the network, the switch, the callers, and what watches them.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
@@ -10,6 +11,7 @@ use rand::{Rng, SeedableRng};
 
 use super::caller::Caller;
 use super::clock::{Action, Clock, Datagram, Input, Kind, Moment};
+use super::fork::{self, Branches, SECOND};
 use super::invariants::{Rule, Violation, Watch};
 use super::ledger::Ledger;
 use super::network::Network;
@@ -67,6 +69,8 @@ pub(super) struct Cx {
     last_sent: Duration,
     /// Calls whose INVITE the switch has answered with 200.
     answered: Vec<bool>,
+    /// INVITEs of the switch that ring at two phones.
+    pub(super) branches: Vec<Branches>,
 }
 
 impl Cx {
@@ -85,6 +89,7 @@ impl Cx {
             datagrams: 0,
             last_sent: Duration::ZERO,
             answered: vec![false; plan.callers.len()],
+            branches: vec![Branches::default(); plan.callers.len()],
             clock,
             plan,
         }
@@ -169,6 +174,10 @@ impl Cx {
                 return;
             }
         }
+        if datagram.kind == Kind::Rtp && from_switch && self.has_lost(number, datagram.to.ip()) {
+            let what = "a phone that was too late hears the agent".to_owned();
+            self.violate(Rule::ForkLetGo, number, what);
+        }
         for delay in self.network.carry(at, from_switch) {
             let arrives = self.clock.now() + delay;
             self.clock.at(arrives, Moment::Arrive(datagram.clone()));
@@ -230,22 +239,28 @@ impl Cx {
     }
 }
 
-fn caller_address(number: usize) -> SocketAddr {
-    let last = 10_u8.saturating_add(u8::try_from(number).unwrap_or(0));
+fn phone_address(phone: usize) -> SocketAddr {
+    let last = 10_u8.saturating_add(u8::try_from(phone).unwrap_or(0));
     SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, last)), 5060)
 }
 
-fn caller_of(address: SocketAddr) -> usize {
+fn phone_of(address: SocketAddr) -> usize {
     match address.ip() {
         IpAddr::V4(ip) => usize::from(ip.octets()[3].saturating_sub(10)),
         IpAddr::V6(_) => 0,
     }
 }
 
+/// The number of the call that a phone's address is of.
+pub(super) fn caller_of(address: SocketAddr) -> usize {
+    phone_of(address) % SECOND
+}
+
 struct World {
     cx: Cx,
     switch: Switch,
-    callers: Vec<Caller>,
+    /// By what they are named.
+    phones: BTreeMap<usize, Caller>,
 }
 
 /// Runs a plan to its end, or to the first rule that is broken.
@@ -270,28 +285,21 @@ impl World {
         let mut cx = Cx::new(plan);
         let switch = Switch::new(rng.random(), SWITCH, Ledger::new(sinks()));
         let plans = cx.plan.callers.clone();
-        let mut callers = Vec::new();
+        let mut phones = BTreeMap::new();
         for (number, plan) in plans.into_iter().enumerate() {
             if let Some(at) = plan.api_hang_up_at_ms {
                 let at = cx.clock.at_ms(plan.dial_at_ms + at);
                 cx.clock.at(at, Moment::Task(number, Input::HangUpByApi));
             }
             switch::put_on_the_agenda(&mut cx, number, &plan);
-            let address = caller_address(number);
-            callers.push(Caller::new(
-                &mut cx,
-                number,
-                address,
-                SWITCH,
-                plan,
-                rng.random(),
-            ));
+            let second = fork::second(&plan).map(|plan| (number + SECOND, plan));
+            for (phone, plan) in [Some((number, plan)), second].into_iter().flatten() {
+                let addresses = (phone_address(phone), SWITCH);
+                let caller = Caller::new(&mut cx, (number, phone), addresses, plan, rng.random());
+                phones.insert(phone, caller);
+            }
         }
-        Self {
-            cx,
-            switch,
-            callers,
-        }
+        Self { cx, switch, phones }
     }
 
     fn run(mut self) -> Outcome {
@@ -314,8 +322,8 @@ impl World {
     /// When something happens next.
     fn next(&self) -> Option<Instant> {
         let switch = self.switch_deadline();
-        let callers = self.callers.iter().filter_map(Caller::deadline);
-        callers.chain(switch).chain(self.cx.clock.next()).min()
+        let phones = self.phones.values().filter_map(Caller::deadline);
+        phones.chain(switch).chain(self.cx.clock.next()).min()
     }
 
     fn switch_deadline(&self) -> Option<Instant> {
@@ -328,9 +336,9 @@ impl World {
             return self.happen(moment);
         }
         let now = self.cx.clock.now();
-        let number = |caller: &Caller| caller.deadline().is_some_and(|at| at <= now);
-        if let Some(caller) = self.callers.iter_mut().find(|caller| number(caller)) {
-            return caller.handle_timeout(&mut self.cx);
+        let is_due = |phone: &Caller| phone.deadline().is_some_and(|at| at <= now);
+        if let Some(phone) = self.phones.values_mut().find(|phone| is_due(phone)) {
+            return phone.handle_timeout(&mut self.cx);
         }
         if self.switch_deadline().is_some_and(|at| at <= now) {
             self.switch.handle_timeout(&mut self.cx);
@@ -349,21 +357,39 @@ impl World {
             Moment::Arrive(datagram) if is_switch(datagram.to) => {
                 self.switch.receive(cx, &datagram);
             }
-            Moment::Arrive(datagram) => {
-                if let Some(caller) = self.callers.get_mut(caller_of(datagram.to)) {
-                    caller.receive(cx, &datagram);
-                }
-            }
+            Moment::Arrive(datagram) => self.ring(&datagram),
             Moment::Task(number, input) => self.switch.task(cx, number, input),
             Moment::Media(number, command) => self.switch.media(cx, number, command),
             Moment::Sip(number, command) => self.switch.sip(cx, number, command),
             Moment::Prepared(number) => self.switch.prepared(cx, number),
-            Moment::Place(number) => self.switch.place(cx, number, caller_address(number)),
+            Moment::Place(number) => self.switch.place(cx, number, phone_address(number)),
             Moment::Intrude(number, intrusion) => self.switch.intrude(cx, number, intrusion),
-            Moment::Act(number, action) => {
-                if let Some(caller) = self.callers.get_mut(number) {
-                    caller.act(cx, action);
+            Moment::Act(phone, action) => {
+                if let Some(phone) = self.phones.get_mut(&phone) {
+                    phone.act(cx, action);
                 }
+            }
+            Moment::FromProxy(phone, bytes) => {
+                let number = phone % SECOND;
+                let said = cx.proxy_says(number, phone, &bytes);
+                if let Some(phone) = self.phones.get_mut(&phone).filter(|_| said) {
+                    phone.hear_sip(cx, &bytes);
+                }
+            }
+        }
+    }
+
+    /// Hands a datagram to its phone, or to both that a proxy stands before.
+    fn ring(&mut self, datagram: &Datagram) {
+        let phone = phone_of(datagram.to);
+        let sip = datagram.kind == Kind::Sip && phone < SECOND;
+        let both = sip && self.cx.reaches_both(phone, &datagram.bytes);
+        for phone in [Some(phone), both.then_some(phone + SECOND)]
+            .into_iter()
+            .flatten()
+        {
+            if let Some(phone) = self.phones.get_mut(&phone) {
+                phone.receive(&mut self.cx, datagram);
             }
         }
     }
@@ -389,18 +415,14 @@ impl World {
     }
 
     fn check_the_end(&mut self) {
-        let Self {
-            cx,
-            switch,
-            callers,
-        } = self;
+        let Self { cx, switch, phones } = self;
         if !switch.ua.is_idle() {
             let what = format!("{} calls are left in SIP", switch.ua.call_count());
             cx.violate(Rule::DialogOutlivesCall, 0, what);
         }
-        if let Some(caller) = callers.iter().position(|caller| !caller.is_over()) {
-            let what = "the caller's dialog is left".to_owned();
-            cx.violate(Rule::DialogOutlivesCall, caller, what);
+        if let Some((phone, _)) = phones.iter().find(|(_, phone)| !phone.is_over()) {
+            let what = format!("the dialog of phone {phone} is left");
+            cx.violate(Rule::DialogOutlivesCall, phone % SECOND, what);
         }
         for (number, call) in &switch.calls {
             if !call.is_over() {

@@ -3,9 +3,11 @@
 
 use std::net::IpAddr;
 
+use offhook::call::codecs::Codecs;
 use offhook::call::dial::DialFailure;
 use offhook::net::media::LegEvent;
 use offhook::net::sip::Signal;
+use offhook_media::Codec;
 use offhook_sip::EndCause;
 use serde_json::{Value, json};
 
@@ -63,6 +65,14 @@ pub(crate) async fn both_ways(caller: &mut Caller, called: &mut Listening) {
     caller
         .until_heard_now(|piece| share(piece, CALLED) > 0.9)
         .await;
+}
+
+/// Whether the figures tell of packets that passed through.
+async fn has_relayed(switch: &Switch) -> bool {
+    let figures = switch.get("/metrics").await.text().await.unwrap();
+    let mut lines = figures.lines();
+    let count = lines.find_map(|line| line.strip_prefix("offhook_rtp_relayed_total "));
+    count.is_some_and(|count| count != "0")
 }
 
 /// The next keys that the called party hears pressed.
@@ -123,6 +133,8 @@ async fn both_sides_of_a_bridge_hear_each_other_and_learn_nothing_else_of_each_o
     let bridge = &record["bridge"];
     assert_eq!(bridge["to"], "+442079460123");
     assert_eq!(bridge["trunk"], "carrier");
+    // Read each second.
+    while !has_relayed(&switch).await {}
     for media in [&record["media"], &bridge["media"]] {
         assert!(media["packets"].as_u64().unwrap() > 0, "{record:#}");
     }
@@ -177,15 +189,7 @@ async fn who_rings_too_long_is_not_rung_any_more() {
     let (switch, mut desk) = carrier_with("trunk = \"carrier\"\nring_s = 1\n").await;
     let mut events = switch.events();
     let uri = number(&switch);
-    let rings = async {
-        let mut incoming = desk.rings().await;
-        desk.line
-            .sip()
-            .ring(incoming.call, 180, None)
-            .await
-            .unwrap();
-        incoming.signals.recv().await
-    };
+    let rings = async { desk.ring().await.signals.recv().await };
     let (refused, signal) = tokio::join!(Caller::dial(&uri), rings);
     let cancelled = matches!(
         signal,
@@ -210,12 +214,7 @@ async fn a_caller_who_gives_up_stops_the_ringing() {
     let uri = number(&switch);
     let (rang, rings) = tokio::sync::oneshot::channel();
     let ringing = async {
-        let mut incoming = desk.rings().await;
-        desk.line
-            .sip()
-            .ring(incoming.call, 180, None)
-            .await
-            .unwrap();
+        let mut incoming = desk.ring().await;
         let _ = rang.send(());
         incoming.signals.recv().await
     };
@@ -351,6 +350,63 @@ async fn what_is_played_before_the_answer_is_heard_before_it() {
     assert_eq!(record["state"], "completed");
     let path = format!("/v1/calls/{}/recording", record["id"].as_str().unwrap());
     assert_eq!(switch.get(&path).await.status(), 200);
+    switch.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_who_have_no_codec_in_common_hear_each_other_all_the_same() {
+    let more = "to = \"+44*\"\ntrunk = \"carrier\"\n[media]\ncodecs = [\"PCMU\", \"opus\"]\n";
+    let (switch, mut desk) = carrier_with(more).await;
+    let mut events = switch.events();
+    desk.codecs = Codecs::in_order([Codec::Opus]);
+    let uri = number(&switch);
+    let (caller, called) = tokio::join!(Caller::dial(&uri), desk.answer());
+    let (mut caller, mut called) = (caller.unwrap(), called);
+    assert_eq!(called.leg.rate_hz, 16_000);
+    // The phone's sound has twice as many samples: a tone is half as high by their number.
+    caller.say(&tone(CALLER, 20));
+    called.say(&tone(CALLED / 2.0, 40));
+    called.until_heard(CALLER / 2.0).await;
+    caller
+        .until_heard_now(|piece| share(piece, CALLED) > 0.9)
+        .await;
+    // Keys pass though their clocks differ.
+    caller.press("7");
+    loop {
+        if let Some(LegEvent::Dtmf { digit, .. }) = called.leg.event().await {
+            assert_eq!(digit, '7');
+            break;
+        }
+    }
+    caller.hang_up().await;
+    called.until_over().await;
+    let record = switch.record(&mut events).await;
+    let codecs = [
+        &record["media"]["codec"],
+        &record["bridge"]["media"]["codec"],
+    ];
+    assert_eq!(codecs, ["PCMU", "opus"], "{record:#}");
+    switch.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_caller_who_leaves_the_offer_to_us_is_bridged_as_any_other() {
+    let (switch, mut desk) = carrier().await;
+    let mut events = switch.events();
+    let mut peer = Peer::invite_without_an_offer(&number(&switch)).await;
+    // Nothing can be played to it before the answer: it is told that it rings.
+    let incoming = desk.rings().await;
+    let mut called = desk.play_early(*incoming, &tone(CALLED, 30)).await;
+    let rings = peer.progress().await;
+    assert!(rings.starts_with("SIP/2.0 180"), "{rings}");
+    desk.confirm(&called).await;
+    peer.answered_with_an_offer().await;
+    peer.hear_speech().await;
+    let says = tone(CALLER, 5);
+    tokio::join!(peer.say(&says), called.until_heard(CALLER));
+    peer.hang_up().await;
+    called.until_over().await;
+    assert_eq!(switch.record(&mut events).await["state"], "completed");
     switch.stop().await;
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use offhook::call::codecs::Codecs;
 use offhook::call::dial::{Answered, DialFailure, Dialling, dial};
 use offhook::call::line::{Attached, next_leg};
-use offhook::net::media::{Command, FrameSink};
+use offhook::net::media::{Command, FrameSink, LegEvent};
 use offhook::net::sip::Signal;
 use offhook::phone::{Destination, Phone};
 use offhook_media::{Codec, Frame, SrtpPolicy, UtteranceId};
@@ -159,6 +159,15 @@ impl Caller {
         };
         media.send(play).unwrap();
         media.send(Command::Finish(leg, utterance)).unwrap();
+    }
+
+    /// Waits until all of it is said.
+    pub(crate) async fn until_said(&mut self) {
+        while let Some(event) = self.answered.leg.event().await {
+            if matches!(event, LegEvent::PlayoutFinished { .. }) {
+                return;
+            }
+        }
     }
 
     /// What was heard so far.

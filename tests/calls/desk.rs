@@ -31,6 +31,8 @@ pub(crate) struct Desk {
     pub(crate) line: Arc<Line>,
     news: mpsc::Receiver<News>,
     pub(crate) uri: String,
+    /// What it takes of an offer.
+    pub(crate) codecs: Codecs,
 }
 
 /// A call at the desk.
@@ -73,6 +75,7 @@ impl Desk {
             line: Arc::new(line),
             news,
             uri,
+            codecs: Codecs::default(),
         }
     }
 
@@ -114,6 +117,14 @@ impl Desk {
         }
     }
 
+    /// Waits for a call and tells it that it rings.
+    pub(crate) async fn ring(&mut self) -> Box<IncomingCall> {
+        let incoming = self.rings().await;
+        let rings = self.line.sip().ring(incoming.call, 180, None);
+        rings.await.unwrap();
+        incoming
+    }
+
     /// Picks up the next call.
     pub(crate) async fn answer(&mut self) -> Listening {
         let incoming = self.rings().await;
@@ -151,8 +162,9 @@ impl Desk {
     ) -> Listening {
         let offer = incoming.invite.offer.clone().unwrap();
         let flow = &incoming.invite.flow;
-        let codecs = Codecs::default();
-        let answered = self.line.answer(flow, &codecs, SrtpPolicy::Off, &offer);
+        let answered = self
+            .line
+            .answer(flow, &self.codecs, SrtpPolicy::Off, &offer);
         let (half, negotiated) = answered.unwrap();
         let sip = self.line.sip();
         tell(sip, incoming.call, half.sdp()).await;

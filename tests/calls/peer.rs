@@ -103,9 +103,23 @@ impl Peer {
 
     /// Calls the switch.
     pub(crate) async fn invite(uri: &str) -> Self {
+        let mut peer = Self::open(uri).await;
+        let offer = peer.sdp("sendrecv", "127.0.0.1");
+        peer.send("INVITE", &offer).await;
+        peer
+    }
+
+    /// Calls the switch without an offer.
+    pub(crate) async fn invite_without_an_offer(uri: &str) -> Self {
+        let mut peer = Self::open(uri).await;
+        peer.send("INVITE", "").await;
+        peer
+    }
+
+    async fn open(uri: &str) -> Self {
         let rtp = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let switch: SocketAddr = uri.split('@').nth(1).unwrap().parse().unwrap();
-        let mut peer = Self {
+        Self {
             sip: UdpSocket::bind("127.0.0.1:0").await.unwrap(),
             media: rtp.local_addr().unwrap(),
             rtp,
@@ -118,10 +132,7 @@ impl Peer {
             timestamp: 0,
             payload_type: 0,
             answer: String::new(),
-        };
-        let offer = peer.sdp("sendrecv", "127.0.0.1");
-        peer.send("INVITE", &offer).await;
-        peer
+        }
     }
 
     /// Waits for the first word about our call but 100 Trying.
@@ -146,6 +157,15 @@ impl Peer {
         self.acknowledge("").await;
         self.answer = body(&ok).to_owned();
         self.media = media(&self.answer);
+    }
+
+    /// Waits for the answer to our call, which offers, and answers that.
+    pub(crate) async fn answered_with_an_offer(&mut self) {
+        let ok = self.settled("INVITE").await;
+        self.to = field(&ok, "To").to_owned();
+        let answer = self.sdp("sendrecv", "127.0.0.1");
+        self.acknowledge(&answer).await;
+        self.listen_to(&ok);
     }
 
     /// What we describe: one codec, keys, and this direction and address.

@@ -37,8 +37,9 @@ const AFTER_A_CALL: [&str; 25] = [
 ];
 
 /// What is there after a call, be it zero.
-const THERE: [&str; 17] = [
+const THERE: [&str; 18] = [
     "offhook_calls_active",
+    "offhook_rtp_relayed_total",
     "offhook_rtp_lost_total",
     "offhook_rtp_late_total",
     "offhook_rtp_concealed_ms_total",

@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::caller::Caller;
 use crate::peer::{LISTENER, Peer};
 use crate::rig::{Events, Switch, voice};
-use crate::tones::{is_audible, share, tone};
+use crate::tones::{PIECE, is_audible, share, tone};
 
 /// What each caller sounds like, in Hz.
 const ADA: f64 = 500.0;
@@ -125,6 +125,42 @@ async fn a_room_with_a_pin_lets_in_who_knows_it_and_hangs_up_on_who_guesses() {
     guesser.until_over().await;
     let record = switch.record(&mut events).await;
     assert_eq!(record["outcome"], "wrong PIN", "{record:#}");
+    ada.hang_up().await;
+    switch.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_heard_before_a_room_lets_a_caller_in_is_in_no_recording() {
+    let more = format!("{ROOM}[[room]]\nname = \"sales\"\npin = \"0472\"\n");
+    let switch = Switch::start(LISTENER, &more).await;
+    let mut events = switch.events();
+    let mut ada = Caller::dial(&number(&switch)).await.unwrap();
+    // The tone asks, and a phone without telephone-events would press in tones.
+    ada.until_heard(is_audible).await;
+    ada.say(&tone(BOB, 1));
+    ada.until_said().await;
+    ada.press("0472");
+    let id = joined(&mut events, 1).await;
+    ada.until_heard_now(music).await;
+    ada.say(&tone(ADA, 2));
+    let path = format!("/v1/calls/{id}/recording.wav");
+    let (said, played) = loop {
+        let file = switch.get(&path).await.bytes().await.unwrap();
+        let pairs = || file.get(44..).unwrap_or_default().chunks_exact(4);
+        let channel = |at: usize| pairs().map(move |p| i16::from_le_bytes([p[at], p[at + 1]]));
+        let (said, played): (Vec<_>, Vec<_>) = (channel(0).collect(), channel(2).collect());
+        let is_ada = |piece: &[i16]| share(piece, ADA) > 0.9;
+        if said.chunks_exact(PIECE).any(is_ada) {
+            break (said, played);
+        }
+    };
+    let before = said.chunks_exact(PIECE);
+    let before = before.take_while(|piece| share(piece, ADA) < 0.9).count();
+    assert!(before > 1_000 / 20, "the file keeps the call's time");
+    let sounds = |piece: &[i16]| is_audible(piece) && share(piece, ADA) < 0.1;
+    assert!(!said.chunks_exact(PIECE).any(sounds));
+    let asks = |piece: &[i16]| share(piece, 880.0) > 0.9;
+    assert!(!played.chunks_exact(PIECE).any(asks));
     ada.hang_up().await;
     switch.stop().await;
 }

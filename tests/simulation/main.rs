@@ -5,9 +5,11 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
 
 mod encryption;
+mod forks;
 mod keys;
 mod offers;
 mod outbound;
+mod recording;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -294,6 +296,27 @@ fn models_that_fail_and_stall_end_no_call_badly() {
         (models.refused, models.llm) = (0.6, seed % 2 == 0);
         let outcome = passes(plan);
         assert_eq!(outcome.records[0].state.as_str(), "completed");
+    }
+}
+
+#[test]
+fn sound_that_is_made_up_for_what_was_lost_is_nobodys_voice() {
+    // Seed 2279 found a turn whose last voice was that of the concealment.
+    passes(Plan::draw(2279));
+}
+
+#[test]
+fn a_turns_latency_counts_until_its_packet_is_full() {
+    // Seed 1256 found packets of 40 ms, whose first half was taken 20 ms before they left.
+    passes(Plan::draw(1256));
+    for ptime_ms in [20, 30, 40, 60] {
+        for seed in 0..10 {
+            let caller = CallerPlan {
+                ptime_ms,
+                ..CallerPlan::plain()
+            };
+            passes(with(seed, caller));
+        }
     }
 }
 

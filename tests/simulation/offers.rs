@@ -74,3 +74,34 @@ fn the_agent_stands_aside_for_a_supervisor_and_goes_on_afterwards() {
         assert!(said.contains("Goodbye!"), "seed {seed}: {said}");
     }
 }
+
+#[test]
+fn an_offer_in_our_200_is_answered_in_the_ack_and_the_call_is_as_any_other() {
+    for seed in 0..20 {
+        let caller = CallerPlan {
+            late_offer: true,
+            ..CallerPlan::plain()
+        };
+        let plan = Plan {
+            lag_ms: [0, 30][usize::from(seed % 2 == 0)],
+            ..with(seed, caller)
+        };
+        let said = passes(plan).records[0].transcript();
+        assert!(said.contains("Goodbye!"), "seed {seed}: {said}");
+    }
+}
+
+#[test]
+fn a_reinvite_without_an_offer_at_any_moment_leaves_both_heard() {
+    for seed in 0..40 {
+        let caller = CallerPlan {
+            bare_refreshes: vec![5_000 + seed * 20, 12_000],
+            offers: vec![5_100, 12_000],
+            holds: vec![(5_200, 3_000)],
+            music_on_hold: true,
+            ..CallerPlan::plain()
+        };
+        let said = passes(with(seed, caller)).records[0].transcript();
+        assert!(said.contains("Goodbye!"), "seed {seed}: {said}");
+    }
+}

@@ -13,6 +13,7 @@ fn called(end: Ringing) -> Called {
         rings_ms: Some(200),
         early_ms: None,
         end,
+        fork: None,
     }
 }
 

@@ -41,7 +41,8 @@ const QUIET: f32 = 100.0;
 /// Follows one session: what it sends, and whether what it receives is that again.
 ///
 /// It works only while sound is sent, and for 800 ms after. It then holds 11 KB, of which 9 are
-/// there for so long only: the first step of an utterance allocates them at once.
+/// there for so long only: whoever is about to have sound sent gets them by
+/// [`EchoGate::expect_sound`], so that no step has to.
 #[derive(Debug)]
 pub(crate) struct EchoGate {
     decimation: usize,
@@ -49,10 +50,23 @@ pub(crate) struct EchoGate {
     sent: Front,
     heard: Front,
     silent_frames: u32,
+    /// Nothing was sent for so long that no echo can come.
+    rests: bool,
+    /// Frames for which the comparison stays all the same, since sound is expected.
+    awaited_frames: u32,
     align: Alignment,
     verdict: Verdict,
     comparison: Option<Box<Comparison>>,
     echoes: u64,
+}
+
+/// Whether a step that is sent is more than silence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sounds {
+    Now,
+    /// No, but a later one may be without anybody's saying so before.
+    Soon,
+    NoMore,
 }
 
 /// What was sent lately, and how what is heard resembles it.
@@ -83,6 +97,8 @@ impl EchoGate {
             sent: Front::new(),
             heard: Front::new(),
             silent_frames: SILENT_AFTER,
+            rests: true,
+            awaited_frames: 0,
             align: Alignment::default(),
             verdict: Verdict::new(),
             comparison: None,
@@ -96,23 +112,30 @@ impl EchoGate {
         self.echoes
     }
 
-    /// Takes one step of what is sent: `samples` at `position` of our RTP time, `sounding` when
-    /// they are more than silence.
-    pub(crate) fn sends(&mut self, position: u64, samples: &[i16], sounding: bool) {
-        if sounding {
+    /// Takes the memory for what will be sent soon, or within 800 ms: allocating is for whoever has
+    /// time for it.
+    pub(crate) fn expect_sound(&mut self) {
+        self.awaited_frames = SILENT_AFTER;
+        self.comparison
+            .get_or_insert_with(|| Box::new(Comparison::new(0)));
+    }
+
+    /// Takes one step of what is sent: `samples` at `position` of our RTP time.
+    pub(crate) fn sends(&mut self, position: u64, samples: &[i16], sounds: Sounds) {
+        if sounds == Sounds::Now {
             self.silent_frames = 0;
         } else {
             self.silent_frames = self.silent_frames.saturating_add(1);
             if self.silent_frames >= SILENT_AFTER {
-                self.comparison = None;
-                return;
+                return self.rest(sounds);
             }
         }
         let position = position / self.decimation as u64;
         let step = self.sent.process(&self.low_pass, samples);
         let begin = || Box::new(Comparison::new(position));
         let comparison = self.comparison.get_or_insert_with(begin);
-        if position.abs_diff(comparison.reference.end()) > RUN as u64 {
+        let gap = position.abs_diff(comparison.reference.end()) > RUN as u64;
+        if std::mem::take(&mut self.rests) || gap {
             // The alignment of the clocks and the delay that is known stay: they hold for the next
             // utterance too.
             **comparison = Comparison::new(position);
@@ -120,9 +143,19 @@ impl EchoGate {
         comparison.reference.push(position, &step);
     }
 
+    /// No echo can come any more: nothing is compared until the next sound.
+    fn rest(&mut self, sounds: Sounds) {
+        self.rests = true;
+        self.awaited_frames = self.awaited_frames.saturating_sub(1);
+        if sounds == Sounds::NoMore && self.awaited_frames == 0 {
+            self.comparison = None;
+        }
+    }
+
     /// Tells whether a received frame is our echo.
     pub(crate) fn is_echo(&mut self, frame: &Frame) -> bool {
-        let Some(Comparison { reference, search }) = self.comparison.as_deref_mut() else {
+        let comparison = self.comparison.as_deref_mut().filter(|_| !self.rests);
+        let Some(Comparison { reference, search }) = comparison else {
             return false;
         };
         let step = self.heard.process(&self.low_pass, frame.samples());

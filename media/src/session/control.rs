@@ -16,6 +16,7 @@ impl MediaSession {
     /// tick is due at once.
     pub fn play(&mut self, now: Instant, utterance: UtteranceId, samples: &[i16]) -> usize {
         let accepted = self.playout.play(utterance, samples);
+        self.expect_sound();
         self.start_speaking(now);
         accepted
     }
@@ -44,9 +45,13 @@ impl MediaSession {
 
     /// Drops all sound that is queued, of all utterances; what is being said ends within 5 ms.
     /// Tells what became of the first utterance: those behind it had not begun. Sound that still
-    /// arrives for any of them is refused.
+    /// arrives for any of them is refused. What waits for its packet to be full leaves with the
+    /// next tick, and counts as sent: events about it go before this.
     pub fn cancel(&mut self) -> Option<Cancelled> {
         let dropped = self.playout.cancel();
+        let next = self.grid.next();
+        let notices = self.notices.iter_mut();
+        notices.for_each(|notice| notice.sound_left(next, |_| false));
         if self.surroundings.gates_playout() {
             self.playout.pause();
             self.surroundings.resumes_playout = true;
@@ -73,6 +78,7 @@ impl MediaSession {
     /// Lets the peer wait with music, from the next tick on: what is being said ends within 5 ms,
     /// what is queued waits. It tells the peer nothing: an offer that says `sendonly` does.
     pub fn hold(&mut self, music: &Background) {
+        self.expect_sound();
         self.close_gate();
         self.surroundings.play_music(music, self.rate_hz);
     }
@@ -135,6 +141,7 @@ impl MediaSession {
     /// # Errors
     /// Returns [`InvalidDigit`] for what is no key, or when too many wait; nothing is pressed.
     pub fn send_dtmf(&mut self, keys: &str) -> Result<(), InvalidDigit> {
+        self.expect_sound();
         self.dtmf_sender.dial(keys)
     }
 
@@ -186,6 +193,14 @@ impl MediaSession {
         if !before.direction.sends() {
             self.stream.mark();
             self.start_speaking(now);
+        }
+    }
+
+    /// Takes the memory, before the first [`MediaSession::begin_step`] of a conversation, that what
+    /// the others say needs in this session: no step allocates any then.
+    pub fn expect_sound(&mut self) {
+        if let Some(echo) = &mut self.echo {
+            echo.expect_sound();
         }
     }
 

@@ -97,6 +97,14 @@ pub struct Cancelled {
     pub queued_samples: u64,
 }
 
+/// When a sample's packet was handed to be sent.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Leaves {
+    At(Instant),
+    /// Once all sound before this position is sent.
+    With(u64),
+}
+
 /// An event that carries no sound, kept small while it waits.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Notice {
@@ -106,11 +114,11 @@ pub(super) enum Notice {
     },
     PlayoutStarted {
         utterance: UtteranceId,
-        at: Instant,
+        leaves: Leaves,
     },
     PlayoutFinished {
         utterance: UtteranceId,
-        at: Instant,
+        leaves: Leaves,
         played_samples: u64,
     },
     Latched {
@@ -132,26 +140,49 @@ pub(super) enum Notice {
     RemoteBye,
 }
 
-impl From<Notice> for Event {
-    fn from(notice: Notice) -> Self {
-        match notice {
-            Notice::Dtmf { digit, duration_ms } => Self::Dtmf { digit, duration_ms },
-            Notice::PlayoutStarted { utterance, at } => Self::PlayoutStarted { utterance, at },
-            Notice::PlayoutFinished {
+impl Notice {
+    /// The event; none while it is about sound that is not on its way yet.
+    pub(super) fn event(self) -> Option<Event> {
+        Some(match self {
+            Self::Dtmf { digit, duration_ms } => Event::Dtmf { digit, duration_ms },
+            Self::PlayoutStarted { utterance, leaves } => Event::PlayoutStarted {
                 utterance,
-                at,
+                at: leaves.at()?,
+            },
+            Self::PlayoutFinished {
+                utterance,
+                leaves,
                 played_samples,
-            } => Self::PlayoutFinished {
+            } => Event::PlayoutFinished {
                 utterance,
-                at,
+                at: leaves.at()?,
                 played_samples,
             },
-            Notice::Latched { remote } => Self::Latched { remote },
-            Notice::SourceRefused { from } => Self::SourceRefused { from },
-            Notice::MediaTimeout { silent_for } => Self::MediaTimeout { silent_for },
-            Notice::OneWay { why, silent_for } => Self::OneWay { why, silent_for },
-            Notice::TwoWay { after } => Self::TwoWay { after },
-            Notice::RemoteBye => Self::RemoteBye,
+            Self::Latched { remote } => Event::Latched { remote },
+            Self::SourceRefused { from } => Event::SourceRefused { from },
+            Self::MediaTimeout { silent_for } => Event::MediaTimeout { silent_for },
+            Self::OneWay { why, silent_for } => Event::OneWay { why, silent_for },
+            Self::TwoWay { after } => Event::TwoWay { after },
+            Self::RemoteBye => Event::RemoteBye,
+        })
+    }
+
+    /// Takes note that sound left at a moment: all that `waits` denies, by its position.
+    pub(super) fn sound_left(&mut self, at: Instant, waits: impl Fn(u64) -> bool) {
+        if let Self::PlayoutStarted { leaves, .. } | Self::PlayoutFinished { leaves, .. } = self
+            && let Leaves::With(position) = *leaves
+            && !waits(position)
+        {
+            *leaves = Leaves::At(at);
+        }
+    }
+}
+
+impl Leaves {
+    fn at(self) -> Option<Instant> {
+        match self {
+            Self::At(at) => Some(at),
+            Self::With(_) => None,
         }
     }
 }

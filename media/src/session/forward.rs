@@ -234,7 +234,7 @@ impl Stream {
     /// The timestamp of what follows at a position on what was sent last: real time, but right
     /// after that when it is near.
     fn continued(&self, position: u64) -> u32 {
-        let real = self.timestamp(position);
+        let real = self.clock.real(position);
         let pause = real.wrapping_sub(self.end) as i32;
         if i64::from(pause) < self.clock.ticks(u64::from(SEAM_MS)) as i64 {
             self.end

@@ -110,6 +110,11 @@ impl Grid {
         true
     }
 
+    /// Whether its steps are those of others.
+    pub(super) fn is_together(&self) -> bool {
+        self.together
+    }
+
     /// Steps alone again.
     pub(super) fn part(&mut self) {
         self.together = false;

@@ -61,7 +61,9 @@ const MAX_NOTICES: usize = 32;
 /// each call that changes something, it takes all packets ([`MediaSession::poll_transmit`]) and all
 /// events ([`MediaSession::poll_event`]) until there are none. What is not taken in time is
 /// dropped and counted ([`Stats::overrun`]), never queued without bound. No packet and no tick
-/// allocates memory.
+/// allocates memory (but for the Opus codec, a little a packet); what says that sound will be sent
+/// may ([`MediaSession::play`], [`MediaSession::hold`], [`MediaSession::send_dtmf`],
+/// [`MediaSession::expect_sound`]).
 ///
 /// ```
 /// # use std::time::{Duration, Instant};
@@ -224,8 +226,8 @@ impl MediaSession {
 
     /// Takes the next event.
     pub fn poll_event(&mut self) -> Option<Event> {
-        if let Some(notice) = self.notices.pop_front() {
-            return Some(notice.into());
+        if let Some(told) = self.next_notice() {
+            return Some(told);
         }
         if let Some(mut frame) = self.jitter.hear() {
             if let Some(echo) = &mut self.echo
@@ -288,6 +290,14 @@ impl MediaSession {
                 .as_ref()
                 .map_or(0, |_| size_of::<InbandReceiver>())
             + self.negotiated.receive_payload_types.capacity() * 2
+    }
+
+    /// The next notice; one about sound that is not on its way yet lets others pass.
+    fn next_notice(&mut self) -> Option<Event> {
+        let mut all = self.notices.iter().enumerate();
+        let (at, event) = all.find_map(|(at, notice)| Some((at, notice.event()?)))?;
+        self.notices.remove(at);
+        Some(event)
     }
 
     fn notify(&mut self, notice: Notice) {

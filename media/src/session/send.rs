@@ -2,12 +2,14 @@
 
 use std::time::Instant;
 
+use super::event::Leaves;
 use super::stream::Packing;
 use super::{MediaSession, Notice};
 use crate::codec::comfort_noise::{self, ComfortNoise};
 use crate::dtmf::{Outgoing, Tone};
+use crate::echo::Sounds;
 use crate::frame::Frame;
-use crate::playout::{AUDIBLE, Progress};
+use crate::playout::{AUDIBLE, Passed, Progress};
 
 /// Comfort noise is sent again after so long, in case that it was lost.
 const COMFORT_NOISE_EVERY_MS: u64 = 200;
@@ -114,7 +116,7 @@ impl MediaSession {
         // On hold, and while keys are pressed, what is to be said waits.
         if self.packing().is_some() && self.dtmf_sender.is_idle() {
             let played = step.played.get_mut(..step.samples);
-            step.sounding = self.take_playout(now, played.unwrap_or_default());
+            step.sounding = self.take_playout(played.unwrap_or_default());
         }
     }
 
@@ -126,8 +128,15 @@ impl MediaSession {
             Some(_) => self.step_beside(heard, local),
             None => self.send_step(step, heard, local),
         }
+        self.sound_left(now);
         if let Some(echo) = &mut self.echo {
-            echo.sends(position, local, self.sounding);
+            let waits = self.playout.queued_samples() > 0 || !self.dtmf_sender.is_idle();
+            let sounds = match self.sounding {
+                true => Sounds::Now,
+                false if waits || self.grid.is_together() => Sounds::Soon,
+                false => Sounds::NoMore,
+            };
+            echo.sends(position, local, sounds);
         }
         if let Some(tape) = &mut self.tape {
             self.lost_events += tape.record(position, local, step.remote());
@@ -195,6 +204,8 @@ impl MediaSession {
                 let speak = heard.iter().any(|sample| sample.saturating_abs() > AUDIBLE);
                 let mut sum = [0; Frame::MAX_SAMPLES];
                 let sum = sum.get_mut(..step.samples).unwrap_or_default();
+                // What is missing of what the others say is silence.
+                let heard = heard.iter().chain(std::iter::repeat(&0));
                 for (sum, (ours, theirs)) in sum.iter_mut().zip(step.played().iter().zip(heard)) {
                     *sum = i32::from(*ours) + i32::from(*theirs);
                 }
@@ -251,23 +262,41 @@ impl MediaSession {
             .event(to, number, false, position, payload, &mut self.outbox);
     }
 
-    fn take_playout(&mut self, now: Instant, local: &mut [i16]) -> bool {
+    fn take_playout(&mut self, local: &mut [i16]) -> bool {
         // One utterance may end and the next begin within a step; short ones may be many.
         let notices = &mut self.notices;
         let lost = &mut self.lost_events;
+        let position = self.grid.position();
         self.playout.take(local, |progress| {
             if notices.len() >= super::MAX_NOTICES {
                 notices.pop_front();
                 *lost += 1;
             }
-            notices.push_back(match progress {
-                Progress::Started(utterance) => Notice::PlayoutStarted { utterance, at: now },
-                Progress::Finished(utterance, played_samples) => Notice::PlayoutFinished {
-                    utterance,
-                    at: now,
-                    played_samples,
-                },
-            });
+            notices.push_back(Notice::of(progress, position));
         })
+    }
+
+    /// Takes note of what has left with its packet; the rest of it waits for one to be full.
+    fn sound_left(&mut self, now: Instant) {
+        let stream = &self.stream;
+        for notice in &mut self.notices {
+            notice.sound_left(now, |position| stream.holds_back(position));
+        }
+    }
+}
+
+impl Notice {
+    /// What is to be told of an utterance, once the sound is on its way that was taken at a position.
+    fn of(progress: Progress, position: u64) -> Self {
+        let utterance = progress.utterance;
+        let leaves = Leaves::With(position + progress.until as u64);
+        match progress.what {
+            Passed::Start => Self::PlayoutStarted { utterance, leaves },
+            Passed::End(played_samples) => Self::PlayoutFinished {
+                utterance,
+                leaves,
+                played_samples,
+            },
+        }
     }
 }

@@ -59,18 +59,26 @@ pub(super) struct Clock {
     /// A position and its timestamp: where this clock took over.
     position: u64,
     timestamp: u32,
+    /// By how much what is sent runs ahead of that, since it follows on what was sent before. The
+    /// next pause takes it back, or it would add up over a call.
+    lead: u32,
 }
 
 impl Clock {
-    fn timestamp(&self, position: u64) -> u32 {
+    /// The timestamp of a position in real time.
+    pub(super) fn real(&self, position: u64) -> u32 {
         let moved = position.wrapping_sub(self.position) as i64;
         let ticks = moved * i64::from(self.clock_rate_hz) / i64::from(self.rate_hz.max(1));
         self.timestamp.wrapping_add(ticks as u32)
     }
 
-    /// Counts on from this timestamp at a position.
+    fn timestamp(&self, position: u64) -> u32 {
+        self.real(position).wrapping_add(self.lead)
+    }
+
+    /// Counts on from this timestamp at a position, until the next pause.
     pub(super) fn set(&mut self, position: u64, timestamp: u32) {
-        (self.position, self.timestamp) = (position, timestamp);
+        self.lead = timestamp.wrapping_sub(self.real(position));
     }
 
     /// Samples of the session's sound that last so many milliseconds.
@@ -91,6 +99,7 @@ impl Clock {
     /// Counts at another rate from the last packet's position on (RFC 7160 §4.1).
     fn change(&mut self, position: u64, clock_rate_hz: u32) {
         self.timestamp = self.timestamp(position);
+        self.lead = 0;
         self.position = position;
         self.clock_rate_hz = clock_rate_hz;
     }
@@ -106,6 +115,7 @@ impl Stream {
                 clock_rate_hz: codec.clock_rate_hz(),
                 position: 0,
                 timestamp: start.timestamp,
+                lead: 0,
             },
             encoder: Encoder::new(codec, rate_hz, wishes),
             wishes,
@@ -199,6 +209,11 @@ impl Stream {
         while full > 0 && self.pending_len >= full {
             self.send_pending(packing, full, outbox);
         }
+    }
+
+    /// Whether some of the sound before a position waits for its packet to be full.
+    pub(super) fn holds_back(&self, position: u64) -> bool {
+        self.pending_len > 0 && self.pending_position < position
     }
 
     /// Sends what does not fill a packet: nothing follows on it.

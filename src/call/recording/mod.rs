@@ -8,6 +8,7 @@
 mod begin;
 mod pause;
 mod retention;
+mod shutter;
 mod tape;
 mod writer;
 
@@ -22,6 +23,7 @@ use tokio::sync::oneshot;
 
 pub use self::pause::{PausedBy, RecordingSwitch, recording_event};
 pub use self::retention::remove_old;
+pub(crate) use self::shutter::{FileEnd, Shutter};
 use self::tape::Tape;
 use self::writer::Writer;
 use crate::config::RecordingFormat;
@@ -36,9 +38,6 @@ const SWEEP: Duration = Duration::from_millis(100);
 /// As inference threads have: where there are fewer cores than threads, a packet goes before a
 /// file.
 const NICENESS: i32 = 5;
-/// So long after a pause there still is silence: what came within it may be played later, by as
-/// much as the jitter buffer's greatest delay (240 ms) and a step.
-const LATE_MS: u64 = 260;
 
 // A frame lies inline in the queue, so that none costs the media thread an allocation.
 #[allow(clippy::large_enum_variant)]
@@ -181,9 +180,7 @@ impl Recorder {
             items: self.items.clone(),
             shared: Arc::clone(&self.shared),
             progress,
-            switch,
-            position: 0,
-            quiet_until: 0,
+            shutter: Shutter::new(switch),
         }))
     }
 
@@ -227,24 +224,16 @@ struct Microphone {
     items: SyncSender<Item>,
     shared: Arc<Shared>,
     progress: Arc<Progress>,
-    switch: RecordingSwitch,
-    /// Where the last frame ended.
-    position: u64,
-    /// Where a pause and what comes late of it end.
-    quiet_until: u64,
+    shutter: Shutter,
 }
 
 impl RecordSink for Microphone {
     fn record(&mut self, frame: &RecordFrame) {
-        self.position = frame.position + RecordFrame::SAMPLES as u64;
-        if self.switch.is_paused() {
-            self.quiet_until = self.position + u64::from(frame.rate_hz) * LATE_MS / 1_000;
-        }
-        let item = if frame.position < self.quiet_until {
+        let item = if self.shutter.is_open_for(frame) {
+            Item::Frame(self.id, frame.clone())
+        } else {
             let (rate_hz, position) = (frame.rate_hz, frame.position);
             Item::Quiet(self.id, Quiet { rate_hz, position })
-        } else {
-            Item::Frame(self.id, frame.clone())
         };
         if self.items.try_send(item).is_ok() {
             self.progress.queued.fetch_add(1, Ordering::Relaxed);
@@ -257,7 +246,8 @@ impl RecordSink for Microphone {
 impl Drop for Microphone {
     fn drop(&mut self) {
         // The flag is what counts: the item only spares a short recording the wait for a sweep.
-        self.progress.end.store(self.position, Ordering::Relaxed);
+        let end = self.shutter.position();
+        self.progress.end.store(end, Ordering::Relaxed);
         self.progress.over.store(true, Ordering::Release);
         let _ = self.items.try_send(Item::Close(self.id));
     }

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 pub enum PausedBy {
     /// Somebody asked over the API.
     Api,
-    /// The flow is where nothing may be recorded.
+    /// The flow is where nothing may be recorded, or a room has not let the caller in yet.
     Flow,
 }
 
@@ -42,6 +42,8 @@ pub fn recording_event(paused: bool) -> &'static str {
 
 /// The call has no recording at all.
 const UNRECORDED: u8 = 0x80;
+/// There was a pause of which the recording has not taken note: it may end before the next frame.
+const UNSEEN: u8 = 0x40;
 
 /// Pauses one call's recording, from before it begins. Each side lifts only what it laid on, so
 /// that neither undoes what the other keeps secret. Cloning is cheap; a clone is the same switch.
@@ -61,12 +63,12 @@ impl RecordingSwitch {
 
     /// Pauses, from the next frame on, and says whether the recording ran until now.
     pub fn pause(&self, by: PausedBy) -> bool {
-        self.0.fetch_or(by.bit(), Ordering::AcqRel) == 0
+        self.0.fetch_or(by.bit() | UNSEEN, Ordering::AcqRel) & !UNSEEN == 0
     }
 
     /// Takes that side's pause away, and says whether the recording goes on by that.
     pub fn resume(&self, by: PausedBy) -> bool {
-        self.0.fetch_and(!by.bit(), Ordering::AcqRel) == by.bit()
+        self.0.fetch_and(!by.bit(), Ordering::AcqRel) & !UNSEEN == by.bit()
     }
 
     /// Notes that there is no recording after all.
@@ -83,7 +85,12 @@ impl RecordingSwitch {
     /// Whether nothing may be written now.
     #[must_use]
     pub fn is_paused(&self) -> bool {
-        self.0.load(Ordering::Acquire) != 0
+        self.0.load(Ordering::Acquire) & !UNSEEN != 0
+    }
+
+    /// Whether nothing may be written now, or there was a pause since this was asked last.
+    pub(super) fn was_paused(&self) -> bool {
+        self.0.load(Ordering::Acquire) != 0 && self.0.fetch_and(!UNSEEN, Ordering::AcqRel) != 0
     }
 }
 
@@ -101,6 +108,7 @@ mod tests {
         assert!(switch.is_paused(), "the flow still keeps it secret");
         assert!(switch.resume(PausedBy::Flow) && !switch.resume(PausedBy::Flow));
         assert!(!switch.is_paused());
+        assert!(switch.was_paused() && !switch.was_paused(), "noticed once");
         assert!(!RecordingSwitch::new(false).is_recorded());
         let unrecorded = RecordingSwitch::new(false);
         assert!(!unrecorded.pause(PausedBy::Flow) && !unrecorded.resume(PausedBy::Flow));

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use offhook_media::RecordFrame;
 
 use super::tape::Tape;
-use super::{Item, Progress, Quiet, Shared};
+use super::{FileEnd, Item, Progress, Quiet, Shared};
 use crate::clock;
 
 /// What was taken from the queue is handed to the kernel when the last time is so long ago: with
@@ -28,8 +28,8 @@ struct Reel {
     tape: Stage,
     /// Frames that were taken from the queue.
     taken: u64,
-    /// Where in the call the file ends, in samples, and how many a second has.
-    position: u64,
+    /// Where in the call the file ends, and how many samples a second has.
+    end: FileEnd,
     rate_hz: u32,
     flushed: Instant,
     progress: Arc<Progress>,
@@ -54,21 +54,17 @@ impl Reel {
     /// Writes, up to `position`, silence for what is missing: it was dropped while the disk stood
     /// still, or its time passed while the media thread did.
     fn keep_time(&mut self, position: u64) -> io::Result<()> {
-        let missing = position.saturating_sub(self.position);
-        if let Stage::Running(tape) = &mut self.tape
-            && missing > 0
-        {
-            self.position = position;
-            return tape.silence(self.rate_hz, missing);
+        match &mut self.tape {
+            Stage::Running(tape) => tape.silence(self.rate_hz, self.end.missing_to(position)),
+            Stage::Waiting | Stage::Failed => Ok(()),
         }
-        Ok(())
     }
 
     fn write(&mut self, frame: &RecordFrame) -> io::Result<()> {
         self.rate_hz = frame.rate_hz;
         self.keep_time(frame.position)?;
         if let Stage::Running(tape) = &mut self.tape {
-            self.position = frame.position + RecordFrame::SAMPLES as u64;
+            self.end.wrote(frame);
             tape.write(frame)?;
         }
         Ok(())
@@ -203,7 +199,7 @@ impl<C: Fn(&Path) -> io::Result<Tape>> Writer<C> {
                     path,
                     tape: Stage::Waiting,
                     taken: 0,
-                    position: 0,
+                    end: FileEnd::default(),
                     rate_hz: 0,
                     flushed: now.checked_sub(early).unwrap_or(now),
                     progress,

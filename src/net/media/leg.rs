@@ -236,6 +236,8 @@ impl Leg {
             .session
             .cancel()
             .map(|c| (c.utterance, c.played_samples));
+        // What was sent before goes before.
+        self.drain_events(counters);
         self.tell(LegEvent::Cancelled { played }, counters);
     }
 

@@ -83,12 +83,13 @@ impl Room {
     pub(super) fn join(
         &mut self,
         slot: usize,
-        leg: &Leg,
+        leg: &mut Leg,
         part: Part,
         shares_playout: bool,
     ) -> Result<(), MixerError> {
         let role = self.role(part)?;
         let party = self.mixer.join(leg.session.rate_hz(), role)?;
+        leg.session.expect_sound();
         self.members.push(Member {
             leg: leg.id,
             slot,

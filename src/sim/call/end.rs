@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::{CLOSING_TIME, Stage, SwitchCall};
 use crate::call::conversation::Directive;
-use crate::call::{media_summary, stored_state, stored_turn, stored_variables};
+use crate::call::{PausedBy, media_summary, stored_state, stored_turn, stored_variables};
 use crate::sim::clock::SipCommand;
 use crate::sim::ledger::Ledger;
 use crate::sim::leg::Command;
@@ -26,8 +26,10 @@ impl SwitchCall {
                     self.command(cx, SipCommand::HangUp);
                     self.after(cx);
                 }
-                // Nothing is recorded here.
-                Directive::HangUp(_) | Directive::PauseRecording(_) => {}
+                Directive::HangUp(_) => {}
+                Directive::PauseRecording(pause) => {
+                    self.recording.pause(PausedBy::Flow, pause);
+                }
                 Directive::Finished(with) => self.outcome = Some(with),
                 Directive::Record(turn) => {
                     ledger.turn(cx, &mut self.record, stored_turn(turn));

@@ -69,7 +69,7 @@ impl Caller {
         };
         for (at, action) in [rings, early, end].into_iter().flatten() {
             let at = now + Duration::from_millis(at);
-            cx.clock.at(at, Moment::Act(self.number, action));
+            cx.clock.at(at, Moment::Act(self.phone, action));
         }
     }
 

@@ -15,7 +15,7 @@ impl Caller {
             return;
         }
         // One at a time, as in the switch.
-        self.outdated = self.offered.is_some();
+        self.outdated = self.offered.is_some() || self.asks;
         if self.outdated {
             return;
         }
@@ -95,6 +95,7 @@ impl Caller {
     /// Makes our offer anew, since the switch's came through while it waited.
     pub(super) fn overtaken(&mut self, cx: &mut Cx, call: CallHandle) {
         self.offered = None;
+        self.asks = false;
         self.offer(cx, call);
     }
 
@@ -118,7 +119,7 @@ impl Caller {
         }
     }
 
-    fn adopt(&mut self, cx: &mut Cx, negotiated: Negotiated) {
+    pub(super) fn adopt(&mut self, cx: &mut Cx, negotiated: Negotiated) {
         self.uses(cx, &negotiated);
         if let Some(leg) = &mut self.leg {
             leg.session.renegotiate(cx.clock.now(), negotiated);

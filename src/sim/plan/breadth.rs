@@ -25,6 +25,7 @@ impl Plan {
         for caller in &mut plan.callers {
             caller.broaden(rng, plan.srtp);
         }
+        plan.extend();
         plan
     }
 }
@@ -131,6 +132,7 @@ impl Called {
             rings_ms: rng.random_bool(0.7).then(|| rng.random_range(0..2_000)),
             early_ms,
             end,
+            fork: None,
         }
     }
 }

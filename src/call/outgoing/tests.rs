@@ -1,0 +1,122 @@
+use std::net::SocketAddr;
+
+use offhook_media::SrtpPolicy;
+use offhook_sip::{Access, Advertise, Settings, Transport};
+use tokio::sync::mpsc;
+
+use super::*;
+use crate::call::codecs::Codecs;
+use crate::call::line::next_leg;
+use crate::net::media::{MediaThread, PortPool};
+use crate::net::sip::{IncomingCall, Listen, News, Sip};
+
+/// A phone, and where it is.
+async fn phone() -> (Line, mpsc::Receiver<News>, SocketAddr) {
+    let listen = [Listen {
+        transport: Transport::Udp,
+        address: ([127, 0, 0, 1], 0).into(),
+    }];
+    let settings = Settings {
+        access: Access {
+            open_loopback: true,
+            ..Access::default()
+        },
+        ..Settings::default()
+    };
+    let (sip, news) = Sip::start(&listen, settings).await.unwrap();
+    let address = sip.listeners()[0].1;
+    let media = MediaThread::start(None).unwrap();
+    let ports = PortPool::new(25_000..=25_999, 7);
+    let line = Line::new(sip, media, Vec::new(), ports, Advertise::default());
+    (line, news, address)
+}
+
+async fn rings(news: &mut mpsc::Receiver<News>) -> Box<IncomingCall> {
+    loop {
+        if let Some(News::Incoming(incoming)) = news.recv().await {
+            return incoming;
+        }
+    }
+}
+
+fn dialling(targets: Vec<SocketAddr>) -> Dialling {
+    Dialling {
+        request_uri: format!("sip:+442079460123@{}", targets[0]),
+        from: "<sip:+12025550100@127.0.0.1>".to_owned(),
+        targets,
+        transport: Transport::Udp,
+        local: None,
+        route: Vec::new(),
+        credentials: None,
+        codecs: Codecs::default(),
+        srtp: SrtpPolicy::Off,
+        headers: Vec::new(),
+        ring_timeout: std::time::Duration::from_secs(60),
+    }
+}
+
+/// What becomes of a call, beyond its ringing.
+async fn outcome(outgoing: &mut Outgoing) -> Progress {
+    loop {
+        let signal = outgoing.hear().await;
+        match outgoing.take(signal).await {
+            None | Some(Progress::Rings(_)) => {}
+            Some(progress) => return progress,
+        }
+    }
+}
+
+/// Calls two phones, of which the first says no; says whether the second rings.
+async fn second_rings_after(status: u16) -> bool {
+    let (ours, _, _) = phone().await;
+    let (first, mut at_first, there) = phone().await;
+    let (second, mut at_second, elsewhere) = phone().await;
+    let ours = Arc::new(ours);
+    let dialling = dialling(vec![there, elsewhere]);
+    let mut outgoing = Outgoing::new(Arc::clone(&ours), dialling, next_leg());
+    assert!(outgoing.place().await.is_none());
+    let refuse = async {
+        let incoming = rings(&mut at_first).await;
+        let rejected = first.sip().reject(incoming.call, status, Vec::new());
+        rejected.await.unwrap();
+    };
+    let answer = async {
+        let incoming = rings(&mut at_second).await;
+        let invite = &incoming.invite;
+        let offer = invite.offer.clone().unwrap();
+        let codecs = Codecs::default();
+        let answered = second.answer(&invite.flow, &codecs, SrtpPolicy::Off, &offer);
+        let (half, _) = answered.unwrap();
+        assert!(
+            second
+                .sip()
+                .answer(incoming.call, half.sdp())
+                .await
+                .unwrap()
+        );
+        // Both stay until the answer was heard.
+        std::future::pending::<()>().await;
+    };
+    let ((), progress) = tokio::select! {
+        both = async { tokio::join!(refuse, outcome(&mut outgoing)) } => both,
+        () = answer => unreachable!(),
+    };
+    match progress {
+        Progress::Answered(_) => true,
+        Progress::Failed(failure) => {
+            assert_eq!(failure.status(), Some(status));
+            false
+        }
+        _ => panic!("neither"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_address_that_is_overloaded_gives_way_to_the_next_one_of_the_trunk() {
+    assert!(second_rings_after(503).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_called_party_who_is_busy_is_not_rung_at_another_address() {
+    assert!(!second_rings_after(486).await);
+}
