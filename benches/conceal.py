@@ -1,14 +1,16 @@
 #!/usr/bin/env python3
 """Scores concealment by PESQ (ITU-T P.862.1; P.862.2 at 16 kHz) against G.711 Appendix I.
 
-    benches/conceal.py [--json FILE] [--wideband] [--set tuning|held-out] [FILE.wav ...]
+    benches/conceal.py [--json FILE] [--wideband] [--set tuning|held-out] [--seeds N] [--pieces N]
+                       [FILE.wav ...]
 
 The speech comes from tests/corpora and from packages of Debian, as far as they are installed. The
 voices of the set "tuning" are those by which the concealer's constants were chosen
 (asterisk-core-sounds-*-wav), those of "held-out" were never looked at for that: readers of
 pocketsphinx-testdata, and the prompts of asterisk-prompt-fr-armelle and asterisk-prompt-es-co
 (GSM, decoded by sox). The loss is seeded, in bursts of 2.5 packets on average: see
-media/examples/conceal. PESQ comes from PyPI, into target/conceal.
+media/examples/conceal. The gain's error is that of the mean over pieces of speech, each with the
+mean of its seeds, since runs of one piece are not independent. PESQ comes from PyPI, into target/conceal.
 """
 
 import argparse
@@ -47,7 +49,6 @@ VOICES = {
     },
 }
 RATES_HZ = {".raw": 16000, ".gsm": 8000}
-PIECES = 6
 PIECE_SECONDS = 10
 # Shorter pieces are not scored.
 LEAST_SECONDS = 5
@@ -66,7 +67,7 @@ def own_python():
     os.execv(python, [str(python), __file__, *sys.argv[1:]])
 
 
-def speech(voices, rate_hz):
+def speech(voices, rate_hz, pieces):
     """Yields names and samples of the speech to be sent, in pieces of some seconds."""
     pause = [numpy.zeros(rate_hz * 4 // 10, numpy.int16)]
     for voice, places in voices.items():
@@ -80,7 +81,7 @@ def speech(voices, rate_hz):
             if seconds >= PIECE_SECONDS or file is None and seconds >= LEAST_SECONDS:
                 yield f"{voice}-{made}", numpy.concatenate(piece)[:PIECE_SECONDS * rate_hz]
                 piece, made = [], made + 1
-            if made == PIECES or file is None:
+            if made == pieces or file is None:
                 break
             if source_rate_hz(file) < rate_hz:
                 continue
@@ -117,13 +118,13 @@ def score(job):
     return pesq.pesq(rate_hz, reference[:length], degraded[:length], mode)
 
 
-def measure(files, rate_hz):
+def measure(files, rate_hz, seeds):
     out = WORK / f"{rate_hz}"
     out.mkdir(parents=True, exist_ok=True)
     for old in out.glob("*.wav"):
         old.unlink()
     subprocess.run(["cargo", "run", "--quiet", "--release", "--locked", "-p", "offhook-media",
-                    "--example", "conceal", "--", out, *files], cwd=ROOT, check=True)
+                    "--example", "conceal", "--", out, str(seeds), *files], cwd=ROOT, check=True)
     jobs = []
     for degraded in sorted(out.glob("*.*.*.*.wav")):
         name, percent, seed, method, _ = degraded.name.rsplit(".", 4)
@@ -136,6 +137,10 @@ def measure(files, rate_hz):
     return table, json.loads((out / "cost.json").read_text())
 
 
+def error(means):
+    return statistics.stdev(means) / math.sqrt(len(means)) if len(means) > 1 else math.inf
+
+
 def summary(methods):
     row = {}
     for method, scores in methods.items():
@@ -143,10 +148,13 @@ def summary(methods):
         row[method] = {"mean": statistics.mean(values), "deviation": statistics.pstdev(values)}
     if "appendix-i" in methods:
         ours, theirs = methods["offhook"], methods["appendix-i"]
-        gains = [ours[key] - theirs[key] for key in ours]
-        row["gain"] = {"mean": statistics.mean(gains),
-                       "error": statistics.stdev(gains) / math.sqrt(len(gains)),
-                       "better": sum(gain > 0 for gain in gains) / len(gains)}
+        gains = collections.defaultdict(list)
+        for piece, seed in ours:
+            gains[piece].append(ours[piece, seed] - theirs[piece, seed])
+        every = [gain for gains in gains.values() for gain in gains]
+        row["gain"] = {"mean": statistics.mean(every),
+                       "error": error([statistics.mean(gains) for gains in gains.values()]),
+                       "better": sum(gain > 0 for gain in every) / len(every)}
     row["runs"] = len(methods["offhook"])
     return row
 
@@ -156,6 +164,8 @@ def main():
     parser.add_argument("files", nargs="*", metavar="FILE.wav")
     parser.add_argument("--json", metavar="FILE", help="write the figures there")
     parser.add_argument("--set", choices=VOICES, default="held-out", help="which voices")
+    parser.add_argument("--seeds", type=int, default=4, help="losses of each piece and share")
+    parser.add_argument("--pieces", type=int, default=6, help="of ten seconds of a voice, at most")
     parser.add_argument("--wideband", action="store_true", help="at 16 kHz, without Appendix I")
     options = parser.parse_args()
     rate_hz = 16000 if options.wideband else 8000
@@ -163,10 +173,10 @@ def main():
     if not files:
         folder = WORK / f"{options.set}-{rate_hz}"
         folder.mkdir(parents=True, exist_ok=True)
-        for name, sound in speech(VOICES[options.set], rate_hz):
+        for name, sound in speech(VOICES[options.set], rate_hz, options.pieces):
             files.append(folder / f"{name}.wav")
             scipy.io.wavfile.write(files[-1], rate_hz, sound)
-    table, cost = measure(files, rate_hz)
+    table, cost = measure(files, rate_hz, options.seeds)
     rows = {percent: summary(methods) for percent, methods in table.items()}
     print(f"{'loss':>5} {'runs':>5}   {'silence':>12} {'Appendix I':>12} {'Offhook':>12}   gain")
     for percent, row in sorted(rows.items()):

@@ -18,6 +18,17 @@ const LEVELS_DB: [(f64, f64); 4] = [
     (-20.0, -40.0),
 ];
 
+/// Delays and reverberation times of rooms, in ms.
+const ROOMS: [(usize, usize); 7] = [
+    (40, 100),
+    (150, 200),
+    (300, 400),
+    (20, 400),
+    (60, 400),
+    (150, 400),
+    (400, 400),
+];
+
 /// All voices of the corpora, or those of `OFFHOOK_SPEECH`.
 fn voices() -> Vec<Vec<i16>> {
     let Ok(folder) = std::env::var("OFFHOOK_SPEECH") else {
@@ -104,7 +115,7 @@ fn figures_of_many_paths() {
             let figures = Figures::of(&pairs, &path, -20.0, -20.0);
             println!("{}", figures.line(&format!("line {delay_ms} ms {db} dB")));
         }
-        for (delay_ms, ms) in [(40, 100), (150, 200), (300, 400)] {
+        for (delay_ms, ms) in ROOMS {
             let path = EchoPath::room(delay_ms, db, ms);
             let figures = Figures::of(&pairs, &path, -20.0, -20.0);
             println!(
@@ -159,6 +170,10 @@ fn figures_of_interruptions() {
         ("line 60 ms -30 dB", EchoPath::line(60, -30.0)),
         ("line 150 ms -20 dB", EchoPath::line(150, -20.0)),
         ("room 40 ms -20 dB", EchoPath::room(40, -20.0, 100)),
+        ("long room 20 ms -20 dB", EchoPath::room(20, -20.0, 400)),
+        ("long room 150 ms -12 dB", EchoPath::room(150, -12.0, 400)),
+        ("long room 400 ms -20 dB", EchoPath::room(400, -20.0, 400)),
+        ("long room 60 ms -30 dB", EchoPath::room(60, -30.0, 400)),
     ];
     for (name, path) in &paths {
         let mut counted = Interruptions::default();
@@ -179,7 +194,7 @@ fn figures_of_interruptions() {
             }
         }
         println!(
-            "{name:20} | {} {} {}",
+            "{name:24} | {} {} {}",
             counted.of, counted.touched, counted.late
         );
     }
@@ -203,7 +218,7 @@ fn a_lines_echo_is_silenced_at_every_delay_and_level() {
 #[test]
 fn the_echo_of_a_room_is_silenced() {
     let agent = at_level(&speech("jfk.wav"), -20.0);
-    for (delay_ms, reverberation_ms) in [(40, 100), (150, 200), (300, 400)] {
+    for (delay_ms, reverberation_ms) in ROOMS {
         for db in [-6.0, -12.0, -20.0, -30.0] {
             let path = EchoPath::room(delay_ms, db, reverberation_ms);
             let moments = call(&agent, &[], &path);
@@ -237,6 +252,8 @@ fn a_caller_is_heard_over_the_echo() {
             EchoPath::line(30, db),
             EchoPath::line(200, db),
             EchoPath::room(60, db, 200),
+            EchoPath::room(60, db, 400),
+            EchoPath::room(300, db, 400),
         ]
     });
     for path in paths.as_flattened() {

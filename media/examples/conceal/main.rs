@@ -2,7 +2,7 @@
 //! `benches/conceal.py` to score.
 //!
 //! ```text
-//! cargo run --release -p offhook-media --example conceal -- OUT FILE.wav…
+//! cargo run --release -p offhook-media --example conceal -- OUT SEEDS FILE.wav…
 //! ```
 //!
 //! Files are mono and 16-bit, at 8 kHz (or 16 kHz, which Appendix I does not know). For each there
@@ -26,7 +26,6 @@ type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
 /// Percent of packets that are lost; 0 shows what a method does to sound that comes whole.
 const LOSSES: [u32; 4] = [0, 5, 10, 20];
-const SEEDS: u64 = 4;
 /// Packets that are lost in a row, on average.
 const MEAN_BURST: f64 = 2.5;
 /// Packets at the beginning that are not lost: 200 ms.
@@ -36,7 +35,9 @@ fn main() -> Outcome<()> {
     let mut arguments = std::env::args_os().skip(1).map(PathBuf::from);
     let out = arguments
         .next()
-        .ok_or("where to write? conceal OUT FILE.wav…")?;
+        .ok_or("where to write? conceal OUT SEEDS FILE.wav…")?;
+    let seeds = arguments.next().unwrap_or_default();
+    let seeds: u64 = seeds.to_string_lossy().parse()?;
     std::fs::create_dir_all(&out)?;
     let mut packets = (0, 0);
     let mut all = (8_000, Vec::new());
@@ -47,7 +48,7 @@ fn main() -> Outcome<()> {
         all.1.extend(&sound);
         write(&out.join(format!("{name}.reference.wav")), rate_hz, &sound)?;
         for percent in LOSSES {
-            for seed in 0..if percent == 0 { 1 } else { SEEDS } {
+            for seed in 0..if percent == 0 { 1 } else { seeds } {
                 let draw = (number as u64) << 16 | u64::from(percent) << 8 | seed;
                 let lost = losses(draw, percent, sound.len() / (rate_hz as usize / 50));
                 packets.0 += lost.iter().filter(|lost| **lost).count();

@@ -7,8 +7,13 @@ use crate::lpc::dot;
 /// Energy below which nothing resembles anything.
 const LEAST_ENERGY: f32 = 250.0;
 
+/// A longer lag is taken only if it resembles the past by so much more: of a period and its
+/// multiples, the one that is nearest to now.
+const LONGER_BY: f32 = 0.02;
+
 /// The lag at which the last `window` samples resemble the past most, and how much: 1 for the
-/// same, whatever the loudness (normalised cross-correlation, ITU-T G.711 Appendix I §2.1).
+/// same, whatever the loudness (normalised cross-correlation, ITU-T G.711 Appendix I §2.1). A
+/// longer lag must resemble it clearly more.
 pub(super) fn best_lag(
     sound: &[f32],
     lags: RangeInclusive<usize>,
@@ -17,7 +22,7 @@ pub(super) fn best_lag(
     let start = sound.len().checked_sub(window)?;
     let recent = sound.get(start..)?;
     let loudness = dot(recent, recent);
-    let mut best = None;
+    let mut best: Option<(usize, f32)> = None;
     let mut past_energy = None;
     for lag in lags {
         let Some(past) = start.checked_sub(lag).and_then(|from| sound.get(from..)) else {
@@ -30,7 +35,12 @@ pub(super) fn best_lag(
         };
         past_energy = Some(energy);
         let resemblance = normalised(dot(recent, past), loudness * energy);
-        if best.is_none_or(|(_, known)| resemblance > known) {
+        let better = |(known, most): (usize, f32)| {
+            // The next lag is still on the same peak.
+            let by = if lag == known + 1 { 0.0 } else { LONGER_BY };
+            resemblance > most + by
+        };
+        if best.is_none_or(better) {
             best = Some((lag, resemblance));
         }
     }

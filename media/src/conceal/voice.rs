@@ -9,23 +9,24 @@ use crate::lpc::{ORDER, Predictor, Synthesis, autocorrelation, dot};
 /// Pitch from 66 to 250 Hz; a higher one is found as a multiple of its period.
 const SHORTEST_LAG_US: usize = 4_000;
 const LONGEST_LAG_US: usize = 15_000;
-/// The stretch that is compared.
-const WINDOW_US: usize = 10_000;
+/// The stretch that is compared to find the period: a short one knows the pitch of now.
+const WINDOW_US: usize = 6_000;
 /// The filter is found from so much, weighted towards the newest.
 const FILTER_US: usize = 30_000;
 const FILTER_FALL_US: usize = 3_000;
 const MAX_FILTER: usize = 480;
 /// Smears the spectrum's lines by 40 Hz, so that harmonics do not become formants.
 const SMEAR_HZ: f32 = 40.0;
-/// How long ago the pitch is compared with that of now.
-const DRIFT_US: usize = 15_000;
+/// How long ago the pitch is compared with that of now, and over which stretch.
+const DRIFT_US: usize = 12_000;
+const DRIFT_WINDOW_US: usize = 10_000;
 /// Share of its period by which the pitch may have moved over that time, to be followed.
 const DRIFT_SHARE: f32 = 0.12;
 /// Resemblance from which a period counts as one.
-const VOICED: f32 = 0.6;
+const VOICED: f32 = 0.5;
 /// The pitch goes on moving by so much of its slope, for so long, and by so much at most.
 const DRIFT_KEPT: f32 = 0.7;
-const DRIFT_FOR_US: usize = 25_000;
+const DRIFT_FOR_US: usize = 40_000;
 const DRIFT_MOST: f32 = 0.2;
 /// The older period is made as strong as the newer one by this factor at most.
 const LEVEL_MOST: f32 = 2.0;
@@ -74,7 +75,7 @@ impl Voice {
 
     /// Samples of the past that [`Voice::begin`] wants, for sound of `rate_hz`.
     pub(super) const fn history_samples(rate_hz: usize) -> usize {
-        rate_hz * (WINDOW_US + DRIFT_US + LONGEST_LAG_US + 3_000) / 1_000_000
+        rate_hz * (DRIFT_WINDOW_US + DRIFT_US + LONGEST_LAG_US + 3_000) / 1_000_000
     }
 
     pub(super) fn heap_bytes(&self) -> usize {
@@ -97,7 +98,8 @@ impl Voice {
         for (to, from) in self.past.iter_mut().zip(newest) {
             *to = *from;
         }
-        (self.gain, self.position, self.made) = (1.0, 0.0, 0);
+        // The newer period comes first: it is the one that sounds like now.
+        (self.gain, self.position, self.made) = (1.0, period, 0);
     }
 
     /// Makes the next samples, a piece at a time.
@@ -193,6 +195,7 @@ impl Voice {
             return shortest as f32;
         };
         let period = between(past, found, window);
+        let window = self.samples(DRIFT_WINDOW_US);
         let before = self.samples(DRIFT_US);
         let then = past
             .get(..past.len().saturating_sub(before))
