@@ -26,19 +26,23 @@ fn session(now: Instant) -> MediaSession {
 }
 
 fn session_with(now: Instant, echo_gate: bool) -> MediaSession {
+    let config = SessionConfig {
+        echo_gate,
+        ..session_config()
+    };
+    MediaSession::new(now, config)
+}
+
+fn session_config() -> SessionConfig {
     let peer: SocketAddr = "192.0.2.1:4000".parse().unwrap();
     let offer = sdp::offer(&LocalMedia::new(peer, 1));
     let local = LocalMedia::new("192.0.2.2:5000".parse().unwrap(), 2);
     let (_, negotiated) = sdp::answer(&offer, &local).unwrap();
-    let config = SessionConfig::new(negotiated, 7, peer.ip());
-    MediaSession::new(
-        now,
-        SessionConfig {
-            source_rule: SourceRule::Negotiated,
-            echo_gate,
-            ..config
-        },
-    )
+    SessionConfig {
+        source_rule: SourceRule::Negotiated,
+        echo_gate: false,
+        ..SessionConfig::new(negotiated, 7, peer.ip())
+    }
 }
 
 #[allow(clippy::disallowed_methods)]
@@ -114,6 +118,17 @@ fn step(session: &mut MediaSession, feed: &mut Feed, lost: bool) -> usize {
 fn tick_listening(bencher: Bencher<'_, '_>) {
     let now = epoch();
     let (mut session, mut feed) = (session(now), Feed::new(now));
+    bencher.bench_local(|| step(&mut session, &mut feed, false));
+}
+
+#[divan::bench]
+fn tick_listening_with_gain_control(bencher: Bencher<'_, '_>) {
+    let now = epoch();
+    let config = SessionConfig {
+        gain_control: true,
+        ..session_config()
+    };
+    let (mut session, mut feed) = (MediaSession::new(now, config), Feed::new(now));
     bencher.bench_local(|| step(&mut session, &mut feed, false));
 }
 

@@ -1,6 +1,9 @@
 //! Word error rate and time of Whisper on telephone prompts (Debian's
 //! `asterisk-core-sounds-en-wav`, 8 kHz), printed as JSON:
-//! `cargo bench --bench wer -- [--base] [--f32] [--print] [--every N] [--codec NAME]`
+//! `cargo bench --bench wer -- [--base] [--f32] [--print] [--every N] [--codec NAME] [--snr DB] [--suppress]`
+//!
+//! `--snr DB` puts noise so far below the speech: white, or the 8 kHz WAV files of the folder
+//! `OFFHOOK_NOISES`; `--suppress` takes it out again as `agent.noise_suppression` does.
 //!
 //! With a codec the prompts are those of `asterisk-core-sounds-en-g722`, at 16 kHz: they go through
 //! the codec and through what the switch keeps of a call, at the rate at which it would sound.
@@ -10,9 +13,10 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use offhook::ai::Audio;
-use offhook_media::Codec;
 use offhook_media::codec::{Decoder, Encoder, MAX_PACKET_SAMPLES, MAX_PAYLOAD_BYTES, OpusWishes};
 use offhook_media::codec::{G722Decoder, g711};
+use offhook_media::{Codec, Frame};
+use offhook_models::denoise::NoiseSuppressor;
 use offhook_models::whisper::{Options, Precision, Size, Step, Transcript, Whisper};
 use offhook_models::{Runtime, manifest};
 
@@ -37,6 +41,12 @@ fn main() -> Result<(), Failure> {
         .skip_while(|given| *given != "--codec")
         .nth(1);
     let codec = codec.map(|name| named(name)).transpose()?;
+    let snr_db = arguments
+        .iter()
+        .skip_while(|given| *given != "--snr")
+        .nth(1);
+    let snr_db: Option<f32> = snr_db.map(|db| db.parse()).transpose()?;
+    let noise = noise()?;
     let options = Options::default();
     if !Path::new(SOUNDS).is_dir() {
         println!("{{\"skipped\": \"{SOUNDS} is not installed\"}}");
@@ -68,10 +78,16 @@ fn main() -> Result<(), Failure> {
             Some(codec) => read_wide(&prompt.with_extension("g722"))
                 .map(|sound| kept(codec, &carry(codec, &sound))),
         };
-        let Some(audio) = audio else { continue };
+        let Some(mut audio) = audio else { continue };
         let wanted = words(wanted);
         if line.starts_with(';') || wanted.len() < 4 {
             continue;
+        }
+        if let Some(snr_db) = snr_db {
+            mix(&mut audio.samples, &noise, snr_db);
+        }
+        if has("--suppress") {
+            audio = suppress(&audio);
         }
         let (transcript, took, longest_step) = transcribe(&whisper, &audio, &options)?;
         let errors = distance(&wanted, &words(&transcript.text));
@@ -97,6 +113,65 @@ fn read(path: &Path) -> Option<Audio> {
         rate_hz: 8_000,
         samples,
     })
+}
+
+/// Noise to be mixed in: white, unless there is a folder of other noises.
+fn noise() -> Result<Vec<i16>, Failure> {
+    let Some(folder) = std::env::var_os("OFFHOOK_NOISES") else {
+        let mut state = 1_u32;
+        let white = std::iter::repeat_with(|| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 16) as u16 as i16
+        });
+        return Ok(white.take(80_000).collect());
+    };
+    let mut files = Vec::new();
+    for file in std::fs::read_dir(folder)? {
+        files.push(file?.path());
+    }
+    files.sort();
+    let sounds = files.iter().filter_map(|file| read(file));
+    Ok(sounds.flat_map(|audio| audio.samples).collect())
+}
+
+/// Adds noise that is so much softer than the speech.
+fn mix(speech: &mut [i16], noise: &[i16], snr_db: f32) {
+    let power = |sound: &[i16]| {
+        let squares = sound.iter().map(|s| f32::from(*s).powi(2));
+        squares.sum::<f32>() / sound.len().max(1) as f32
+    };
+    // Each prompt gets another piece of it.
+    let from = speech.len() * 7 % noise.len().max(1);
+    let piece: Vec<i16> = noise
+        .iter()
+        .cycle()
+        .skip(from)
+        .take(speech.len())
+        .copied()
+        .collect();
+    let gain = (power(speech) / power(&piece).max(1.0)).sqrt() * 10f32.powf(-snr_db / 20.0);
+    for (sample, noise) in speech.iter_mut().zip(piece) {
+        *sample = (f32::from(*sample) + gain * f32::from(noise)) as i16;
+    }
+}
+
+/// What the recogniser hears where `agent.noise_suppression` is on.
+fn suppress(audio: &Audio) -> Audio {
+    let (now, mut suppressor) = (Instant::now(), NoiseSuppressor::new());
+    let step = audio.rate_hz as usize / 50;
+    let mut samples = Vec::new();
+    // Silence at the end brings out what is held back.
+    let padded = [&audio.samples[..], &vec![0; 2 * step]].concat();
+    for piece in padded.chunks_exact(step) {
+        suppressor.push(&Frame::new(audio.rate_hz, 0, now, false, piece), true);
+        while let Some((frame, _)) = suppressor.pop() {
+            samples.extend_from_slice(frame.samples());
+        }
+    }
+    Audio {
+        rate_hz: audio.rate_hz,
+        samples,
+    }
 }
 
 /// Reads a prompt at 16 kHz.

@@ -142,3 +142,81 @@ fn a_level_that_is_right_is_left_alone_and_nothing_pumps() {
     let rise = steps.fold(0.0, f64::max);
     assert!(rise <= 1.0, "{rise} dB");
 }
+
+/// Decibels over full scale that 0 dBm0 is below: a sine of full scale has +3.17 dBm0 and an RMS
+/// of -3.01 dB (ITU-T G.711).
+const DBM0_DB: f64 = 6.18;
+
+/// The gain of each frame that is louder than `over_db`, in dB.
+fn gains(before: &[i16], after: &[i16], over_db: f64) -> Vec<f64> {
+    let frames = before.chunks_exact(STEP).zip(after.chunks_exact(STEP));
+    let audible = frames.filter(|(before, _)| level_db(before) > over_db);
+    audible
+        .map(|(before, after)| level_db(after) - level_db(before))
+        .collect()
+}
+
+fn range(values: &[f64]) -> (f64, f64) {
+    let least = values.iter().copied().fold(f64::INFINITY, f64::min);
+    let most = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    (least, most)
+}
+
+/// Prints what becomes of speech of many levels, and of noise alone:
+/// `cargo test --release -p offhook-media --test gain -- --ignored --nocapture`.
+#[test]
+#[ignore = "a table"]
+fn figures_of_levels() {
+    println!("speech dBm0 | after | near the end's within | loudest second over the end's");
+    for dbm0 in [
+        -50.0, -45.0, -40.0, -35.0, -30.0, -25.0, -20.0, -15.0, -10.0,
+    ] {
+        let sound = speech(dbm0 - DBM0_DB, -90.0);
+        let (heard, _) = heard(&sound);
+        let end = speech_level_db(&heard[11 * 8_000..]);
+        // The same eleven seconds each time: so a second's gain is compared with a later one's.
+        let seconds = |n: usize| {
+            gains(
+                &sound[n * 8_000..][..8_000],
+                &heard[n * 8_000..][..8_000],
+                dbm0 - DBM0_DB - 15.0,
+            )
+        };
+        let mean = |gains: &[f64]| gains.iter().sum::<f64>() / gains.len().max(1) as f64;
+        let wanted = mean(&(22..32).flat_map(seconds).collect::<Vec<_>>());
+        let each: Vec<f64> = (0..33).map(|n| mean(&seconds(n)) - wanted).collect();
+        let settled = each
+            .iter()
+            .rposition(|off| off.abs() > 3.0)
+            .map_or(0, |n| n + 1);
+        println!(
+            "{dbm0:5.0} | {:5.1} dBm0 | {settled:2} s | {:+.1} dB",
+            end + DBM0_DB,
+            range(&each).1
+        );
+    }
+    println!("noise alone, dBm0 | gain, least and most, dB");
+    for dbm0 in [-60.0, -50.0, -40.0, -30.0, -20.0] {
+        let sound = speech(-120.0, dbm0 - DBM0_DB);
+        let (heard, _) = heard(&sound);
+        let (least, most) = range(&gains(&sound, &heard, dbm0 - DBM0_DB - 6.0));
+        println!("{dbm0:5.0} | {least:+.1} {most:+.1}");
+    }
+    println!(
+        "noise behind speech of -30 dBm0, dBm0 | gain in pauses after 11 s, least and most, dB"
+    );
+    for dbm0 in [-65.0, -55.0, -45.0] {
+        let sound = speech(-30.0 - DBM0_DB, dbm0 - DBM0_DB);
+        let (heard, _) = heard(&sound);
+        let pauses = sound
+            .chunks_exact(STEP)
+            .zip(heard.chunks_exact(STEP))
+            .skip(550);
+        let pauses = pauses.filter(|(before, _)| level_db(before) < dbm0 - DBM0_DB + 2.0);
+        let gains: Vec<f64> = pauses
+            .map(|(before, after)| level_db(after) - level_db(before))
+            .collect();
+        let (least, most) = range(&gains);
+        println!("{dbm0:5.0} | {least:+.1} {most:+.1}");
+    }
+}
