@@ -19,6 +19,7 @@ pub mod meters;
 pub mod net;
 pub mod observe;
 pub mod phone;
+mod realtime;
 pub mod sim;
 pub mod store;
 pub mod switch;

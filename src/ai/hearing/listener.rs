@@ -7,9 +7,8 @@ use offhook_media::Frame;
 use offhook_models::denoise::NoiseSuppressor;
 use offhook_models::vad::{Silero, SileroBatch, VadEdge, VadSettings, VoiceDetector};
 
-use super::Edge;
 use super::history::History;
-use super::queue::Heard;
+use super::{Edge, Heard};
 use crate::mailbox;
 use crate::net::media::LegId;
 

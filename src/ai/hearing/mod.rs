@@ -4,7 +4,6 @@
 
 mod history;
 mod listener;
-mod queue;
 mod tape;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,12 +14,12 @@ use std::time::{Duration, Instant};
 use offhook_media::Frame;
 use offhook_models::vad::{Gate, Silero};
 
-use self::queue::{FrameQueue, Heard};
 use super::{Abandon, Deliver, Recognised, SpeechToText, TurnModel};
 use crate::agent::flow::SlotKind;
 use crate::clock;
 use crate::mailbox::{self, mailbox};
 use crate::net::media::{FrameSink, LegId, SinkBuilder};
+use crate::realtime::Outward;
 
 /// Frames that may wait for the hearing thread: over a second of sound of two hundred calls.
 const QUEUE: usize = 10_000;
@@ -81,6 +80,13 @@ pub struct Counters {
     pub windows: AtomicU64,
 }
 
+/// A frame of one leg, with what the cheap gate said of it.
+struct Heard {
+    leg: LegId,
+    voiced: bool,
+    frame: Frame,
+}
+
 /// What is asked of the hearing thread beside frames.
 enum Input {
     Open {
@@ -107,7 +113,7 @@ enum Input {
 #[derive(Clone)]
 struct Inputs {
     asked: SyncSender<Input>,
-    frames: Arc<FrameQueue>,
+    frames: Arc<Outward<Heard>>,
 }
 
 impl Inputs {
@@ -161,7 +167,7 @@ impl Hearing {
         turn_model: Option<Arc<dyn TurnModel>>,
     ) -> std::io::Result<Self> {
         let (asked, queue) = sync_channel(ASKED);
-        let frames = Arc::new(FrameQueue::new(QUEUE));
+        let frames = Arc::new(Outward::new(QUEUE));
         let counters = Arc::new(Counters::default());
         let thread = Thread {
             asked: queue,
@@ -277,7 +283,7 @@ fn refused(error: std::sync::mpsc::TrySendError<Input>) -> Input {
 struct GateSink {
     leg: LegId,
     gate: Gate,
-    frames: Arc<FrameQueue>,
+    frames: Arc<Outward<Heard>>,
     counters: Arc<Counters>,
 }
 
@@ -301,7 +307,7 @@ impl FrameSink for GateSink {
 
 struct Thread {
     asked: Receiver<Input>,
-    frames: Arc<FrameQueue>,
+    frames: Arc<Outward<Heard>>,
     /// What waits for the frames that came before it; empty between rounds.
     later: Vec<Input>,
     listeners: listener::Listeners,
@@ -408,7 +414,7 @@ mod tests {
     #[test]
     fn a_hearing_thread_that_is_behind_refuses_a_leg_and_holds_up_neither_its_call_nor_its_end() {
         let (asked, queue) = sync_channel(1);
-        let frames = Arc::new(FrameQueue::new(1));
+        let frames = Arc::new(Outward::new(1));
         let hearing = Hearing {
             inputs: Inputs { asked, frames },
             counters: Arc::default(),

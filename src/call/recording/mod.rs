@@ -14,7 +14,6 @@ mod writer;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -28,6 +27,7 @@ use self::tape::Tape;
 use self::writer::Writer;
 use crate::config::RecordingFormat;
 use crate::net::media::RecordSink;
+use crate::realtime::Outward;
 
 /// Frames that may wait for the disk: half a second of two hundred calls, half of that of wideband
 /// ones.
@@ -92,7 +92,7 @@ pub struct Unrecorded;
 /// Speaks to the recordings' thread. Cloning is cheap.
 #[derive(Clone)]
 pub struct Recorder {
-    items: SyncSender<Item>,
+    items: Arc<Outward<Item>>,
     shared: Arc<Shared>,
 }
 
@@ -138,7 +138,8 @@ impl Recorder {
             path: folder.to_owned(),
             source,
         })?;
-        let (items, queue) = sync_channel(places);
+        let items = Arc::new(Outward::new(places));
+        let queue = Arc::clone(&items);
         let (tell, ended) = oneshot::channel();
         let shared = Arc::new(Shared::new(Some(ended)));
         let writer = Writer::new(create, Arc::clone(&shared));
@@ -149,8 +150,6 @@ impl Recorder {
                     tracing::debug!(%error, "the recordings' thread keeps its niceness");
                 }
                 writer.run(&queue, sweep);
-                // Who waits for the end finds nobody to hand a frame to.
-                drop(queue);
                 let _ = tell.send(());
             })
             .map_err(RecorderError::Thread)?;
@@ -171,13 +170,13 @@ impl Recorder {
         let id = self.shared.next.fetch_add(1, Ordering::Relaxed);
         let progress = Arc::<Progress>::default();
         let open = Item::Open(id, path, Arc::clone(&progress));
-        if self.items.try_send(open).is_err() {
+        if !self.items.push(open) {
             self.shared.unrecorded.fetch_add(1, Ordering::Relaxed);
             return Err(Unrecorded);
         }
         Ok(Box::new(Microphone {
             id,
-            items: self.items.clone(),
+            items: Arc::clone(&self.items),
             shared: Arc::clone(&self.shared),
             progress,
             shutter: Shutter::new(switch),
@@ -221,7 +220,7 @@ impl Recorder {
 /// A call's end of its recording, which its leg holds on the media thread: nothing here waits.
 struct Microphone {
     id: u64,
-    items: SyncSender<Item>,
+    items: Arc<Outward<Item>>,
     shared: Arc<Shared>,
     progress: Arc<Progress>,
     shutter: Shutter,
@@ -235,7 +234,7 @@ impl RecordSink for Microphone {
             let (rate_hz, position) = (frame.rate_hz, frame.position);
             Item::Quiet(self.id, Quiet { rate_hz, position })
         };
-        if self.items.try_send(item).is_ok() {
+        if self.items.push(item) {
             self.progress.queued.fetch_add(1, Ordering::Relaxed);
         } else {
             self.shared.dropped.fetch_add(1, Ordering::Relaxed);
@@ -249,7 +248,7 @@ impl Drop for Microphone {
         let end = self.shutter.position();
         self.progress.end.store(end, Ordering::Relaxed);
         self.progress.over.store(true, Ordering::Release);
-        let _ = self.items.try_send(Item::Close(self.id));
+        let _ = self.items.push(Item::Close(self.id));
     }
 }
 

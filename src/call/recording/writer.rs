@@ -5,7 +5,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::{Duration, Instant};
 
 use offhook_media::RecordFrame;
@@ -13,6 +12,7 @@ use offhook_media::RecordFrame;
 use super::tape::Tape;
 use super::{FileEnd, Item, Progress, Quiet, Shared};
 use crate::clock;
+use crate::realtime::Outward;
 
 /// What was taken from the queue is handed to the kernel when the last time is so long ago: with
 /// the sweep's own time less than a second.
@@ -129,26 +129,28 @@ impl<C: Fn(&Path) -> io::Result<Tape>> Writer<C> {
         }
     }
 
-    pub(super) fn run(mut self, queue: &Receiver<Item>, sweep: Duration) {
+    pub(super) fn run(mut self, queue: &Arc<Outward<Item>>, sweep: Duration) {
+        queue.read_here();
         let mut swept = clock::now();
         loop {
             let item = self.next(queue, sweep);
             let now = clock::now();
-            match item {
-                Ok(item) => self.take(now, item),
-                Err(TryRecvError::Empty) => {}
-                Err(TryRecvError::Disconnected) => break,
+            if let Some(item) = item {
+                self.take(now, item);
             }
             // Under load the queue is never empty, and the sweep must come all the same.
             if now.saturating_duration_since(swept) >= sweep {
                 swept = now;
                 self.sweep(now);
-                if self.shared.ending.load(Ordering::Acquire) {
+                let nobody_records = Arc::strong_count(queue) == 1;
+                if nobody_records || self.shared.ending.load(Ordering::Acquire) {
                     break;
                 }
             }
         }
-        while let Ok(item) = queue.try_recv() {
+        // Who waits for the end finds nobody to hand a frame to.
+        queue.close();
+        while let Some(item) = queue.pop() {
             self.take(clock::now(), item);
         }
         let shared = &self.shared;
@@ -157,16 +159,12 @@ impl<C: Fn(&Path) -> io::Result<Tape>> Writer<C> {
 
     /// Takes the next item. Where there is none it is looked for a little later, so that no media
     /// thread has to wake this one; only while nothing is recorded is the first one waited for.
-    fn next(&self, queue: &Receiver<Item>, sweep: Duration) -> Result<Item, TryRecvError> {
-        if self.open.is_empty() {
-            return queue.recv_timeout(sweep).map_err(|error| match error {
-                RecvTimeoutError::Timeout => TryRecvError::Empty,
-                RecvTimeoutError::Disconnected => TryRecvError::Disconnected,
-            });
-        }
-        let item = queue.try_recv();
-        if let Err(TryRecvError::Empty) = item {
-            std::thread::sleep(REST);
+    fn next(&self, queue: &Outward<Item>, sweep: Duration) -> Option<Item> {
+        let item = queue.pop();
+        match (&item, self.open.is_empty()) {
+            (Some(_), _) => {}
+            (None, true) => queue.sleep(sweep),
+            (None, false) => queue.pause(REST),
         }
         item
     }
@@ -230,8 +228,6 @@ fn begin(reel: &mut Reel, create: &impl Fn(&Path) -> io::Result<Tape>, shared: &
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc::sync_channel;
-
     use super::super::tests::{frame, sound_of};
     use super::*;
     use crate::call::recording::{PausedBy, Recorder, RecordingSwitch};
@@ -241,7 +237,7 @@ mod tests {
     /// A recorder whose thread is the test.
     struct Bench {
         recorder: Recorder,
-        queue: Receiver<Item>,
+        queue: Arc<Outward<Item>>,
         writer: Writer<fn(&Path) -> io::Result<Tape>>,
         folder: tempfile::TempDir,
         now: Instant,
@@ -253,11 +249,11 @@ mod tests {
         }
 
         fn writing(places: usize, create: fn(&Path) -> io::Result<Tape>) -> Self {
-            let (items, queue) = sync_channel(places);
+            let queue = Arc::new(Outward::new(places));
             let shared = Arc::new(Shared::new(None));
             Self {
                 recorder: Recorder {
-                    items,
+                    items: Arc::clone(&queue),
                     shared: Arc::clone(&shared),
                 },
                 queue,
@@ -282,7 +278,7 @@ mod tests {
         /// Lets so much time pass, and the thread take what waits.
         fn pass(&mut self, time: Duration) {
             self.now += time;
-            while let Ok(item) = self.queue.try_recv() {
+            while let Some(item) = self.queue.pop() {
                 self.writer.take(self.now, item);
             }
             self.writer.sweep(self.now);
@@ -311,14 +307,14 @@ mod tests {
         sink.record(&frame(1));
         drop(sink);
         for _ in 0..2 {
-            let item = bench.queue.recv().unwrap();
+            let item = bench.queue.pop().unwrap();
             bench.writer.take(bench.now, item);
         }
         bench.writer.sweep(bench.now);
         assert_eq!(bench.writer.open.len(), 1, "a frame of it is on its way");
-        let item = bench.queue.recv().unwrap();
+        let item = bench.queue.pop().unwrap();
         bench.writer.take(bench.now, item);
-        assert!(bench.queue.try_recv().is_err(), "the end was lost");
+        assert!(bench.queue.pop().is_none(), "the end was lost");
         bench.writer.sweep(bench.now);
         assert!(bench.writer.open.is_empty());
         assert_eq!(sound_of(&bench.path()), [100; 2]);

@@ -4,7 +4,6 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::io;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::{Duration, Instant};
 
 use offhook_media::mixer::MixerError;
@@ -14,6 +13,7 @@ use super::poller::{Events, Poller, Ready, Waker};
 use super::room::{Part, Room, RoomId};
 use super::{Command, Counters, LegEvent, LegId, OpenLeg, relay};
 use crate::clock;
+use crate::realtime::Receiver;
 
 /// The largest datagram read; RTP is far smaller.
 const DATAGRAM_MAX: usize = 2048;
@@ -95,7 +95,7 @@ impl Engine {
             }
             self.take_in(&events, &mut buffer);
             let now = clock::now();
-            if self.obey(now, &mut buffer).is_err() {
+            if !self.obey(now, &mut buffer) {
                 return;
             }
             self.serve_ticks(now);
@@ -339,15 +339,13 @@ impl Engine {
         }
     }
 
-    /// Takes every waiting command; an error when all senders are gone.
-    fn obey(&mut self, now: Instant, buffer: &mut [u8]) -> Result<(), TryRecvError> {
-        loop {
-            match self.commands.try_recv() {
-                Ok(command) => self.carry_out(command, now, buffer),
-                Err(TryRecvError::Empty) => return Ok(()),
-                Err(TryRecvError::Disconnected) => return Err(TryRecvError::Disconnected),
-            }
+    /// Takes every waiting command; false when all senders are gone.
+    fn obey(&mut self, now: Instant, buffer: &mut [u8]) -> bool {
+        let abandoned = self.commands.is_abandoned();
+        while let Some(command) = self.commands.take() {
+            self.carry_out(command, now, buffer);
         }
+        !abandoned
     }
 
     fn carry_out(&mut self, command: Command, now: Instant, buffer: &mut [u8]) {

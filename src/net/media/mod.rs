@@ -18,7 +18,6 @@ mod tests;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::time::{Duration, Instant};
 
 use offhook_media::mixer::MixerError;
@@ -27,6 +26,8 @@ use offhook_media::{
     Event, Frame, MediaSession, Negotiated, OneWay, RecordFrame, Stats, UtteranceId,
 };
 use tokio::sync::mpsc;
+
+use crate::realtime::{Sender, Unsent, inward};
 
 pub use ports::{PortError, PortPair, PortPool};
 pub use probe::{Delay, Probe, Stamp};
@@ -266,7 +267,7 @@ pub enum MediaError {
 /// Speaks to one media thread. Cloning is cheap.
 #[derive(Clone)]
 pub struct MediaThread {
-    commands: SyncSender<Command>,
+    commands: Sender<Command>,
     waker: poller::Waker,
     counters: Arc<Counters>,
     probe: Option<Arc<Probe>>,
@@ -278,7 +279,7 @@ impl MediaThread {
     /// # Errors
     /// When the operating system refuses the thread, its timer or its `epoll`.
     pub fn start(core: Option<usize>) -> Result<Self, MediaError> {
-        let (commands, queue) = sync_channel(COMMAND_QUEUE);
+        let (commands, queue) = inward(COMMAND_QUEUE);
         let counters = Arc::new(Counters::default());
         let setup = engine::Setup::new(queue, Arc::clone(&counters))?;
         let waker = setup.waker();
@@ -311,12 +312,10 @@ impl MediaThread {
             Some(probe) => probe.look_at(command),
             None => command,
         };
-        self.commands
-            .try_send(command)
-            .map_err(|error| match error {
-                TrySendError::Full(_) => MediaError::Overloaded,
-                TrySendError::Disconnected(_) => MediaError::Gone,
-            })?;
+        self.commands.send(command).map_err(|error| match error {
+            Unsent::Full => MediaError::Overloaded,
+            Unsent::Gone => MediaError::Gone,
+        })?;
         self.waker.wake().map_err(MediaError::Start)
     }
 
