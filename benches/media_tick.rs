@@ -154,6 +154,22 @@ fn tick_speaking_with_the_echo_gate(bencher: Bencher<'_, '_>) {
     });
 }
 
+/// The echo gate looks for an echo among all delays, and finds none.
+#[divan::bench]
+fn tick_speaking_while_the_caller_does(bencher: Bencher<'_, '_>) {
+    let now = epoch();
+    let (mut session, mut feed) = (session_with(now, true), Feed::new(now));
+    let mut noise = 1u32;
+    bencher.bench_local(|| {
+        let sound: [i16; 160] = std::array::from_fn(|_| {
+            noise = noise.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (noise >> 20) as i16
+        });
+        session.play(feed.now, UtteranceId(1), &sound);
+        step(&mut session, &mut feed, false)
+    });
+}
+
 #[divan::bench]
 fn tick_recording(bencher: Bencher<'_, '_>) {
     let now = epoch();

@@ -94,6 +94,7 @@ impl PathFilter {
 
     /// Holds a frame against the echo that is expected, and learns from it. The counterpart of its
     /// first sample at delay `lags − 1 − k` lies at `window[k]`.
+    #[inline(always)]
     pub(super) fn step(&mut self, heard: &[f32], window: &[f32], lags: usize) -> Held {
         let from = (lags - TAPS).saturating_sub(self.shortest);
         let sent = window.get(from..).unwrap_or_default();
@@ -115,6 +116,7 @@ impl PathFilter {
         held
     }
 
+    #[inline(always)]
     fn learn(&mut self, heard: &[f32], sent: &[f32], held: &Held) {
         let own = if self.young {
             held.rest
@@ -149,11 +151,13 @@ impl PathFilter {
     }
 }
 
+#[inline(always)]
 fn energy_of(samples: &[f32]) -> f32 {
     samples.iter().map(|s| s * s).sum()
 }
 
 /// The product of two runs of samples of the same length, in eight sums side by side.
+#[inline(always)]
 fn dot(one: &[f32], other: &[f32]) -> f32 {
     let mut sums = [0.0f32; 8];
     for (a, b) in one.chunks_exact(8).zip(other.chunks_exact(8)) {

@@ -1,6 +1,9 @@
 //! What brings sound down to the rate of the comparison.
 
+use fearless_simd::Simd;
+
 use super::STEP_MAX;
+use super::products::{BLOCK, add_products};
 use crate::frame::Frame;
 
 /// A frame of sound at the rate of the comparison.
@@ -22,6 +25,8 @@ impl Brought {
     }
 }
 
+/// The low pass's length, in samples of the comparison's rate.
+const CROSSINGS: usize = 8;
 /// The low pass's past at 16 kHz, in samples.
 const MAX_HISTORY: usize = 64;
 
@@ -34,7 +39,7 @@ pub(super) struct LowPass {
 
 impl LowPass {
     pub(super) fn new(decimation: usize) -> Self {
-        let length = (8 * decimation).min(MAX_HISTORY) + 1;
+        let length = (CROSSINGS * decimation).min(MAX_HISTORY) + 1;
         let middle = (length / 2) as f32;
         let cutoff = 0.9 / decimation as f32;
         let mut taps: Box<[f32]> = (0..length)
@@ -75,34 +80,60 @@ impl Front {
     }
 
     /// Filters a frame.
-    pub(super) fn process(&mut self, low_pass: &LowPass, samples: &[i16]) -> Brought {
+    #[inline(always)]
+    pub(super) fn process<S: Simd>(
+        &mut self,
+        simd: S,
+        low_pass: &LowPass,
+        samples: &[i16],
+    ) -> Brought {
         let (taps, decimation) = (&low_pass.taps, low_pass.decimation);
         let history = taps.len() - 1;
         let mut line = [0.0; MAX_HISTORY + Frame::MAX_SAMPLES];
-        let kept = self.past.iter().take(history);
-        for (to, from) in line.iter_mut().zip(kept.chain(samples)) {
+        let count = samples.len().min(Frame::MAX_SAMPLES);
+        let (old, new) = line.split_at_mut(history);
+        for (to, from) in old.iter_mut().zip(&self.past) {
             *to = f32::from(*from);
         }
-        let count = samples.len().min(Frame::MAX_SAMPLES);
+        for (to, from) in new.iter_mut().zip(samples) {
+            *to = f32::from(*from);
+        }
+        let mut low = [0.0; BLOCK];
+        // By their place between two samples of the comparison's: what is weighed by a tap then lies
+        // side by side.
+        for place in 0..decimation {
+            let mut phase = [0.0; BLOCK + CROSSINGS];
+            let these = line.iter().skip(place).step_by(decimation);
+            for (to, from) in phase.iter_mut().zip(these) {
+                *to = *from;
+            }
+            let mut weights = [0.0; CROSSINGS + 1];
+            let these = taps.iter().skip(place).step_by(decimation);
+            for (to, from) in weights.iter_mut().zip(these) {
+                *to = *from;
+            }
+            add_products(simd, &mut low, &weights, &phase);
+        }
         let mut brought = Brought {
             low: [0.0; STEP_MAX],
             high: [0.0; STEP_MAX],
-            made: 0,
+            made: count.div_ceil(decimation).min(STEP_MAX),
         };
-        let places = brought.low.iter_mut().zip(&mut brought.high);
-        for ((low, high), start) in places.zip((0..count).step_by(decimation)) {
-            let window = line.get(start..).unwrap_or_default();
-            let value: f32 = taps.iter().zip(window).map(|(t, s)| t * s).sum();
-            *low = value - 0.9 * self.last;
+        for (to, value) in brought.low.iter_mut().zip(low).take(brought.made) {
+            *to = value - 0.9 * self.last;
             self.last = value;
-            // A second difference weighs 3 kHz three hundred times as much as 500 Hz.
-            let newest = window.get(history - 2..).unwrap_or_default().windows(3);
-            let bends = newest.take(decimation).map(|w| match w {
-                [a, b, c] => a - 2.0 * b + c,
-                _ => 0.0,
-            });
-            *high = bends.map(|bend| bend * bend).sum();
-            brought.made += 1;
+        }
+        // A second difference weighs 3 kHz three hundred times as much as 500 Hz.
+        let mut bends = [0.0; Frame::MAX_SAMPLES];
+        let newest = line.get(history - 2..).unwrap_or_default();
+        for (bend, around) in bends.iter_mut().zip(newest.windows(3)) {
+            if let [a, b, c] = around {
+                let second = a - 2.0 * b + c;
+                *bend = second * second;
+            }
+        }
+        for (high, bends) in brought.high.iter_mut().zip(bends.chunks(decimation)) {
+            *high = bends.iter().sum();
         }
         let newest = line.get(count..count + history).unwrap_or_default();
         for (to, from) in self.past.iter_mut().zip(newest) {

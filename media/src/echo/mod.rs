@@ -11,11 +11,13 @@ mod align;
 mod filter;
 mod front;
 mod high;
+mod products;
 mod reference;
 mod search;
 mod verdict;
 
 use align::{Alignment, SLACK};
+use fearless_simd::{Level, Simd, dispatch};
 use front::{Front, LowPass};
 use reference::Reference;
 use search::Search;
@@ -45,6 +47,8 @@ const QUIET: f32 = 100.0;
 /// [`EchoGate::expect_sound`], so that no step has to.
 #[derive(Debug)]
 pub(crate) struct EchoGate {
+    /// What the processor computes with.
+    level: Level,
     decimation: usize,
     low_pass: LowPass,
     sent: Front,
@@ -92,6 +96,7 @@ impl EchoGate {
     pub(crate) fn new(rate_hz: u32) -> Self {
         let decimation = (rate_hz / RATE_HZ).max(1) as usize;
         Self {
+            level: Level::new(),
             decimation,
             low_pass: LowPass::new(decimation),
             sent: Front::new(),
@@ -131,7 +136,6 @@ impl EchoGate {
             }
         }
         let position = position / self.decimation as u64;
-        let step = self.sent.process(&self.low_pass, samples);
         let begin = || Box::new(Comparison::new(position));
         let comparison = self.comparison.get_or_insert_with(begin);
         let gap = position.abs_diff(comparison.reference.end()) > RUN as u64;
@@ -140,7 +144,11 @@ impl EchoGate {
             // utterance too.
             **comparison = Comparison::new(position);
         }
-        comparison.reference.push(position, &step);
+        let (sent, low_pass) = (&mut self.sent, &self.low_pass);
+        dispatch!(self.level, simd => {
+            let step = sent.process(simd, low_pass, samples);
+            comparison.reference.push(position, &step);
+        });
     }
 
     /// No echo can come any more: nothing is compared until the next sound.
@@ -154,11 +162,18 @@ impl EchoGate {
 
     /// Tells whether a received frame is our echo.
     pub(crate) fn is_echo(&mut self, frame: &Frame) -> bool {
-        let comparison = self.comparison.as_deref_mut().filter(|_| !self.rests);
-        let Some(Comparison { reference, search }) = comparison else {
+        if self.rests {
+            return false;
+        }
+        dispatch!(self.level, simd => self.compare(simd, frame))
+    }
+
+    #[inline(always)]
+    fn compare<S: Simd>(&mut self, simd: S, frame: &Frame) -> bool {
+        let Some(Comparison { reference, search }) = self.comparison.as_deref_mut() else {
             return false;
         };
-        let step = self.heard.process(&self.low_pass, frame.samples());
+        let step = self.heard.process(simd, &self.low_pass, frame.samples());
         let heard = step.low();
         let start = frame.rtp_timestamp / self.decimation as u64;
         let delay = reference.end() as i64 - (start as i64 + heard.len() as i64);
@@ -172,7 +187,7 @@ impl EchoGate {
             return false;
         };
         if self.verdict.wants_search() {
-            search.step(heard, sent.low());
+            search.step(simd, heard, sent.padded());
         } else {
             search.clear();
         }

@@ -1,19 +1,25 @@
 //! What was sent lately, at the rate of the comparison.
 
 use super::front::Brought;
-use super::{HISTORY, LAGS, RUN, STEP_MAX};
+use super::search::PADDED;
+use super::{HISTORY, RUN, STEP_MAX};
 
-/// The longest piece that is asked for: a frame's counterparts at every delay.
-const PIECE_MAX: usize = LAGS - 1 + STEP_MAX;
+/// Samples by which what is kept may grow before the oldest are let go of, all in one go.
+const ROOM: usize = 10 * STEP_MAX;
+
+/// The longest piece that is asked for: a frame's counterparts at every delay, and zeros behind it.
+pub(super) const PIECE_MAX: usize = PADDED + STEP_MAX;
 /// Samples are kept as halves: the pre-emphasis takes a step of full scale to nearly twice that.
 const SCALE: f32 = 0.5;
 
-/// Keeps what was sent, oldest first; the last sample is the newest.
+/// Keeps what was sent, oldest first; the newest sample is the last that is filled.
 #[derive(Debug)]
 pub(super) struct Reference {
-    low: [i16; HISTORY],
+    low: [i16; HISTORY + ROOM],
     /// Energy of what is above the comparison's band, as a power of two: a float's exponent.
-    high: [u8; HISTORY],
+    high: [u8; HISTORY + ROOM],
+    /// Samples that are filled: [`HISTORY`] at least.
+    filled: usize,
     /// Position, in our RTP time, of the sample after the newest.
     end: u64,
 }
@@ -30,6 +36,11 @@ impl Piece<'_> {
         self.low.get(..self.high.len()).unwrap_or_default()
     }
 
+    /// The same, with zeros behind it.
+    pub(super) fn padded(&self) -> &[f32; PIECE_MAX] {
+        &self.low
+    }
+
     /// Energy above the comparison's band, of `count` samples from one on.
     pub(super) fn high(&self, from: usize, count: usize) -> f32 {
         let energies = self.high.get(from..from + count).unwrap_or_default();
@@ -41,8 +52,9 @@ impl Reference {
     /// Begins at a position, as though silence had gone before.
     pub(super) fn new(position: u64) -> Self {
         Self {
-            low: [0; HISTORY],
-            high: [0; HISTORY],
+            low: [0; HISTORY + ROOM],
+            high: [0; HISTORY + ROOM],
+            filled: HISTORY,
             end: position,
         }
     }
@@ -53,17 +65,16 @@ impl Reference {
 
     /// Adds a step. A grid that was re-phased leaves a gap of [`RUN`] samples at most; one that runs
     /// ahead overlaps by less than a step.
+    #[inline(always)]
     pub(super) fn push(&mut self, position: u64, step: &Brought) {
         let gap = (position.saturating_sub(self.end) as usize).min(RUN);
         let more = gap + step.low().len();
-        self.low.copy_within(more.., 0);
-        self.high.copy_within(more.., 0);
-        let (low, high) = (newest(&mut self.low, more), newest(&mut self.high, more));
+        let (low, high) = self.lengthen(more);
         low.fill(0);
         high.fill(0);
         for (to, from) in low.iter_mut().skip(gap).zip(step.low()) {
             // Numbers beyond 16 bits become the nearest one.
-            *to = (*from * SCALE).round() as i16;
+            *to = (*from * SCALE).round_ties_even() as i16;
         }
         for (to, from) in high.iter_mut().skip(gap).zip(step.high()) {
             *to = compress(*from);
@@ -71,9 +82,24 @@ impl Reference {
         self.end += more as u64;
     }
 
+    /// Makes room for `more` samples, and gives it.
+    fn lengthen(&mut self, more: usize) -> (&mut [i16], &mut [u8]) {
+        if self.filled + more > HISTORY + ROOM {
+            let gone = (self.filled + more).saturating_sub(HISTORY);
+            self.low.copy_within(gone..self.filled, 0);
+            self.high.copy_within(gone..self.filled, 0);
+            self.filled = self.filled.saturating_sub(gone);
+        }
+        let new = self.filled..self.filled + more;
+        self.filled = new.end;
+        let low = self.low.get_mut(new.clone()).unwrap_or_default();
+        (low, self.high.get_mut(new).unwrap_or_default())
+    }
+
     /// The `length` samples that end `back` before the newest.
+    #[inline(always)]
     pub(super) fn piece(&self, back: i64, length: usize) -> Option<Piece<'_>> {
-        let from = usize::try_from(self.low.len() as i64 - back - length as i64).ok()?;
+        let from = usize::try_from(self.filled as i64 - back - length as i64).ok()?;
         let mut piece = Piece {
             low: [0.0; PIECE_MAX],
             high: self.high.get(from..from + length)?,
@@ -86,12 +112,7 @@ impl Reference {
     }
 }
 
-/// The last `count` of what is kept.
-fn newest<T>(kept: &mut [T], count: usize) -> &mut [T] {
-    let from = kept.len().saturating_sub(count);
-    kept.get_mut(from..).unwrap_or_default()
-}
-
+#[inline(always)]
 fn compress(energy: f32) -> u8 {
     (energy.to_bits() >> 23) as u8
 }

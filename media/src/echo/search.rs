@@ -1,9 +1,17 @@
 //! The search for an echo's delay, among all that it may have.
 
-use super::{LAGS, QUIET, RATE_HZ};
+use fearless_simd::Simd;
+
+use super::products::{BLOCK, add_products};
+use super::reference::PIECE_MAX;
+use super::{LAGS, QUIET, RATE_HZ, STEP_MAX};
 
 /// The correlation's window, in samples: 80 ms.
 const WINDOW: f32 = RATE_HZ as f32 * 0.08;
+/// The delays, and so many more that whole blocks are summed.
+pub(super) const PADDED: usize = LAGS.next_multiple_of(BLOCK);
+/// Delays that are compared side by side.
+const LANES: usize = 8;
 
 /// A float of 16 bits: what is compared by halves of a percent needs no more.
 #[derive(Clone, Copy, Debug, Default)]
@@ -11,10 +19,12 @@ struct Short(u16);
 
 impl Short {
     /// The nearest one.
+    #[inline(always)]
     fn of(value: f32) -> Self {
         Self((value.to_bits().saturating_add(1 << 15) >> 16) as u16)
     }
 
+    #[inline(always)]
     fn float(self) -> f32 {
         f32::from_bits(u32::from(self.0) << 16)
     }
@@ -47,49 +57,53 @@ impl Search {
     }
 
     /// Adds `heard`, whose counterpart at delay `LAGS − 1 − k` lies at `window[k..]`.
-    pub(super) fn step(&mut self, heard: &[f32], window: &[f32]) {
+    #[inline(always)]
+    pub(super) fn step<S: Simd>(&mut self, simd: S, heard: &[f32], window: &[f32; PIECE_MAX]) {
         let fade = (-(heard.len() as f32) / WINDOW).exp();
-        let mut correlation = [0.0; LAGS];
+        let mut correlation = [0.0; PADDED];
         for (sum, kept) in correlation.iter_mut().zip(&self.correlation) {
             *sum = kept.float() * fade;
         }
-        for (n, sample) in heard.iter().enumerate() {
-            let counterpart = window.get(n..n + LAGS).unwrap_or_default();
-            for (sum, sent) in correlation.iter_mut().zip(counterpart) {
-                *sum += sample * sent;
-            }
-        }
+        add_products(simd, &mut correlation, heard, window);
         for (kept, sum) in self.correlation.iter_mut().zip(correlation) {
             *kept = Short::of(sum);
         }
-        let energy_of = |part: &[f32]| part.iter().map(|s| s * s).sum::<f32>();
-        let mut energy = energy_of(window.get(..heard.len()).unwrap_or_default());
-        let leaving = window.iter();
-        let entering = window.iter().skip(heard.len()).chain([&0.0]);
-        for ((sum, out), in_) in self.sent_energy.iter_mut().zip(leaving).zip(entering) {
-            *sum = Short::of(sum.float() * fade + energy.max(0.0));
-            energy += in_ * in_ - out * out;
+        for (sum, energy) in self
+            .sent_energy
+            .iter_mut()
+            .zip(energies(window, heard.len()))
+        {
+            *sum = Short::of(sum.float() * fade + energy);
         }
-        self.heard_energy = self.heard_energy * fade + energy_of(heard);
+        let heard_energy = heard.iter().map(|s| s * s).sum::<f32>();
+        self.heard_energy = self.heard_energy * fade + heard_energy;
     }
 
     /// The strongest correlation among the delays in the range, with its delay.
+    #[inline(always)]
     pub(super) fn peak(&self, shortest: usize, longest: usize) -> (f32, usize) {
         let from = LAGS.saturating_sub(longest + 1);
         let to = LAGS.saturating_sub(shortest);
         let correlation = self.correlation.get(from..to).unwrap_or_default();
         let energy = self.sent_energy.get(from..to).unwrap_or_default();
-        let mut best = (0.0, from);
-        for (n, (c, e)) in correlation.iter().zip(energy).enumerate() {
+        let mut ratios = [0.0_f32; LAGS];
+        let delays = correlation.len().next_multiple_of(LANES);
+        let ratios = ratios.get_mut(..delays).unwrap_or_default();
+        for (ratio, (c, e)) in ratios.iter_mut().zip(correlation.iter().zip(energy)) {
             let (c, e) = (c.float(), e.float());
             // A reference without sound has no echo.
-            let ratio = c * c / (e + QUIET * WINDOW);
-            if ratio > best.0 {
-                best = (ratio, from + n);
+            *ratio = c * c / (e + QUIET * WINDOW);
+        }
+        let mut most = [0.0_f32; LANES];
+        for side_by_side in ratios.as_chunks::<LANES>().0 {
+            for (most, ratio) in most.iter_mut().zip(side_by_side) {
+                *most = if *ratio > *most { *ratio } else { *most };
             }
         }
-        let strength = (best.0 / self.heard_energy.max(1.0)).sqrt();
-        (strength, LAGS - 1 - best.1)
+        let best = most.into_iter().fold(0.0, f32::max);
+        let at = ratios.iter().position(|ratio| *ratio == best).unwrap_or(0);
+        let strength = (best / self.heard_energy.max(1.0)).sqrt();
+        (strength, LAGS - 1 - (from + at).min(LAGS - 1))
     }
 
     /// How much of what was sent comes back at a delay.
@@ -98,5 +112,37 @@ impl Search {
         let at = |kept: &[Short]| kept.get(at).map_or(0.0, |value| value.float());
         let (correlation, energy) = (at(&self.correlation), at(&self.sent_energy));
         correlation / (energy + QUIET * WINDOW)
+    }
+}
+
+/// The energies of the `length` samples from each of the first [`LAGS`] on, as sums of sums of one,
+/// two, four and more.
+#[inline(always)]
+fn energies(window: &[f32; PIECE_MAX], length: usize) -> [f32; LAGS] {
+    let mut energies = [0.0; LAGS];
+    let mut squares = [0.0; PIECE_MAX];
+    for (square, sample) in squares.iter_mut().zip(window) {
+        *square = sample * sample;
+    }
+    let mut spare = [0.0; PIECE_MAX];
+    let (mut runs, mut longer) = (&mut squares, &mut spare);
+    let (mut run, mut covered) = (1, 0);
+    loop {
+        if length & run != 0 {
+            let more = runs.get(covered..).unwrap_or_default();
+            for (energy, more) in energies.iter_mut().zip(more) {
+                *energy += more;
+            }
+            covered += run;
+        }
+        if covered >= length.min(STEP_MAX) {
+            return energies;
+        }
+        let later = runs.get(run..).unwrap_or_default();
+        for (longer, (run, later)) in longer.iter_mut().zip(runs.iter().zip(later)) {
+            *longer = run + later;
+        }
+        std::mem::swap(&mut runs, &mut longer);
+        run *= 2;
     }
 }

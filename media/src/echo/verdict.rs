@@ -103,6 +103,7 @@ impl Verdict {
 
     /// Tells whether a frame is our echo; `sent` is what may have come back in it, from the longest
     /// delay on.
+    #[inline(always)]
     pub(super) fn judge(&mut self, search: &Search, heard: &Heard<'_>, sent: &Piece<'_>) -> bool {
         let Some(delay) = self.known else {
             return self.find(search);
@@ -141,6 +142,7 @@ impl Verdict {
     }
 
     /// Asks whether the echo is gone, or comes another way.
+    #[inline(always)]
     fn reconsider(&mut self, search: &Search, held: &Held, energy: f32) {
         if held.expected > ABSENT * energy {
             self.absent += 1;
@@ -169,6 +171,7 @@ impl Verdict {
     }
 
     /// Judges by a filter that has yet to prove that there is an echo.
+    #[inline(always)]
     fn suspect(&mut self, search: &Search, delay: usize, held: &Held, energy: f32) -> bool {
         let near = search.peak(delay.saturating_sub(1), (delay + 1).min(LAGS - 1));
         let rest = held.rest / energy.max(1.0);
@@ -191,6 +194,7 @@ impl Verdict {
         echo
     }
 
+    #[inline(always)]
     fn find(&mut self, search: &Search) -> bool {
         let (strength, delay) = self.look(search);
         let clear = self.clear >= CLEAR;
@@ -205,6 +209,7 @@ impl Verdict {
     }
 
     /// Looks for the likeliest delay, and counts for how long it has been that.
+    #[inline(always)]
     fn look(&mut self, search: &Search) -> (f32, usize) {
         let (strength, delay) = search.peak(0, LAGS - 1);
         let stays = delay.abs_diff(self.candidate) <= WANDER;
