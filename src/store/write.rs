@@ -68,7 +68,12 @@ impl Write {
     /// Returns whether it may use the last half of the spill file. What a call's final record
     /// holds anyway may not, so that final records always find room.
     pub(super) fn is_essential(&self) -> bool {
-        !matches!(
+        !self.is_news()
+    }
+
+    /// Returns whether it tells how a call goes on, for whoever watches: nothing waits for it.
+    pub(super) fn is_news(&self) -> bool {
+        matches!(
             self,
             Self::AppendTurn { .. }
                 | Self::AppendEvent { .. }

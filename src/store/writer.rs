@@ -2,7 +2,8 @@
 //!
 //! It has a thread of its own, where waiting for a disk keeps nobody from working. It takes whatever
 //! waits in its queue as one transaction, so the price of a commit is shared and the rate of calls
-//! is not bound by the disk's. When the database cannot be written it turns to
+//! is not bound by the disk's. For news that nobody waits for it lets a moment pass between two of
+//! them, so that there is more to share it. When the database cannot be written it turns to
 //! the spill file, and from then on every record goes there, in order, until the file has been
 //! drained into the database again.
 
@@ -13,7 +14,7 @@ use metrics::{counter, gauge};
 use sqlx::Connection as _;
 use sqlx::sqlite::SqliteConnection;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Instant, MissedTickBehavior, timeout_at};
 
 use super::spill::{Spill, Spilled};
 use super::sqlite::{self, Database};
@@ -27,6 +28,8 @@ use crate::observe::metrics::{
 pub(super) const QUEUE_JOBS: usize = 1024;
 /// Jobs in one transaction.
 const BATCH_JOBS: usize = 256;
+/// Between two transactions of nothing but news.
+const GATHER: Duration = Duration::from_millis(20);
 /// How long an attempt to drain waits for a lock: meanwhile no record is spilled.
 const DRAIN_BUSY_TIMEOUT: Duration = Duration::from_millis(50);
 
@@ -37,6 +40,13 @@ pub(super) enum Work {
     Answer(Ask),
     Drain,
     Close,
+}
+
+impl Work {
+    /// Whether somebody waits until it is done.
+    fn is_urgent(&self) -> bool {
+        !matches!(self, Self::Keep(write) if write.is_news())
+    }
 }
 
 /// A piece of work and whom to tell how it went.
@@ -141,6 +151,7 @@ impl Writer {
     pub(super) async fn run(mut self, mut jobs: mpsc::Receiver<Job>, drain_every: Duration) {
         let mut ticks = tokio::time::interval(drain_every);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut news_at = Instant::now();
         loop {
             let spilling = self.conn.is_none();
             let first = tokio::select! {
@@ -151,12 +162,21 @@ impl Writer {
                 }
             };
             let Some(first) = first else { break };
+            let mut urgent = first.work.is_urgent();
             let mut batch = vec![first];
-            while batch.len() < BATCH_JOBS
-                && let Ok(job) = jobs.try_recv()
-            {
+            while batch.len() < BATCH_JOBS {
+                let job = match jobs.try_recv() {
+                    Ok(job) => job,
+                    Err(_) if urgent => break,
+                    Err(_) => match timeout_at(news_at, jobs.recv()).await {
+                        Ok(Some(job)) => job,
+                        Ok(None) | Err(_) => break,
+                    },
+                };
+                urgent |= job.work.is_urgent();
                 batch.push(job);
             }
+            news_at = Instant::now() + GATHER;
             let closer = self.serve(batch).await;
             if !spilling && self.conn.is_none() {
                 ticks.reset();

@@ -8,6 +8,8 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use offhook_media::{Event, MediaSession, UtteranceId};
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendFlags};
 use tokio::sync::mpsc;
 
 use super::{Counters, FrameSink, LegEvent, LegId, OpenLeg, PortPair, RecordSink, RoomId};
@@ -110,7 +112,7 @@ impl Leg {
             &self.ports.rtp
         };
         // A refused send is reported on the next receive (ICMP): not the end.
-        let Ok((length, from)) = socket.recv_from(buffer) else {
+        let Some((length, from)) = receive(socket, buffer) else {
             return;
         };
         counters.count(|c| &c.received);
@@ -131,7 +133,7 @@ impl Leg {
         buffer: &mut [u8],
         counters: &Counters,
     ) {
-        let Ok((length, from)) = self.ports.rtp.recv_from(buffer) else {
+        let Some((length, from)) = receive(&self.ports.rtp, buffer) else {
             return;
         };
         counters.count(|c| &c.received);
@@ -276,13 +278,18 @@ impl Leg {
     }
 }
 
-fn send(socket: &UdpSocket, bytes: &[u8], to: SocketAddr) -> io::Result<()> {
-    match socket.send_to(bytes, to) {
-        Ok(_) => Ok(()),
+/// Reads a packet. The C library's calls are places where a thread may be cancelled, which has its
+/// price a hundred thousand times a second: these are the kernel's.
+fn receive(socket: &UdpSocket, buffer: &mut [u8]) -> Option<(usize, SocketAddr)> {
+    let (length, _, from) = rustix::net::recvfrom(socket, buffer, RecvFlags::empty()).ok()?;
+    Some((length, SocketAddr::try_from(from?).ok()?))
+}
+
+fn send(socket: &UdpSocket, bytes: &[u8], to: SocketAddr) -> Result<(), Errno> {
+    let send = || rustix::net::sendto(socket, bytes, SendFlags::empty(), &to).map(|_| ());
+    match send() {
         // The first send after an ICMP refusal reports that refusal and sends nothing.
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-            socket.send_to(bytes, to).map(|_| ())
-        }
-        Err(error) => Err(error),
+        Err(Errno::CONNREFUSED) => send(),
+        sent => sent,
     }
 }

@@ -64,6 +64,11 @@ impl Stamp {
 
     /// The same of decoded sound.
     fn heard(samples: &[i16]) -> Option<Duration> {
+        let mut begins = [0; Self::MAGIC.len()];
+        g711::encode_ulaw(samples, &mut begins);
+        if begins != Self::MAGIC {
+            return None;
+        }
         let mut payload = [0; Self::LEN];
         g711::encode_ulaw(samples.get(..Self::LEN)?, &mut payload);
         Self::read(&payload)
