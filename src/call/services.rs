@@ -23,7 +23,7 @@ use crate::ai::llm::LlmClient;
 use crate::clock::FreshEpoch;
 use crate::config::{AgentConfig, Config};
 use crate::crm::Sinks;
-use crate::http::events::{Event, EventBus};
+use crate::http::events::{Data, Event, EventBus};
 use crate::mailbox::{self, mailbox};
 use crate::net::media::LegId;
 use crate::store::outbox::OutboxItem;
@@ -476,7 +476,7 @@ pub fn published(event: &EventRecord) -> Event {
         kind: event.kind.clone(),
         call_id: event.call_id.map(|id| id.to_string()),
         at: format!("{:.3}", event.at),
-        data: event.data.clone(),
+        data: Data::new(&event.data),
     }
 }
 

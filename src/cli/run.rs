@@ -35,7 +35,7 @@ use crate::switch::{Trunk, TrunkKind, TrunkTable};
 use crate::{meters, switchboard, trunks};
 
 /// Events kept for subscribers that come back, and buffered for each.
-const EVENTS_KEPT: usize = 10_000;
+const EVENTS_KEPT: usize = 2_000;
 const EVENTS_BUFFERED: usize = 256;
 /// How long running calls may take to say goodbye once the switch stops.
 const FAREWELL: Duration = Duration::from_secs(10);

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::stream::{self, Stream};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::value::{RawValue, Value};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::api::ApiError;
@@ -35,7 +35,33 @@ pub struct Event {
     /// When, in RFC 3339.
     pub at: String,
     /// More about it.
-    pub data: Value,
+    pub data: Data,
+}
+
+/// What else is told of an event: JSON, as it is sent. Thousands of events are remembered, and each
+/// is written for every subscriber.
+#[derive(Debug, Clone, Serialize)]
+#[serde(transparent)]
+pub struct Data(Box<RawValue>);
+
+impl Data {
+    /// Writes it down.
+    #[must_use]
+    pub fn new(data: &Value) -> Self {
+        Self(serde_json::value::to_raw_value(data).unwrap_or_else(|_| RawValue::NULL.to_owned()))
+    }
+
+    /// Reads it.
+    #[must_use]
+    pub fn read(&self) -> Value {
+        serde_json::from_str(self.0.get()).unwrap_or_default()
+    }
+}
+
+impl PartialEq for Data {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.get() == other.0.get()
+    }
 }
 
 /// Which events.
@@ -153,7 +179,7 @@ impl EventBus {
         kind: impl Into<String>,
         call_id: Option<String>,
         at: impl Into<String>,
-        data: Value,
+        data: &Value,
     ) -> u64 {
         let (kind, at) = (kind.into(), at.into());
         let mut inner = self.inner();
@@ -163,7 +189,7 @@ impl EventBus {
             kind,
             call_id,
             at,
-            data,
+            data: Data::new(data),
         });
         id
     }
@@ -382,7 +408,7 @@ mod tests {
             kind,
             Some(call.to_owned()),
             "2026-01-01T00:00:00Z",
-            json!({}),
+            &json!({}),
         )
     }
 

@@ -164,7 +164,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::http::events::CALL_ENDED;
+    use crate::http::events::{CALL_ENDED, Data};
 
     /// Events of call "a", numbered from 1 to the length of the kinds; `from` on are kept.
     #[derive(Clone)]
@@ -178,7 +178,7 @@ mod tests {
             kind: kind.to_owned(),
             call_id: Some(call.to_owned()),
             at: "2026-01-01T00:00:00.000Z".to_owned(),
-            data: json!({}),
+            data: Data::new(&json!({})),
         }
     }
 

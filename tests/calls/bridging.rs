@@ -147,8 +147,8 @@ async fn a_called_party_who_hangs_up_ends_the_call() {
     called.hang_up().await;
     caller.until_over().await;
     let ended = events.until("call.ended", |_| true).await;
-    assert_eq!(ended.data["reason"], "the called party hung up");
-    assert_eq!(ended.data["state"], "completed");
+    assert_eq!(ended.data.read()["reason"], "the called party hung up");
+    assert_eq!(ended.data.read()["state"], "completed");
     switch.stop().await;
 }
 

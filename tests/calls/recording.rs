@@ -77,7 +77,7 @@ async fn a_recording_plays_while_it_is_made_and_has_nothing_of_what_was_said_in_
     assert_eq!(ask(&switch, &id, "pause").await, (200, json!(true)));
     assert_eq!(ask(&switch, &id, "pause").await, (200, json!(true)));
     let paused = events.until("recording.paused", |_| true).await;
-    assert_eq!(paused.data, json!({ "by": "api" }));
+    assert_eq!(paused.data.read(), json!({ "by": "api" }));
     caller.say(&voice("weather_question.wav"));
     events.agent_said("What else is there").await;
     assert_eq!(ask(&switch, &id, "resume").await, (200, json!(false)));
@@ -126,7 +126,7 @@ async fn a_question_that_is_not_to_be_recorded_is_not_nor_is_its_answer() {
     let mut events = switch.events();
     let mut caller = Caller::dial(&switch.uri).await.unwrap();
     let paused = events.until("recording.paused", |_| true).await;
-    assert_eq!(paused.data, json!({ "by": "flow" }));
+    assert_eq!(paused.data.read(), json!({ "by": "flow" }));
     let id = paused.call_id.clone().unwrap();
     // What somebody else asks for does not undo it.
     assert_eq!(ask(&switch, &id, "pause").await, (200, json!(true)));

@@ -180,7 +180,9 @@ impl Events {
     pub(crate) async fn until(&mut self, kind: &str, pick: impl Fn(&Value) -> bool) -> Arc<Event> {
         loop {
             match self.0.next().await {
-                Some(StreamItem::Event(event)) if event.kind == kind && pick(&event.data) => {
+                Some(StreamItem::Event(event))
+                    if event.kind == kind && pick(&event.data.read()) =>
+                {
                     return event;
                 }
                 Some(StreamItem::Event(_)) => {}

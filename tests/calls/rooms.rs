@@ -25,7 +25,7 @@ async fn joined(events: &mut Events, parties: u64) -> String {
     let event = events
         .until("call.joined", |data| data["parties"] == parties)
         .await;
-    assert_eq!(event.data["room"], "sales");
+    assert_eq!(event.data.read()["room"], "sales");
     event.call_id.clone().unwrap()
 }
 

@@ -18,12 +18,13 @@ async fn a_caller_of_whom_nothing_comes_is_named_at_once_and_in_the_record() {
     let mut events = switch.events();
     let mut peer = Peer::call(&switch.uri).await;
     let told = events.until("call.sound", |_| true).await;
-    let words = told.data["trouble"].as_str().unwrap();
+    let told = told.data.read();
+    let words = told["trouble"].as_str().unwrap();
     assert!(words.starts_with("nothing is heard"), "{words}");
     peer.say(&voice("weather_question.wav")).await;
     let mended = events.until("call.sound", |_| true).await;
     assert!(
-        mended.data["trouble"]
+        mended.data.read()["trouble"]
             .as_str()
             .unwrap()
             .contains("heard again")

@@ -51,7 +51,7 @@ async fn a_supervisor_listens_barges_in_and_is_gone_and_the_agent_goes_on() {
     assert_eq!(switch.post(&path, &listen, None).await.status(), 202);
     let mut supervisor = desk.answer().await;
     let joined = events.until("call.supervised", |_| true).await;
-    assert_eq!(joined.data["mode"], "listen");
+    assert_eq!(joined.data.read()["mode"], "listen");
     let (status, _) = code(switch.post(&path, &listen, None).await).await;
     assert_eq!(status, 409, "there is one supervisor a call");
     // The supervisor speaks all the while, and hears the caller.

@@ -75,7 +75,7 @@ impl Memory {
             kind,
             Some(call.to_owned()),
             "2026-01-01T10:00:00Z",
-            json!({ "n": 1 }),
+            &json!({ "n": 1 }),
         )
     }
 

@@ -42,7 +42,7 @@ const QUIET: f32 = 100.0;
 
 /// Follows one session: what it sends, and whether what it receives is that again.
 ///
-/// It works only while sound is sent, and for 800 ms after. It then holds 11 KB, of which 9 are
+/// It works only while sound is sent, and for 800 ms after. It then holds 12 KB, of which 10 are
 /// there for so long only: whoever is about to have sound sent gets them by
 /// [`EchoGate::expect_sound`], so that no step has to.
 #[derive(Debug)]

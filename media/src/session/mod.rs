@@ -51,8 +51,10 @@ use crate::sdp::Negotiated;
 use crate::source::SourceGuard;
 use crate::stats::Stats;
 
-/// Notices that may wait for their owner.
+/// Notices that may wait for their owner, and those that have room from the start: more than come in
+/// one step.
 const MAX_NOTICES: usize = 32;
+const NOTICES: usize = 8;
 
 /// Runs one party's media without sockets, clock or threads of its own.
 ///
@@ -197,7 +199,7 @@ impl MediaSession {
             outbox: Outbox::new(negotiated.remote),
             relay: None,
             passed_on_steps: 0,
-            notices: VecDeque::with_capacity(MAX_NOTICES),
+            notices: VecDeque::with_capacity(NOTICES),
             tape: config.recording.then(|| Box::new(Tape::new(rate_hz))),
             echo: config.echo_gate.then(|| Box::new(EchoGate::new(rate_hz))),
             level: LevelMeter::default(),

@@ -11,9 +11,10 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::cpu::{LOAD_CORE, SUBJECT_CORE};
+use super::figures::round;
 use super::process::{Running, free_tcp_port, free_udp_port, on_path, pinned, resident_kib};
 use super::subject::phone;
-use super::switch::{Part, SETTLE, SwitchArgs, dial_all, measure, part, round};
+use super::switch::{Part, SETTLE, SwitchArgs, dial_all, measure, part};
 
 /// The program.
 const PROGRAM: &str = "active-call";

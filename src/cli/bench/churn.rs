@@ -15,10 +15,11 @@ use serde_json::json;
 use tokio::task::JoinSet;
 
 use super::capacity::track;
+use super::figures::{round, sorted};
 use super::load::{Stamps, Stream};
 use super::progress::Progress;
 use super::subject::{Options, start};
-use super::switch::{dial, round, sorted};
+use super::switch::dial;
 use crate::net::sip::Signal;
 use crate::phone::{Destination, Phone};
 

@@ -4,17 +4,11 @@
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-/// How late a thread was woken, in ms.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct WakeUp {
-    pub(super) p50_ms: f64,
-    pub(super) p99_ms: f64,
-    pub(super) p999_ms: f64,
-}
+use super::figures::Ranks;
 
-/// Measures a thread with real-time priority on a core for so long; none where cyclictest is not
-/// there or may not have that priority.
-pub(super) fn measure(core: usize, time: Duration) -> Option<WakeUp> {
+/// Measures how late a thread with real-time priority is woken on a core, in ms, for so long; none
+/// where cyclictest is not there or may not have that priority.
+pub(super) fn measure(core: usize, time: Duration) -> Option<Ranks> {
     let output = Command::new("cyclictest")
         .args(["--quiet", "--threads=1", "--policy=fifo", "--priority=10"])
         .args(["--interval=1000", "--histogram=20000"])
@@ -31,7 +25,7 @@ pub(super) fn measure(core: usize, time: Duration) -> Option<WakeUp> {
 }
 
 /// Reads a histogram: a line for each microsecond, with how many wake-ups were so late.
-fn read(text: &str) -> Option<WakeUp> {
+fn read(text: &str) -> Option<Ranks> {
     let lines = text.lines().filter(|line| !line.starts_with('#'));
     let counts: Vec<(f64, u64)> = lines
         .filter_map(|line| {
@@ -50,10 +44,11 @@ fn read(text: &str) -> Option<WakeUp> {
         found.map(|(us, _)| us / 1_000.0)
     };
     (total > 0).then_some(())?;
-    Some(WakeUp {
-        p50_ms: at(0.5)?,
-        p99_ms: at(0.99)?,
-        p999_ms: at(0.999)?,
+    Some(Ranks {
+        count: usize::try_from(total).unwrap_or(usize::MAX),
+        p50: at(0.5)?,
+        p99: at(0.99)?,
+        p999: at(0.999)?,
     })
 }
 
@@ -65,11 +60,8 @@ mod tests {
     fn a_histogram_is_read_and_an_empty_one_says_nothing() {
         let text = "# /dev/cpu_dma_latency set to 0us\n# Histogram\n000000 000000\n000002 000980\n\
                     000050 000015\n001200 000005\n# Total: 000001000\n# Max Latencies: 01200\n";
-        let read_ms = read(text).unwrap();
-        assert_eq!(
-            (read_ms.p50_ms, read_ms.p99_ms, read_ms.p999_ms),
-            (0.002, 0.05, 1.2)
-        );
+        let ms = read(text).unwrap();
+        assert_eq!((ms.p50, ms.p99, ms.p999), (0.002, 0.05, 1.2));
         assert_eq!(read("# Histogram\n000000 000000\n"), None);
         assert_eq!(read("policy: fifo\n"), None);
     }

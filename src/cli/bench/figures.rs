@@ -8,6 +8,51 @@ pub(super) fn rank(sorted: &[f64], share: f64) -> Option<f64> {
     sorted.get(at.saturating_sub(1)).copied()
 }
 
+/// The measurements, the least first.
+pub(super) fn sorted(measured: &[f64]) -> Vec<f64> {
+    let mut sorted = measured.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted
+}
+
+/// To three places.
+pub(super) fn round(value: f64) -> f64 {
+    (value * 1_000.0).round() / 1_000.0
+}
+
+/// What half, 99 and 99.9 % of a list of measurements do not exceed, in their own unit; zeros when
+/// there are none.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Ranks {
+    pub(super) count: usize,
+    pub(super) p50: f64,
+    pub(super) p99: f64,
+    pub(super) p999: f64,
+}
+
+impl Ranks {
+    pub(super) fn of(measured: &[f64]) -> Self {
+        let sorted = sorted(measured);
+        let [p50, p99, p999] = [0.5, 0.99, 0.999].map(|share| rank(&sorted, share).unwrap_or(0.0));
+        Self {
+            count: sorted.len(),
+            p50,
+            p99,
+            p999,
+        }
+    }
+
+    pub(super) fn json(self) -> Value {
+        match self.count {
+            0 => Value::Null,
+            count => json!({
+                "measured": count, "p50": round(self.p50), "p99": round(self.p99),
+                "p99.9": round(self.p999),
+            }),
+        }
+    }
+}
+
 /// The summary of a list of measurements, in their own unit.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Summary {
@@ -21,8 +66,7 @@ pub(super) struct Summary {
 impl Summary {
     /// Summarises measurements by nearest rank; none when there are none.
     pub(super) fn of(measured: &[f64]) -> Option<Self> {
-        let mut sorted = measured.to_vec();
-        sorted.sort_by(f64::total_cmp);
+        let sorted = sorted(measured);
         let rank = |share: f64| rank(&sorted, share);
         Some(Self {
             count: sorted.len(),
@@ -67,5 +111,8 @@ mod tests {
             (50.0, 95.0, 99.0, 100.0)
         );
         assert_eq!(Summary::of(&[]), None);
+        let ranks = Ranks::of(&measured);
+        assert_eq!((ranks.p50, ranks.p99, ranks.p999), (50.0, 99.0, 100.0));
+        assert_eq!(Ranks::of(&[]).json(), Value::Null);
     }
 }

@@ -8,10 +8,10 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::capacity::track;
-use super::figures::rank;
+use super::figures::{Ranks, round};
 use super::load;
 use super::subject::{Options, start};
-use super::switch::{Part, SwitchArgs, dial_all, measure, round, say_jitter, sorted};
+use super::switch::{Part, SwitchArgs, dial_all, measure, say_jitter};
 
 /// From the first sentence of the models until they do nothing but work.
 const BUSY_AFTER: Duration = Duration::from_secs(2);
@@ -40,25 +40,17 @@ pub(super) async fn run(args: &SwitchArgs) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// p50, p99 and p99.9 in ms.
-fn ranks(part: &Part) -> [f64; 3] {
-    let sorted = sorted(&part.measured.jitter_ms);
-    [0.5, 0.99, 0.999].map(|share| rank(&sorted, share).unwrap_or(0.0))
-}
-
 fn report(args: &SwitchArgs, idle: &Part, loaded: &Part, failed: usize) {
-    let (before, busy) = (ranks(idle), ranks(loaded));
-    let [_, p99, p999] = [0, 1, 2].map(|n| {
-        let of = |ranks: &[f64; 3]| ranks.get(n).copied().unwrap_or(0.0);
-        of(&busy) / of(&before).max(1e-3)
-    });
+    let [before, busy] = [idle, loaded].map(|part| Ranks::of(&part.measured.jitter_ms));
+    let p99 = busy.p99 / before.p99.max(1e-3);
+    let p999 = busy.p999 / before.p999.max(1e-3);
     let lost = [idle, loaded].map(|part| part.measured.lost);
     if args.json {
-        let part = |part: &Part, [p50, p99, p999]: [f64; 3]| {
+        let part = |part: &Part, jitter: Ranks| {
             json!({
                 "cores_busy": round(part.busy), "packets_received": part.measured.received,
                 "packets_lost": part.measured.lost,
-                "send_jitter_ms": { "p50": round(p50), "p99": round(p99), "p99.9": round(p999) },
+                "send_jitter_ms": jitter.json(),
             })
         };
         return crate::cli::say(json!({

@@ -20,6 +20,8 @@ use crate::phone::Phone;
 const READY_WITHIN: Duration = Duration::from_secs(120);
 /// What its probe writes.
 const PROBE: &str = "probe";
+/// Lines of its log that are shown when something fails.
+const LOG_LINES: usize = 20;
 /// Calls that it has room for at least.
 const CALLS_MIN: usize = 16;
 /// The conversation of a caller who interrupts: long sentences, again and again.
@@ -84,7 +86,8 @@ pub(super) async fn start(options: &Options) -> anyhow::Result<(Subject, Arc<Pho
     let subject = Subject::start(options).await?;
     let phone = phone(options.phone_core).await?;
     if let Some(track) = &options.warm_up {
-        warm_up(&phone, &subject.uri, track).await?;
+        let warm = warm_up(&phone, &subject.uri, track).await;
+        warm.with_context(|| format!("the switch's log ends with\n{}", subject.log_end()))?;
     }
     Ok((subject, phone))
 }
@@ -155,8 +158,15 @@ impl Subject {
             answer.is_ok_and(|answer| answer.status().is_success())
         };
         let waited = self.process.wait_until(READY_WITHIN, ready).await;
-        let log = || std::fs::read_to_string(self.folder.join("log")).unwrap_or_default();
-        waited.with_context(log)
+        waited.with_context(|| self.log_end())
+    }
+
+    /// The last lines of its log.
+    fn log_end(&self) -> String {
+        let log = std::fs::read_to_string(self.folder.join("log")).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        let from = lines.len().saturating_sub(LOG_LINES);
+        lines.get(from..).unwrap_or_default().join("\n")
     }
 
     /// How long packets took to its listeners between two moments since 1970, in ms.

@@ -18,8 +18,8 @@ use super::active_call::{self, Beside};
 use super::capacity::{share, track};
 use super::churn;
 use super::cpu::{LOAD_CORE, SUBJECT_CORE, process_seconds};
-use super::cyclictest::{self, WakeUp};
-use super::figures::rank;
+use super::cyclictest;
+use super::figures::{Ranks, round};
 use super::graph::{Graph, Scale, Series};
 use super::load::{self, Measured, Stamps, Stream};
 use super::pressure;
@@ -28,6 +28,7 @@ use super::progress::Progress;
 use super::subject::{Options, start};
 use crate::clock;
 use crate::net::sip::{PlacedCall, Signal};
+use crate::observe::metrics::HEARING_DROPPED;
 use crate::phone::{Destination, Phone};
 
 /// From the load's beginning to the measurement's.
@@ -93,13 +94,35 @@ struct Switch {
     grown_kib: u64,
     /// From a packet's sending until its sound was handed to the listeners, in ms.
     heard_ms: Vec<f64>,
+    /// Frames that its voice detection had no room for.
+    unheard: f64,
+}
+
+impl Switch {
+    /// Packets that it never sent, though it was sent as many: it stood still.
+    fn left_out(&self) -> u64 {
+        let Measured {
+            sent,
+            received,
+            lost,
+            ..
+        } = self.part.measured;
+        // At each end of the time one of a call's may lie outside of it.
+        sent.saturating_sub(received + lost + self.answered as u64)
+    }
+
+    /// Whether every call was answered, and each frame heard and sent.
+    fn is_clean(&self, calls: usize) -> bool {
+        let all = self.failed == 0 && self.answered == calls;
+        all && self.part.measured.lost == 0 && self.left_out() == 0 && self.unheard == 0.0
+    }
 }
 
 /// All that a run measured.
 struct Run {
     speech_share: f64,
     /// How late the machine itself wakes a thread, where cyclictest can tell.
-    wake_up: Option<WakeUp>,
+    wake_up: Option<Ranks>,
     switch: Switch,
     /// The floor, before and after.
     floor: [Part; 2],
@@ -162,10 +185,7 @@ pub(super) async fn run(args: &SwitchArgs) -> anyhow::Result<ExitCode> {
         };
         graph.write(path)?;
     }
-    let switch = &run.switch;
-    let all = switch.failed == 0 && switch.answered == args.calls;
-    let clean = all && switch.part.measured.lost == 0;
-    Ok(if clean {
+    Ok(if run.switch.is_clean(args.calls) {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
@@ -189,10 +209,17 @@ async fn measure_switch(
     let calls = dial_all(args, &phone, &subject.uri, encoded).await?;
     let answered = calls.streams.len();
     let begin = clock::since_1970() + SETTLE;
-    let (part, _) = measure(args.seconds, calls.streams, encoded, subject.id()).await?;
+    let unheard_before = async {
+        tokio::time::sleep(SETTLE).await;
+        subject.metric(HEARING_DROPPED).await
+    };
+    let measured = measure(args.seconds, calls.streams, encoded, subject.id());
+    let (measured, unheard_before) = tokio::join!(measured, unheard_before);
+    let (part, _) = measured?;
     tokio::time::sleep(PROBE_WRITES).await;
     let end = begin + Duration::from_secs(args.seconds);
     let heard_ms = subject.heard_after_ms(begin, end)?;
+    let unheard = subject.metric(HEARING_DROPPED).await? - unheard_before?;
     let grown_kib = subject.resident_kib()?.saturating_sub(resident_kib);
     for placed in &calls.placed {
         let _ = phone.line.sip().hang_up(placed.call, None).await;
@@ -203,6 +230,7 @@ async fn measure_switch(
         failed: calls.failed,
         grown_kib,
         heard_ms,
+        unheard,
     })
 }
 
@@ -367,28 +395,28 @@ fn report(args: &SwitchArgs, run: &Run) {
     let ratio = busy / floor.max(1e-9);
     let kib_per_call = switch.grown_kib as f64 / calls;
     if args.json {
-        let wake_up = run.wake_up.map(|late| {
-            json!({ "p50": round(late.p50_ms), "p99": round(late.p99_ms), "p99.9": round(late.p999_ms) })
-        });
         return crate::cli::say(json!({
             "bench": "switch", "calls": args.calls, "seconds": args.seconds,
             "floor_seconds": args.floor_seconds(),
-            "failed_calls": switch.failed, "speech_share": round(run.speech_share),
+            "failed_calls": switch.failed, "packets_left_out": switch.left_out(),
+            "frames_unheard": switch.unheard, "speech_share": round(run.speech_share),
             "core_percent_per_call": round(busy * 100.0 / calls),
             "times_the_floor": round(ratio), "kib_per_call": round(kib_per_call),
             "switch": part(&switch.part, calls),
             "floor": [part(before, calls), part(after, calls)],
             "active_call": active_call::json(&run.beside, busy, calls),
-            "machine_wake_up_ms": wake_up,
+            "machine_wake_up_ms": run.wake_up.map(Ranks::json),
             "added_latency_ms": {
-                "in": latency(&switch.heard_ms), "out": latency(&switch.part.measured.delay_ms),
+                "in": Ranks::of(&switch.heard_ms).json(),
+                "out": Ranks::of(&switch.part.measured.delay_ms).json(),
             },
         }));
     }
     let measured = &switch.part.measured;
     crate::cli::say(format_args!(
         "{} calls for {} s, speech {:.0} % of the time: {:.3} % of a core a call, {ratio:.1} times \
-         the floor ({:.3} %), {kib_per_call:.0} KiB a call, {} of {} packets lost, {} calls failed",
+         the floor ({:.3} %), {kib_per_call:.0} KiB a call, {} of {} packets lost, {} left out, {} \
+         frames unheard, {} calls failed",
         args.calls,
         args.seconds,
         run.speech_share * 100.0,
@@ -396,6 +424,8 @@ fn report(args: &SwitchArgs, run: &Run) {
         floor * 100.0 / calls,
         measured.lost,
         measured.lost + measured.received,
+        switch.left_out(),
+        switch.unheard,
         switch.failed,
     ));
     active_call::say(&run.beside, busy, calls);
@@ -404,9 +434,8 @@ fn report(args: &SwitchArgs, run: &Run) {
         ("floor", before),
         ("floor again", after),
     ] {
-        let sorted = sorted(&part.measured.jitter_ms);
-        let at = |share| rank(&sorted, share).unwrap_or(0.0);
-        say_jitter(name, "send jitter", [at(0.5), at(0.99), at(0.999)]);
+        let jitter = Ranks::of(&part.measured.jitter_ms);
+        say_jitter(name, "send jitter", jitter);
     }
     for (name, measured) in [
         ("packet in, to the listeners", &switch.heard_ms),
@@ -415,50 +444,32 @@ fn report(args: &SwitchArgs, run: &Run) {
             &switch.part.measured.delay_ms,
         ),
     ] {
-        let sorted = sorted(measured);
-        let at = |share| rank(&sorted, share).unwrap_or(0.0);
-        let (p50, p99, count) = (at(0.5), at(0.99), sorted.len());
+        let Ranks {
+            count, p50, p99, ..
+        } = Ranks::of(measured);
         crate::cli::say(format_args!(
             "{name} p50 {p50:.3} ms   p99 {p99:.3} ms   ({count} measured)"
         ));
     }
     if let Some(late) = run.wake_up {
-        let ms = [late.p50_ms, late.p99_ms, late.p999_ms];
-        say_jitter("machine", "wakes up late by", ms);
+        say_jitter("machine", "wakes up late by", late);
     }
 }
 
-pub(super) fn say_jitter(name: &str, what: &str, [p50, p99, p999]: [f64; 3]) {
+pub(super) fn say_jitter(name: &str, what: &str, jitter: Ranks) {
+    let Ranks { p50, p99, p999, .. } = jitter;
     crate::cli::say(format_args!(
         "{name:12} {what} p50 {p50:.3} ms   p99 {p99:.3} ms   p99.9 {p999:.3} ms"
     ));
 }
 
 pub(super) fn part(part: &Part, calls: f64) -> Value {
-    let sorted = sorted(&part.measured.jitter_ms);
-    let at = |share| rank(&sorted, share).map(round);
     json!({
         "core_busy": round(part.busy),
         "core_percent_per_call": round(part.busy * 100.0 / calls),
         "packets_sent_to_it": part.measured.sent,
         "packets_received": part.measured.received,
         "packets_lost": part.measured.lost,
-        "send_jitter_ms": { "p50": at(0.5), "p99": at(0.99), "p99.9": at(0.999) },
+        "send_jitter_ms": Ranks::of(&part.measured.jitter_ms).json(),
     })
-}
-
-fn latency(measured: &[f64]) -> Value {
-    let sorted = sorted(measured);
-    let at = |share| rank(&sorted, share).map(round);
-    json!({ "measured": sorted.len(), "p50": at(0.5), "p99": at(0.99) })
-}
-
-pub(super) fn sorted(measured: &[f64]) -> Vec<f64> {
-    let mut sorted = measured.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    sorted
-}
-
-pub(super) fn round(value: f64) -> f64 {
-    (value * 1_000.0).round() / 1_000.0
 }

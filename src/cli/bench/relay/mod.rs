@@ -15,9 +15,9 @@ use serde_json::{Value, json};
 
 use super::capacity::track;
 use super::cpu::{LOAD_CORE, SUBJECT_CORE, idle_seconds, process_seconds};
-use super::figures::rank;
+use super::figures::{Ranks, round};
 use super::load::{self, Measured, Stamps, Stream};
-use super::switch::{SETTLE, SwitchArgs, round, sorted};
+use super::switch::{SETTLE, SwitchArgs};
 use crate::clock;
 use subjects::{Subject, Who};
 
@@ -104,8 +104,8 @@ struct Figures {
     /// Packets that came out at the other side.
     relayed: u64,
     lost: u64,
-    jitter_ms: [f64; 3],
-    added_ms: [f64; 3],
+    jitter_ms: Ranks,
+    added_ms: Ranks,
 }
 
 impl Figures {
@@ -121,8 +121,7 @@ impl Figures {
         });
         let all = |list: fn(&Measured) -> &Vec<f64>| {
             let measured = parts.iter().flat_map(|part| list(&part.measured));
-            let sorted = sorted(&measured.copied().collect::<Vec<f64>>());
-            [0.5, 0.99, 0.999].map(|share| rank(&sorted, share).unwrap_or(0.0))
+            Ranks::of(&measured.copied().collect::<Vec<f64>>())
         };
         Self {
             who,
@@ -138,7 +137,6 @@ impl Figures {
     }
 
     fn json(&self, calls: f64, ours: &Self) -> Value {
-        let three = |[p50, p99, p999]: [f64; 3]| json!({ "p50": round(p50), "p99": round(p99), "p99.9": round(p999) });
         json!({
             "name": self.who.name(),
             "core_percent_per_call": round(self.process * 100.0 / calls),
@@ -149,18 +147,17 @@ impl Figures {
             "packets_sent_to_it": self.sent,
             "packets_relayed": self.relayed,
             "packets_lost": self.lost,
-            "send_jitter_ms": three(self.jitter_ms),
-            "added_latency_ms": three(self.added_ms),
+            "send_jitter_ms": self.jitter_ms.json(),
+            "added_latency_ms": self.added_ms.json(),
         })
     }
 
     fn say(&self, calls: f64, ours: &Self) {
-        let [jitter, jitter_99, _] = self.jitter_ms;
-        let [added, added_99, _] = self.added_ms;
+        let (jitter, added) = (self.jitter_ms, self.added_ms);
         crate::cli::say(format_args!(
             "{:22} {:.4} % of a core a call (±{:.0} %), core {:.1} % busy, ours {:.2} times that \
-             ({:.2} by the core), relayed {} of {}, lost {}, jitter p50 {jitter:.3} p99 {jitter_99:.3} ms, \
-             added p50 {added:.3} p99 {added_99:.3} ms",
+             ({:.2} by the core), relayed {} of {}, lost {}, jitter p50 {:.3} p99 {:.3} ms, \
+             added p50 {:.3} p99 {:.3} ms",
             self.who.name(),
             self.process * 100.0 / calls,
             self.spread * 50.0,
@@ -170,6 +167,10 @@ impl Figures {
             self.relayed,
             self.sent,
             self.lost,
+            jitter.p50,
+            jitter.p99,
+            added.p50,
+            added.p99,
         ));
     }
 }
