@@ -163,7 +163,7 @@ impl Meeting {
         // Where the caller was faster, the called party is hung up as it is dropped.
         let answered = ringing.answer(self.caller).await?;
         let joined = self.meet(&answered.party.leg, &called.leg);
-        let pair = Pair::new(answered, called);
+        let pair = Pair::new(answered, called, self.met);
         if let Err(error) = joined {
             pair.end(EndReason::Failed(error.to_string())).await;
             return None;
@@ -218,6 +218,8 @@ fn status_for(status: u16) -> u16 {
 struct Pair {
     answered: PickedUp,
     called: Party,
+    /// Who is in the room, so that keys pass on with the sound.
+    joined: Both<bool>,
     /// Who waits since the other one holds the call.
     waits: Both<bool>,
     /// Keys on their way to the other one.
@@ -261,8 +263,14 @@ impl<T> Both<T> {
 }
 
 impl Pair {
-    fn new(answered: PickedUp, called: Party) -> Self {
+    /// `met` is whom the caller heard before the answer.
+    fn new(answered: PickedUp, called: Party, met: Option<LegId>) -> Self {
+        let joined = Both {
+            caller: met.is_some(),
+            called: met == Some(called.leg.id),
+        };
         Self {
+            joined,
             wishes: answered.written.wishes(),
             held: false,
             answered,
@@ -319,15 +327,25 @@ impl Pair {
                     digit,
                     informed: false,
                     ..
-                }) => self.keys.of(side).heard(digit),
+                }) => self.hear_key(side, digit),
                 Some(News::Key {
                     digit,
                     again: false,
                     ..
                 }) => self.pass_on(side, digit),
                 Some(News::Sound(words)) => self.tell_of_sound(side, &words),
-                Some(News::Joined(Ok(())) | News::Key { .. }) | None => {}
+                Some(News::Joined(Ok(()))) => *self.joined.of(side) = true,
+                Some(News::Key { .. }) | None => {}
             }
+        }
+    }
+
+    /// Takes a key that came with the sound. One that came between the answer and the room has not
+    /// passed.
+    fn hear_key(&mut self, side: Side, digit: char) {
+        self.keys.of(side).heard(digit);
+        if !*self.joined.of(side) {
+            self.press(side.other(), digit.into());
         }
     }
 
