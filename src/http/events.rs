@@ -11,10 +11,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::stream::{self, Stream};
 use serde::Serialize;
-use serde_json::value::{RawValue, Value};
+use serde_json::Value;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::api::ApiError;
+pub use super::event_data::Data;
 pub use super::kinds::{CALL_ENDED, KINDS};
 use crate::observe::metrics::{EVENT_SUBSCRIBERS, EVENT_SUBSCRIBERS_DROPPED};
 
@@ -36,32 +37,6 @@ pub struct Event {
     pub at: String,
     /// More about it.
     pub data: Data,
-}
-
-/// What else is told of an event: JSON, as it is sent. Thousands of events are remembered, and each
-/// is written for every subscriber.
-#[derive(Debug, Clone, Serialize)]
-#[serde(transparent)]
-pub struct Data(Box<RawValue>);
-
-impl Data {
-    /// Writes it down.
-    #[must_use]
-    pub fn new(data: &Value) -> Self {
-        Self(serde_json::value::to_raw_value(data).unwrap_or_else(|_| RawValue::NULL.to_owned()))
-    }
-
-    /// Reads it.
-    #[must_use]
-    pub fn read(&self) -> Value {
-        serde_json::from_str(self.0.get()).unwrap_or_default()
-    }
-}
-
-impl PartialEq for Data {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.get() == other.0.get()
-    }
 }
 
 /// Which events.

@@ -5,6 +5,7 @@
 
 mod api;
 mod calls;
+mod event_data;
 pub mod events;
 mod extract;
 mod guard;
