@@ -23,6 +23,7 @@ use offhook_models::vad::{
 };
 use offhook_models::voice::{Step as Sound, Voice, VoiceOptions};
 use offhook_models::whisper::{Options, Size, Step, Transcription, Whisper};
+use webrtc_vad::{SampleRate, Vad, VadMode};
 
 fn runtime() -> Runtime {
     Runtime::load(&default_dir()).expect("ONNX Runtime is in the model folder")
@@ -54,6 +55,15 @@ fn gate_per_frame(bencher: Bencher<'_, '_>) {
     let mut gate = Gate::new();
     let mut frames = frames.iter().cycle();
     bencher.bench_local(|| gate.is_speech(frames.next().expect("a frame")));
+}
+
+/// The gate of WebRTC on the same.
+#[divan::bench]
+fn gate_of_webrtc_per_frame(bencher: Bencher<'_, '_>) {
+    let sound = telephone();
+    let mut gate = Vad::new_with_rate_and_mode(SampleRate::Rate8kHz, VadMode::Aggressive);
+    let mut frames = sound.chunks_exact(160).cycle();
+    bencher.bench_local(|| gate.is_voice_segment(frames.next().expect("a frame")));
 }
 
 /// Noise suppression on a frame of 20 ms of speech: each frame of a call that wants it.

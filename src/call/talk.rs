@@ -34,7 +34,7 @@ use crate::config::LlmConfig;
 use crate::crm::{CRM_CONTACT, given_names};
 use crate::mailbox::{self, mailbox};
 use crate::meters;
-use crate::net::media::{LegId, RecordSink, SinkBuilder};
+use crate::net::media::{FrameSink, LegId, RecordSink};
 use crate::net::sip::Signal;
 use crate::store::{CallRecord, CallState as StoredState};
 use crate::switch::{Call, EndReason};
@@ -65,7 +65,7 @@ pub(super) struct Talk {
     /// Apart, so that the call's task holds it once, however often this is moved.
     conversation: Box<Conversation>,
     edges: mailbox::Receiver<Edge>,
-    sink: Option<SinkBuilder>,
+    sink: Option<Box<dyn FrameSink>>,
     /// Where its recording will lie, once there is sound.
     recording: Option<PathBuf>,
     ambience: Option<Background>,

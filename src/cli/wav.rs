@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 use anyhow::Context;
 use offhook_media::Frame;
 
-use crate::net::media::{FrameSink, SinkBuilder};
+use crate::net::media::FrameSink;
 
 /// Frames that may wait for the disk: twenty seconds.
 const QUEUE: usize = 1000;
@@ -104,17 +104,14 @@ impl FrameSink for Tap {
 ///
 /// # Errors
 /// When the file cannot be made.
-pub(crate) fn record(path: &Path) -> anyhow::Result<(SinkBuilder, Recording)> {
+pub(crate) fn record(path: &Path) -> anyhow::Result<(Box<dyn FrameSink>, Recording)> {
     let file =
         File::create(path).with_context(|| format!("cannot record into {}", path.display()))?;
     let (sender, frames) = sync_channel(QUEUE);
     let writer = std::thread::Builder::new()
         .name("record".to_owned())
         .spawn(move || write(file, &frames))?;
-    Ok((
-        Box::new(move || Box::new(Tap(sender))),
-        Recording { writer },
-    ))
+    Ok((Box::new(Tap(sender)), Recording { writer }))
 }
 
 fn write(file: File, frames: &Receiver<Frame>) -> anyhow::Result<()> {

@@ -122,7 +122,7 @@ impl Caller {
         let more = Arc::new(Notify::new());
         let ear = Ear(Arc::clone(&heard), Arc::clone(&more));
         let attached = Attached {
-            sink: Some(Box::new(move || Box::new(ear))),
+            sink: Some(Box::new(ear)),
             ..Attached::default()
         };
         let (tell, mut give_up) = mpsc::channel(1);

@@ -170,7 +170,7 @@ impl Desk {
         tell(sip, incoming.call, half.sdp()).await;
         let (ear, heard) = mpsc::unbounded_channel();
         let attached = Attached {
-            sink: Some(Box::new(move || Box::new(Ear(ear)))),
+            sink: Some(Box::new(Ear(ear))),
             ..Attached::default()
         };
         let remote = flow.remote.ip();

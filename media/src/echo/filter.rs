@@ -152,7 +152,7 @@ impl PathFilter {
 }
 
 #[inline(always)]
-fn energy_of(samples: &[f32]) -> f32 {
+pub(super) fn energy_of(samples: &[f32]) -> f32 {
     samples.iter().map(|s| s * s).sum()
 }
 

@@ -14,7 +14,9 @@ mod high;
 mod products;
 mod reference;
 mod search;
+mod short;
 mod verdict;
+mod window;
 
 use align::{Alignment, SLACK};
 use fearless_simd::{Level, Simd, dispatch};
@@ -186,18 +188,15 @@ impl EchoGate {
         let Some(sent) = reference.piece(placed.back, length) else {
             return false;
         };
-        if self.verdict.wants_search() {
-            search.step(simd, heard, sent.padded());
-        } else {
+        let heard = Heard::new(heard, step.high());
+        if !self.verdict.wants_search() {
             search.clear();
+        } else if heard.is_quiet() {
+            search.rest(heard.low.len());
+        } else {
+            search.step(simd, heard.low, sent.padded());
         }
-        let heard = Heard {
-            low: heard,
-            energy: heard.iter().map(|s| s * s).sum(),
-            high: step.high().iter().sum(),
-        };
-        let audible = heard.energy >= QUIET * heard.low.len().max(1) as f32;
-        let echo = self.verdict.judge(search, &heard, &sent) && audible;
+        let echo = self.verdict.judge(search, &heard, &sent) && !heard.is_quiet();
         self.echoes += u64::from(echo);
         echo
     }

@@ -1,10 +1,10 @@
 //! Whether a frame is our echo.
 
-use super::LAGS;
-use super::filter::{Held, PathFilter};
+use super::filter::{Held, PathFilter, energy_of};
 use super::high::HighBand;
 use super::reference::Piece;
 use super::search::Search;
+use super::{LAGS, QUIET};
 
 /// A correlation that needs no second look.
 const CERTAIN: f32 = 0.9;
@@ -49,6 +49,22 @@ pub(super) struct Heard<'a> {
     /// Its energy, and that of what is above the comparison's band.
     pub(super) energy: f32,
     pub(super) high: f32,
+}
+
+impl<'a> Heard<'a> {
+    #[inline(always)]
+    pub(super) fn new(low: &'a [f32], high: &[f32]) -> Self {
+        Self {
+            low,
+            energy: energy_of(low),
+            high: high.iter().sum(),
+        }
+    }
+
+    /// Whether there is nothing in it to compare.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.energy < QUIET * self.low.len().max(1) as f32
+    }
 }
 
 /// What is known of the echo.
@@ -106,7 +122,7 @@ impl Verdict {
     #[inline(always)]
     pub(super) fn judge(&mut self, search: &Search, heard: &Heard<'_>, sent: &Piece<'_>) -> bool {
         let Some(delay) = self.known else {
-            return self.find(search);
+            return self.find(search, heard, sent);
         };
         let held = self.filter.step(heard.low, sent.low(), LAGS);
         let samples = heard.low.len();
@@ -116,7 +132,7 @@ impl Verdict {
         let explained =
             held.rest <= UNEXPLAINED * heard.energy || (usual && held.rest <= WILD * heard.energy);
         if self.filter.young {
-            let echo = self.suspect(search, delay, &held, heard.energy);
+            let echo = self.suspect(search, sent, delay, &held, heard.energy);
             if held.rest <= UNEXPLAINED * heard.energy {
                 self.high.confirm(heard.high, samples);
             }
@@ -131,7 +147,7 @@ impl Verdict {
             (self.other, self.absent) = (0, 0);
             return true;
         }
-        self.reconsider(search, &held, heard.energy);
+        self.reconsider(search, sent, &held, heard.energy);
         false
     }
 
@@ -143,7 +159,7 @@ impl Verdict {
 
     /// Asks whether the echo is gone, or comes another way.
     #[inline(always)]
-    fn reconsider(&mut self, search: &Search, held: &Held, energy: f32) {
+    fn reconsider(&mut self, search: &Search, sent: &Piece<'_>, held: &Held, energy: f32) {
         if held.expected > ABSENT * energy {
             self.absent += 1;
             if self.absent >= GONE {
@@ -155,13 +171,13 @@ impl Verdict {
         if self.other < 2 * PUZZLED {
             return;
         }
-        let (strength, delay) = self.look(search);
+        let (strength, delay) = self.look(search, sent);
         let same = self
             .known
             .is_some_and(|known| known.abs_diff(delay) <= WANDER);
         // Echo and caller together resemble the echo as well.
         if strength >= CERTAIN || (!same && self.steady >= STEADY + 2 * self.doubt) {
-            self.begin(search, delay);
+            self.begin(search, sent, delay);
         }
     }
 
@@ -172,8 +188,15 @@ impl Verdict {
 
     /// Judges by a filter that has yet to prove that there is an echo.
     #[inline(always)]
-    fn suspect(&mut self, search: &Search, delay: usize, held: &Held, energy: f32) -> bool {
-        let near = search.peak(delay.saturating_sub(1), (delay + 1).min(LAGS - 1));
+    fn suspect(
+        &mut self,
+        search: &Search,
+        sent: &Piece<'_>,
+        delay: usize,
+        held: &Held,
+        energy: f32,
+    ) -> bool {
+        let near = search.peak(sent, delay.saturating_sub(1), (delay + 1).min(LAGS - 1));
         let rest = held.rest / energy.max(1.0);
         // A pause of the agent's proves nothing.
         let echo = rest <= SUSPECT || near.0 >= CERTAIN;
@@ -195,13 +218,17 @@ impl Verdict {
     }
 
     #[inline(always)]
-    fn find(&mut self, search: &Search) -> bool {
-        let (strength, delay) = self.look(search);
+    fn find(&mut self, search: &Search, heard: &Heard<'_>, sent: &Piece<'_>) -> bool {
+        if heard.is_quiet() {
+            self.clear = self.clear.saturating_add(1);
+            return false;
+        }
+        let (strength, delay) = self.look(search, sent);
         let clear = self.clear >= CLEAR;
         let doubt = if clear { MOST_DOUBT } else { self.doubt };
         let found = (strength >= CERTAIN && !clear) || self.steady >= STEADY + 2 * doubt;
         if found {
-            self.begin(search, delay);
+            self.begin(search, sent, delay);
         } else {
             self.clear = self.clear.saturating_add(1);
         }
@@ -210,8 +237,8 @@ impl Verdict {
 
     /// Looks for the likeliest delay, and counts for how long it has been that.
     #[inline(always)]
-    fn look(&mut self, search: &Search) -> (f32, usize) {
-        let (strength, delay) = search.peak(0, LAGS - 1);
+    fn look(&mut self, search: &Search, sent: &Piece<'_>) -> (f32, usize) {
+        let (strength, delay) = search.peak(sent, 0, LAGS - 1);
         let stays = delay.abs_diff(self.candidate) <= WANDER;
         self.candidate = delay;
         self.steady = match strength {
@@ -222,12 +249,12 @@ impl Verdict {
         (strength, delay)
     }
 
-    fn begin(&mut self, search: &Search, delay: usize) {
+    fn begin(&mut self, search: &Search, sent: &Piece<'_>, delay: usize) {
         self.known = Some(delay);
         (self.other, self.absent) = (0, 0);
         (self.trials, self.unexplained) = (0, 0.0);
         self.high = HighBand::default();
-        self.filter.begin(delay, search.gain(delay), LAGS);
+        self.filter.begin(delay, search.gain(sent, delay), LAGS);
     }
 
     pub(super) fn heap_bytes(&self) -> usize {

@@ -18,7 +18,7 @@ use super::{Abandon, Deliver, Recognised, SpeechToText, TurnModel};
 use crate::agent::flow::SlotKind;
 use crate::clock;
 use crate::mailbox::{self, mailbox};
-use crate::net::media::{FrameSink, LegId, SinkBuilder};
+use crate::net::media::{FrameSink, LegId};
 use crate::realtime::Outward;
 
 /// Frames that may wait for the hearing thread: over a second of sound of two hundred calls.
@@ -149,7 +149,7 @@ pub struct Ears {
 
 /// What listening to a leg begins with: its ears, its edges, and the sink that its media thread
 /// feeds.
-pub type Listening = (Ears, mailbox::Receiver<Edge>, SinkBuilder);
+pub type Listening = (Ears, mailbox::Receiver<Edge>, Box<dyn FrameSink>);
 
 /// The hearing thread is so far behind that it cannot listen to one leg more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -207,16 +207,13 @@ impl Hearing {
         };
         let frames = Arc::clone(&self.inputs.frames);
         let counters = Arc::clone(&self.counters);
-        let sink: SinkBuilder = Box::new(move || {
-            // The gate cannot change threads, so it is made where it works.
-            Box::new(GateSink {
-                leg,
-                gate: Gate::new(),
-                frames,
-                counters,
-            })
-        });
-        Ok((ears, edge_queue, sink))
+        let sink = GateSink {
+            leg,
+            gate: Gate::new(),
+            frames,
+            counters,
+        };
+        Ok((ears, edge_queue, Box::new(sink)))
     }
 
     /// What the thread has counted.
@@ -289,7 +286,9 @@ struct GateSink {
 
 impl FrameSink for GateSink {
     fn frame(&mut self, frame: &Frame) {
-        let voiced = !frame.concealed && self.gate.is_speech(frame);
+        // Nobody else's sound is in these, and what is in them says nothing of the line.
+        let made_here = frame.concealed || frame.echo;
+        let voiced = !made_here && self.gate.is_speech(frame);
         self.counters.frames.fetch_add(1, Ordering::Relaxed);
         if voiced {
             self.counters.passed.fetch_add(1, Ordering::Relaxed);

@@ -2,13 +2,13 @@
 
 use offhook_media::music::Background;
 
-use crate::net::media::{RecordSink, SinkBuilder};
+use crate::net::media::{FrameSink, RecordSink};
 
 /// What is attached to a leg's media once it runs.
 #[derive(Default)]
 pub struct Attached {
     /// Who hears the leg.
-    pub sink: Option<SinkBuilder>,
+    pub sink: Option<Box<dyn FrameSink>>,
     /// Who records it.
     pub recorder: Option<Box<dyn RecordSink>>,
     /// Whether somebody may come who records it, by

@@ -60,7 +60,7 @@ impl BenchCaller {
             ring_timeout: PATIENCE,
         };
         let attached = Attached {
-            sink: Some(Box::new(move || Box::new(Meter(sender)))),
+            sink: Some(Box::new(Meter(sender))),
             ..Attached::default()
         };
         let (_keep, mut give_up) = mpsc::channel(1);

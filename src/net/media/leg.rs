@@ -51,7 +51,7 @@ impl Leg {
             id: open.leg,
             session: open.session,
             ports: open.ports,
-            sink: open.sink.map(|build| build()),
+            sink: open.sink,
             recorder: open.recorder,
             events: open.events,
             waiting: VecDeque::new(),

@@ -42,7 +42,7 @@ const LATE: Duration = Duration::from_millis(10);
 pub type LegId = u64;
 
 /// Takes what a leg hears, on the media thread: it must return at once and must not allocate.
-pub trait FrameSink {
+pub trait FrameSink: Send {
     /// Takes one frame, in order, at most 20 ms of sound.
     fn frame(&mut self, frame: &Frame);
 }
@@ -53,9 +53,6 @@ pub trait RecordSink: Send {
     fn record(&mut self, frame: &RecordFrame);
 }
 
-/// Builds a leg's sink on the media thread, where what cannot change threads may live.
-pub type SinkBuilder = Box<dyn FnOnce() -> Box<dyn FrameSink> + Send>;
-
 /// Everything a leg needs to live on a media thread.
 pub struct OpenLeg {
     /// The leg's name.
@@ -65,7 +62,7 @@ pub struct OpenLeg {
     /// Its sockets.
     pub ports: PortPair,
     /// Who hears it.
-    pub sink: Option<SinkBuilder>,
+    pub sink: Option<Box<dyn FrameSink>>,
     /// Who records it.
     pub recorder: Option<Box<dyn RecordSink>>,
     /// Where its events go; the leg ends when nobody listens any more.

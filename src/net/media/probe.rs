@@ -12,7 +12,7 @@ use crossbeam_queue::ArrayQueue;
 use offhook_media::Frame;
 use offhook_media::codec::g711;
 
-use super::{Command, FrameSink, LegId, SinkBuilder};
+use super::{Command, FrameSink, LegId};
 use crate::clock;
 
 /// Delays that may wait for whoever reads them.
@@ -144,12 +144,9 @@ impl Probe {
     }
 
     /// Puts the probe before a leg's listeners.
-    fn watch(self: &Arc<Self>, sink: SinkBuilder) -> SinkBuilder {
+    fn watch(self: &Arc<Self>, sink: Box<dyn FrameSink>) -> Box<dyn FrameSink> {
         let probe = Arc::clone(self);
-        Box::new(move || {
-            let sink = sink();
-            Box::new(Watched { sink, probe })
-        })
+        Box::new(Watched { sink, probe })
     }
 }
 

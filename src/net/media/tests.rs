@@ -111,7 +111,7 @@ fn rig_of(leg: LegId, seed: u64) -> Rig {
         leg,
         session: Box::new(MediaSession::new(clock::now(), config)),
         ports,
-        sink: Some(Box::new(move || Box::new(Ear(ear)))),
+        sink: Some(Box::new(Ear(ear))),
         recorder: None,
         events: tell,
     };

@@ -1,0 +1,178 @@
+//! The gate before Silero: what it saves, and that nothing is missed for it. Needs the model folder
+//! (`offhook models pull`).
+
+// What a test needs and does not get ends the test; the clock is read once, for a beginning of time.
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::disallowed_methods)]
+
+mod common;
+
+use std::ops::Range;
+use std::time::{Duration, Instant};
+
+use offhook_media::Frame;
+use offhook_models::manifest::default_dir;
+use offhook_models::vad::{Gate, Silero, VadEdge, VadSettings, VoiceDetector, level_db};
+use webrtc_vad::{SampleRate, Vad, VadMode};
+
+const STEP: usize = 160;
+const FRAME: Duration = Duration::from_millis(20);
+
+/// What a detector made of a call.
+#[derive(Default)]
+struct Heard {
+    /// The frames at which speech was noticed.
+    starts: Vec<usize>,
+    passed: usize,
+    windows: u64,
+    frames: usize,
+}
+
+/// Has a detector hear a call through a gate.
+fn hear(silero: &Silero, call: &[i16], mut passes: impl FnMut(&Frame) -> bool) -> Heard {
+    let (epoch, mut heard) = (Instant::now(), Heard::default());
+    let mut detector = VoiceDetector::new(VadSettings::default());
+    for (n, part) in call.chunks_exact(STEP).enumerate() {
+        let at = epoch + FRAME * n as u32;
+        let frame = Frame::new(8_000, (n * STEP) as u64, at, false, part);
+        let passed = passes(&frame);
+        let (edge, windows) = detector.hear(silero, &frame, passed);
+        if matches!(edge, Some(VadEdge::SpeechStart { .. })) {
+            heard.starts.push(n);
+        }
+        heard.passed += usize::from(passed);
+        heard.windows += windows;
+        heard.frames += 1;
+    }
+    heard
+}
+
+/// A call in which each piece of speech comes after a second and a half of what is else on the line,
+/// and the frames of each piece, from the first that is within 20 dB of the loudest on.
+fn call(pieces: &[Vec<i16>]) -> (Vec<i16>, Vec<Range<usize>>) {
+    let (mut call, mut spans) = (vec![0; 16_000], Vec::new());
+    for piece in pieces {
+        let levels: Vec<f32> = piece.chunks(STEP).map(level_db).collect();
+        let loudest = levels.iter().copied().fold(f32::MIN, f32::max);
+        let first = levels.iter().position(|db| *db > loudest - 20.0);
+        let begin = call.len() / STEP;
+        call.extend_from_slice(piece);
+        spans.push(begin + first.unwrap_or(0)..call.len() / STEP + 1);
+        call.resize((call.len() / STEP + 75) * STEP, 0);
+    }
+    (call, spans)
+}
+
+/// The mean power of what is spoken, without pauses, in dB of full scale.
+fn speech_db(call: &[i16]) -> f32 {
+    let audible = call.chunks(STEP).filter(|part| level_db(part) > -50.0);
+    let spoken: Vec<i16> = audible.flatten().copied().collect();
+    level_db(&spoken)
+}
+
+/// Adds noise, which is repeated, at so many dB below speech.
+fn with_noise(call: &[i16], noise: &[i16], snr_db: f32) -> Vec<i16> {
+    let gain = 10f32.powf((speech_db(call) - snr_db - level_db(noise)) / 20.0);
+    let noise = noise.iter().cycle();
+    let sum = call.iter().zip(noise);
+    let noisy: Vec<i16> = sum
+        .map(|(s, n)| (f32::from(*s) + f32::from(*n) * gain) as i16)
+        .collect();
+    common::over_ulaw(&noisy)
+}
+
+/// The WAV files (8 kHz) of a folder.
+fn folder(path: &str) -> Vec<Vec<i16>> {
+    let entries = std::fs::read_dir(path).unwrap();
+    let mut paths: Vec<_> = entries.map(|file| file.unwrap().path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|e| e == "wav"));
+    paths.sort();
+    let read = |path: &std::path::PathBuf| {
+        let mut wav = hound::WavReader::open(path).unwrap();
+        wav.samples::<i16>().map(Result::unwrap).collect()
+    };
+    paths.iter().map(read).collect()
+}
+
+/// How many of the spans somebody is noticed in, and how many frames after their first on average.
+fn noticed(starts: &[usize], spans: &[Range<usize>]) -> (usize, f64) {
+    // Breath before the first loud frame may be noticed already.
+    let first = |span: &Range<usize>| {
+        let within = span.start.saturating_sub(20)..span.end;
+        let start = starts.iter().find(|start| within.contains(start));
+        start.map(|start| *start as f64 - span.start as f64)
+    };
+    let late: Vec<f64> = spans.iter().filter_map(first).collect();
+    (
+        late.len(),
+        late.iter().sum::<f64>() / late.len().max(1) as f64,
+    )
+}
+
+/// Prints what gates let through and what is missed for them: `OFFHOOK_SPEECH=FOLDER
+/// OFFHOOK_NOISE=FOLDER cargo test --release -p offhook-models --test gate -- --ignored --nocapture`.
+#[test]
+#[ignore = "a table"]
+fn figures_of_gates() {
+    let silero = Silero::load(&default_dir()).unwrap();
+    let speech = folder(&std::env::var("OFFHOOK_SPEECH").unwrap());
+    let mut noises = vec![
+        ("white".to_owned(), common::noise(80_000, 0.1)),
+        ("babble".to_owned(), babble(&speech)),
+    ];
+    for (n, noise) in folder(&std::env::var("OFFHOOK_NOISE").unwrap())
+        .into_iter()
+        .enumerate()
+    {
+        noises.push((format!("noise {n}"), noise));
+    }
+    let (clean, spans) = call(&speech);
+    println!("{} pieces, {} s", speech.len(), clean.len() / 8_000);
+    row(&silero, "clean", &spans, &common::over_ulaw(&clean));
+    let faint: Vec<i16> = clean.iter().map(|s| s / 16).collect();
+    row(&silero, "24 dB softer", &spans, &common::over_ulaw(&faint));
+    for (name, noise) in &noises {
+        for snr_db in [30.0, 20.0, 10.0, 5.0] {
+            row(
+                &silero,
+                &format!("{name}, {snr_db} dB"),
+                &spans,
+                &with_noise(&clean, noise, snr_db),
+            );
+        }
+    }
+}
+
+/// Six voices at once.
+fn babble(speech: &[Vec<i16>]) -> Vec<i16> {
+    let mut sum = vec![0.0_f32; 30 * 8_000];
+    let mut at = 0;
+    for piece in speech.iter().rev().cycle().take(speech.len().min(60)) {
+        for sample in piece {
+            sum[at % (30 * 8_000)] += f32::from(*sample) / 6.0;
+            at += 1;
+        }
+    }
+    sum.into_iter().map(|s| s as i16).collect()
+}
+
+fn row(silero: &Silero, name: &str, spans: &[Range<usize>], call: &[i16]) {
+    let all = hear(silero, call, |_| true);
+    let mut vad = Vad::new_with_rate_and_mode(SampleRate::Rate8kHz, VadMode::Aggressive);
+    let webrtc = hear(silero, call, |frame| {
+        vad.is_voice_segment(frame.samples()).unwrap()
+    });
+    let mut gate = Gate::new();
+    let ours = hear(silero, call, |frame| gate.is_speech(frame));
+    print!("{name:16}");
+    for (gate, heard) in [("all", &all), ("webrtc", &webrtc), ("ours", &ours)] {
+        let (found, late) = noticed(&heard.starts, spans);
+        print!(
+            " | {gate}: {:5.1} % noticed, {:3.0} ms, {:3} starts, {:4.1} % of windows",
+            100.0 * found as f64 / spans.len().max(1) as f64,
+            late * 20.0,
+            heard.starts.len(),
+            100.0 * heard.windows as f64 / all.windows.max(1) as f64,
+        );
+    }
+    println!();
+}
