@@ -3,10 +3,13 @@
 use std::fmt;
 use std::time::Instant;
 
-/// Holds at most 20 ms of mono sound at up to 16 kHz, inline, with where it lies in its stream.
+/// Samples that a step of sound has at most: 20 ms at 16 kHz.
+pub const STEP_SAMPLES: usize = 320;
+
+/// Holds at most 20 ms of mono sound at 8 kHz, or 10 at 16, inline, with where it lies in its stream.
 ///
-/// A longer packet becomes several frames. A frame is about 700 bytes and owns no heap memory, so
-/// it may be sent through a bounded queue without an allocation.
+/// A longer packet becomes several frames. A frame is some 360 bytes and owns no heap memory, so it
+/// may be sent through a bounded queue without an allocation.
 #[derive(Clone)]
 pub struct Frame {
     /// Samples per second.
@@ -26,8 +29,8 @@ pub struct Frame {
 }
 
 impl Frame {
-    /// Samples that a frame holds at most: 20 ms at 16 kHz.
-    pub const MAX_SAMPLES: usize = 320;
+    /// Samples that a frame holds at most.
+    pub const MAX_SAMPLES: usize = 160;
 
     /// Copies the first [`Frame::MAX_SAMPLES`] of `samples` into a frame.
     #[must_use]
@@ -39,18 +42,32 @@ impl Frame {
         samples: &[i16],
     ) -> Self {
         let len = samples.len().min(Self::MAX_SAMPLES);
-        let mut inline = [0; Self::MAX_SAMPLES];
-        if let (Some(to), Some(from)) = (inline.get_mut(..len), samples.get(..len)) {
-            to.copy_from_slice(from);
-        }
+        let mut frame = Self::silent(rate_hz, rtp_timestamp, received, concealed, len);
+        let samples = samples.iter().take(len);
+        frame
+            .samples_mut()
+            .iter_mut()
+            .zip(samples)
+            .for_each(|(to, from)| *to = *from);
+        frame
+    }
+
+    /// Makes a frame of so many samples, at most [`Frame::MAX_SAMPLES`], which are to be filled.
+    pub(crate) fn silent(
+        rate_hz: u32,
+        rtp_timestamp: u64,
+        received: Instant,
+        concealed: bool,
+        samples: usize,
+    ) -> Self {
         Self {
             rate_hz,
             rtp_timestamp,
             received,
             concealed,
             echo: false,
-            len: len as u16,
-            samples: inline,
+            len: samples.min(Self::MAX_SAMPLES) as u16,
+            samples: [0; Self::MAX_SAMPLES],
         }
     }
 

@@ -39,7 +39,7 @@ pub use bursts::Losses;
 pub use codec::Codec;
 pub use dtmf::{Digit, InbandDtmf, InvalidDigit};
 pub use emodel::{Impairments, mean_opinion_score};
-pub use frame::Frame;
+pub use frame::{Frame, STEP_SAMPLES};
 pub use playout::UtteranceId;
 pub use sdp::{Direction, LocalMedia, Negotiated, Refusal, SessionDescription, SrtpPolicy};
 pub use session::{

@@ -5,7 +5,7 @@ mod common;
 
 use common::{A, B, CLEAN, Call, Party, Sent, Weather, address, correlation, speech_16k, tone};
 use offhook_media::sdp::{self, LocalMedia, LocalSrtp, Negotiated};
-use offhook_media::{Codec, Event, SrtpPolicy, UtteranceId};
+use offhook_media::{Codec, Event, Frame, SrtpPolicy, UtteranceId};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
@@ -77,7 +77,7 @@ fn each_codec_carries_a_call_at_its_rate_and_counts_at_its_clock() {
         let (_, frame) = call.b.heard().next().unwrap();
         assert_eq!(
             (frame.rate_hz, frame.samples().len()),
-            (rate_hz, rate_hz as usize / 50)
+            (rate_hz, Frame::MAX_SAMPLES)
         );
         let alike = likeness(&sound, &heard(&call.b));
         assert!(alike > 0.97, "{codec:?}: {alike:.3}");

@@ -4,7 +4,7 @@ use fearless_simd::Simd;
 
 use super::STEP_MAX;
 use super::products::{BLOCK, add_products};
-use crate::frame::Frame;
+use crate::frame::STEP_SAMPLES;
 
 /// A frame of sound at the rate of the comparison.
 #[derive(Clone, Copy, Debug)]
@@ -89,8 +89,8 @@ impl Front {
     ) -> Brought {
         let (taps, decimation) = (&low_pass.taps, low_pass.decimation);
         let history = taps.len() - 1;
-        let mut line = [0.0; MAX_HISTORY + Frame::MAX_SAMPLES];
-        let count = samples.len().min(Frame::MAX_SAMPLES);
+        let mut line = [0.0; MAX_HISTORY + STEP_SAMPLES];
+        let count = samples.len().min(STEP_SAMPLES);
         let (old, new) = line.split_at_mut(history);
         for (to, from) in old.iter_mut().zip(&self.past) {
             *to = f32::from(*from);
@@ -124,7 +124,7 @@ impl Front {
             self.last = value;
         }
         // A second difference weighs 3 kHz three hundred times as much as 500 Hz.
-        let mut bends = [0.0; Frame::MAX_SAMPLES];
+        let mut bends = [0.0; STEP_SAMPLES];
         let newest = line.get(history - 2..).unwrap_or_default();
         for (bend, around) in bends.iter_mut().zip(newest.windows(3)) {
             if let [a, b, c] = around {

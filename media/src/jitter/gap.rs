@@ -6,7 +6,7 @@ use super::decide::Phase;
 use super::reorder::Packet;
 use super::{JitterBuffer, MAX_LEVEL_MS, REMEMBERED};
 use crate::codec::MAX_PACKET_SAMPLES;
-use crate::frame::Frame;
+use crate::frame::{Frame, STEP_SAMPLES};
 
 /// Listeners are told of a standstill after so long: shorter ones are the network's, and what
 /// is missing usually comes.
@@ -200,7 +200,7 @@ impl JitterBuffer {
             left -= self.keep(gap, left);
         }
         while left > 0 {
-            let mut sound = [0; Frame::MAX_SAMPLES];
+            let mut sound = [0; STEP_SAMPLES];
             let len = left.min(sound.len());
             let sound = sound.get_mut(..len).unwrap_or_default();
             if !self.decoder.conceal(sound) {
@@ -286,9 +286,7 @@ impl JitterBuffer {
         }
         while (1..most).contains(&self.still.heard) && self.still.heard < self.still.samples {
             let from = self.still.start + self.still.heard as u64;
-            let piece = self
-                .piece_samples()
-                .min(self.still.samples - self.still.heard);
+            let piece = Frame::MAX_SAMPLES.min(self.still.samples - self.still.heard);
             self.offer(from, piece, self.next_timestamp, now, true);
             self.still.heard += piece;
         }
@@ -299,7 +297,7 @@ impl JitterBuffer {
     /// known what is missing, so that what is only late is heard as it was sent, and what is lost
     /// can be recovered.
     fn pause(&mut self, samples: usize) -> Option<u64> {
-        let mut sound = [0; Frame::MAX_SAMPLES];
+        let mut sound = [0; STEP_SAMPLES];
         self.timeline.past(&mut sound);
         let loudness: u64 = sound.iter().map(|s| u64::from(s.unsigned_abs())).sum();
         if self.concealer.is_active() || loudness > FAINT * sound.len() as u64 {
@@ -326,7 +324,7 @@ impl JitterBuffer {
         }
         let mut left = samples;
         while left > 0 {
-            let mut sound = [0; Frame::MAX_SAMPLES];
+            let mut sound = [0; STEP_SAMPLES];
             let len = left.min(sound.len());
             let sound = sound.get_mut(..len).unwrap_or_default();
             self.concealer.generate(sound);
@@ -336,20 +334,15 @@ impl JitterBuffer {
         start
     }
 
-    /// Offers a stretch to the listeners, in pieces of 20 ms.
+    /// Offers a stretch to the listeners, in frames.
     fn offer(&mut self, from: u64, len: usize, timestamp: u64, now: Instant, concealed: bool) {
         let mut done = 0;
         while done < len {
-            let part = self.piece_samples().min(len - done);
+            let part = Frame::MAX_SAMPLES.min(len - done);
             let at = timestamp.wrapping_add(done as u64);
             self.timeline
                 .offer(from + done as u64, part, at, now, concealed);
             done += part;
         }
-    }
-
-    /// Samples of 20 ms, which is what listeners get at once.
-    fn piece_samples(&self) -> usize {
-        (self.rate_hz as usize / 50).clamp(1, Frame::MAX_SAMPLES)
     }
 }

@@ -30,7 +30,7 @@ pub use stats::JitterStats;
 use crate::codec::comfort_noise::ComfortNoise;
 use crate::codec::{Codec, Decoder};
 use crate::conceal::Concealer;
-use crate::frame::Frame;
+use crate::frame::{Frame, STEP_SAMPLES};
 use decide::{Operation, Phase, Situation, common_grain, decide, least_level};
 use delay::DelayEstimator;
 use gap::Standstill;
@@ -162,11 +162,11 @@ impl JitterBuffer {
         self.take_in(packet)
     }
 
-    /// Plays the next step: fills `out`, of [`Frame::MAX_SAMPLES`] at most, and returns how many
+    /// Plays the next step: fills `out`, of [`STEP_SAMPLES`] at most, and returns how many
     /// samples of it were made up. Before the first packet there is silence. The step lasts as
     /// long as `out` is, and `now` is when it begins.
     pub fn pull(&mut self, now: Instant, out: &mut [i16]) -> usize {
-        let (out, beyond) = out.split_at_mut(out.len().min(Frame::MAX_SAMPLES));
+        let (out, beyond) = out.split_at_mut(out.len().min(STEP_SAMPLES));
         beyond.fill(0);
         self.set_grain(self.usual_samples, out.len().max(1));
         self.next_pull = Some(now + Duration::from_micros(self.samples_to_us(out.len()) as u64));

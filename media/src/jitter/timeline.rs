@@ -7,8 +7,8 @@ use super::seam::Seam;
 use crate::frame::Frame;
 use crate::ring::{copy_in, copy_out};
 
-/// Pieces that may wait for their listener.
-const MAX_SPANS: usize = 24;
+/// Pieces that may wait beyond as many as hold all that is kept.
+const MORE_SPANS: usize = 8;
 /// What is too old to be kept is blended into what follows over so long.
 const CUT_US: usize = 5_000;
 
@@ -37,6 +37,11 @@ pub(crate) struct Timeline {
     unheard: u64,
 }
 
+/// Pieces that may wait for their listener where so many samples are kept.
+fn max_spans(kept_samples: usize) -> usize {
+    kept_samples.div_ceil(Frame::MAX_SAMPLES) + MORE_SPANS
+}
+
 impl Timeline {
     pub(crate) fn new(rate_hz: u32, capacity: usize) -> Self {
         Self {
@@ -44,7 +49,7 @@ impl Timeline {
             seam: Seam::new(rate_hz),
             written: 0,
             played: 0,
-            spans: VecDeque::with_capacity(MAX_SPANS),
+            spans: VecDeque::with_capacity(max_spans(capacity.max(1))),
             rate_hz,
             unheard: 0,
         }
@@ -140,7 +145,7 @@ impl Timeline {
         received: Instant,
         concealed: bool,
     ) {
-        if self.spans.len() >= MAX_SPANS {
+        if self.spans.len() >= max_spans(self.samples.len()) {
             self.unheard += self.spans.pop_front().map_or(0, |span| u64::from(span.len));
         }
         self.spans.push_back(Span {
@@ -163,31 +168,26 @@ impl Timeline {
             return true;
         };
         let unheard = (self.written - first.start) as usize;
-        let spans = samples.div_ceil(self.rate_hz as usize / 50) + 1;
-        unheard + samples <= self.samples.len() && self.spans.len() + spans <= MAX_SPANS
+        let spans = samples.div_ceil(Frame::MAX_SAMPLES) + 1;
+        unheard + samples <= self.samples.len()
+            && self.spans.len() + spans <= max_spans(self.samples.len())
     }
 
     /// Takes the next piece that the listeners have not heard.
     pub(crate) fn hear(&mut self) -> Option<Frame> {
         while let Some(span) = self.spans.pop_front() {
             if span.start + self.samples.len() as u64 >= self.written {
-                let mut sound = [0; Frame::MAX_SAMPLES];
-                let len = usize::from(span.len).min(sound.len());
-                let sound = sound.get_mut(..len).unwrap_or_default();
-                self.read(span.start, sound);
                 let Span {
+                    start,
+                    len,
                     timestamp,
                     received,
                     concealed,
-                    ..
                 } = span;
-                return Some(Frame::new(
-                    self.rate_hz,
-                    timestamp,
-                    received,
-                    concealed,
-                    sound,
-                ));
+                let len = usize::from(len);
+                let mut frame = Frame::silent(self.rate_hz, timestamp, received, concealed, len);
+                self.read(start, frame.samples_mut());
+                return Some(frame);
             }
             self.unheard += u64::from(span.len);
         }

@@ -11,7 +11,7 @@ mod seat;
 
 use seat::{Reach, Seat};
 
-use crate::frame::Frame;
+use crate::frame::STEP_SAMPLES;
 
 /// Parties that a mixer takes at most.
 pub const MAX_PARTIES: usize = 32;
@@ -179,7 +179,7 @@ impl Mixer {
             }
         }
         let samples = (self.rate_hz / STEPS_A_SECOND) as usize;
-        let mut total = [0; Frame::MAX_SAMPLES];
+        let mut total = [0; STEP_SAMPLES];
         let total = total.get_mut(..samples).unwrap_or_default();
         let (mut voices, mut whispers) = (0, false);
         for seat in self.seats.iter_mut().flatten() {
@@ -202,7 +202,7 @@ impl Mixer {
         let Some(seat) = self.seats.get(at).and_then(Option::as_ref) else {
             return;
         };
-        let mut sum = [0; Frame::MAX_SAMPLES];
+        let mut sum = [0; STEP_SAMPLES];
         let sum = sum.get_mut(..total.len()).unwrap_or_default();
         if seat.listens() {
             sum.copy_from_slice(total);

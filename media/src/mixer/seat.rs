@@ -3,7 +3,7 @@
 use super::fade::Fade;
 use super::limiter::Limiter;
 use super::{PartyId, Role, STEPS_A_SECOND};
-use crate::frame::Frame;
+use crate::frame::STEP_SAMPLES;
 use crate::rate::HalfBand;
 
 /// What is no louder than this is silence: a codec's idle noise.
@@ -31,7 +31,7 @@ pub(super) struct Seat {
     /// Whether it heard the others in the step before.
     heard: bool,
     /// A step of its sound, at the mixer's rate, and how many voices are in it.
-    sound: [i32; Frame::MAX_SAMPLES],
+    sound: [i32; STEP_SAMPLES],
     voices: usize,
     samples: usize,
     /// Between its rate and the mixer's.
@@ -39,7 +39,7 @@ pub(super) struct Seat {
     outward: Option<HalfBand>,
     limiter: Limiter,
     /// A step of what it hears, at its own rate.
-    out: [i16; Frame::MAX_SAMPLES],
+    out: [i16; STEP_SAMPLES],
     out_samples: usize,
     /// The step before had nothing in it for this party.
     quiet: bool,
@@ -57,13 +57,13 @@ impl Seat {
             before: Reach::Nobody,
             now: Reach::Nobody,
             heard: false,
-            sound: [0; Frame::MAX_SAMPLES],
+            sound: [0; STEP_SAMPLES],
             voices: 0,
             samples: (mixer_rate_hz / STEPS_A_SECOND) as usize,
             inward: differs.then(|| HalfBand::to(mixer_rate_hz)),
             outward: differs.then(|| HalfBand::to(rate_hz)),
             limiter: Limiter::new(),
-            out: [0; Frame::MAX_SAMPLES],
+            out: [0; STEP_SAMPLES],
             out_samples: (rate_hz / STEPS_A_SECOND) as usize,
             quiet: true,
         }
@@ -90,14 +90,14 @@ impl Seat {
             // The filter holds no sound any more once a whole step was silent.
             Some(_) if voices == 0 && self.voices == 0 => {}
             Some(filter) => {
-                let mut both = [0_i16; Frame::MAX_SAMPLES];
+                let mut both = [0_i16; STEP_SAMPLES];
                 let both = both.get_mut(..self.out_samples).unwrap_or_default();
                 for sound in [said, played] {
                     for (to, from) in both.iter_mut().zip(sound) {
                         *to = to.saturating_add(*from);
                     }
                 }
-                let mut converted = [0; Frame::MAX_SAMPLES];
+                let mut converted = [0; STEP_SAMPLES];
                 filter.convert(both, &mut converted);
                 for (to, from) in sound.iter_mut().zip(converted) {
                     *to = i32::from(from);
@@ -186,7 +186,7 @@ impl Seat {
                 return;
             }
         }
-        let mut mixed = [0; Frame::MAX_SAMPLES];
+        let mut mixed = [0; STEP_SAMPLES];
         let mixed = mixed.get_mut(..self.samples).unwrap_or_default();
         if !silent {
             self.quiet = false;

@@ -8,7 +8,7 @@ use super::{MediaSession, Notice};
 use crate::codec::comfort_noise::{self, ComfortNoise};
 use crate::dtmf::{Outgoing, Tone};
 use crate::echo::Sounds;
-use crate::frame::Frame;
+use crate::frame::STEP_SAMPLES;
 use crate::playout::{AUDIBLE, Passed, Progress};
 
 /// Comfort noise is sent again after so long, in case that it was lost.
@@ -20,8 +20,8 @@ const COMFORT_NOISE_STEP_DB: u8 = 3;
 #[derive(Clone, Debug)]
 pub struct StepSound {
     samples: usize,
-    remote: [i16; Frame::MAX_SAMPLES],
-    played: [i16; Frame::MAX_SAMPLES],
+    remote: [i16; STEP_SAMPLES],
+    played: [i16; STEP_SAMPLES],
     /// What is played belongs to an utterance.
     sounding: bool,
     /// What the peer says was sent on to the others before.
@@ -32,8 +32,8 @@ impl Default for StepSound {
     fn default() -> Self {
         Self {
             samples: 0,
-            remote: [0; Frame::MAX_SAMPLES],
-            played: [0; Frame::MAX_SAMPLES],
+            remote: [0; STEP_SAMPLES],
+            played: [0; STEP_SAMPLES],
             sounding: false,
             passed_on: false,
         }
@@ -121,7 +121,7 @@ impl MediaSession {
     }
 
     fn give_step(&mut self, now: Instant, step: &StepSound, heard: Option<&[i16]>) {
-        let mut local = [0; Frame::MAX_SAMPLES];
+        let mut local = [0; STEP_SAMPLES];
         let local = local.get_mut(..step.samples).unwrap_or_default();
         let position = self.grid.position();
         match self.relay {
@@ -202,7 +202,7 @@ impl MediaSession {
             None => local.copy_from_slice(step.played()),
             Some(heard) => {
                 let speak = heard.iter().any(|sample| sample.saturating_abs() > AUDIBLE);
-                let mut sum = [0; Frame::MAX_SAMPLES];
+                let mut sum = [0; STEP_SAMPLES];
                 let sum = sum.get_mut(..step.samples).unwrap_or_default();
                 // What is missing of what the others say is silence.
                 let heard = heard.iter().chain(std::iter::repeat(&0));

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use offhook_media::codec::g711;
 use offhook_media::jitter::{Inserted, JitterBuffer, Packet};
-use offhook_media::{Codec, Frame};
+use offhook_media::{Codec, Frame, STEP_SAMPLES};
 
 use super::epoch;
 
@@ -76,7 +76,7 @@ impl Feed {
     /// Takes all steps that are due before a moment.
     pub(crate) fn play_until(&mut self, us: u64) {
         while self.now_us < us {
-            let mut out = [0; Frame::MAX_SAMPLES];
+            let mut out = [0; STEP_SAMPLES];
             let out = &mut out[..self.step];
             let now = epoch() + Duration::from_micros(self.now_us);
             self.made_up += self.buffer.pull(now, out);
