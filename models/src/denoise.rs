@@ -13,6 +13,8 @@ use offhook_media::rate::{TAPS, weigh};
 const FULL_HZ: u32 = 48_000;
 const WIDEBAND_HZ: u32 = 16_000;
 const TELEPHONE_HZ: u32 = 8_000;
+/// So long the network learns what the noise is.
+const LEARNING_MS: u32 = 200;
 /// Samples that it takes at once: 10 ms, by which its sound comes later.
 const BLOCK: usize = DenoiseState::FRAME_SIZE;
 
@@ -35,6 +37,8 @@ pub struct NoiseSuppressor {
     clean: VecDeque<i16>,
     /// How many of the next clean samples lie before the first frame.
     early: usize,
+    /// Samples in which the network still learns what the noise is.
+    learning_samples: u32,
     held: VecDeque<Held>,
 }
 
@@ -82,26 +86,31 @@ impl NoiseSuppressor {
             up: Interpolator::new(factor),
             down: Decimator::new(factor),
             block: Vec::with_capacity(BLOCK + factor * Frame::MAX_SAMPLES),
-            clean: VecDeque::with_capacity(2 * Frame::MAX_SAMPLES),
+            clean: VecDeque::with_capacity(4 * Frame::MAX_SAMPLES),
+            learning_samples: rate_hz * LEARNING_MS / 1_000,
             // Each filter delays by half of its taps.
             early: BLOCK / factor + TAPS,
             held: VecDeque::with_capacity(8),
         }
     }
 
-    /// Takes the next frame; `passed` comes out with it.
+    /// Takes the next frame; `passed` comes out with it, but for the first of all: what is left of
+    /// noise that the network does not know yet resembles speech.
     pub fn push(&mut self, frame: &Frame, passed: bool) {
         if frame.rate_hz != self.rate_hz {
             // A leg's rate never changes, so nothing is lost here.
             *self = Self::at(frame.rate_hz);
         }
+        let samples = frame.samples().len();
+        let learning = self.learning_samples > 0;
+        self.learning_samples = self.learning_samples.saturating_sub(samples as u32);
         self.held.push_back(Held {
-            samples: frame.samples().len(),
+            samples,
             rtp_timestamp: frame.rtp_timestamp,
             received: frame.received,
             concealed: frame.concealed,
             echo: frame.echo,
-            passed,
+            passed: passed && !learning,
         });
         self.up.convert(frame.samples(), &mut self.block);
         let mut quiet = [0.0; BLOCK];

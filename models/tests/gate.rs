@@ -80,6 +80,75 @@ fn with_noise(call: &[i16], noise: &[i16], snr_db: f32) -> Vec<i16> {
     common::over_ulaw(&noisy)
 }
 
+/// The frames that a gate lets through.
+fn passed(sound: &[i16]) -> Vec<bool> {
+    let (now, mut gate) = (Instant::now(), Gate::new());
+    let frames = sound.chunks_exact(STEP);
+    frames
+        .map(|part| gate.is_speech(&Frame::new(8_000, 0, now, false, part)))
+        .collect()
+}
+
+#[test]
+fn who_speaks_from_the_first_frame_on_is_heard_from_there_on() {
+    let speech = common::telephone("hello_world.wav");
+    let loud = speech.chunks(STEP).position(|part| level_db(part) > -30.0);
+    let speech = &speech[loud.unwrap() * STEP..];
+    assert!(passed(speech)[..10].iter().all(|passed| *passed));
+}
+
+#[test]
+fn silence_never_passes_nor_does_a_constant() {
+    for value in [0, 1, -8, 4_000] {
+        let passed = passed(&[value; 16_000]);
+        // The constant's beginning is a step.
+        assert!(!passed[4..].iter().any(|passed| *passed), "{value}");
+    }
+}
+
+#[test]
+fn steady_noise_passes_for_a_quarter_of_a_second_and_hardly_ever_after() {
+    for level in [0.003, 0.03, 0.3] {
+        let passed = passed(&common::noise(80_000, level));
+        let later = passed[16..].iter().filter(|passed| **passed).count();
+        assert!(later <= 5, "{later} of {} frames pass", passed.len());
+    }
+}
+
+#[test]
+fn noise_that_grows_is_what_is_always_there_two_seconds_later() {
+    let noise = [common::noise(80_000, 0.003), common::noise(80_000, 0.03)].concat();
+    let passed = passed(&noise);
+    assert!(passed[500..510].iter().all(|passed| *passed));
+    let later = passed[500 + 115..].iter().filter(|passed| **passed).count();
+    assert!(later <= 5, "{later} frames pass");
+}
+
+#[test]
+fn speech_is_noticed_behind_the_gate_when_it_is_without_it() {
+    let silero = Silero::load(&default_dir()).unwrap();
+    let names = ["hello_world.wav", "weather_question.wav", "jfk.wav"];
+    let (clean, spans) = call(&names.map(common::telephone));
+    let noise = common::noise(80_000, 0.1);
+    for call in [
+        common::over_ulaw(&clean),
+        with_noise(&clean, &noise, 20.0),
+        with_noise(&clean, &noise, 10.0),
+    ] {
+        let mut gate = Gate::new();
+        let (all, gated) = (
+            hear(&silero, &call, |_| true),
+            hear(&silero, &call, |frame| gate.is_speech(frame)),
+        );
+        let (found, late) = noticed(&all.starts, &spans);
+        assert_eq!(found, spans.len());
+        let (found_behind, late_behind) = noticed(&gated.starts, &spans);
+        assert_eq!(found_behind, found);
+        assert!(late_behind <= late + 1.0, "{late_behind} for {late} frames");
+        assert!(gated.windows < all.windows * 9 / 10);
+    }
+}
+
 /// The WAV files (8 kHz) of a folder.
 fn folder(path: &str) -> Vec<Vec<i16>> {
     let entries = std::fs::read_dir(path).unwrap();
@@ -127,6 +196,7 @@ fn figures_of_gates() {
     }
     let (clean, spans) = call(&speech);
     println!("{} pieces, {} s", speech.len(), clean.len() / 8_000);
+    at_once(&silero, &speech);
     row(&silero, "clean", &spans, &common::over_ulaw(&clean));
     let faint: Vec<i16> = clean.iter().map(|s| s / 16).collect();
     row(&silero, "24 dB softer", &spans, &common::over_ulaw(&faint));
@@ -140,6 +210,33 @@ fn figures_of_gates() {
             );
         }
     }
+}
+
+/// How soon each piece is noticed that begins a call, in frames from its first loud one on.
+fn at_once(silero: &Silero, speech: &[Vec<i16>]) {
+    let mut noticed = [[0_usize; 4]; 3];
+    for piece in speech {
+        let (call, spans) = call(std::slice::from_ref(piece));
+        let call = common::over_ulaw(&call[spans[0].start * STEP..]);
+        let mut vad = Vad::new_with_rate_and_mode(SampleRate::Rate8kHz, VadMode::Aggressive);
+        let mut gate = Gate::new();
+        let heard = [
+            hear(silero, &call, |_| true),
+            hear(silero, &call, |frame| {
+                vad.is_voice_segment(frame.samples()).unwrap()
+            }),
+            hear(silero, &call, |frame| gate.is_speech(frame)),
+        ];
+        for (noticed, heard) in noticed.iter_mut().zip(&heard) {
+            for (count, within) in noticed.iter_mut().zip([5, 10, 20, usize::MAX]) {
+                *count += usize::from(heard.starts.first().is_some_and(|n| *n <= within));
+            }
+        }
+    }
+    println!(
+        "speech from the first frame on, noticed within 100, 200, 400 ms, ever: all {:?}, webrtc {:?}, ours {:?}",
+        noticed[0], noticed[1], noticed[2]
+    );
 }
 
 /// Six voices at once.

@@ -38,16 +38,16 @@ fn epoch() -> Instant {
 
 /// Cuts sound into the frames of packets that arrive each 20 ms.
 fn frames(samples: &[i16], rate_hz: u32) -> Vec<Frame> {
-    let per_frame = rate_hz as usize / 50;
-    let frame = |(index, part): (usize, &[i16])| {
+    let per_packet = rate_hz as usize / 50;
+    let packets = samples.chunks_exact(per_packet).enumerate();
+    let in_packet = |(index, packet): (usize, &[i16])| {
         let at = epoch() + FRAME * index as u32;
-        Frame::new(rate_hz, (index * per_frame) as u64, at, false, part)
+        let position = (index * per_packet) as u64;
+        let parts = packet.chunks(Frame::MAX_SAMPLES);
+        let frame = |part: &[i16]| Frame::new(rate_hz, position, at, false, part);
+        parts.map(frame).collect::<Vec<_>>()
     };
-    samples
-        .chunks_exact(per_frame)
-        .enumerate()
-        .map(frame)
-        .collect()
+    packets.flat_map(in_packet).collect()
 }
 
 /// What a call's detector makes of frames.

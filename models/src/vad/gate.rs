@@ -56,12 +56,12 @@ impl fmt::Debug for Gate {
 }
 
 impl Gate {
-    /// Makes a gate that has heard nothing: whatever is audible passes until there was a quiet
-    /// moment.
+    /// Makes a gate that has heard nothing: whatever is audible passes at first, for somebody may
+    /// speak at once, and after a span what has been there all the time is noise.
     #[must_use]
     pub fn new() -> Self {
         Self {
-            least: [[QUIET; 2]; SPANS],
+            least: [[f32::MAX; 2]; SPANS],
             oldest: 0,
             least_now: [f32::MAX; 2],
             lasted_ms: 0,
@@ -113,13 +113,11 @@ impl Gate {
 fn bands(samples: &[i16]) -> Bands {
     let (mut squares, mut products, mut sum) = ([0.0; LANES], [0.0; LANES], [0.0; LANES]);
     let later = samples.get(1..).unwrap_or_default();
-    let (now, later) = (samples.chunks_exact(LANES), later.chunks(LANES));
-    for (now, later) in now.zip(later) {
+    for (now, later) in samples.chunks_exact(LANES).zip(later.chunks(LANES)) {
         for (lane, sample) in now.iter().enumerate() {
-            let (sample, next) = (
-                f32::from(*sample),
-                f32::from(later.get(lane).copied().unwrap_or(0)),
-            );
+            // The frame's last has no neighbour but itself.
+            let next = f32::from(*later.get(lane).unwrap_or(sample));
+            let sample = f32::from(*sample);
             squares[lane] += sample * sample;
             products[lane] += sample * next;
             sum[lane] += sample;
@@ -127,9 +125,8 @@ fn bands(samples: &[i16]) -> Bands {
     }
     let total = |lanes: [f32; LANES]| lanes.iter().sum::<f32>() / samples.len().max(1) as f32;
     let (square, product, mean) = (total(squares), total(products), total(sum));
-    let constant = mean * mean;
     [
-        (square + product - 2.0 * constant).max(0.0) / 2.0,
+        (square + product - 2.0 * mean * mean).max(0.0) / 2.0,
         (square - product).max(0.0) / 2.0,
     ]
 }

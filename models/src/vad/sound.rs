@@ -151,7 +151,7 @@ mod tests {
                 Upsampler::new().double(&line, &mut whole);
                 whole
             };
-            for frame in [80, 160, 320] {
+            for frame in [40, 80, 160] {
                 let (windows, before) = windows(rate_hz, &samples, frame);
                 assert_eq!(windows, whole);
                 assert_eq!(before[..WINDOW], [0.0; WINDOW]);
@@ -168,7 +168,13 @@ mod tests {
             sound.begin(rate_hz);
             let room = sound.samples.capacity();
             for _ in 0..1_000 {
-                sound.push(&Frame::new(rate_hz, 0, now, false, &[1; 320]));
+                sound.push(&Frame::new(
+                    rate_hz,
+                    0,
+                    now,
+                    false,
+                    &[1; Frame::MAX_SAMPLES],
+                ));
                 while sound.has_window() {
                     sound.advance();
                 }

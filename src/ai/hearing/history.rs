@@ -168,11 +168,13 @@ mod tests {
     fn fed(rate_hz: u32, frames: u64, speaking: bool) -> (History, Instant) {
         let start = crate::clock::now();
         let mut history = History::default();
-        let samples = usize::try_from(rate_hz).unwrap() / 50;
+        let in_20_ms = usize::try_from(rate_hz).unwrap() / 50;
         for n in 0..frames {
             let at = start + Duration::from_millis(20 * n);
-            let sound = vec![i16::try_from(n % 100).unwrap() * 100; samples];
-            history.push(&Frame::new(rate_hz, n * 160, at, false, &sound), speaking);
+            let sound = vec![i16::try_from(n % 100).unwrap() * 100; in_20_ms];
+            for part in sound.chunks(Frame::MAX_SAMPLES) {
+                history.push(&Frame::new(rate_hz, n * 160, at, false, part), speaking);
+            }
         }
         (history, start)
     }
@@ -198,12 +200,14 @@ mod tests {
         for rate_hz in [8_000, 16_000] {
             let (history, _) = fed(rate_hz, 20_000, true);
             let second = rate_hz as usize;
-            assert!(history.sound.len() <= 32 * second && history.frames.len() <= 32 * 50);
+            let in_second = second / Frame::MAX_SAMPLES;
+            assert!(history.sound.len() <= 32 * second);
+            assert!(history.frames.len() <= 32 * in_second);
             let (history, _) = fed(rate_hz, 20_000, false);
             assert_eq!(history.recent().samples.len(), second);
             // No more room than for what is kept, but for three blocks.
             assert!(history.sound.capacity() <= second + 3 * 1_024);
-            assert!(history.frames.capacity() <= 256);
+            assert!(history.frames.capacity() <= 4 * in_second.max(64));
         }
     }
 

@@ -167,8 +167,8 @@ fn edges(rate_hz: u32, samples: &[i16], run: impl Fn(&mut SileroBatch)) -> Vec<(
     let (mut gate, mut detector) = (Gate::new(), VoiceDetector::new(VadSettings::default()));
     let (mut batch, mut edges) = (SileroBatch::default(), Vec::new());
     let mut at = epoch;
-    for part in samples.chunks_exact(rate_hz as usize / 50) {
-        at += Duration::from_millis(20);
+    for part in samples.chunks_exact(Frame::MAX_SAMPLES) {
+        at += Duration::from_secs(1) * part.len() as u32 / rate_hz;
         let frame = Frame::new(rate_hz, 0, at, false, part);
         detector.push(&frame, gate.is_speech(&frame));
         while detector.is_due() {

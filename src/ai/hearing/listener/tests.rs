@@ -11,7 +11,7 @@ use super::*;
 use crate::mailbox::mailbox;
 
 const RATE_HZ: u32 = 16_000;
-const STEP: usize = 320;
+const STEP: usize = Frame::MAX_SAMPLES;
 const LEG: LegId = 1;
 
 fn speech() -> Vec<i16> {
@@ -47,7 +47,7 @@ fn heard(sound: &[i16], suppress_noise: bool) -> (Listeners, Vec<Edge>, Instant)
     listeners.open(LEG, tell, Arc::downgrade(&ears), suppress_noise);
     let (begin, mut gate) = (crate::clock::now(), Gate::new());
     for (n, part) in sound.chunks_exact(STEP).enumerate() {
-        let received = begin + Duration::from_millis(20) * n as u32;
+        let received = begin + Duration::from_millis(10) * n as u32;
         let frame = Frame::new(RATE_HZ, (n * STEP) as u64, received, false, part);
         let voiced = gate.is_speech(&frame);
         listeners.hear(&Heard {
