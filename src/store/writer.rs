@@ -17,7 +17,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior, timeout_at};
 
 use super::spill::{Spill, Spilled};
-use super::sqlite::{self, Database};
+use super::sqlite::{self, Database, Progress};
 use super::write::{Ask, Reply, Write};
 use super::{EventRecord, Health, StoreError};
 use crate::observe::metrics::{
@@ -29,7 +29,7 @@ pub(super) const QUEUE_JOBS: usize = 1024;
 /// Jobs in one transaction.
 const BATCH_JOBS: usize = 256;
 /// Between two transactions of nothing but news.
-const GATHER: Duration = Duration::from_millis(20);
+const GATHER: Duration = Duration::from_millis(40);
 /// How long an attempt to drain waits for a lock: meanwhile no record is spilled.
 const DRAIN_BUSY_TIMEOUT: Duration = Duration::from_millis(50);
 
@@ -266,13 +266,23 @@ impl Writer {
         };
         let mut transaction = conn.begin_with("BEGIN IMMEDIATE").await?;
         let mut replies = Vec::with_capacity(jobs.len());
+        let mut progress = Progress::default();
         for job in jobs {
+            if let Work::Keep(write) = &job.work
+                && let Some(reply) = progress.take(write)
+            {
+                replies.push(reply);
+                continue;
+            }
+            // Whatever else is done is done in its order.
+            progress.keep(&mut transaction).await?;
             replies.push(match &job.work {
                 Work::Keep(write) => sqlite::keep(&mut transaction, write).await?,
                 Work::Answer(ask) => sqlite::answer(&mut transaction, ask).await?,
                 Work::Drain | Work::Close => Reply::Done,
             });
         }
+        progress.keep(&mut transaction).await?;
         transaction.commit().await?;
         Ok(replies)
     }

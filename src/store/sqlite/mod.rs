@@ -7,6 +7,7 @@
 mod calls;
 mod outbox;
 mod perform;
+mod progress;
 mod rows;
 
 use std::fs::OpenOptions;
@@ -28,6 +29,7 @@ pub(super) use calls::{
 };
 pub(super) use outbox::{depth, list as outbox_rows};
 pub(super) use perform::{answer, created_before, keep, reject};
+pub(super) use progress::Progress;
 
 use super::{Durability, Options, StoreError};
 

@@ -5,11 +5,10 @@ use sqlx::Row as _;
 use sqlx::sqlite::SqliteConnection;
 use uuid::Uuid;
 
+use super::progress::{self, Progress, json};
 use super::{outbox, rows};
 use crate::store::outbox::OutboxItem;
-use crate::store::record::{
-    Appointment, CachedContact, CallRecord, CallUpdate, EventRecord, TurnRecord,
-};
+use crate::store::record::{Appointment, CachedContact, CallRecord, CallUpdate};
 use crate::store::write::{Ask, Reply, Write};
 use crate::store::{Created, IdempotencyKey};
 
@@ -24,18 +23,11 @@ pub(in crate::store) async fn keep(
     match write {
         Write::InsertCall { run_id, record } => insert_call(conn, *run_id, record).await?,
         Write::UpdateCall { id, update, at } => update_call(conn, *id, update, *at).await?,
-        Write::AppendTurn {
-            call_id,
-            seq,
-            turn,
-            at,
-        } => {
-            put_turn(conn, *call_id, *seq, turn).await?;
-            touch(conn, *call_id, *at).await?;
-        }
-        Write::AppendEvent { event } => {
-            insert_event(conn, event).await?;
-            return Ok(Reply::Event(event.id));
+        Write::AppendTurn { .. } | Write::AppendEvent { .. } => {
+            let mut progress = Progress::default();
+            let reply = progress.take(write);
+            progress.keep(conn).await?;
+            return Ok(reply.unwrap_or(Reply::Done));
         }
         Write::SetRecording { call_id, path } => {
             sqlx::query("UPDATE calls SET recording = ?2 WHERE id = ?1")
@@ -52,13 +44,14 @@ pub(in crate::store) async fn keep(
         } => {
             finish_call(conn, *run_id, record, items).await?;
             if let Some(event) = event {
-                insert_event(conn, event).await?;
+                progress::insert_events(conn, &[event]).await?;
             }
         }
         Write::BookAppointment { appointment, items } => {
             insert_appointment(conn, appointment).await?;
             insert_items(conn, items).await?;
-            touch(conn, appointment.call_id, appointment.created_at).await?;
+            let call = appointment.call_id.to_string();
+            progress::touch(conn, &[(call, appointment.created_at.as_millisecond())]).await?;
         }
         Write::RememberContact { contact } => put_contact(conn, contact).await?,
         Write::Settle {
@@ -180,7 +173,7 @@ async fn insert_call(
     )
     .execute(&mut *conn)
     .await?;
-    put_turns(conn, record).await
+    progress::put_turns(conn, progress::turns_of(record)).await
 }
 
 /// Writes a call's final record with what it leaves to be told: one transaction, both or neither.
@@ -219,7 +212,7 @@ async fn finish_call(
         .bind(i64::try_from(record.turns.len()).unwrap_or(i64::MAX))
         .execute(&mut *conn)
         .await?;
-    put_turns(conn, record).await?;
+    progress::put_turns(conn, progress::turns_of(record)).await?;
     insert_items(conn, items).await
 }
 
@@ -271,64 +264,6 @@ async fn update_call(
     .bind(at.as_millisecond())
     .execute(conn)
     .await?;
-    Ok(())
-}
-
-/// Notes that the call was alive at `at`.
-async fn touch(conn: &mut SqliteConnection, id: Uuid, at: Timestamp) -> sqlx::Result<()> {
-    sqlx::query(
-        "UPDATE calls SET updated_ms = MAX(updated_ms, ?2) WHERE id = ?1 AND ended_ms IS NULL",
-    )
-    .bind(id.to_string())
-    .bind(at.as_millisecond())
-    .execute(conn)
-    .await?;
-    Ok(())
-}
-
-async fn put_turns(conn: &mut SqliteConnection, record: &CallRecord) -> sqlx::Result<()> {
-    for (seq, turn) in (0..).zip(&record.turns) {
-        put_turn(conn, record.id, seq, turn).await?;
-    }
-    Ok(())
-}
-
-async fn put_turn(
-    conn: &mut SqliteConnection,
-    call_id: Uuid,
-    seq: u32,
-    turn: &TurnRecord,
-) -> sqlx::Result<()> {
-    sqlx::query(
-        "INSERT INTO turns (call_id, seq, who, text, heard_text, started_ms, latency, interrupted)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
-         ON CONFLICT (call_id, seq) DO UPDATE SET
-             who = excluded.who, text = excluded.text, heard_text = excluded.heard_text,
-             started_ms = excluded.started_ms, latency = excluded.latency,
-             interrupted = excluded.interrupted",
-    )
-    .bind(call_id.to_string())
-    .bind(seq)
-    .bind(turn.who.as_str())
-    .bind(&turn.text)
-    .bind(&turn.heard_text)
-    .bind(turn.started_at.as_millisecond())
-    .bind(json(&turn.latency))
-    .bind(turn.interrupted)
-    .execute(conn)
-    .await?;
-    Ok(())
-}
-
-async fn insert_event(conn: &mut SqliteConnection, event: &EventRecord) -> sqlx::Result<()> {
-    sqlx::query("INSERT INTO events VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING")
-        .bind(event.id)
-        .bind(event.call_id.map(|id| id.to_string()))
-        .bind(&event.kind)
-        .bind(event.at.as_millisecond())
-        .bind(event.data.to_string())
-        .execute(conn)
-        .await?;
     Ok(())
 }
 
@@ -399,9 +334,4 @@ async fn prune(conn: &mut SqliteConnection, before: [Timestamp; 3]) -> sqlx::Res
         removed += done.rows_affected();
     }
     Ok(removed)
-}
-
-fn json<T: serde::Serialize>(value: &T) -> String {
-    // Maps with text keys and plain numbers: there is nothing in them that JSON cannot say.
-    serde_json::to_string(value).unwrap_or_else(|_| "null".into())
 }
