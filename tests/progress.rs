@@ -25,8 +25,8 @@ async fn what_is_told_of_several_calls_at_once_is_kept_letter_by_letter() {
     let calls = ["a", "b"].map(|from| incoming(from, 0));
     let said = |n: u32, word: &str| {
         let mut turn = turn(Who::Agent, word, i64::from(n));
-        turn.heard_text = (n % 2 == 0).then(|| word.to_owned());
-        turn.interrupted = n % 3 == 0;
+        turn.heard_text = n.is_multiple_of(2).then(|| word.to_owned());
+        turn.interrupted = n.is_multiple_of(3);
         turn
     };
     let mut told = Vec::new();
