@@ -23,7 +23,7 @@ const HANGOVER_MS: u32 = 40;
 /// The power of what lies below and above a quarter of the sampling rate.
 type Bands = [f32; 2];
 
-/// Says of each frame whether it may hold speech, in some tens of nanoseconds.
+/// Says of each frame whether it may hold speech, in a tenth of a microsecond.
 ///
 /// What is louder than the line's quietest moment of the last two seconds, below or above a quarter
 /// of the sampling rate, may be speech; what is as loud as ever is noise. It lets almost all speech
