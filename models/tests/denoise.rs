@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use common::{noise, speech, telephone, to_pcm};
 use offhook_media::Frame;
 use offhook_models::denoise::NoiseSuppressor;
+use offhook_models::vad::level_db;
 
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
@@ -55,13 +56,9 @@ fn db(samples: &[i16]) -> f64 {
     10.0 * (energy(samples) / samples.len() as f64).max(1e-3).log10()
 }
 
-/// Adds white noise that is 10 dB softer than the speech.
-fn with_noise(speech: &[i16]) -> Vec<i16> {
-    let noise = noise(speech.len(), 0.5);
-    let gain = 10f64.powf((db(speech) - 10.0 - db(&noise)) / 20.0);
-    let pairs = speech.iter().zip(&noise);
-    let mixed = pairs.map(|(s, n)| f64::from(*s) + gain * f64::from(*n));
-    mixed.map(|sum| sum.round() as i16).collect()
+/// Speech with white noise that is 10 dB softer.
+fn noisy(speech: &[i16]) -> Vec<i16> {
+    common::with_noise(speech, level_db(speech), &noise(speech.len(), 0.5), 10.0)
 }
 
 /// Cuts sound into frames of these lengths, over and over, each with marks of its own.
@@ -110,7 +107,7 @@ fn likeness(a: &[i16], b: &[i16], late: usize) -> f64 {
 fn noise_goes_and_speech_stays() {
     for rate_hz in [8_000, 16_000] {
         let speech = spoken(rate_hz);
-        let noisy = with_noise(&speech);
+        let noisy = noisy(&speech);
         let clean = cleaned(&noisy, rate_hz);
         // The pauses: a second of them, once the network has heard what the noise is.
         let step = rate_hz as usize / 50;
@@ -148,7 +145,7 @@ fn speech_without_noise_passes_at_its_own_time() {
 
 #[test]
 fn each_frame_comes_out_once_in_order_as_it_was_but_for_its_sound() {
-    let sound = with_noise(&spoken(8_000));
+    let sound = noisy(&spoken(8_000));
     for (rate_hz, lengths) in [
         (8_000, &[160][..]),
         (8_000, &[160, 80]),
@@ -235,7 +232,7 @@ fn a_frame_allocates_nothing() {
 #[ignore = "prints a figure; run it with --release"]
 fn what_a_frame_costs() {
     for rate_hz in [8_000, 16_000] {
-        let sound = with_noise(&spoken(rate_hz));
+        let sound = noisy(&spoken(rate_hz));
         let frames = frames(&sound, rate_hz, &[Frame::MAX_SAMPLES]);
         let mut best = Duration::MAX;
         for _ in 0..5 {

@@ -69,15 +69,9 @@ fn speech_db(call: &[i16]) -> f32 {
     level_db(&spoken)
 }
 
-/// Adds noise, which is repeated, at so many dB below speech.
-fn with_noise(call: &[i16], noise: &[i16], snr_db: f32) -> Vec<i16> {
-    let gain = 10f32.powf((speech_db(call) - snr_db - level_db(noise)) / 20.0);
-    let noise = noise.iter().cycle();
-    let sum = call.iter().zip(noise);
-    let noisy: Vec<i16> = sum
-        .map(|(s, n)| (f32::from(*s) + f32::from(*n) * gain) as i16)
-        .collect();
-    common::over_ulaw(&noisy)
+/// A call with noise at so many dB below what is spoken, over the telephone.
+fn noisy(call: &[i16], noise: &[i16], snr_db: f32) -> Vec<i16> {
+    common::over_ulaw(&common::with_noise(call, speech_db(call), noise, snr_db))
 }
 
 /// The frames that a gate lets through.
@@ -132,8 +126,8 @@ fn speech_is_noticed_behind_the_gate_when_it_is_without_it() {
     let noise = common::noise(80_000, 0.1);
     for call in [
         common::over_ulaw(&clean),
-        with_noise(&clean, &noise, 20.0),
-        with_noise(&clean, &noise, 10.0),
+        noisy(&clean, &noise, 20.0),
+        noisy(&clean, &noise, 10.0),
     ] {
         let mut gate = Gate::new();
         let (all, gated) = (
@@ -149,17 +143,22 @@ fn speech_is_noticed_behind_the_gate_when_it_is_without_it() {
     }
 }
 
-/// The WAV files (8 kHz) of a folder.
-fn folder(path: &str) -> Vec<Vec<i16>> {
-    let entries = std::fs::read_dir(path).unwrap();
-    let mut paths: Vec<_> = entries.map(|file| file.unwrap().path()).collect();
-    paths.retain(|path| path.extension().is_some_and(|e| e == "wav"));
-    paths.sort();
-    let read = |path: &std::path::PathBuf| {
-        let mut wav = hound::WavReader::open(path).unwrap();
-        wav.samples::<i16>().map(Result::unwrap).collect()
-    };
-    paths.iter().map(read).collect()
+/// The WAV files (8 kHz) of the folder that a variable names.
+fn folder(variable: &str) -> Vec<Vec<i16>> {
+    let files = common::folder(&std::env::var(variable).unwrap()).into_iter();
+    files.map(|(_, sound)| sound).collect()
+}
+
+/// Has a detector hear a call through each of the gates that are compared.
+fn hear_through_each(silero: &Silero, call: &[i16]) -> [(&'static str, Heard); 3] {
+    let mut vad = Vad::new_with_rate_and_mode(SampleRate::Rate8kHz, VadMode::Aggressive);
+    let mut gate = Gate::new();
+    let webrtc = |frame: &Frame| vad.is_voice_segment(frame.samples()).unwrap();
+    [
+        ("all", hear(silero, call, |_| true)),
+        ("webrtc", hear(silero, call, webrtc)),
+        ("ours", hear(silero, call, |frame| gate.is_speech(frame))),
+    ]
 }
 
 /// How many of the spans somebody is noticed in, and how many frames after their first on average.
@@ -183,15 +182,12 @@ fn noticed(starts: &[usize], spans: &[Range<usize>]) -> (usize, f64) {
 #[ignore = "a table"]
 fn figures_of_gates() {
     let silero = Silero::load(&default_dir()).unwrap();
-    let speech = folder(&std::env::var("OFFHOOK_SPEECH").unwrap());
+    let speech = folder("OFFHOOK_SPEECH");
     let mut noises = vec![
         ("white".to_owned(), common::noise(80_000, 0.1)),
         ("babble".to_owned(), babble(&speech)),
     ];
-    for (n, noise) in folder(&std::env::var("OFFHOOK_NOISE").unwrap())
-        .into_iter()
-        .enumerate()
-    {
+    for (n, noise) in folder("OFFHOOK_NOISE").into_iter().enumerate() {
         noises.push((format!("noise {n}"), noise));
     }
     let (clean, spans) = call(&speech);
@@ -206,7 +202,7 @@ fn figures_of_gates() {
                 &silero,
                 &format!("{name}, {snr_db} dB"),
                 &spans,
-                &with_noise(&clean, noise, snr_db),
+                &noisy(&clean, noise, snr_db),
             );
         }
     }
@@ -218,16 +214,8 @@ fn at_once(silero: &Silero, speech: &[Vec<i16>]) {
     for piece in speech {
         let (call, spans) = call(std::slice::from_ref(piece));
         let call = common::over_ulaw(&call[spans[0].start * STEP..]);
-        let mut vad = Vad::new_with_rate_and_mode(SampleRate::Rate8kHz, VadMode::Aggressive);
-        let mut gate = Gate::new();
-        let heard = [
-            hear(silero, &call, |_| true),
-            hear(silero, &call, |frame| {
-                vad.is_voice_segment(frame.samples()).unwrap()
-            }),
-            hear(silero, &call, |frame| gate.is_speech(frame)),
-        ];
-        for (noticed, heard) in noticed.iter_mut().zip(&heard) {
+        let heard = hear_through_each(silero, &call);
+        for (noticed, (_, heard)) in noticed.iter_mut().zip(&heard) {
             for (count, within) in noticed.iter_mut().zip([5, 10, 20, usize::MAX]) {
                 *count += usize::from(heard.starts.first().is_some_and(|n| *n <= within));
             }
@@ -253,22 +241,17 @@ fn babble(speech: &[Vec<i16>]) -> Vec<i16> {
 }
 
 fn row(silero: &Silero, name: &str, spans: &[Range<usize>], call: &[i16]) {
-    let all = hear(silero, call, |_| true);
-    let mut vad = Vad::new_with_rate_and_mode(SampleRate::Rate8kHz, VadMode::Aggressive);
-    let webrtc = hear(silero, call, |frame| {
-        vad.is_voice_segment(frame.samples()).unwrap()
-    });
-    let mut gate = Gate::new();
-    let ours = hear(silero, call, |frame| gate.is_speech(frame));
+    let heard = hear_through_each(silero, call);
+    let windows = heard[0].1.windows.max(1);
     print!("{name:16}");
-    for (gate, heard) in [("all", &all), ("webrtc", &webrtc), ("ours", &ours)] {
+    for (gate, heard) in &heard {
         let (found, late) = noticed(&heard.starts, spans);
         print!(
             " | {gate}: {:5.1} % noticed, {:3.0} ms, {:3} starts, {:4.1} % of windows",
             100.0 * found as f64 / spans.len().max(1) as f64,
             late * 20.0,
             heard.starts.len(),
-            100.0 * heard.windows as f64 / all.windows.max(1) as f64,
+            100.0 * heard.windows as f64 / windows as f64,
         );
     }
     println!();

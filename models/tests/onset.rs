@@ -6,7 +6,7 @@
 
 mod common;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use offhook_media::Frame;
@@ -72,21 +72,12 @@ fn a_calls_first_words_and_later_ones_are_noticed_within_five_frames_wherever_th
     }
 }
 
-/// The WAV files (8 kHz) of the folder that a variable names.
+/// The WAV files of the folder that a variable names, as a telephone hears them.
 fn folder(variable: &str) -> Vec<(PathBuf, Vec<i16>)> {
-    let samples = |path: &Path| {
-        let mut wav = hound::WavReader::open(path).unwrap();
-        let samples: Vec<i16> = wav.samples::<i16>().map(Result::unwrap).collect();
-        common::over_ulaw(&samples)
-    };
-    let entries = std::fs::read_dir(std::env::var(variable).unwrap()).unwrap();
-    let mut paths: Vec<_> = entries.map(|file| file.unwrap().path()).collect();
-    paths.sort();
-    let read = paths.into_iter().map(|path| {
-        let sound = samples(&path);
-        (path, sound)
-    });
-    read.collect()
+    let files = common::folder(&std::env::var(variable).unwrap()).into_iter();
+    files
+        .map(|(path, sound)| (path, common::over_ulaw(&sound)))
+        .collect()
 }
 
 /// Prints how soon speech is noticed: `OFFHOOK_SPEECH=FOLDER cargo test --release -p offhook-models

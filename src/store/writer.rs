@@ -17,7 +17,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior, timeout_at};
 
 use super::spill::{Spill, Spilled};
-use super::sqlite::{self, Database, Progress};
+use super::sqlite::{self, Batch, Database};
 use super::write::{Ask, Reply, Write};
 use super::{EventRecord, Health, StoreError};
 use crate::observe::metrics::{
@@ -265,24 +265,16 @@ impl Writer {
             return Err(sqlx::Error::WorkerCrashed);
         };
         let mut transaction = conn.begin_with("BEGIN IMMEDIATE").await?;
+        let mut batch = Batch::new(&mut transaction);
         let mut replies = Vec::with_capacity(jobs.len());
-        let mut progress = Progress::default();
         for job in jobs {
-            if let Work::Keep(write) = &job.work
-                && let Some(reply) = progress.take(write)
-            {
-                replies.push(reply);
-                continue;
-            }
-            // Whatever else is done is done in its order.
-            progress.keep(&mut transaction).await?;
             replies.push(match &job.work {
-                Work::Keep(write) => sqlite::keep(&mut transaction, write).await?,
-                Work::Answer(ask) => sqlite::answer(&mut transaction, ask).await?,
+                Work::Keep(write) => batch.keep(write).await?,
+                Work::Answer(ask) => batch.answer(ask).await?,
                 Work::Drain | Work::Close => Reply::Done,
             });
         }
-        progress.keep(&mut transaction).await?;
+        batch.finish().await?;
         transaction.commit().await?;
         Ok(replies)
     }
@@ -465,12 +457,17 @@ async fn replay(
     spill_id: u64,
     records: &[Spilled],
 ) -> sqlx::Result<()> {
+    let read = |record: &Spilled| serde_json::from_slice(&record.body);
+    let writes: Result<Vec<Write>, _> = records.iter().map(read).collect();
+    let writes = writes.map_err(|error| sqlx::Error::Decode(error.into()))?;
     let mut transaction = conn.begin_with("BEGIN IMMEDIATE").await?;
-    for record in records {
-        let write: Write = serde_json::from_slice(&record.body)
-            .map_err(|error| sqlx::Error::Decode(error.into()))?;
-        sqlite::keep(&mut transaction, &write).await?;
-        sqlite::set_spill_seq(&mut transaction, spill_id, record.seq).await?;
+    let mut batch = Batch::new(&mut transaction);
+    for write in &writes {
+        batch.keep(write).await?;
+    }
+    batch.finish().await?;
+    if let Some(last) = records.last() {
+        sqlite::set_spill_seq(&mut transaction, spill_id, last.seq).await?;
     }
     transaction.commit().await
 }

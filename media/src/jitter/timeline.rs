@@ -1,7 +1,7 @@
 //! Decoded sound in order, once for all who read it.
 
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::seam::Seam;
 use crate::frame::Frame;
@@ -12,14 +12,17 @@ const MORE_SPANS: usize = 8;
 /// What is too old to be kept is blended into what follows over so long.
 const CUT_US: usize = 5_000;
 
-/// Where a piece of sound for the listeners lies.
+/// Where a piece of sound for the listeners lies. Many are kept for each call, so in few bytes.
 #[derive(Clone, Copy, Debug)]
 struct Span {
-    start: u64,
+    timestamp: u64,
+    /// Nanoseconds from the arrival that the timeline counts from; what waited for its turn may have
+    /// come before that.
+    received_ns: i64,
+    /// The low half of its position: no more than the samples kept lie between it and the newest.
+    start: u32,
     len: u16,
     concealed: bool,
-    timestamp: u64,
-    received: Instant,
 }
 
 /// Keeps the newest sound. It has two readers: the playout side, which takes fixed steps on its
@@ -33,6 +36,8 @@ pub(crate) struct Timeline {
     written: u64,
     played: u64,
     spans: VecDeque<Span>,
+    /// The first arrival; the others count from it.
+    first_received: Option<Instant>,
     rate_hz: u32,
     unheard: u64,
 }
@@ -40,6 +45,26 @@ pub(crate) struct Timeline {
 /// Pieces that may wait for their listener where so many samples are kept.
 fn max_spans(kept_samples: usize) -> usize {
     kept_samples.div_ceil(Frame::MAX_SAMPLES) + MORE_SPANS
+}
+
+/// Nanoseconds from one moment to another, which may come before it.
+fn nanos_since(first: Instant, at: Instant) -> i64 {
+    let nanos = |time: Duration| i64::try_from(time.as_nanos()).unwrap_or(i64::MAX);
+    match at.checked_duration_since(first) {
+        Some(after) => nanos(after),
+        None => -nanos(first.duration_since(at)),
+    }
+}
+
+/// The moment so many nanoseconds from another.
+fn at_nanos(first: Instant, nanos: i64) -> Instant {
+    let time = Duration::from_nanos(nanos.unsigned_abs());
+    let moment = if nanos < 0 {
+        first.checked_sub(time)
+    } else {
+        first.checked_add(time)
+    };
+    moment.unwrap_or(first)
 }
 
 impl Timeline {
@@ -50,6 +75,7 @@ impl Timeline {
             written: 0,
             played: 0,
             spans: VecDeque::with_capacity(max_spans(capacity.max(1))),
+            first_received: None,
             rate_hz,
             unheard: 0,
         }
@@ -148,12 +174,13 @@ impl Timeline {
         if self.spans.len() >= max_spans(self.samples.len()) {
             self.unheard += self.spans.pop_front().map_or(0, |span| u64::from(span.len));
         }
+        let first = *self.first_received.get_or_insert(received);
         self.spans.push_back(Span {
-            start,
+            timestamp,
+            received_ns: nanos_since(first, received),
+            start: start as u32,
             len: len as u16,
             concealed,
-            timestamp,
-            received,
         });
     }
 
@@ -167,7 +194,7 @@ impl Timeline {
         let Some(first) = self.spans.front() else {
             return true;
         };
-        let unheard = (self.written - first.start) as usize;
+        let unheard = self.age(first);
         let spans = samples.div_ceil(Frame::MAX_SAMPLES) + 1;
         unheard + samples <= self.samples.len()
             && self.spans.len() + spans <= max_spans(self.samples.len())
@@ -175,18 +202,14 @@ impl Timeline {
 
     /// Takes the next piece that the listeners have not heard.
     pub(crate) fn hear(&mut self) -> Option<Frame> {
-        while let Some(span) = self.spans.pop_front() {
-            if span.start + self.samples.len() as u64 >= self.written {
-                let Span {
-                    start,
-                    len,
-                    timestamp,
-                    received,
-                    concealed,
-                } = span;
-                let len = usize::from(len);
+        while let (Some(span), Some(first)) = (self.spans.pop_front(), self.first_received) {
+            let age = self.age(&span);
+            if age <= self.samples.len() {
+                let len = usize::from(span.len);
+                let received = at_nanos(first, span.received_ns);
+                let (timestamp, concealed) = (span.timestamp, span.concealed);
                 let mut frame = Frame::silent(self.rate_hz, timestamp, received, concealed, len);
-                self.read(start, frame.samples_mut());
+                self.read(self.written - age as u64, frame.samples_mut());
                 return Some(frame);
             }
             self.unheard += u64::from(span.len);
@@ -212,6 +235,11 @@ impl Timeline {
     /// Reads sound around what would be played next, from so many samples before it on.
     pub(crate) fn around(&self, before: usize, out: &mut [i16]) {
         self.read(self.played.saturating_sub(before as u64), out);
+    }
+
+    /// How many samples before the newest a piece begins.
+    fn age(&self, span: &Span) -> usize {
+        (self.written as u32).wrapping_sub(span.start) as usize
     }
 
     fn write(&mut self, position: u64, from: &[i16]) {

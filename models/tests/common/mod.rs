@@ -5,12 +5,13 @@
     reason = "each test binary uses its own part"
 )]
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use offhook_media::codec::g711::{decode_ulaw, encode_ulaw};
 use offhook_models::Runtime;
 use offhook_models::manifest::default_dir;
 use offhook_models::resample::convert_rate;
+use offhook_models::vad::level_db;
 
 /// ONNX Runtime from the model folder.
 pub fn runtime() -> Runtime {
@@ -32,6 +33,28 @@ pub fn speech(name: &str, rate_hz: u32) -> Vec<f32> {
 pub fn to_pcm(samples: &[f32]) -> Vec<i16> {
     let full = |sample: &f32| (sample * 32_767.0).round() as i16;
     samples.iter().map(full).collect()
+}
+
+/// The WAV files of a folder, by name, and their samples as they are.
+pub fn folder(path: &str) -> Vec<(PathBuf, Vec<i16>)> {
+    let entries = std::fs::read_dir(path).unwrap();
+    let mut paths: Vec<_> = entries.map(|file| file.unwrap().path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|e| e == "wav"));
+    paths.sort();
+    let read = paths.into_iter().map(|path| {
+        let mut wav = hound::WavReader::open(&path).unwrap();
+        let samples = wav.samples::<i16>().map(Result::unwrap).collect();
+        (path, samples)
+    });
+    read.collect()
+}
+
+/// Adds noise, which is repeated, at so many dB below what `speech_db` says that speech has.
+pub fn with_noise(speech: &[i16], speech_db: f32, noise: &[i16], snr_db: f32) -> Vec<i16> {
+    let gain = 10f32.powf((speech_db - snr_db - level_db(noise)) / 20.0);
+    let pairs = speech.iter().zip(noise.iter().cycle());
+    let mixed = pairs.map(|(s, n)| f32::from(*s) + f32::from(*n) * gain);
+    mixed.map(|sum| sum.round() as i16).collect()
 }
 
 /// The same speech as a telephone hears it: 8 kHz, through µ-law.

@@ -28,8 +28,7 @@ pub(super) use calls::{
     recording, recordings_before, turns, unfinished,
 };
 pub(super) use outbox::{depth, list as outbox_rows};
-pub(super) use perform::{answer, created_before, keep, reject};
-pub(super) use progress::Progress;
+pub(super) use perform::{Batch, created_before, reject};
 
 use super::{Durability, Options, StoreError};
 

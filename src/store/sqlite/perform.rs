@@ -15,85 +15,109 @@ use crate::store::{Created, IdempotencyKey};
 /// Rows removed by one statement while pruning: other writers wait no longer than that takes.
 const PRUNE_ROWS: u32 = 2_000;
 
-/// Keeps a record; to keep the same one again changes nothing.
-pub(in crate::store) async fn keep(
-    conn: &mut SqliteConnection,
-    write: &Write,
-) -> sqlx::Result<Reply> {
-    match write {
-        Write::InsertCall { run_id, record } => insert_call(conn, *run_id, record).await?,
-        Write::UpdateCall { id, update, at } => update_call(conn, *id, update, *at).await?,
-        Write::AppendTurn { .. } | Write::AppendEvent { .. } => {
-            let mut progress = Progress::default();
-            let reply = progress.take(write);
-            progress.keep(conn).await?;
-            return Ok(reply.unwrap_or(Reply::Done));
-        }
-        Write::SetRecording { call_id, path } => {
-            sqlx::query("UPDATE calls SET recording = ?2 WHERE id = ?1")
-                .bind(call_id.to_string())
-                .bind(path)
-                .execute(conn)
-                .await?;
-        }
-        Write::FinishCall {
-            run_id,
-            record,
-            items,
-            event,
-        } => {
-            finish_call(conn, *run_id, record, items).await?;
-            if let Some(event) = event {
-                progress::insert_events(conn, &[event]).await?;
-            }
-        }
-        Write::BookAppointment { appointment, items } => {
-            insert_appointment(conn, appointment).await?;
-            insert_items(conn, items).await?;
-            let call = appointment.call_id.to_string();
-            progress::touch(conn, &[(call, appointment.created_at.as_millisecond())]).await?;
-        }
-        Write::RememberContact { contact } => put_contact(conn, contact).await?,
-        Write::Settle {
-            id,
-            attempts,
-            outcome,
-            at,
-        } => {
-            outbox::settle(conn, *id, *attempts, outcome, *at).await?;
-        }
-    }
-    Ok(Reply::Done)
+/// What is done in one transaction, in its order.
+///
+/// Turns and events are gathered until something else comes, or the end: [`finish`](Self::finish).
+pub(in crate::store) struct Batch<'c, 'w> {
+    conn: &'c mut SqliteConnection,
+    progress: Progress<'w>,
 }
 
-/// Answers a question.
-pub(in crate::store) async fn answer(
-    conn: &mut SqliteConnection,
-    ask: &Ask,
-) -> sqlx::Result<Reply> {
-    Ok(match ask {
-        Ask::CreateCall {
-            run_id,
-            record,
-            key,
-            at,
-        } => Reply::Created(create_call(conn, *run_id, record, key.as_ref(), *at).await?),
-        Ask::Claim {
-            now,
-            limit,
-            busy,
-            paused,
-        } => Reply::Claimed(outbox::claim(conn, *now, *limit, busy, paused).await?),
-        Ask::RetryDead { id, now } => Reply::Changed(outbox::retry_dead(conn, *id, *now).await?),
-        Ask::Prune {
-            events_before,
-            delivered_before,
-            keys_before,
-        } => {
-            let times = [*events_before, *delivered_before, *keys_before];
-            Reply::Changed(prune(conn, times).await?)
+impl<'c, 'w> Batch<'c, 'w> {
+    pub(in crate::store) fn new(conn: &'c mut SqliteConnection) -> Self {
+        let progress = Progress::default();
+        Self { conn, progress }
+    }
+
+    /// Keeps a record; to keep the same one again changes nothing.
+    pub(in crate::store) async fn keep(&mut self, write: &'w Write) -> sqlx::Result<Reply> {
+        if !matches!(write, Write::AppendTurn { .. } | Write::AppendEvent { .. }) {
+            self.progress.keep(self.conn).await?;
         }
-    })
+        let conn = &mut *self.conn;
+        match write {
+            Write::AppendTurn {
+                call_id,
+                seq,
+                turn,
+                at,
+            } => self.progress.add_turn(*call_id, *seq, turn, *at),
+            Write::AppendEvent { event } => {
+                self.progress.add_event(event);
+                return Ok(Reply::Event(event.id));
+            }
+            Write::InsertCall { run_id, record } => insert_call(conn, *run_id, record).await?,
+            Write::UpdateCall { id, update, at } => update_call(conn, *id, update, *at).await?,
+            Write::SetRecording { call_id, path } => {
+                sqlx::query("UPDATE calls SET recording = ?2 WHERE id = ?1")
+                    .bind(call_id.to_string())
+                    .bind(path)
+                    .execute(conn)
+                    .await?;
+            }
+            Write::FinishCall {
+                run_id,
+                record,
+                items,
+                event,
+            } => {
+                finish_call(conn, *run_id, record, items).await?;
+                if let Some(event) = event {
+                    progress::insert_events(conn, &[event]).await?;
+                }
+            }
+            Write::BookAppointment { appointment, items } => {
+                insert_appointment(conn, appointment).await?;
+                insert_items(conn, items).await?;
+                let call = appointment.call_id.to_string();
+                progress::touch(conn, &[(call, appointment.created_at.as_millisecond())]).await?;
+            }
+            Write::RememberContact { contact } => put_contact(conn, contact).await?,
+            Write::Settle {
+                id,
+                attempts,
+                outcome,
+                at,
+            } => outbox::settle(conn, *id, *attempts, outcome, *at).await?,
+        }
+        Ok(Reply::Done)
+    }
+
+    /// Answers a question.
+    pub(in crate::store) async fn answer(&mut self, ask: &Ask) -> sqlx::Result<Reply> {
+        self.progress.keep(self.conn).await?;
+        let conn = &mut *self.conn;
+        Ok(match ask {
+            Ask::CreateCall {
+                run_id,
+                record,
+                key,
+                at,
+            } => Reply::Created(create_call(conn, *run_id, record, key.as_ref(), *at).await?),
+            Ask::Claim {
+                now,
+                limit,
+                busy,
+                paused,
+            } => Reply::Claimed(outbox::claim(conn, *now, *limit, busy, paused).await?),
+            Ask::RetryDead { id, now } => {
+                Reply::Changed(outbox::retry_dead(conn, *id, *now).await?)
+            }
+            Ask::Prune {
+                events_before,
+                delivered_before,
+                keys_before,
+            } => {
+                let times = [*events_before, *delivered_before, *keys_before];
+                Reply::Changed(prune(conn, times).await?)
+            }
+        })
+    }
+
+    /// Keeps what was gathered.
+    pub(in crate::store) async fn finish(mut self) -> sqlx::Result<()> {
+        self.progress.keep(self.conn).await
+    }
 }
 
 /// Keeps a spilled record that the database will not take, for a person to look at.

@@ -3,16 +3,16 @@
 //! Each kind goes to the database as one statement for all that were gathered, since a statement's
 //! way to the database's thread and back costs more than the row.
 
+use jiff::Timestamp;
 use serde::Serialize;
 use sqlx::sqlite::SqliteConnection;
 use uuid::Uuid;
 
 use crate::store::record::{CallRecord, EventRecord, TurnRecord};
-use crate::store::write::{Reply, Write};
 
 /// Turns and events that are kept together.
 #[derive(Default)]
-pub(in crate::store) struct Progress<'a> {
+pub(super) struct Progress<'a> {
     turns: Vec<TurnRow<'a>>,
     /// Calls, and when they were alive: milliseconds since 1970.
     alive: Vec<(String, i64)>,
@@ -48,29 +48,23 @@ impl<'a> TurnRow<'a> {
 }
 
 impl<'a> Progress<'a> {
-    /// Takes a record if it is one of these, and gives what is to be replied once it is kept.
-    pub(in crate::store) fn take(&mut self, write: &'a Write) -> Option<Reply> {
-        match write {
-            Write::AppendTurn {
-                call_id,
-                seq,
-                turn,
-                at,
-            } => {
-                self.turns.push(TurnRow::new(*call_id, *seq, turn));
-                self.alive.push((call_id.to_string(), at.as_millisecond()));
-                Some(Reply::Done)
-            }
-            Write::AppendEvent { event } => {
-                self.events.push(event);
-                Some(Reply::Event(event.id))
-            }
-            _ => None,
-        }
+    pub(super) fn add_turn(
+        &mut self,
+        call_id: Uuid,
+        seq: u32,
+        turn: &'a TurnRecord,
+        at: Timestamp,
+    ) {
+        self.turns.push(TurnRow::new(call_id, seq, turn));
+        self.alive.push((call_id.to_string(), at.as_millisecond()));
     }
 
-    /// Keeps all that was taken; to keep the same again changes nothing.
-    pub(in crate::store) async fn keep(&mut self, conn: &mut SqliteConnection) -> sqlx::Result<()> {
+    pub(super) fn add_event(&mut self, event: &'a EventRecord) {
+        self.events.push(event);
+    }
+
+    /// Keeps all that was added; to keep the same again changes nothing.
+    pub(super) async fn keep(&mut self, conn: &mut SqliteConnection) -> sqlx::Result<()> {
         put_turns(conn, std::mem::take(&mut self.turns)).await?;
         touch(conn, &std::mem::take(&mut self.alive)).await?;
         insert_events(conn, &std::mem::take(&mut self.events)).await
