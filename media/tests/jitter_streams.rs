@@ -42,6 +42,40 @@ fn packets_of_any_length_are_played_whole_and_in_time() {
 }
 
 #[test]
+fn who_only_listens_hears_and_counts_the_same_where_nobody_plays() {
+    let sound = through_ulaw(&speech(8_000, 30));
+    let mut feeds = [feed(), feed()];
+    for (feed, is_played) in feeds.iter_mut().zip([true, false]) {
+        feed.is_played = is_played;
+        // Some are late, some are lost, and all wait for a while.
+        feed.run(&packets(&sound, 160, 8_000, |n| match n {
+            n if n % 17 == 3 || n % 131 < 4 => None,
+            n if (400..420).contains(&n) => Some(400_000 - (n - 400) * 20_000),
+            n => Some(n * 7_919 % 30_000),
+        }));
+    }
+    let [played, passed] = feeds;
+    assert!(passed.played.is_empty() && !played.played.is_empty());
+    let stats = played.buffer.stats();
+    assert!(stats.concealed > 0 && stats.expanded > 0 && stats.accelerated > 0);
+    assert_eq!(passed.buffer.stats(), stats);
+    let told = |feed: &Feed| -> Vec<_> {
+        let frames = feed.heard.iter();
+        frames
+            .map(|f| {
+                (
+                    f.rtp_timestamp,
+                    f.received,
+                    f.concealed,
+                    f.samples().to_vec(),
+                )
+            })
+            .collect()
+    };
+    assert_eq!(told(&passed), told(&played));
+}
+
+#[test]
 fn a_packet_time_that_changes_within_the_stream_costs_nothing_but_the_longer_wait() {
     let sound = through_ulaw(&speech(8_000, 11));
     let mut arrivals = Vec::new();

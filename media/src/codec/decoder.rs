@@ -2,6 +2,7 @@
 
 use super::opus::{self, OpusDecoder};
 use super::{Codec, G722Decoder, g711, l16};
+use crate::frame::STEP_SAMPLES;
 use crate::rate::HalfBand;
 
 /// Samples of the longest packet that is decoded whole: 120 ms at 16 kHz.
@@ -51,6 +52,13 @@ impl Decoder {
         } else if self.conversion.is_none() {
             self.conversion = Some(Box::new(HalfBand::to(self.rate_hz)));
         }
+    }
+
+    /// Whether a payload's sound is one step or less.
+    #[must_use]
+    pub(crate) fn fits(&self, codec: Codec, payload: &[u8]) -> bool {
+        let samples = codec.payload_samples(payload) * self.rate_hz as usize;
+        samples <= STEP_SAMPLES * codec.sample_rate_hz() as usize
     }
 
     /// Decodes a payload into `out`, as much as there is room for, and returns the samples

@@ -56,10 +56,19 @@ impl JitterBuffer {
         if self.quiet {
             return;
         }
-        let mut sound = [0; MAX_PACKET_SAMPLES];
-        let len = self
-            .decoder
-            .decode(packet.codec, packet.payload, &mut sound);
+        // Nearly all packets are short, and room that is not there need not be cleared.
+        let (mut short, mut long);
+        let sound: &mut [i16] = match self.decoder.fits(packet.codec, packet.payload) {
+            true => {
+                short = [0; STEP_SAMPLES];
+                &mut short
+            }
+            false => {
+                long = [0; MAX_PACKET_SAMPLES];
+                &mut long
+            }
+        };
+        let len = self.decoder.decode(packet.codec, packet.payload, sound);
         if len == 0 {
             return;
         }

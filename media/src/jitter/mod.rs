@@ -168,23 +168,40 @@ impl JitterBuffer {
     pub fn pull(&mut self, now: Instant, out: &mut [i16]) -> usize {
         let (out, beyond) = out.split_at_mut(out.len().min(STEP_SAMPLES));
         beyond.fill(0);
-        self.set_grain(self.usual_samples, out.len().max(1));
-        self.next_pull = Some(now + Duration::from_micros(self.samples_to_us(out.len()) as u64));
+        let Some(made_up) = self.begin_step(now, out.len()) else {
+            out.fill(0);
+            return 0;
+        };
+        self.timeline.play(out);
+        made_up
+    }
+
+    /// As [`pull`](Self::pull) with so many samples, where nobody wants them: only what is heard
+    /// and counted goes on.
+    pub fn pass(&mut self, now: Instant, samples: usize) {
+        let samples = samples.min(STEP_SAMPLES);
+        if self.begin_step(now, samples).is_some() {
+            self.timeline.pass(samples);
+        }
+    }
+
+    /// Sees to it that so many samples are there to be played, and tells how many of them were made
+    /// up; none while nothing is to be played.
+    fn begin_step(&mut self, now: Instant, samples: usize) -> Option<usize> {
+        self.set_grain(self.usual_samples, samples.max(1));
+        self.next_pull = Some(now + Duration::from_micros(self.samples_to_us(samples) as u64));
         self.calm_steps = self.calm_steps.saturating_add(1);
         let mut made_up = 0;
         loop {
             match decide(&self.situation(now)) {
-                Operation::Hold => {
-                    out.fill(0);
-                    return 0;
-                }
+                Operation::Hold => return None,
                 // Each turn leaves fewer packets behind a gap.
                 Operation::Merge => {
                     self.give_up(now);
                     continue;
                 }
                 Operation::Expand | Operation::ComfortNoise => {
-                    made_up = out.len().saturating_sub(self.timeline.level());
+                    made_up = samples.saturating_sub(self.timeline.level());
                     self.stand_still(now, made_up);
                 }
                 Operation::Accelerate {
@@ -197,9 +214,8 @@ impl JitterBuffer {
             break;
         }
         self.phase = Phase::Playing;
-        self.counts.played += out.len() as u64;
-        self.timeline.play(out);
-        made_up
+        self.counts.played += samples as u64;
+        Some(made_up)
     }
 
     /// Takes how the source's silence sounds, from a packet that was inserted without payload:

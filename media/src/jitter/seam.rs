@@ -65,7 +65,13 @@ impl Seam {
             let (before, after) = (i32::from(*before), i32::from(*to));
             *to = ((before * (len - n) + after * n) / len) as i16;
         }
-        self.done = (self.done + out.len()).min(self.len);
+        self.pass(out.len());
+    }
+
+    /// Leaves out so many samples of it.
+    #[inline]
+    pub(crate) fn pass(&mut self, samples: usize) {
+        self.done = (self.done + samples).min(self.len);
     }
 }
 

@@ -224,6 +224,12 @@ impl Timeline {
         self.played = (self.played + out.len() as u64).min(self.written);
     }
 
+    /// Goes on by so many samples, no more than the level, as though they were played.
+    pub(crate) fn pass(&mut self, samples: usize) {
+        self.seam.pass(samples);
+        self.played = (self.played + samples as u64).min(self.written);
+    }
+
     /// Copies samples that were written before, ending `before` samples ahead of the newest.
     pub(crate) fn past(&self, out: &mut [i16]) {
         let missing = (out.len() as u64).saturating_sub(self.written) as usize;

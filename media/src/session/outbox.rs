@@ -53,7 +53,7 @@ impl Outbox {
         self.protection = protection.map(Box::new);
     }
 
-    /// Queues the packet that `write` makes; it returns its length.
+    /// Queues the packet that `write` makes; it returns its length, 0 when there is none.
     pub(super) fn push(
         &mut self,
         to: SocketAddr,
@@ -71,6 +71,9 @@ impl Outbox {
         slot.to = to;
         slot.rtcp = rtcp;
         slot.len = write(&mut slot.bytes).min(MAX_PACKET_BYTES);
+        if slot.len == 0 {
+            return;
+        }
         if let Some(protection) = &mut self.protection {
             let protected = match rtp::classify(slot.bytes.get(..slot.len).unwrap_or_default()) {
                 Kind::Rtcp => protection.protect_rtcp(&mut slot.bytes, slot.len),

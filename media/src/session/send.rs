@@ -71,7 +71,8 @@ impl MediaSession {
         }
         self.grid.part();
         let mut step = StepSound::default();
-        self.take_step(now, &mut step);
+        let is_heard = self.tape.is_some();
+        self.take_step(now, &mut step, is_heard);
         self.give_step(now, &step, None);
     }
 
@@ -92,7 +93,7 @@ impl MediaSession {
     pub fn begin_step(&mut self, now: Instant, beat: Instant, step: &mut StepSound) -> bool {
         let joins = self.grid.join(beat);
         if joins {
-            self.take_step(now, step);
+            self.take_step(now, step, true);
         }
         joins
     }
@@ -103,21 +104,28 @@ impl MediaSession {
         self.give_step(now, step, Some(heard));
     }
 
-    fn take_step(&mut self, now: Instant, step: &mut StepSound) {
+    /// Takes the first half of a step; `is_heard` when somebody wants what the peer says.
+    fn take_step(&mut self, now: Instant, step: &mut StepSound, is_heard: bool) {
         self.grid.catch_up(now);
-        *step = StepSound::default();
         step.samples = self.grid.step_samples();
-        if self.negotiated.direction.receives() && self.relay.is_none_or(|relay| relay.hears) {
-            let remote = step.remote.get_mut(..step.samples);
-            self.jitter.pull(now, remote.unwrap_or_default());
+        let remote = step.remote.get_mut(..step.samples).unwrap_or_default();
+        let receives =
+            self.negotiated.direction.receives() && self.relay.is_none_or(|relay| relay.hears);
+        match (receives, is_heard) {
+            (true, true) => _ = self.jitter.pull(now, remote),
+            (true, false) => self.jitter.pass(now, remote.len()),
+            (false, _) => remote.fill(0),
         }
         step.passed_on = self.relay.is_some() || self.passed_on_steps > 0;
         self.passed_on_steps = self.passed_on_steps.saturating_sub(1);
         // On hold, and while keys are pressed, what is to be said waits.
-        if self.packing().is_some() && self.dtmf_sender.is_idle() {
-            let played = step.played.get_mut(..step.samples);
-            step.sounding = self.take_playout(played.unwrap_or_default());
-        }
+        let played = step.played.get_mut(..step.samples).unwrap_or_default();
+        step.sounding = if self.packing().is_some() && self.dtmf_sender.is_idle() {
+            self.take_playout(played)
+        } else {
+            played.fill(0);
+            false
+        };
     }
 
     fn give_step(&mut self, now: Instant, step: &StepSound, heard: Option<&[i16]>) {

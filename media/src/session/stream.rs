@@ -195,18 +195,22 @@ impl Stream {
         samples: &[i16],
         outbox: &mut Outbox,
     ) {
+        let ptime_ms = self.encoder.codec().packet_time_ms(packing.ptime_ms);
+        let full = ((self.clock.rate_hz / 1_000 * ptime_ms) as usize).max(1);
+        let mut rest = samples;
         if self.pending_len == 0 {
             self.take_over(position);
             self.pending_position = position;
+            // What fills packets waits for nothing.
+            while let Some((packet, behind)) = rest.split_at_checked(full) {
+                self.send(packing, packet, outbox);
+                rest = behind;
+            }
         }
         let room = self.pending.get_mut(self.pending_len..).unwrap_or_default();
-        room.iter_mut()
-            .zip(samples)
-            .for_each(|(to, from)| *to = *from);
-        self.pending_len = (self.pending_len + samples.len()).min(self.pending.len());
-        let ptime_ms = self.encoder.codec().packet_time_ms(packing.ptime_ms);
-        let full = (self.clock.rate_hz / 1_000 * ptime_ms) as usize;
-        while full > 0 && self.pending_len >= full {
+        room.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
+        self.pending_len = (self.pending_len + rest.len()).min(self.pending.len());
+        while self.pending_len >= full {
             self.send_pending(packing, full, outbox);
         }
     }
@@ -244,23 +248,33 @@ impl Stream {
     }
 
     fn send_pending(&mut self, packing: &Packing, len: usize, outbox: &mut Outbox) {
-        let mut payload = [0; MAX_PAYLOAD_BYTES];
-        let sound = self.pending.get(..len).unwrap_or_default();
-        let bytes = self.encoder.encode(sound, &mut payload);
-        let payload = payload.get(..bytes).unwrap_or_default();
-        if payload.is_empty() {
-            // The encoder left silence out: what follows on it is a talk-spurt.
-            self.marker = true;
-        } else {
-            let marker = std::mem::take(&mut self.marker);
-            let position = self.pending_position;
-            let header = self.header(packing.payload_type, marker, position, bytes);
-            self.end = self.timestamp(position + len as u64);
-            outbox.push(packing.to, false, |packet| write(header, payload, packet));
-        }
-        self.pending.copy_within(len..self.pending_len, 0);
+        let mut pending = std::mem::take(&mut self.pending);
+        self.send(packing, pending.get(..len).unwrap_or_default(), outbox);
+        pending.copy_within(len..self.pending_len, 0);
+        self.pending = pending;
         self.pending_len -= len;
-        self.pending_position += len as u64;
+    }
+
+    /// Sends the packet of this sound, which begins where what is pending does.
+    fn send(&mut self, packing: &Packing, sound: &[i16], outbox: &mut Outbox) {
+        let position = self.pending_position;
+        self.pending_position += sound.len() as u64;
+        outbox.push(packing.to, false, |packet| {
+            let (head, body) = packet.split_at_mut(HEADER_BYTES);
+            let room = body.len().min(MAX_PAYLOAD_BYTES);
+            let room = body.get_mut(..room).unwrap_or_default();
+            let bytes = self.encoder.encode(sound, room);
+            if bytes == 0 {
+                // The encoder left silence out: what follows on it is a talk-spurt.
+                self.marker = true;
+                return 0;
+            }
+            let marker = std::mem::take(&mut self.marker);
+            let header = self.header(packing.payload_type, marker, position, bytes);
+            self.end = self.timestamp(position + sound.len() as u64);
+            head.copy_from_slice(&header.to_bytes());
+            HEADER_BYTES + bytes
+        });
     }
 
     fn header(&mut self, kind: u8, marker: bool, position: u64, bytes: usize) -> RtpHeader {

@@ -28,6 +28,8 @@ pub(crate) struct Feed {
     pub(crate) heard: Vec<Frame>,
     pub(crate) inserted: Vec<Inserted>,
     pub(crate) now_us: u64,
+    /// Somebody wants what is played.
+    pub(crate) is_played: bool,
     /// The listeners come only every so many times.
     pub(crate) hears_every: usize,
     chances: usize,
@@ -46,6 +48,7 @@ impl Feed {
             heard: Vec::new(),
             inserted: Vec::new(),
             now_us: 0,
+            is_played: true,
             hears_every: 1,
             chances: 0,
         }
@@ -79,9 +82,13 @@ impl Feed {
             let mut out = [0; STEP_SAMPLES];
             let out = &mut out[..self.step];
             let now = epoch() + Duration::from_micros(self.now_us);
-            self.made_up += self.buffer.pull(now, out);
+            if self.is_played {
+                self.made_up += self.buffer.pull(now, out);
+                self.played.extend_from_slice(out);
+            } else {
+                self.buffer.pass(now, out.len());
+            }
             self.hear();
-            self.played.extend_from_slice(out);
             self.now_us += self.step as u64 * 1_000_000 / self.rate_hz;
         }
     }

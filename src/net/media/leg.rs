@@ -17,6 +17,8 @@ use crate::clock;
 
 /// Packets that are dropped of each socket when a leg opens: more than its buffer holds.
 const EARLY_MAX: usize = 4096;
+/// Ticks between two looks whether anybody hears of a leg.
+const LOOK_TICKS: u8 = 50;
 /// Chunks of sound that may wait beside the playout: several minutes of speech.
 const WAITING_MAX: usize = 1024;
 
@@ -43,6 +45,8 @@ pub(super) struct Leg {
     pub(super) passes_to: Option<usize>,
     /// The newest key that its peer pressed by a telephone-event, until somebody asks for it.
     pressed: Option<char>,
+    /// Ticks since it was looked whether anybody hears of the leg.
+    unlooked: u8,
 }
 
 impl Leg {
@@ -59,6 +63,7 @@ impl Leg {
             room: None,
             passes_to: None,
             pressed: None,
+            unlooked: 0,
         }
     }
 
@@ -79,8 +84,14 @@ impl Leg {
         nothing_waits && self.session.can_relay_with(&other.session)
     }
 
-    /// Whether nobody hears of the leg any more, so that nobody will close it either.
-    pub(super) fn is_abandoned(&self) -> bool {
+    /// Whether nobody hears of the leg any more, so that nobody will close it either: looked at
+    /// once a second, since a look is at memory that nothing else of a tick needs.
+    pub(super) fn is_abandoned(&mut self) -> bool {
+        self.unlooked += 1;
+        if self.unlooked < LOOK_TICKS {
+            return false;
+        }
+        self.unlooked = 0;
         self.events.is_closed()
     }
 
@@ -98,22 +109,27 @@ impl Leg {
         }
     }
 
-    /// Reads one packet of one of the two sockets; what else waits is reported again.
+    /// One of its two sockets.
+    pub(super) fn socket(&self, rtcp: bool) -> &UdpSocket {
+        if rtcp {
+            &self.ports.rtcp
+        } else {
+            &self.ports.rtp
+        }
+    }
+
+    /// Reads one packet of one of the two sockets; false when there is none left.
     pub(super) fn receive(
         &mut self,
         rtcp: bool,
         now: Instant,
         buffer: &mut [u8],
         counters: &Counters,
-    ) {
-        let socket = if rtcp {
-            &self.ports.rtcp
-        } else {
-            &self.ports.rtp
-        };
-        // A refused send is reported on the next receive (ICMP): not the end.
-        let Some((length, from)) = receive(socket, buffer) else {
-            return;
+    ) -> bool {
+        let (length, from) = match receive(self.socket(rtcp), buffer) {
+            Read::Packet(length, from) => (length, from),
+            Read::Nothing => return false,
+            Read::Other => return true,
         };
         counters.count(|c| &c.received);
         let packet = buffer.get(..length).unwrap_or_default();
@@ -123,18 +139,22 @@ impl Leg {
             self.session.handle_rtp(now, from, packet);
         }
         self.drain_events(counters);
+        true
     }
 
-    /// Reads one packet of sound and passes on to another leg what is heard in it.
+    /// Reads one packet of sound and passes on to another leg what is heard in it; false when there
+    /// is none left.
     pub(super) fn relay(
         &mut self,
         to: &mut Self,
         now: Instant,
         buffer: &mut [u8],
         counters: &Counters,
-    ) {
-        let Some((length, from)) = receive(&self.ports.rtp, buffer) else {
-            return;
+    ) -> bool {
+        let (length, from) = match receive(&self.ports.rtp, buffer) {
+            Read::Packet(length, from) => (length, from),
+            Read::Nothing => return false,
+            Read::Other => return true,
         };
         counters.count(|c| &c.received);
         let packet = buffer.get(..length).unwrap_or_default();
@@ -143,6 +163,7 @@ impl Leg {
             counters.count(|c| &c.relayed);
         }
         self.drain_events(counters);
+        true
     }
 
     pub(super) fn tick(&mut self, now: Instant, counters: &Counters) {
@@ -163,10 +184,10 @@ impl Leg {
     pub(super) fn transmit(&mut self, counters: &Counters) -> usize {
         let mut packets = 0;
         while let Some(transmit) = self.session.poll_transmit() {
-            let socket = if transmit.rtcp {
-                &self.ports.rtcp
-            } else {
-                &self.ports.rtp
+            // As `socket`, beside a packet that is the session's.
+            let socket = match transmit.rtcp {
+                true => &self.ports.rtcp,
+                false => &self.ports.rtp,
             };
             match send(socket, transmit.bytes, transmit.to) {
                 Ok(()) => counters.count(|c| &c.sent),
@@ -278,11 +299,26 @@ impl Leg {
     }
 }
 
+/// What a read brought.
+enum Read {
+    Packet(usize, SocketAddr),
+    Nothing,
+    /// Not the end of what there is: a refused send is reported on the next receive (ICMP).
+    Other,
+}
+
 /// Reads a packet. The C library's calls are places where a thread may be cancelled, which has its
 /// price a hundred thousand times a second: these are the kernel's.
-fn receive(socket: &UdpSocket, buffer: &mut [u8]) -> Option<(usize, SocketAddr)> {
-    let (length, _, from) = rustix::net::recvfrom(socket, buffer, RecvFlags::empty()).ok()?;
-    Some((length, SocketAddr::try_from(from?).ok()?))
+fn receive(socket: &UdpSocket, buffer: &mut [u8]) -> Read {
+    let (length, from) = match rustix::net::recvfrom(socket, buffer, RecvFlags::empty()) {
+        Ok((length, _, from)) => (length, from),
+        Err(Errno::AGAIN) => return Read::Nothing,
+        Err(_) => return Read::Other,
+    };
+    match from.and_then(|from| SocketAddr::try_from(from).ok()) {
+        Some(from) => Read::Packet(length, from),
+        None => Read::Other,
+    }
 }
 
 fn send(socket: &UdpSocket, bytes: &[u8], to: SocketAddr) -> Result<(), Errno> {

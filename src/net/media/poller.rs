@@ -1,8 +1,9 @@
 //! What a media thread waits on: sockets, a waker and a deadline.
 //!
-//! `epoll` is asked level by level: a socket that was read once and has more is reported again, so
-//! that no read is spent on learning that there is nothing left, and no flooded socket holds up
-//! the others.
+//! `epoll` tells of a socket once when packets come, and it is read until nothing is left: to ask
+//! each socket once more at the next wait, as it does where it tells of all that have packets,
+//! costs twice the read that finds nothing. One that is flooded is left after some packets, so that
+//! it holds up no other, and told of again ([`Poller::look_again`]).
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -20,6 +21,8 @@ const EVENTS: usize = 1024;
 /// Tokens that are no socket's.
 const WAKER: u64 = u64::MAX;
 const TIMER: u64 = u64::MAX - 1;
+/// What a socket is watched for: that packets come, each time.
+const PACKETS: EventFlags = EventFlags::IN.union(EventFlags::ET);
 const ZERO: Timespec = Timespec {
     tv_sec: 0,
     tv_nsec: 0,
@@ -35,7 +38,7 @@ fn timespec(delay: Duration) -> Timespec {
 /// What ended a wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ready {
-    /// Packets wait at the socket of this token.
+    /// Packets have come to the socket of this token.
     Socket(usize),
     /// The waker called, or the deadline came.
     Other,
@@ -116,10 +119,16 @@ impl Poller {
         Waker(Arc::clone(&self.waker))
     }
 
-    /// Watches a socket for packets; `token` names it in [`Poller::ready`].
+    /// Watches a socket for packets; `token` names it in [`Events::ready`].
     pub(super) fn watch(&self, socket: &impl AsFd, token: usize) -> io::Result<()> {
         let data = EventData::new_u64(token as u64);
-        Ok(epoll::add(&self.epoll, socket, data, EventFlags::IN)?)
+        Ok(epoll::add(&self.epoll, socket, data, PACKETS)?)
+    }
+
+    /// Tells at the next wait of a watched socket that has packets left.
+    pub(super) fn look_again(&self, socket: &impl AsFd, token: usize) -> io::Result<()> {
+        let data = EventData::new_u64(token as u64);
+        Ok(epoll::modify(&self.epoll, socket, data, PACKETS)?)
     }
 
     /// Watches a socket no longer.

@@ -149,6 +149,36 @@ fn what_came_before_a_leg_was_open_is_not_heard() {
 }
 
 #[test]
+fn what_has_piled_up_at_a_socket_is_all_read_though_nothing_follows() {
+    let media = MediaThread::start(None).unwrap();
+    // Enough of them that packets wait for a beat.
+    let others: Vec<_> = (100..120).map(|leg| rig_of(leg, leg)).collect();
+    let (opens, kept): (Vec<_>, Vec<_>) = others
+        .into_iter()
+        .map(|rig| (rig.open, (rig.peer, rig.events, rig.heard)))
+        .unzip();
+    for open in opens {
+        media.send(Command::Open(open)).unwrap();
+    }
+    let Rig {
+        open,
+        peer,
+        heard,
+        events: _events,
+        ..
+    } = rig(4);
+    media.send(Command::Open(open)).unwrap();
+    peer.await_sound();
+    for sequence in 0..50 {
+        peer.send(sequence, LOUD);
+    }
+    for number in 0..50 {
+        assert!(heard.recv().is_ok(), "packet {number}");
+    }
+    drop(kept);
+}
+
+#[test]
 fn a_closed_leg_says_goodbye_and_then_what_it_counted() {
     let Rig {
         open,
