@@ -10,6 +10,7 @@ use tracing::Instrument;
 use uuid::Uuid;
 
 use super::services::Services;
+use super::turn_log::TurnLog;
 use crate::agent::{self, Variables};
 use crate::clock;
 use crate::mailbox::{self, mailbox};
@@ -65,7 +66,7 @@ impl Journal {
         let writer = Writer {
             services: Arc::clone(services),
             record,
-            turns: 0,
+            turns: TurnLog::default(),
             ended: false,
         };
         tokio::spawn(writer.run(queue).in_current_span());
@@ -128,8 +129,9 @@ impl Journal {
 
 struct Writer {
     services: Arc<Services>,
+    /// Without its turns, which are apart until it is whole.
     record: CallRecord,
-    turns: u32,
+    turns: TurnLog,
     /// Whether the end was written down.
     ended: bool,
 }
@@ -214,11 +216,10 @@ impl Writer {
     }
 
     async fn write_turn(&mut self, turn: TurnRecord) -> Result<(), crate::store::StoreError> {
-        let seq = self.turns;
-        self.turns += 1;
+        let seq = u32::try_from(self.turns.len()).unwrap_or(u32::MAX);
         let data = serde_json::to_value(&turn).unwrap_or_default();
         let at = turn.started_at;
-        self.record.turns.push(turn.clone());
+        self.turns.push(&turn);
         self.store()
             .append_turn(self.record.id, seq, turn, self.now())
             .await?;
@@ -229,7 +230,11 @@ impl Writer {
         &mut self,
         appointment: Appointment,
     ) -> Result<(), crate::store::StoreError> {
-        let items = self.services.plan_booking(&self.record, &appointment);
+        let record = CallRecord {
+            turns: self.turns.records(),
+            ..self.record.clone()
+        };
+        let items = self.services.plan_booking(&record, &appointment);
         let at = appointment.created_at;
         let data = serde_json::to_value(&appointment).unwrap_or_default();
         self.store().book_appointment(appointment, items).await?;
@@ -238,6 +243,7 @@ impl Writer {
 
     async fn write_end(&mut self, end: Final) -> Result<(), crate::store::StoreError> {
         self.ended = true;
+        self.record.turns = self.turns.records();
         self.record.state = end.state;
         self.record.ended_at = Some(end.ended_at);
         self.record.outcome = Some(end.outcome);

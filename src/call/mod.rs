@@ -33,6 +33,7 @@ mod supervise;
 mod talk;
 pub mod task;
 pub mod trouble;
+mod turn_log;
 
 pub use crate::net::sip::Sip;
 pub(crate) use ending::stored_state;

@@ -261,11 +261,22 @@ pub enum MediaError {
     Start(#[from] std::io::Error),
 }
 
-/// Speaks to one media thread. Cloning is cheap.
+/// Wakes a media thread a last time, so that it finds out that nobody speaks to it any more.
+struct LastCall(poller::Waker);
+
+impl Drop for LastCall {
+    fn drop(&mut self) {
+        // A thread that cannot be woken ends when its next packet comes.
+        let _ = self.0.wake();
+    }
+}
+
+/// Speaks to one media thread, which ends with the last of its handles. Cloning is cheap.
 #[derive(Clone)]
 pub struct MediaThread {
+    // Goes first: by the last call nobody can send any more.
     commands: Sender<Command>,
-    waker: poller::Waker,
+    waker: Arc<LastCall>,
     counters: Arc<Counters>,
     probe: Option<Arc<Probe>>,
 }
@@ -288,7 +299,7 @@ impl MediaThread {
             })?;
         Ok(Self {
             commands,
-            waker,
+            waker: Arc::new(LastCall(waker)),
             counters,
             probe: None,
         })
@@ -313,7 +324,7 @@ impl MediaThread {
             Unsent::Full => MediaError::Overloaded,
             Unsent::Gone => MediaError::Gone,
         })?;
-        self.waker.wake().map_err(MediaError::Start)
+        self.waker.0.wake().map_err(MediaError::Start)
     }
 
     /// What the thread has counted.

@@ -149,6 +149,19 @@ fn what_came_before_a_leg_was_open_is_not_heard() {
 }
 
 #[test]
+fn a_thread_without_legs_ends_when_its_last_handle_is_gone() {
+    let media = MediaThread::start(None).unwrap();
+    let counters = Arc::downgrade(&media.counters);
+    let other = media.clone();
+    drop(media);
+    drop(other);
+    // They go with the thread.
+    while counters.strong_count() > 0 {
+        std::thread::yield_now();
+    }
+}
+
+#[test]
 fn what_has_piled_up_at_a_socket_is_all_read_though_nothing_follows() {
     let media = MediaThread::start(None).unwrap();
     // Enough of them that packets wait for a beat.
