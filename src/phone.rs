@@ -3,6 +3,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
+use std::path::Path;
 use std::sync::Arc;
 
 use offhook_sip::uri::{Scheme, Uri};
@@ -13,7 +14,7 @@ use crate::call::line::LegTerms;
 use crate::call::{Line, Sip};
 use crate::net::media::{MediaError, MediaThread, PortPool};
 use crate::net::resolver::{ResolveError, Resolver};
-use crate::net::sip::{Listen, ListenError, News, local_address_towards};
+use crate::net::sip::{Listen, ListenError, News, SipError, Tls, local_address_towards};
 
 /// Ports of a phone's media; the switch's own range is another by default.
 const PORTS: RangeInclusive<u16> = 30_000..=39_999;
@@ -32,11 +33,11 @@ pub enum PhoneError {
     /// No address for the host.
     #[error(transparent)]
     Resolve(#[from] ResolveError),
-    /// It asks for a call that nobody else reads or hears, over a transport that is not there.
-    #[error("`{0}` asks for TLS, which this version cannot do: sip: dials in the clear")]
+    /// It asks for TLS on each hop, which nobody here can promise of the next one's.
+    #[error("`{0}` asks for TLS on every hop: `sip:…;transport=tls` has it on the first")]
     Secure(String),
     /// It names a transport that is not there.
-    #[error("`{0}` names a transport that this version cannot do: udp and tcp are there")]
+    #[error("`{0}` names a transport that this version cannot do: udp, tcp and tls are there")]
     Transport(String),
     /// Not a SIP URI.
     #[error("`{0}` is not a SIP URI: write it like sip:name@host:5060")]
@@ -58,8 +59,10 @@ pub struct Destination {
     pub uri: String,
     /// Its addresses, best first.
     pub targets: Vec<SocketAddr>,
-    /// `UDP` unless the URI says `;transport=tcp`.
+    /// `UDP` unless the URI says `;transport=tcp` or `tls`.
     pub transport: Transport,
+    /// The host, which a certificate must name.
+    pub host: String,
 }
 
 impl Destination {
@@ -90,7 +93,7 @@ impl Destination {
             _ if parsed.scheme == Scheme::Sips => return Err(PhoneError::Secure(shown())),
             None | Some("udp") => Transport::Udp,
             Some("tcp") => Transport::Tcp,
-            Some("tls" | "wss") => return Err(PhoneError::Secure(shown())),
+            Some("tls") => Transport::Tls,
             Some(_) => return Err(PhoneError::Transport(shown())),
         };
         let resolver = Resolver::from_system();
@@ -99,6 +102,7 @@ impl Destination {
             uri: uri.clone(),
             targets,
             transport,
+            host,
         })
     }
 
@@ -141,7 +145,7 @@ impl Phone {
             access: Access::default(),
             retry_after_s: 5,
         };
-        let (sip, mut news) = Sip::start(&listen, settings).await?;
+        let (sip, mut news) = Sip::start(&listen, Tls::default(), settings).await?;
         let media = MediaThread::start(media_core)?;
         let ports = PortPool::new(PORTS, rand::rng().random());
         let line = Line::new(sip.clone(), media, Vec::new(), ports, Advertise::default());
@@ -160,6 +164,24 @@ impl Phone {
         });
         Ok(Self { line, news })
     }
+
+    /// Says whom a call must reach, where TLS can tell: the destination's host, with a certificate
+    /// of an authority of that file, or of the system's.
+    ///
+    /// # Errors
+    /// When there are no such authorities, or no certificate can have that name.
+    pub async fn expect(
+        &self,
+        destination: &Destination,
+        ca: Option<&Path>,
+    ) -> Result<(), SipError> {
+        if destination.transport != Transport::Tls {
+            return Ok(());
+        }
+        let sip = self.line.sip();
+        sip.expect(&destination.targets, &destination.host, ca)
+            .await
+    }
 }
 
 impl Drop for Phone {
@@ -174,11 +196,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_call_that_is_to_be_secret_is_not_placed_in_the_clear() {
-        for secret in [
-            "sips:alice@127.0.0.1",
-            "SIPS:alice@127.0.0.1:5061",
-            "sip:alice@127.0.0.1;transport=tls",
-        ] {
+        for secret in ["sips:alice@127.0.0.1", "SIPS:alice@127.0.0.1:5061"] {
             let refused = Destination::resolve(secret).await;
             assert!(matches!(refused, Err(PhoneError::Secure(_))), "{secret}");
         }
@@ -188,6 +206,7 @@ mod tests {
             ("sip:alice@127.0.0.1", Transport::Udp),
             ("alice@127.0.0.1:5070", Transport::Udp),
             ("sip:alice@127.0.0.1;transport=TCP", Transport::Tcp),
+            ("sip:alice@127.0.0.1;transport=tls", Transport::Tls),
         ] {
             let destination = Destination::resolve(open).await.unwrap();
             assert_eq!(destination.transport, transport, "{open}");

@@ -13,7 +13,7 @@ use crate::clock;
 use crate::config::{self, TrunkConfig, TrunkKind};
 use crate::meters;
 use crate::net::resolver::Resolver;
-use crate::net::sip::{PlacedRegistration, RegistrationState, Sip};
+use crate::net::sip::{PlacedRegistration, RegistrationState, Sip, SipError};
 use crate::switch::Whereabouts;
 
 /// How often a host that was found is looked up again; each look-up asks the name servers anew.
@@ -217,7 +217,7 @@ impl Keeper {
         if self.registration.is_some() {
             return self.move_to(sip, target).await;
         }
-        let flow = match sip.flow_to(target, self.hop.transport) {
+        let flow = match self.flow_to(sip, target).await {
             Ok(flow) => flow,
             Err(error) => return self.give_up(&error, note),
         };
@@ -238,14 +238,27 @@ impl Keeper {
         self.trunk.networks_from_host
     }
 
+    /// The flow to the registrar at an address, which must be it where TLS can tell.
+    async fn flow_to(&self, sip: &Sip, target: SocketAddr) -> Result<Flow, SipError> {
+        if self.hop.transport == Transport::Tls {
+            let ca = self.trunk.ca.as_deref();
+            sip.expect(&[target], &self.hop.host, ca).await?;
+        }
+        sip.flow_to(target, self.hop.transport)
+    }
+
     async fn move_to(&mut self, sip: &Sip, target: SocketAddr) -> bool {
-        let Some(registration) = &mut self.registration else {
-            return true;
-        };
-        if registration.target == target {
+        if self
+            .registration
+            .as_ref()
+            .is_none_or(|r| r.target == target)
+        {
             return true;
         }
-        let Ok(flow) = sip.flow_to(target, self.hop.transport) else {
+        let Ok(flow) = self.flow_to(sip, target).await else {
+            return true;
+        };
+        let Some(registration) = &mut self.registration else {
             return true;
         };
         tracing::info!(trunk = %self.trunk.name, %target, "the registration goes elsewhere");
@@ -305,7 +318,8 @@ fn pause(failures: u32, jitter: f64) -> Duration {
 fn transport(trunk: &TrunkConfig) -> Transport {
     match trunk.transport {
         Some(config::Transport::Tcp) => Transport::Tcp,
-        _ => Transport::Udp,
+        Some(config::Transport::Tls) => Transport::Tls,
+        Some(config::Transport::Udp) | None => Transport::Udp,
     }
 }
 

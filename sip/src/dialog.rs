@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use crate::flow::Flow;
+use crate::flow::{Flow, Transport};
 use crate::message::{HeaderError, HeaderName, Message, Method};
 use crate::network::is_private;
 use crate::uri::Uri;
@@ -128,7 +128,7 @@ impl Dialog {
     /// it is written as a name, or as a private address that is not the peer's public one: such
     /// a peer is behind NAT.
     pub fn flow(&self, heard_on: Flow) -> Flow {
-        let Some(hop) = self.next_hop_address() else {
+        let Some(hop) = self.next_hop_address(heard_on.transport) else {
             return heard_on;
         };
         let behind_nat = is_private(hop.ip()) && !is_private(heard_on.remote.ip());
@@ -150,18 +150,18 @@ impl Dialog {
     /// Returns the flow to fall back to when a connection is gone: to the next hop's address,
     /// where it is written as one (RFC 3261 §12.2.1.1, §8.1.2).
     pub fn flow_without_connection(&self, lost: Flow) -> Flow {
-        match self.next_hop_address() {
+        match self.next_hop_address(lost.transport) {
             Some(remote) => Flow { remote, ..lost },
             None => lost,
         }
     }
 
-    fn next_hop_address(&self) -> Option<SocketAddr> {
+    fn next_hop_address(&self, transport: Transport) -> Option<SocketAddr> {
         let uri = Uri::parse(self.next_hop()).ok()?;
         uri.is_sip().then_some(())?;
         Some(SocketAddr::new(
             uri.host.address()?,
-            uri.port.unwrap_or(5060),
+            uri.port.unwrap_or(transport.default_port()),
         ))
     }
 

@@ -11,6 +11,8 @@ pub enum Transport {
     Udp,
     /// A stream per connection, framed by [`crate::stream::Framer`].
     Tcp,
+    /// The same, encrypted (RFC 3261 §26.2.1).
+    Tls,
 }
 
 impl Transport {
@@ -25,6 +27,15 @@ impl Transport {
         match self {
             Self::Udp => "UDP",
             Self::Tcp => "TCP",
+            Self::Tls => "TLS",
+        }
+    }
+
+    /// Returns the port that serves it where none is named (RFC 3261 §19.1.2).
+    pub fn default_port(self) -> u16 {
+        match self {
+            Self::Udp | Self::Tcp => 5060,
+            Self::Tls => 5061,
         }
     }
 
@@ -33,6 +44,7 @@ impl Transport {
         match self {
             Self::Udp => None,
             Self::Tcp => Some("tcp"),
+            Self::Tls => Some("tls"),
         }
     }
 }

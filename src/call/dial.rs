@@ -317,7 +317,7 @@ mod tests {
 
     use super::*;
     use crate::net::media::{MediaThread, PortPool};
-    use crate::net::sip::{Listen, News, Sip};
+    use crate::net::sip::{Listen, News, Sip, Tls};
 
     async fn sip() -> (Sip, mpsc::Receiver<News>) {
         let listen = Listen {
@@ -331,7 +331,9 @@ mod tests {
             },
             ..Settings::default()
         };
-        Sip::start(&[listen], settings).await.unwrap()
+        Sip::start(&[listen], Tls::default(), settings)
+            .await
+            .unwrap()
     }
 
     #[tokio::test]

@@ -232,7 +232,8 @@ async fn dialling(services: &Services, dialled: &Dialled) -> Result<Dialling, St
     let trunk = trunk_of(&services.config, dialled);
     let transport = match trunk.and_then(|trunk| trunk.transport) {
         Some(config::Transport::Tcp) => Transport::Tcp,
-        _ => Transport::Udp,
+        Some(config::Transport::Tls) => Transport::Tls,
+        Some(config::Transport::Udp) | None => Transport::Udp,
     };
     let proxy = trunk.and_then(|trunk| trunk.outbound_proxy.clone());
     let (host, port) = match &proxy {
@@ -244,6 +245,11 @@ async fn dialling(services: &Services, dialled: &Dialled) -> Result<Dialling, St
         .resolve(&host, port, transport)
         .await
         .map_err(|error| error.to_string())?;
+    if transport == Transport::Tls {
+        let ca = trunk.and_then(|trunk| trunk.ca.as_deref());
+        let expected = services.line.sip().expect(&targets, &host, ca).await;
+        expected.map_err(|error| error.to_string())?;
+    }
     Ok(Dialling {
         request_uri: dialled.request_uri.clone(),
         from: format!("<{}>", dialled.from_uri),

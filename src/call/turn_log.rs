@@ -124,7 +124,8 @@ mod tests {
             who: heard.map_or(Who::Caller, |_| Who::Agent),
             text: text.to_owned(),
             heard_text: heard.map(str::to_owned),
-            started_at: Timestamp::from_microsecond(1_700_000_000_123_456 + i64::from(number)).unwrap(),
+            started_at: Timestamp::from_microsecond(1_700_000_000_123_456 + i64::from(number))
+                .unwrap(),
             latency: TurnLatency {
                 endpoint_ms: Some(number),
                 stt_ms: None,
@@ -139,7 +140,11 @@ mod tests {
     #[test]
     fn turns_come_back_as_they_were_whatever_of_them_was_heard() {
         let turns = [
-            turn("Grüß Gott, was kann ich tun?", Some("Grüß Gott, was kann ich tun?"), 0),
+            turn(
+                "Grüß Gott, was kann ich tun?",
+                Some("Grüß Gott, was kann ich tun?"),
+                0,
+            ),
             turn("Ich hätte gern einen Termin.", None, 1),
             turn("Am Dienstag?", Some("Am Diens"), 2),
             turn("", None, 3),

@@ -62,6 +62,10 @@ pub(super) struct CallArgs {
     /// Its password; better given as OFFHOOK_PASSWORD, which `ps` does not show
     #[arg(long, env = "OFFHOOK_PASSWORD", hide_env_values = true)]
     password: Option<String>,
+    /// The authority (PEM) whose certificate the called side must show, with `;transport=tls`; else
+    /// one of the system's
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
     /// Give up when nobody answers within this many seconds
     #[arg(long, value_name = "N", default_value_t = 60)]
     ring: u64,
@@ -95,6 +99,7 @@ async fn place(
 ) -> anyhow::Result<ExitCode> {
     let destination = Destination::resolve(&args.uri).await?;
     let phone = Phone::start(destination.local_address(), None).await?;
+    phone.expect(&destination, args.ca.as_deref()).await?;
     let (sink, recording) = match &args.record {
         Some(path) => {
             let (sink, recording) = wav::record(path)?;

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use clap::Args;
 use offhook_sip::{Access, Advertise, Settings, Timers, TrunkPeer, UserSecret};
 use rand::Rng;
@@ -28,7 +29,7 @@ use crate::crm::{Delivery, DeliveryOptions, STOP_GRACE, Sinks};
 use crate::demo::{self, Terminal};
 use crate::http;
 use crate::net::media::{MediaThread, PortPool, Probe};
-use crate::net::sip::{Listen, News, Sip};
+use crate::net::sip::{Listen, News, Sip, Tls, TlsFiles};
 use crate::observe;
 use crate::store::{self, Appointment, CallRecord, Health, Store, StoreError};
 use crate::switch::{Trunk, TrunkKind, TrunkTable};
@@ -179,7 +180,8 @@ async fn assemble_probed(
     let agents = agents(&config)?;
     let mut keepers = trunks::find(&config.trunks).await;
     let peers = trunks::peers(&config.trunks, &mut keepers);
-    let (sip, news) = Sip::start(&listeners(&config), sip_settings(&config, peers)).await?;
+    let settings = sip_settings(&config, peers);
+    let (sip, news) = Sip::start(&listeners(&config), tls(&config)?, settings).await?;
     let first = MediaThread::start(Some(0))?.probed(probe);
     let ports = &config.media.ports;
     let ports = PortPool::new(ports.first..=ports.last, rand::rng().random());
@@ -288,6 +290,7 @@ fn built_in_flow(name: &str) -> Result<Flow, Vec<Problem>> {
 fn transport(transport: config::Transport) -> offhook_sip::Transport {
     match transport {
         config::Transport::Tcp => offhook_sip::Transport::Tcp,
+        config::Transport::Tls => offhook_sip::Transport::Tls,
         config::Transport::Udp => offhook_sip::Transport::Udp,
     }
 }
@@ -300,6 +303,27 @@ fn listeners(config: &Config) -> Vec<Listen> {
             address: l.address,
         })
         .collect()
+}
+
+/// Reads the certificates that the configuration names: one that is of no use is found now, not
+/// when a call is placed.
+fn tls(config: &Config) -> anyhow::Result<Tls> {
+    let tls = match &config.sip.tls {
+        Some(files) => Tls::new(TlsFiles {
+            certificate: files.certificate.clone(),
+            key: files.key.clone(),
+            client_ca: files.client_ca.clone(),
+        })
+        .context("[sip.tls]")?,
+        None => Tls::default(),
+    };
+    for trunk in &config.trunks {
+        if let Some(ca) = &trunk.ca {
+            tls.check(ca)
+                .with_context(|| format!("`ca` of [[trunk]] \"{}\"", trunk.name))?;
+        }
+    }
+    Ok(tls)
 }
 
 fn advertise(config: &Config) -> Advertise {

@@ -20,6 +20,8 @@ pub enum Transport {
     Udp,
     /// A stream.
     Tcp,
+    /// A stream, encrypted.
+    Tls,
 }
 
 impl FromStr for Transport {
@@ -29,11 +31,12 @@ impl FromStr for Transport {
         match text.to_ascii_lowercase().as_str() {
             "udp" => Ok(Self::Udp),
             "tcp" => Ok(Self::Tcp),
-            "tls" | "ws" | "wss" => Err(format!(
-                "{text} is not in this version yet: use \"udp\" or \"tcp\""
+            "tls" => Ok(Self::Tls),
+            "ws" | "wss" => Err(format!(
+                "{text} is not in this version yet: use \"udp\", \"tcp\" or \"tls\""
             )),
             _ => Err(format!(
-                "{text:?} is not a transport: use \"udp\" or \"tcp\""
+                "{text:?} is not a transport: use \"udp\", \"tcp\" or \"tls\""
             )),
         }
     }
@@ -44,11 +47,12 @@ impl fmt::Display for Transport {
         f.write_str(match self {
             Self::Udp => "udp",
             Self::Tcp => "tcp",
+            Self::Tls => "tls",
         })
     }
 }
 
-text_value!(Transport, "\"udp\" or \"tcp\"");
+text_value!(Transport, "\"udp\", \"tcp\" or \"tls\"");
 
 /// Where the switch listens for SIP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,7 +72,11 @@ impl FromStr for SipListen {
             .split_once("://")
             .ok_or_else(|| format!("{text:?} has no transport: {example}"))?;
         let transport = scheme.parse()?;
-        let address = parse_address(address, 5060)
+        let default_port = match transport {
+            Transport::Udp | Transport::Tcp => 5060,
+            Transport::Tls => 5061,
+        };
+        let address = parse_address(address, default_port)
             .ok_or_else(|| format!("{address:?} is not an address and port: {example}"))?;
         Ok(Self { transport, address })
     }
@@ -106,6 +114,46 @@ pub struct SipConfig {
     pub local_networks: Vec<Network>,
     /// The realm that users are challenged in (RFC 7616).
     pub realm: String,
+    /// Our certificate, which TLS listeners need.
+    pub tls: Option<TlsConfig>,
+}
+
+/// `[sip.tls]`: PEM files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsConfig {
+    /// Our certificate, then those between it and its authority.
+    pub certificate: PathBuf,
+    /// Its key.
+    pub key: PathBuf,
+    /// Whoever connects must show a certificate of these authorities.
+    pub client_ca: Option<PathBuf>,
+}
+
+impl TlsConfig {
+    fn read(r: &mut Reader<'_>, mut s: Section) -> Option<Self> {
+        let origin = s.origin_of("certificate");
+        let certificate = s.path(r, "certificate");
+        let key = s.path(r, "key");
+        let client_ca = s.path(r, "client_ca");
+        let missing = match (&certificate, &key) {
+            (Some(_), None) => Some(("key", "is missing: a certificate needs its key")),
+            (None, Some(_)) => Some(("certificate", "is missing: a key needs its certificate")),
+            (None, None) if client_ca.is_some() => Some((
+                "certificate",
+                "is missing: whoever connects is shown it first",
+            )),
+            _ => None,
+        };
+        if let Some((at, message)) = missing {
+            s.wrong(r, at, &origin, message);
+        }
+        s.finish(r);
+        Some(Self {
+            certificate: certificate?,
+            key: key?,
+            client_ca,
+        })
+    }
 }
 
 impl SipConfig {
@@ -139,12 +187,20 @@ impl SipConfig {
                 "must be text without quotes or backslashes",
             );
         }
+        let section = s.section(r, "tls");
+        let tls = TlsConfig::read(r, section);
+        let origin = s.origin_of("listen");
+        if tls.is_none() && listen.iter().any(|l| l.transport == Transport::Tls) {
+            let message = "has a tls:// address, which needs `certificate` and `key` of [sip.tls]";
+            s.wrong(r, "listen", &origin, message);
+        }
         s.finish(r);
         Self {
             listen,
             public_address,
             local_networks,
             realm,
+            tls,
         }
     }
 

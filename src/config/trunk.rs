@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use offhook_media::SrtpPolicy;
@@ -68,6 +69,8 @@ pub struct TrunkConfig {
     pub port: Option<u16>,
     /// The transport; `None` does not pin it (RFC 3263 section 4.1, RFC 3261 section 18.1.1).
     pub transport: Option<Transport>,
+    /// The authorities that its certificate must come from; `None` is the system's.
+    pub ca: Option<PathBuf>,
     /// The digest user.
     pub username: Option<String>,
     /// The digest password.
@@ -113,6 +116,11 @@ impl TrunkConfig {
             s.wrong(r, "port", &origin, "is not a port: from 1 to 65535");
         }
         let transport = s.opt(r, "transport");
+        let origin = s.origin_of("ca");
+        let ca = s.path(r, "ca");
+        if ca.is_some() && transport != Some(Transport::Tls) {
+            s.wrong(r, "ca", &origin, "is for transport = \"tls\" alone");
+        }
         let username: Option<String> = s.opt(r, "username");
         let password: Option<Secret> = s.opt(r, "password");
         let caller_id = read_caller_id(r, &mut s, &host);
@@ -143,6 +151,7 @@ impl TrunkConfig {
             host,
             port,
             transport,
+            ca,
             username,
             password,
             caller_id,

@@ -66,14 +66,12 @@ impl Resolver {
         transport: Transport,
     ) -> Result<Vec<SocketAddr>, ResolveError> {
         let bare = host.trim_start_matches('[').trim_end_matches(']');
+        let given = port.unwrap_or(transport.default_port());
         if let Ok(address) = bare.parse::<IpAddr>() {
-            return Ok(vec![SocketAddr::new(address, port.unwrap_or(5060))]);
+            return Ok(vec![SocketAddr::new(address, given)]);
         }
         if bare.eq_ignore_ascii_case("localhost") {
-            return Ok(vec![SocketAddr::from((
-                [127, 0, 0, 1],
-                port.unwrap_or(5060),
-            ))]);
+            return Ok(vec![SocketAddr::from(([127, 0, 0, 1], given))]);
         }
         if port.is_none() {
             let found = self.service(bare, transport).await;
@@ -81,7 +79,7 @@ impl Resolver {
                 return Ok(found);
             }
         }
-        self.addresses(bare, port.unwrap_or(5060)).await
+        self.addresses(bare, given).await
     }
 
     /// SRV records in the order of RFC 2782: lowest priority first, then highest weight.
@@ -91,6 +89,7 @@ impl Resolver {
         };
         let protocol = match transport {
             Transport::Udp => "_sip._udp",
+            Transport::Tls => "_sips._tcp",
             _ => "_sip._tcp",
         };
         let query = dns.srv_lookup(format!("{protocol}.{host}."));

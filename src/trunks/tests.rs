@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::*;
 use crate::config::{Config, Env};
-use crate::net::sip::Listen;
+use crate::net::sip::{Listen, Tls};
 
 type Zone = Arc<Mutex<HashMap<String, Vec<RData>>>>;
 
@@ -124,7 +124,10 @@ async fn sip(transport: Transport, peers: Vec<TrunkPeer>) -> Sip {
         },
         ..Settings::default()
     };
-    Sip::start(&[listen], settings).await.unwrap().0
+    Sip::start(&[listen], Tls::default(), settings)
+        .await
+        .unwrap()
+        .0
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use offhook::call::{Leg, Line};
 use offhook::mailbox;
 use offhook::net::media::{Command, FrameSink, MediaThread, PortPool};
 use offhook::net::sip::{
-    IncomingCall, Listen, News, PlacedRegistration, RegistrationState, Signal, Sip,
+    IncomingCall, Listen, News, PlacedRegistration, RegistrationState, Signal, Sip, Tls,
 };
 use offhook_media::{Frame, SrtpPolicy, UtteranceId};
 use offhook_sip::{Access, Advertise, CallHandle, Credentials, Register, Settings, Transport};
@@ -66,7 +66,7 @@ impl Desk {
             },
             ..Settings::default()
         };
-        let (sip, news) = Sip::start(&listen, settings).await.unwrap();
+        let (sip, news) = Sip::start(&listen, Tls::default(), settings).await.unwrap();
         let uri = format!("sip:boss@{}", sip.listeners()[0].1);
         let media = MediaThread::start(None).unwrap();
         let ports = PortPool::new(26_000..=26_999, 7);

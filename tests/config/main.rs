@@ -8,6 +8,7 @@
 )]
 
 mod calls;
+mod tls;
 
 use std::path::{Path, PathBuf};
 

@@ -81,12 +81,15 @@ class Case:
 class Switch:
     """The switch under test."""
 
-    def __init__(self, case, listen="127.0.0.1", more="", media=""):
+    def __init__(self, case, listen="127.0.0.1", more="", media="", tls=""):
         self.sip = free_port()
+        self.tls = free_port(socket.SOCK_STREAM)
+        tls_listen = f', "tls://{listen}:{self.tls}"' if tls else ""
         self.api = free_port(socket.SOCK_STREAM)
         (case.folder / "offhook.toml").write_text(f"""
 [sip]
-listen = ["udp://{listen}:{self.sip}", "tcp://{listen}:{self.sip}"]
+listen = ["udp://{listen}:{self.sip}", "tcp://{listen}:{self.sip}"{tls_listen}]
+{tls}
 [http]
 listen = "127.0.0.1:{self.api}"
 [store]
@@ -538,10 +541,11 @@ CASES = [
 
 def main():
     # Here, because it builds on this module.
+    import secure
     import wideband
     wanted = sys.argv[1:]
     passed = failed = 0
-    for run in CASES + wideband.CASES:
+    for run in CASES + wideband.CASES + secure.CASES:
         if wanted and run.__name__ not in wanted:
             continue
         case = Case(run.__name__)

@@ -212,7 +212,7 @@ impl UserAgent {
                 .top_via()
                 .ok()
                 .and_then(|via| via.port)
-                .unwrap_or(5060),
+                .unwrap_or(came_on.transport.default_port()),
             came_on,
             call: None,
             request: Some(OwnedMessage::from(message)),

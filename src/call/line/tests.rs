@@ -3,7 +3,7 @@
 use offhook_sip::{Settings, Transport};
 
 use super::*;
-use crate::net::sip::Listen;
+use crate::net::sip::{Listen, Tls};
 
 /// A line on loopback whose machine has this public address.
 async fn line(public: &str, seed: u64) -> Line {
@@ -11,7 +11,9 @@ async fn line(public: &str, seed: u64) -> Line {
         transport: Transport::Udp,
         address: "127.0.0.1:0".parse().unwrap(),
     };
-    let (sip, _news) = Sip::start(&[listen], Settings::default()).await.unwrap();
+    let (sip, _news) = Sip::start(&[listen], Tls::default(), Settings::default())
+        .await
+        .unwrap();
     let advertise = Advertise {
         public: Some(public.parse().unwrap()),
         local_networks: vec!["10.0.0.0/8".parse().unwrap()],

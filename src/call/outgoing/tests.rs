@@ -8,7 +8,7 @@ use super::*;
 use crate::call::codecs::Codecs;
 use crate::call::line::next_leg;
 use crate::net::media::{MediaThread, PortPool};
-use crate::net::sip::{IncomingCall, Listen, News, Sip};
+use crate::net::sip::{IncomingCall, Listen, News, Sip, Tls};
 
 /// A phone, and where it is.
 async fn phone() -> (Line, mpsc::Receiver<News>, SocketAddr) {
@@ -23,7 +23,7 @@ async fn phone() -> (Line, mpsc::Receiver<News>, SocketAddr) {
         },
         ..Settings::default()
     };
-    let (sip, news) = Sip::start(&listen, settings).await.unwrap();
+    let (sip, news) = Sip::start(&listen, Tls::default(), settings).await.unwrap();
     let address = sip.listeners()[0].1;
     let media = MediaThread::start(None).unwrap();
     let ports = PortPool::new(25_000..=25_999, 7);

@@ -45,6 +45,7 @@ pub(super) struct BenchCaller {
 impl BenchCaller {
     pub(super) async fn dial(phone: Arc<Phone>, uri: &str) -> anyhow::Result<Self> {
         let destination = Destination::resolve(uri).await?;
+        phone.expect(&destination, None).await?;
         let (sender, frames) = sync_channel(FRAMES);
         let dialling = Dialling {
             request_uri: destination.uri.clone(),

@@ -139,6 +139,11 @@ impl Endpoint {
             Command::TrunkNetworks(trunk, networks) => {
                 self.agent.set_trunk_networks(&trunk, networks);
             }
+            Command::Expect(remotes, peer) => {
+                for remote in remotes {
+                    self.sockets.expect(remote, peer.clone());
+                }
+            }
             Command::TakesCalls(takes_calls) => self.agent.set_takes_calls(takes_calls),
             Command::Unregister(registration) => self.agent.unregister(now, registration),
             Command::Respond(request, status, headers) => {

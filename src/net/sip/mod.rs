@@ -1,13 +1,16 @@
 //! The SIP shell: one task owns the [`UserAgent`] and its sockets; calls speak to it over bounded
 //! queues, and each call has a mailbox of its own for what the network says.
 
+mod callers;
 mod complaints;
 mod endpoint;
 mod places;
 mod sockets;
 mod tcp;
+mod tls;
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,8 +22,10 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::mailbox;
 
+use callers::Callers;
 pub use endpoint::Request;
 pub use sockets::{Listen, ListenError};
+pub use tls::{Tls, TlsError, TlsFiles};
 
 /// Commands that may wait for the SIP task.
 const COMMAND_QUEUE: usize = 4096;
@@ -131,6 +136,7 @@ pub(crate) enum Command {
     Reroute(RegistrationHandle, Flow),
     Unregister(RegistrationHandle),
     TrunkNetworks(String, Vec<Network>),
+    Expect(Vec<SocketAddr>, tls::Peer),
     TakesCalls(bool),
     Respond(Box<Request>, u16, Vec<(String, String)>),
     Stats(oneshot::Sender<offhook_sip::Stats>),
@@ -184,6 +190,9 @@ pub enum SipError {
     /// The user agent refused.
     #[error("{0}")]
     Refused(String),
+    /// TLS cannot be had.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// No listener of the configuration can reach that address over that transport.
     #[error(
         "no SIP listener reaches {remote} over {transport:?}: add one to `sip.listen`, \
@@ -204,20 +213,24 @@ pub enum SipError {
 pub struct Sip {
     commands: mpsc::Sender<Command>,
     listeners: Arc<[(Transport, SocketAddr)]>,
+    callers: Arc<Callers>,
+    tls: Arc<Tls>,
 }
 
 impl Sip {
-    /// Opens the listeners and starts the task.
+    /// Opens the listeners and starts the task; `tls` is what TLS goes by.
     ///
     /// # Errors
     /// When a listener cannot be opened.
     pub async fn start(
         listen: &[Listen],
+        tls: Tls,
         settings: Settings,
     ) -> Result<(Self, mpsc::Receiver<News>), ListenError> {
+        let tls = Arc::new(tls);
         let (commands, command_queue) = mpsc::channel(COMMAND_QUEUE);
         let (news, news_queue) = mpsc::channel(NEWS_QUEUE);
-        let sockets = sockets::Sockets::open(listen).await?;
+        let sockets = sockets::Sockets::open(listen, Arc::clone(&tls)).await?;
         let listeners = sockets.listeners().into();
         let endpoint = endpoint::Endpoint::new(UserAgent::new(settings), sockets, news);
         tokio::spawn(endpoint.run(command_queue));
@@ -225,6 +238,8 @@ impl Sip {
             Self {
                 commands,
                 listeners,
+                callers: Arc::default(),
+                tls,
             },
             news_queue,
         ))
@@ -242,12 +257,22 @@ impl Sip {
     /// When no listener can reach it.
     pub fn flow_to(&self, remote: SocketAddr, transport: Transport) -> Result<Flow, SipError> {
         let fits = |address: &SocketAddr| address.is_ipv4() == remote.is_ipv4();
-        let found = self
-            .listeners
-            .iter()
-            .find(|(t, a)| *t == transport && fits(a));
+        let mut listeners = self.listeners.iter();
+        let found = listeners.find(|(t, a)| *t == transport && fits(a));
         let Some((_, listener)) = found else {
-            let example = format!("{}://{}:5060", transport_scheme(transport), remote.ip());
+            // Whoever is called over TLS speaks to us over the same connection: no certificate of
+            // ours is needed to listen with.
+            if transport == Transport::Tls
+                && let Some(local) = self.callers.towards(remote)
+            {
+                return Ok(Flow {
+                    transport,
+                    local,
+                    remote,
+                });
+            }
+            let (scheme, port) = (transport_scheme(transport), transport.default_port());
+            let example = format!("{scheme}://{}:{port}", remote.ip());
             return Err(SipError::NoListener {
                 remote,
                 transport,
@@ -264,6 +289,22 @@ impl Sip {
             local: SocketAddr::new(ip, listener.port()),
             remote,
         })
+    }
+
+    /// Says whom TLS connections to these addresses must reach: a host whose certificate comes from
+    /// an authority of that file, or of the system's.
+    ///
+    /// # Errors
+    /// When there are no such authorities, no certificate can have that name, or the SIP task has
+    /// ended.
+    pub async fn expect(
+        &self,
+        remotes: &[SocketAddr],
+        host: &str,
+        ca: Option<&Path>,
+    ) -> Result<(), SipError> {
+        let peer = self.tls.peer(host, ca)?;
+        self.send(Command::Expect(remotes.to_vec(), peer)).await
     }
 
     /// Places a call.
@@ -450,6 +491,7 @@ impl Drop for Held {
 fn transport_scheme(transport: Transport) -> &'static str {
     match transport {
         Transport::Udp => "udp",
+        Transport::Tls => "tls",
         _ => "tcp",
     }
 }

@@ -1,4 +1,4 @@
-//! SIP sockets: UDP listeners with a reader each, TCP listeners and connections.
+//! SIP sockets: UDP listeners with a reader each, listeners and connections of TCP and TLS.
 
 use std::collections::HashMap;
 use std::io;
@@ -11,6 +11,7 @@ use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::mpsc;
 
 use super::tcp;
+use super::tls::{Names, Peer, Tls};
 
 /// Messages that may wait for the SIP task; beyond it UDP drops and TCP slows its peer down.
 const INBOUND_QUEUE: usize = 4096;
@@ -22,7 +23,7 @@ const RECEIVE_BUFFER_BYTES: usize = 4 * 1024 * 1024;
 /// One `sip.listen` entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Listen {
-    /// UDP or TCP.
+    /// UDP, TCP or TLS.
     pub transport: Transport,
     /// The address to bind.
     pub address: SocketAddr,
@@ -49,26 +50,31 @@ pub(super) enum Inbound {
 
 pub(super) struct Sockets {
     udp: Vec<(SocketAddr, Arc<UdpSocket>)>,
-    tcp: Vec<SocketAddr>,
-    connections: HashMap<(SocketAddr, SocketAddr), mpsc::Sender<Vec<u8>>>,
+    /// Listeners of TCP and TLS.
+    streams: Vec<(Transport, SocketAddr)>,
+    connections: HashMap<Flow, mpsc::Sender<Vec<u8>>>,
+    tls: Arc<Tls>,
+    names: Names,
     inbound: mpsc::Receiver<Inbound>,
     tell: mpsc::Sender<Inbound>,
 }
 
 impl Sockets {
-    pub(super) async fn open(listen: &[Listen]) -> Result<Self, ListenError> {
+    pub(super) async fn open(listen: &[Listen], tls: Arc<Tls>) -> Result<Self, ListenError> {
         let (tell, inbound) = mpsc::channel(INBOUND_QUEUE);
         let mut sockets = Self {
             udp: Vec::new(),
-            tcp: Vec::new(),
+            streams: Vec::new(),
             connections: HashMap::new(),
+            tls,
+            names: Names::default(),
             inbound,
             tell,
         };
         for listen in listen {
             let opened = match listen.transport {
                 Transport::Udp => sockets.listen_udp(listen.address).await,
-                _ => sockets.listen_tcp(listen.address).await,
+                stream => sockets.listen_to_streams(stream, listen.address).await,
             };
             opened.map_err(|source| ListenError {
                 transport: listen.transport,
@@ -90,10 +96,23 @@ impl Sockets {
         Ok(())
     }
 
-    async fn listen_tcp(&mut self, address: SocketAddr) -> io::Result<()> {
+    async fn listen_to_streams(
+        &mut self,
+        transport: Transport,
+        address: SocketAddr,
+    ) -> io::Result<()> {
+        let acceptor = match transport {
+            Transport::Tls => Some(
+                self.tls
+                    .acceptor()
+                    .ok_or(io::Error::other(NO_CERTIFICATE))?,
+            ),
+            _ => None,
+        };
         let listener = TcpListener::bind(address).await?;
-        self.tcp.push(listener.local_addr()?);
-        tokio::spawn(tcp::accept(listener, self.tell.clone(), tcp::PATIENCE));
+        self.streams.push((transport, listener.local_addr()?));
+        let tell = self.tell.clone();
+        tokio::spawn(tcp::accept(listener, acceptor, tell, tcp::PATIENCE));
         Ok(())
     }
 
@@ -102,8 +121,7 @@ impl Sockets {
             .udp
             .iter()
             .map(|(address, _)| (Transport::Udp, *address));
-        udp.chain(self.tcp.iter().map(|address| (Transport::Tcp, *address)))
-            .collect()
+        udp.chain(self.streams.iter().copied()).collect()
     }
 
     pub(super) async fn next(&mut self) -> Option<Inbound> {
@@ -115,18 +133,23 @@ impl Sockets {
     }
 
     pub(super) fn connected(&mut self, flow: Flow, writer: mpsc::Sender<Vec<u8>>) {
-        self.connections.insert((flow.local, flow.remote), writer);
+        self.connections.insert(flow, writer);
+    }
+
+    /// Takes note of whom a TLS connection to an address must reach.
+    pub(super) fn expect(&mut self, remote: SocketAddr, peer: Peer) {
+        self.names.expect(remote, peer);
     }
 
     pub(super) fn closed(&mut self, flow: Flow) {
-        self.connections.remove(&(flow.local, flow.remote));
+        self.connections.remove(&flow);
     }
 
     /// Sends without waiting; false when the flow does not take it.
     pub(super) fn send(&mut self, flow: Flow, bytes: &[u8]) -> bool {
         match flow.transport {
             Transport::Udp => self.send_udp(flow, bytes),
-            _ => self.send_tcp(flow, bytes),
+            _ => self.send_over_stream(flow, bytes),
         }
     }
 
@@ -151,18 +174,55 @@ impl Sockets {
         }
     }
 
-    fn send_tcp(&mut self, flow: Flow, bytes: &[u8]) -> bool {
-        let key = (flow.local, flow.remote);
-        if let Some(writer) = self.connections.get(&key) {
+    fn send_over_stream(&mut self, flow: Flow, bytes: &[u8]) -> bool {
+        if let Some(writer) = self.connections.get(&flow) {
             return writer.try_send(bytes.to_vec()).is_ok();
         }
+        let peer = match flow.transport {
+            Transport::Tls => match self.peer(flow.remote) {
+                Some(peer) => Some(peer),
+                None => return false,
+            },
+            _ => None,
+        };
         let (writer, queue) = mpsc::channel(tcp::WRITE_QUEUE);
         let queued = writer.try_send(bytes.to_vec()).is_ok();
-        self.connections.insert(key, writer);
-        tokio::spawn(tcp::connect(flow, queue, self.tell.clone()));
+        self.connections.insert(flow, writer);
+        // Where something listens the connection leaves from any port.
+        let port = if self.listens(flow) {
+            0
+        } else {
+            flow.local.port()
+        };
+        tokio::spawn(tcp::connect(flow, port, peer, queue, self.tell.clone()));
         queued
     }
+
+    /// Whether something listens at a flow's near end.
+    fn listens(&self, flow: Flow) -> bool {
+        self.streams.iter().any(|(transport, address)| {
+            let here = address.ip() == flow.local.ip() || address.ip().is_unspecified();
+            *transport == flow.transport && here && address.port() == flow.local.port()
+        })
+    }
+
+    /// Whom a TLS connection must reach: who was expected there, or else the address itself.
+    fn peer(&self, remote: SocketAddr) -> Option<Peer> {
+        if let Some(peer) = self.names.get(remote) {
+            return Some(peer.clone());
+        }
+        match self.tls.peer(&remote.ip().to_string(), None) {
+            Ok(peer) => Some(peer),
+            Err(error) => {
+                tracing::warn!(%error, %remote, "a TLS connection cannot be made");
+                None
+            }
+        }
+    }
 }
+
+/// What a TLS listener without a certificate is told.
+const NO_CERTIFICATE: &str = "TLS needs `sip.tls.certificate` and `sip.tls.key`";
 
 fn hint(kind: io::ErrorKind) -> &'static str {
     match kind {

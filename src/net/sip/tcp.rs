@@ -1,4 +1,4 @@
-//! SIP over TCP: framing by Content-Length (RFC 3261 §18.3), keep-alives (RFC 5626 §4.4.1),
+//! SIP over TCP and TLS: framing by Content-Length (RFC 3261 §18.3), keep-alives (RFC 5626 §4.4.1),
 //! bounded queues, and a deadline for everything that a peer can be slow at.
 
 use std::net::SocketAddr;
@@ -6,20 +6,21 @@ use std::time::{Duration, Instant};
 
 use offhook_sip::stream::{Frame, Framer};
 use offhook_sip::{Flow, Transport};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::tcp::OwnedWriteHalf;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
 
 use super::complaints::Complaints;
 use super::places::Places;
 use super::sockets::Inbound;
+use super::tls::Peer;
 use crate::clock;
 
 /// Messages that may wait for one connection's peer to read.
 pub(super) const WRITE_QUEUE: usize = 256;
-/// How long a peer may take to accept a connection.
+/// How long a peer may take to accept a connection, and to show who it is.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Bytes read at once.
 const READ_BYTES: usize = 16 * 1024;
@@ -45,8 +46,14 @@ pub(super) const PATIENCE: Patience = Patience {
     idle: Duration::from_secs(600),
 };
 
-/// Accepts connections and serves them for as long as the SIP task listens.
-pub(super) async fn accept(listener: TcpListener, tell: mpsc::Sender<Inbound>, patience: Patience) {
+/// Accepts connections, over TLS with an acceptor, and serves them for as long as the SIP task
+/// listens.
+pub(super) async fn accept(
+    listener: TcpListener,
+    acceptor: Option<TlsAcceptor>,
+    tell: mpsc::Sender<Inbound>,
+    patience: Patience,
+) {
     let places = Places::new();
     let mut refusals = Complaints::default();
     loop {
@@ -71,68 +78,158 @@ pub(super) async fn accept(listener: TcpListener, tell: mpsc::Sender<Inbound>, p
         let Ok(local) = stream.local_addr() else {
             continue;
         };
+        let transport = match acceptor {
+            Some(_) => Transport::Tls,
+            None => Transport::Tcp,
+        };
         let flow = Flow {
-            transport: Transport::Tcp,
+            transport,
             local,
             remote,
         };
-        let (writer, queue) = mpsc::channel(WRITE_QUEUE);
-        if tell.send(Inbound::Connected(flow, writer)).await.is_err() {
+        if tell.is_closed() {
             return;
         }
-        let tell = tell.clone();
+        let (acceptor, tell) = (acceptor.clone(), tell.clone());
         tokio::spawn(async move {
             let mut incoming = Incoming::new(flow, patience);
             incoming.first_by = Some(clock::now() + patience.first_message);
-            serve(stream, incoming, queue, &tell).await;
-            let _ = tell.send(Inbound::Closed(flow)).await;
+            match acceptor {
+                None => serve_accepted(stream, incoming, &tell).await,
+                // Boxed: what a handshake needs is large, and over soon.
+                Some(acceptor) => match Box::pin(greet(acceptor, stream, patience)).await {
+                    Ok(stream) => serve_accepted(stream, incoming, &tell).await,
+                    Err(error) => {
+                        tracing::debug!(%error, %remote, "a TLS connection came to nothing");
+                    }
+                },
+            }
             drop(place);
         });
     }
 }
 
-/// Connects to the flow's remote side, then serves the connection.
-pub(super) async fn connect(
-    flow: Flow,
-    queue: mpsc::Receiver<Vec<u8>>,
-    tell: mpsc::Sender<Inbound>,
-) {
-    let connected = timeout(CONNECT_TIMEOUT, open(flow.local, flow.remote)).await;
-    match connected {
-        Ok(Ok(stream)) => {
-            serve(stream, Incoming::new(flow, PATIENCE), queue, &tell).await;
-            let _ = tell.send(Inbound::Closed(flow)).await;
-        }
-        Ok(Err(error)) => {
-            tracing::debug!(%error, remote = %flow.remote, "a SIP connection was refused");
-            let _ = tell.send(Inbound::Failed(flow)).await;
-        }
-        Err(_) => {
-            let _ = tell.send(Inbound::Failed(flow)).await;
-        }
+/// Takes a peer's half of a TLS handshake.
+async fn greet(
+    acceptor: TlsAcceptor,
+    stream: TcpStream,
+    patience: Patience,
+) -> std::io::Result<tokio_rustls::server::TlsStream<TcpStream>> {
+    timeout(patience.first_message, acceptor.accept(stream)).await?
+}
+
+/// Serves a connection that a peer has opened.
+async fn serve_accepted<S>(stream: S, mut incoming: Incoming, tell: &mpsc::Sender<Inbound>)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let flow = incoming.flow;
+    let (writer, queue) = mpsc::channel(WRITE_QUEUE);
+    if tell.send(Inbound::Connected(flow, writer)).await.is_ok() {
+        serve(stream, &mut incoming, queue, tell).await;
+        let _ = tell.send(Inbound::Closed(flow)).await;
     }
 }
 
-/// Leaves from the listener's address, from a port that the system chooses.
-async fn open(local: SocketAddr, remote: SocketAddr) -> std::io::Result<TcpStream> {
+/// Connects to the flow's remote side from a port, 0 for any, over TLS where it must show who it is,
+/// then serves the connection. One that ends before anything came over it was none: so ends a handshake of TLS 1.3
+/// in which our certificate is refused.
+pub(super) async fn connect(
+    flow: Flow,
+    port: u16,
+    peer: Option<Peer>,
+    queue: mpsc::Receiver<Vec<u8>>,
+    tell: mpsc::Sender<Inbound>,
+) {
+    let remote = flow.remote;
+    let mut incoming = Incoming::new(flow, PATIENCE);
+    let served = match (
+        timeout(CONNECT_TIMEOUT, open(flow.local, port, remote)).await,
+        peer,
+    ) {
+        (Ok(Ok(stream)), None) => {
+            serve(stream, &mut incoming, queue, &tell).await;
+            Ok(())
+        }
+        // Boxed: what a handshake needs is large, and over soon.
+        (Ok(Ok(stream)), Some(peer)) => match Box::pin(show(&peer, stream)).await {
+            Ok(stream) => {
+                serve(stream, &mut incoming, queue, &tell).await;
+                Ok(())
+            }
+            Err(error) => {
+                // The words of a certificate that does not fit have both names in them.
+                let name = peer.name.to_str();
+                tracing::warn!(%error, %remote, %name, "a TLS connection was not made");
+                Err(error)
+            }
+        },
+        (Ok(Err(error)), _) => Err(error),
+        (Err(elapsed), _) => Err(elapsed.into()),
+    };
+    let told = match served {
+        Ok(()) if incoming.heard => Inbound::Closed(flow),
+        Ok(()) => {
+            tracing::debug!(%remote, "a SIP connection ended before anything came over it");
+            Inbound::Failed(flow)
+        }
+        Err(error) => {
+            tracing::debug!(%error, %remote, "a SIP connection was not made");
+            Inbound::Failed(flow)
+        }
+    };
+    let _ = tell.send(told).await;
+}
+
+/// Takes our half of a TLS handshake.
+async fn show(
+    peer: &Peer,
+    stream: TcpStream,
+) -> std::io::Result<tokio_rustls::client::TlsStream<TcpStream>> {
+    let connecting = peer.connector.connect(peer.name.clone(), stream);
+    timeout(CONNECT_TIMEOUT, connecting).await?
+}
+
+/// Leaves from an address and, where it can be had, a port: the last connection from there may not
+/// be forgotten yet.
+async fn open(local: SocketAddr, port: u16, remote: SocketAddr) -> std::io::Result<TcpStream> {
+    let opened = open_from(SocketAddr::new(local.ip(), port), remote).await;
+    match opened {
+        Err(error)
+            if port != 0
+                && matches!(
+                    error.kind(),
+                    std::io::ErrorKind::AddrInUse | std::io::ErrorKind::AddrNotAvailable
+                ) =>
+        {
+            open_from(SocketAddr::new(local.ip(), 0), remote).await
+        }
+        opened => opened,
+    }
+}
+
+async fn open_from(local: SocketAddr, remote: SocketAddr) -> std::io::Result<TcpStream> {
     let socket = if remote.is_ipv4() {
         tokio::net::TcpSocket::new_v4()?
     } else {
         tokio::net::TcpSocket::new_v6()?
     };
-    socket.bind(SocketAddr::new(local.ip(), 0))?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(local)?;
     socket.set_nodelay(true)?;
     socket.connect(remote).await
 }
 
 /// Reads and writes until either side ends, breaks the framing or is too slow.
-async fn serve(
-    stream: TcpStream,
-    mut incoming: Incoming,
+async fn serve<S>(
+    stream: S,
+    incoming: &mut Incoming,
     mut queue: mpsc::Receiver<Vec<u8>>,
     tell: &mpsc::Sender<Inbound>,
-) {
-    let (mut reader, mut writer) = stream.into_split();
+) where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let (mut reader, mut writer) = tokio::io::split(stream);
     let mut buffer = vec![0_u8; READ_BYTES];
     let remote = incoming.flow.remote;
     loop {
@@ -170,8 +267,9 @@ struct Incoming {
     first_by: Option<Instant>,
     /// Until when the message that has begun must be whole.
     whole_by: Option<Instant>,
-    /// When the last byte came.
+    /// When the last byte came, and whether any did.
     quiet_since: Instant,
+    heard: bool,
 }
 
 impl Incoming {
@@ -183,6 +281,7 @@ impl Incoming {
             first_by: None,
             whole_by: None,
             quiet_since: clock::now(),
+            heard: false,
         }
     }
 
@@ -197,8 +296,9 @@ impl Incoming {
         &mut self,
         bytes: &[u8],
         tell: &mpsc::Sender<Inbound>,
-        writer: &mut OwnedWriteHalf,
+        writer: &mut (impl AsyncWrite + Unpin),
     ) -> bool {
+        self.heard = true;
         self.framer.push(bytes);
         let (mut pinged, mut went_on) = (false, false);
         loop {
@@ -233,8 +333,13 @@ impl Incoming {
     }
 
     /// Writes a message whole; false when the connection is gone, or its peer does not read.
-    async fn write(&self, writer: &mut OwnedWriteHalf, message: &[u8]) -> bool {
-        match timeout(self.patience.write, writer.write_all(message)).await {
+    async fn write(&self, writer: &mut (impl AsyncWrite + Unpin), message: &[u8]) -> bool {
+        let writing = async {
+            writer.write_all(message).await?;
+            // What is encrypted may wait for more.
+            writer.flush().await
+        };
+        match timeout(self.patience.write, writing).await {
             Ok(written) => written.is_ok(),
             Err(_) => {
                 let remote = self.flow.remote;

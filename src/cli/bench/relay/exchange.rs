@@ -12,7 +12,7 @@ use rand::Rng;
 use tokio::sync::mpsc;
 
 use crate::cli::bench::switch::answer;
-use crate::net::sip::{IncomingCall, Listen, News, PlacedCall, Sip};
+use crate::net::sip::{IncomingCall, Listen, News, PlacedCall, Sip, Tls};
 
 /// How long a call may take to be set up.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -161,7 +161,7 @@ async fn line() -> anyhow::Result<(Sip, mpsc::Receiver<News>)> {
         },
         ..Settings::default()
     };
-    Ok(Sip::start(&listen, settings).await?)
+    Ok(Sip::start(&listen, Tls::default(), settings).await?)
 }
 
 /// A side that speaks one codec, as the load does.

@@ -3,7 +3,7 @@
 use offhook_sip::{Settings, stream::MAX_HEADER_BYTES};
 
 use super::super::places::PER_ADDRESS_MAX;
-use super::super::{Listen, Sip};
+use super::super::{Listen, Sip, Tls};
 use super::*;
 
 const SHORT: Duration = Duration::from_millis(50);
@@ -28,7 +28,9 @@ impl Listening {
             transport: Transport::Tcp,
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
         };
-        let (sip, _) = Sip::start(&[listen], Settings::default()).await.unwrap();
+        let (sip, _) = Sip::start(&[listen], Tls::default(), Settings::default())
+            .await
+            .unwrap();
         Self {
             address: sip.listeners()[0].1,
             _sip: sip,
@@ -45,7 +47,7 @@ async fn listen(patience: Patience) -> (SocketAddr, mpsc::Receiver<Inbound>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (tell, inbound) = mpsc::channel(8);
-    tokio::spawn(accept(listener, tell, patience));
+    tokio::spawn(accept(listener, None, tell, patience));
     (address, inbound)
 }
 

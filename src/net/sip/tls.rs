@@ -1,0 +1,245 @@
+//! What SIP over TLS goes by (RFC 3261 §26.2.1): our own certificate, whose certificates are
+//! believed, and the name that each peer must show.
+//!
+//! A peer is known by the name that the configuration gives it, never by what the DNS made of that:
+//! the name is asked for (SNI) and must be in the certificate (RFC 5922 §7.2).
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use tokio_rustls::{TlsAcceptor, TlsConnector};
+
+/// Addresses whose names are remembered; trunks have a few each.
+const PEERS_MAX: usize = 4_096;
+
+/// The files of `[sip.tls]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// Our certificate, then those between it and its authority, in PEM.
+    pub certificate: PathBuf,
+    /// Its key, in PEM.
+    pub key: PathBuf,
+    /// Whoever connects must show a certificate of these authorities.
+    pub client_ca: Option<PathBuf>,
+}
+
+/// Explains why TLS cannot be had with these files.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A file that cannot be read, or holds something else.
+    #[error("{}: {reason}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// This machine knows no authorities.
+    #[error(
+        "this system has no authorities' certificates to believe in: install ca-certificates, or \
+         name the trunk's own authority as its `ca`"
+    )]
+    NoAuthorities,
+    /// What a file holds does not go together.
+    #[error("{}: {source}", path.display())]
+    Unfit {
+        /// The file.
+        path: PathBuf,
+        /// What does not fit.
+        source: rustls::Error,
+    },
+    /// The peer's name is neither a name nor an address.
+    #[error("`{0}` cannot be a name in a certificate")]
+    Name(String),
+}
+
+/// Certificates, ours and those that are believed. By default we have none, and only connect.
+#[derive(Default)]
+pub struct Tls {
+    server: Option<TlsAcceptor>,
+    identity: Option<TlsFiles>,
+    /// By authority; none is the system's.
+    clients: Mutex<HashMap<Option<PathBuf>, Arc<ClientConfig>>>,
+}
+
+impl std::fmt::Debug for Tls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut tls = f.debug_struct("Tls");
+        tls.field("identity", &self.identity)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Whom a connection must reach, and by whose word.
+#[derive(Clone)]
+pub(crate) struct Peer {
+    pub(super) name: ServerName<'static>,
+    pub(super) connector: TlsConnector,
+}
+
+impl Tls {
+    /// Reads our own certificate.
+    ///
+    /// # Errors
+    /// When a file cannot be read or is of no use.
+    pub fn new(files: TlsFiles) -> Result<Self, TlsError> {
+        crate::tls::install();
+        let server = server_config(&files)?;
+        Ok(Self {
+            server: Some(TlsAcceptor::from(Arc::new(server))),
+            identity: Some(files),
+            clients: Mutex::default(),
+        })
+    }
+
+    /// What connections are accepted with, where we have a certificate.
+    pub(super) fn acceptor(&self) -> Option<TlsAcceptor> {
+        self.server.clone()
+    }
+
+    /// Makes out whom a connection must reach: a host whose certificate comes from an authority of
+    /// that file, or from one of the system's.
+    ///
+    /// # Errors
+    /// When there are no such authorities, or no certificate can have that name.
+    pub(super) fn peer(&self, host: &str, ca: Option<&Path>) -> Result<Peer, TlsError> {
+        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        let name =
+            ServerName::try_from(bare.to_owned()).map_err(|_| TlsError::Name(host.to_owned()))?;
+        let connector = TlsConnector::from(self.client(ca)?);
+        Ok(Peer { name, connector })
+    }
+
+    /// Reads an authority's file before anything depends on it.
+    ///
+    /// # Errors
+    /// When it cannot be read or holds no certificate.
+    pub fn check(&self, ca: &Path) -> Result<(), TlsError> {
+        self.client(Some(ca)).map(|_| ())
+    }
+
+    fn client(&self, ca: Option<&Path>) -> Result<Arc<ClientConfig>, TlsError> {
+        let key = ca.map(Path::to_owned);
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = clients.get(&key) {
+            return Ok(Arc::clone(known));
+        }
+        let roots = match ca {
+            Some(ca) => roots_of(ca)?,
+            None => system_roots()?,
+        };
+        crate::tls::install();
+        let config = ClientConfig::builder().with_root_certificates(roots);
+        let config = match &self.identity {
+            // Shown to whoever asks for one.
+            Some(files) => config
+                .with_client_auth_cert(certificates(&files.certificate)?, private_key(&files.key)?)
+                .map_err(|source| unfit(&files.key, source))?,
+            None => config.with_no_client_auth(),
+        };
+        let config = Arc::new(config);
+        clients.insert(key, Arc::clone(&config));
+        Ok(config)
+    }
+}
+
+/// The names that addresses must show. Where it is full, what is new takes the place of all.
+#[derive(Default)]
+pub(super) struct Names(HashMap<SocketAddr, Peer>);
+
+impl Names {
+    pub(super) fn expect(&mut self, remote: SocketAddr, peer: Peer) {
+        if self.0.len() >= PEERS_MAX && !self.0.contains_key(&remote) {
+            self.0.clear();
+        }
+        self.0.insert(remote, peer);
+    }
+
+    pub(super) fn get(&self, remote: SocketAddr) -> Option<&Peer> {
+        self.0.get(&remote)
+    }
+}
+
+fn server_config(files: &TlsFiles) -> Result<ServerConfig, TlsError> {
+    let config = match &files.client_ca {
+        Some(ca) => {
+            let verifier = WebPkiClientVerifier::builder(Arc::new(roots_of(ca)?));
+            let verifier = verifier.build().map_err(|error| TlsError::File {
+                path: ca.clone(),
+                reason: error.to_string(),
+            })?;
+            ServerConfig::builder().with_client_cert_verifier(verifier)
+        }
+        None => ServerConfig::builder().with_no_client_auth(),
+    };
+    config
+        .with_single_cert(certificates(&files.certificate)?, private_key(&files.key)?)
+        .map_err(|source| unfit(&files.key, source))
+}
+
+fn unfit(path: &Path, source: rustls::Error) -> TlsError {
+    TlsError::Unfit {
+        path: path.to_owned(),
+        source,
+    }
+}
+
+/// A file's certificates, of which there is one at least.
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let found = CertificateDer::pem_file_iter(path)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(|error| unread(path, &error))?;
+    if found.is_empty() {
+        return Err(unread(path, &pem::Error::NoItemsFound));
+    }
+    Ok(found)
+}
+
+fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
+    PrivateKeyDer::from_pem_file(path).map_err(|error| unread(path, &error))
+}
+
+fn unread(path: &Path, error: &pem::Error) -> TlsError {
+    let reason = match error {
+        pem::Error::NoItemsFound => {
+            "holds no certificate or key in PEM (\"-----BEGIN …\")".to_owned()
+        }
+        pem::Error::Io(error) => error.to_string(),
+        other => format!("is no PEM: {other}"),
+    };
+    TlsError::File {
+        path: path.to_owned(),
+        reason,
+    }
+}
+
+fn roots_of(path: &Path) -> Result<RootCertStore, TlsError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(path)? {
+        roots
+            .add(certificate)
+            .map_err(|source| unfit(path, source))?;
+    }
+    Ok(roots)
+}
+
+fn system_roots() -> Result<RootCertStore, TlsError> {
+    let mut roots = RootCertStore::empty();
+    let found = rustls_native_certs::load_native_certs();
+    // One that is odd among a hundred is nobody's fault here.
+    roots.add_parsable_certificates(found.certs);
+    if roots.is_empty() {
+        return Err(TlsError::NoAuthorities);
+    }
+    Ok(roots)
+}
+
+#[cfg(test)]
+#[path = "tests/tls.rs"]
+mod tests;
