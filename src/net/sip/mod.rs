@@ -4,6 +4,7 @@
 mod callers;
 mod complaints;
 mod endpoint;
+mod error;
 mod places;
 mod sockets;
 mod tcp;
@@ -24,6 +25,7 @@ use crate::mailbox;
 
 use callers::Callers;
 pub use endpoint::Request;
+pub use error::SipError;
 pub use sockets::{Listen, ListenError};
 pub use tls::{Tls, TlsError, TlsFiles};
 
@@ -178,33 +180,6 @@ pub enum RegistrationState {
         reason: String,
         /// When it is tried again.
         retry_in: Duration,
-    },
-}
-
-/// Explains why the SIP task did not do something.
-#[derive(Debug, thiserror::Error)]
-pub enum SipError {
-    /// The task has ended.
-    #[error("the SIP endpoint has ended")]
-    Gone,
-    /// The user agent refused.
-    #[error("{0}")]
-    Refused(String),
-    /// TLS cannot be had.
-    #[error(transparent)]
-    Tls(#[from] TlsError),
-    /// No listener of the configuration can reach that address over that transport.
-    #[error(
-        "no SIP listener reaches {remote} over {transport:?}: add one to `sip.listen`, \
-         such as \"{example}\""
-    )]
-    NoListener {
-        /// Where the request would have gone.
-        remote: SocketAddr,
-        /// Over what.
-        transport: Transport,
-        /// A listener that would do.
-        example: String,
     },
 }
 
