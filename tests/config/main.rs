@@ -9,6 +9,7 @@
 
 mod calls;
 mod tls;
+mod trunks;
 
 use std::path::{Path, PathBuf};
 

@@ -194,7 +194,8 @@ impl Sockets {
         } else {
             flow.local.port()
         };
-        tokio::spawn(tcp::connect(flow, port, peer, queue, self.tell.clone()));
+        let tell = self.tell.clone();
+        tokio::spawn(tcp::connect(flow, port, peer, queue, tell, tcp::PATIENCE));
         queued
     }
 

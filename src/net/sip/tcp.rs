@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use offhook_sip::stream::{Frame, Framer};
 use offhook_sip::{Flow, Transport};
+use rand::Rng as _;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
@@ -36,6 +37,10 @@ pub(super) struct Patience {
     pub(super) write: Duration,
     /// At sending anything at all.
     pub(super) idle: Duration,
+    /// How long nothing of ours may go over a connection that we opened before it is pinged, at
+    /// least and at most: carriers close one that is idle for two minutes, and with it the way of
+    /// their BYE (RFC 5626 §4.4.1).
+    pub(super) silence: (Duration, Duration),
 }
 
 /// What a switch bears.
@@ -44,6 +49,7 @@ pub(super) const PATIENCE: Patience = Patience {
     message: Duration::from_secs(10),
     write: Duration::from_secs(10),
     idle: Duration::from_secs(600),
+    silence: (Duration::from_secs(95), Duration::from_secs(115)),
 };
 
 /// Accepts connections, over TLS with an acceptor, and serves them for as long as the SIP task
@@ -140,9 +146,12 @@ pub(super) async fn connect(
     peer: Option<Peer>,
     queue: mpsc::Receiver<Vec<u8>>,
     tell: mpsc::Sender<Inbound>,
+    patience: Patience,
 ) {
     let remote = flow.remote;
-    let mut incoming = Incoming::new(flow, PATIENCE);
+    let mut incoming = Incoming::new(flow, patience);
+    incoming.pings = true;
+    incoming.spoke();
     let served = match (
         timeout(CONNECT_TIMEOUT, open(flow.local, port, remote)).await,
         peer,
@@ -250,6 +259,11 @@ async fn serve<S>(
                     return;
                 }
             }
+            () = clock::sleep_until(incoming.ping_at) => {
+                if !incoming.write(&mut writer, PING).await {
+                    return;
+                }
+            }
             () = clock::sleep_until(Some(incoming.deadline())) => {
                 tracing::debug!(%remote, "a SIP connection was too slow or idle");
                 return;
@@ -257,6 +271,9 @@ async fn serve<S>(
         }
     }
 }
+
+/// Asks whether somebody is there (RFC 5626 §4.4.1).
+const PING: &[u8] = b"\r\n\r\n";
 
 /// One side of a connection: what its peer has sent, and until when it must go on.
 struct Incoming {
@@ -270,6 +287,9 @@ struct Incoming {
     /// When the last byte came, and whether any did.
     quiet_since: Instant,
     heard: bool,
+    /// We opened it and keep it open, and when that wants a ping next.
+    pings: bool,
+    ping_at: Option<Instant>,
 }
 
 impl Incoming {
@@ -282,7 +302,17 @@ impl Incoming {
             whole_by: None,
             quiet_since: clock::now(),
             heard: false,
+            pings: false,
+            ping_at: None,
         }
+    }
+
+    /// Takes note that something of ours went over the connection.
+    fn spoke(&mut self) {
+        let (least, most) = self.patience.silence;
+        // Many connections that were opened at once are not pinged at once.
+        let pause = rand::rng().random_range(least..=most);
+        self.ping_at = self.pings.then(|| clock::now() + pause);
     }
 
     fn deadline(&self) -> Instant {
@@ -333,7 +363,8 @@ impl Incoming {
     }
 
     /// Writes a message whole; false when the connection is gone, or its peer does not read.
-    async fn write(&self, writer: &mut (impl AsyncWrite + Unpin), message: &[u8]) -> bool {
+    async fn write(&mut self, writer: &mut (impl AsyncWrite + Unpin), message: &[u8]) -> bool {
+        self.spoke();
         let writing = async {
             writer.write_all(message).await?;
             // What is encrypted may wait for more.

@@ -14,6 +14,7 @@ const LONG: Patience = Patience {
     message: Duration::from_secs(3600),
     write: Duration::from_secs(3600),
     idle: Duration::from_secs(3600),
+    silence: (Duration::from_secs(3600), Duration::from_secs(3600)),
 };
 
 /// A switch's user agent that listens on TCP.
@@ -235,4 +236,30 @@ async fn whoever_does_not_read_loses_the_connection_and_holds_up_nobody() {
     // Until the kernel's buffers are full on both sides, and the connection is given up.
     while writer.send(vec![b'x'; 64 * 1024]).await.is_ok() {}
     assert!(matches!(inbound.recv().await, Some(Inbound::Closed(_))));
+}
+
+#[tokio::test]
+async fn a_connection_that_we_opened_is_kept_open_and_one_that_others_opened_is_theirs_to_keep() {
+    let patience = Patience {
+        silence: (SHORT, SHORT),
+        ..LONG
+    };
+    let theirs = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let flow = Flow {
+        transport: Transport::Tcp,
+        local: SocketAddr::from(([127, 0, 0, 1], 5060)),
+        remote: theirs.local_addr().unwrap(),
+    };
+    let (writer, queue) = mpsc::channel(8);
+    let (tell, _inbound) = mpsc::channel(8);
+    tokio::spawn(connect(flow, 0, None, queue, tell, patience));
+    let (mut stream, _) = theirs.accept().await.unwrap();
+    let mut pings = [0; 8];
+    stream.read_exact(&mut pings).await.unwrap();
+    assert_eq!(&pings, b"\r\n\r\n\r\n\r\n");
+
+    let mut accepted = Incoming::new(flow, patience);
+    accepted.spoke();
+    assert_eq!(accepted.ping_at, None);
+    drop(writer);
 }

@@ -1,0 +1,85 @@
+//! The examples of `config/trunks`: each is understood as it stands, and dials nobody in the clear
+//! that it should not.
+
+use std::path::Path;
+
+use offhook::config::{Transport, TrunkConfig, TrunkKind};
+use offhook_media::SrtpPolicy;
+
+use super::*;
+
+/// What the examples take from the environment.
+const FILLED_IN: [(&str, &str); 24] = [
+    ("TWILIO_TRUNK_HOST", "example.pstn.twilio.com"),
+    ("TWILIO_TRUNK_USER", "u"),
+    ("TWILIO_TRUNK_PASSWORD", "long-enough-a-secret"),
+    ("TWILIO_PHONE_NUMBER", "+12025550100"),
+    ("TWILIO_SIP_DOMAIN", "example.sip.twilio.com"),
+    ("TWILIO_SIP_USER", "u"),
+    ("TWILIO_SIP_PASSWORD", "long-enough-a-secret"),
+    ("TELNYX_USER", "u"),
+    ("TELNYX_PASSWORD", "long-enough-a-secret"),
+    ("TELNYX_NUMBER", "+12025550101"),
+    ("PLIVO_TERMINATION_DOMAIN", "example.zt.plivo.com"),
+    ("PLIVO_TRUNK_USER", "u"),
+    ("PLIVO_TRUNK_PASSWORD", "long-enough-a-secret"),
+    ("PLIVO_NUMBER", "+12025550102"),
+    ("VONAGE_API_KEY", "k"),
+    ("VONAGE_API_SECRET", "long-enough-a-secret"),
+    ("VONAGE_NUMBER", "+12025550103"),
+    ("BANDWIDTH_SBC_HOST", "192.0.2.1"),
+    ("BANDWIDTH_SBC_NETWORK", "192.0.2.0/29"),
+    ("BANDWIDTH_NUMBER", "+12025550104"),
+    ("SIP_REGISTRAR", "sip.example"),
+    ("SIP_USER", "u"),
+    ("SIP_PASSWORD", "long-enough-a-secret"),
+    ("SIP_NUMBER", "+12025550105"),
+];
+
+fn examples() -> Vec<(String, TrunkConfig)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/trunks");
+    let more = [
+        ("ASTERISK_HOST", "192.0.2.9"),
+        ("FRITZBOX_USER", "u"),
+        ("FRITZBOX_PASSWORD", "long-enough-a-secret"),
+    ];
+    let env: Vec<_> = FILLED_IN.into_iter().chain(more).collect();
+    let read = |entry: std::io::Result<std::fs::DirEntry>| {
+        let path = entry.unwrap().path();
+        let config = Config::load(&path, &env.iter().copied().collect());
+        let config = config.unwrap_or_else(|errors| panic!("{}: {errors}", path.display()));
+        assert_eq!(config.trunks.len(), 1, "{}", path.display());
+        let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+        (name, config.trunks[0].clone())
+    };
+    std::fs::read_dir(folder).unwrap().map(read).collect()
+}
+
+#[test]
+fn every_carrier_s_example_is_understood_as_it_stands() {
+    let examples = examples();
+    assert_eq!(examples.len(), 10);
+    for (name, trunk) in &examples {
+        let registers = matches!(
+            name.as_str(),
+            "twilio-domain" | "telnyx" | "registrar" | "fritzbox"
+        );
+        assert_eq!(trunk.kind == TrunkKind::Register, registers, "{name}");
+        assert!(trunk.transport.is_some(), "{name}");
+    }
+}
+
+#[test]
+fn twilio_s_trunk_is_secure_in_both_or_in_neither() {
+    for (name, trunk) in examples() {
+        let secure = match name.as_str() {
+            "twilio" => (Transport::Udp, SrtpPolicy::Off),
+            "twilio-secure" => (Transport::Tls, SrtpPolicy::Required),
+            _ => continue,
+        };
+        assert_eq!((trunk.transport.unwrap(), trunk.srtp.unwrap()), secure);
+        // Its calls come from addresses that its name does not resolve to.
+        let network = "54.172.60.0/30".parse().unwrap();
+        assert!(trunk.networks.contains(&network));
+    }
+}
