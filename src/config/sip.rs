@@ -400,7 +400,7 @@ mod tests {
             5070
         );
         assert!(
-            "tls://0.0.0.0:5061"
+            "ws://0.0.0.0:5061"
                 .parse::<SipListen>()
                 .unwrap_err()
                 .contains("not in this")
