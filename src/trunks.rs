@@ -10,7 +10,7 @@ use rand::Rng;
 
 use crate::call;
 use crate::clock;
-use crate::config::{self, TrunkConfig, TrunkKind};
+use crate::config::{TrunkConfig, TrunkKind};
 use crate::meters;
 use crate::net::resolver::Resolver;
 use crate::net::sip::{PlacedRegistration, RegistrationState, Sip, SipError};
@@ -91,7 +91,7 @@ impl Keeper {
     fn new(trunk: TrunkConfig, resolver: Box<dyn Fn() -> Resolver + Send + Sync>) -> Self {
         let host = (trunk.host.clone(), trunk.port);
         let proxy = trunk.outbound_proxy.as_deref().map(call::host_and_port);
-        let transport = transport(&trunk);
+        let transport = trunk.transport.map_or(Transport::Udp, Transport::from);
         // A trunk whose transport is left open may call over either, from other machines.
         let other = trunk.transport.is_none().then_some(Transport::Tcp);
         let place = |(host, port): &(String, Option<u16>), transport| Place {
@@ -313,14 +313,6 @@ fn pause(failures: u32, jitter: f64) -> Duration {
         doubled.min(REFRESH)
     };
     longest.mul_f64(0.75 + 0.25 * jitter)
-}
-
-fn transport(trunk: &TrunkConfig) -> Transport {
-    match trunk.transport {
-        Some(config::Transport::Tcp) => Transport::Tcp,
-        Some(config::Transport::Tls) => Transport::Tls,
-        Some(config::Transport::Udp) | None => Transport::Udp,
-    }
 }
 
 fn listed(trunk: &TrunkConfig) -> Vec<Network> {

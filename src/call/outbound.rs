@@ -230,11 +230,8 @@ impl Callee {
 /// Works out addresses, credentials and codecs of a call.
 async fn dialling(services: &Services, dialled: &Dialled) -> Result<Dialling, String> {
     let trunk = trunk_of(&services.config, dialled);
-    let transport = match trunk.and_then(|trunk| trunk.transport) {
-        Some(config::Transport::Tcp) => Transport::Tcp,
-        Some(config::Transport::Tls) => Transport::Tls,
-        Some(config::Transport::Udp) | None => Transport::Udp,
-    };
+    let transport = trunk.and_then(|trunk| trunk.transport);
+    let transport = transport.map_or(Transport::Udp, Transport::from);
     let proxy = trunk.and_then(|trunk| trunk.outbound_proxy.clone());
     let (host, port) = match &proxy {
         Some(proxy) => host_and_port(proxy),

@@ -287,19 +287,11 @@ fn built_in_flow(name: &str) -> Result<Flow, Vec<Problem>> {
     flow::parse(&format!("builtin:{name}"), text)
 }
 
-fn transport(transport: config::Transport) -> offhook_sip::Transport {
-    match transport {
-        config::Transport::Tcp => offhook_sip::Transport::Tcp,
-        config::Transport::Tls => offhook_sip::Transport::Tls,
-        config::Transport::Udp => offhook_sip::Transport::Udp,
-    }
-}
-
 fn listeners(config: &Config) -> Vec<Listen> {
     let listen = config.sip.listen.iter();
     listen
         .map(|l| Listen {
-            transport: transport(l.transport),
+            transport: l.transport.into(),
             address: l.address,
         })
         .collect()

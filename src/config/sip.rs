@@ -52,6 +52,16 @@ impl fmt::Display for Transport {
     }
 }
 
+impl From<Transport> for offhook_sip::Transport {
+    fn from(transport: Transport) -> Self {
+        match transport {
+            Transport::Udp => Self::Udp,
+            Transport::Tcp => Self::Tcp,
+            Transport::Tls => Self::Tls,
+        }
+    }
+}
+
 text_value!(Transport, "\"udp\", \"tcp\" or \"tls\"");
 
 /// Where the switch listens for SIP.
@@ -71,11 +81,8 @@ impl FromStr for SipListen {
         let (scheme, address) = text
             .split_once("://")
             .ok_or_else(|| format!("{text:?} has no transport: {example}"))?;
-        let transport = scheme.parse()?;
-        let default_port = match transport {
-            Transport::Udp | Transport::Tcp => 5060,
-            Transport::Tls => 5061,
-        };
+        let transport: Transport = scheme.parse()?;
+        let default_port = offhook_sip::Transport::from(transport).default_port();
         let address = parse_address(address, default_port)
             .ok_or_else(|| format!("{address:?} is not an address and port: {example}"))?;
         Ok(Self { transport, address })

@@ -9,7 +9,7 @@ use offhook_media::SrtpPolicy;
 use super::*;
 
 /// What the examples take from the environment.
-const FILLED_IN: [(&str, &str); 24] = [
+const FILLED_IN: [(&str, &str); 27] = [
     ("TWILIO_TRUNK_HOST", "example.pstn.twilio.com"),
     ("TWILIO_TRUNK_USER", "u"),
     ("TWILIO_TRUNK_PASSWORD", "long-enough-a-secret"),
@@ -34,19 +34,16 @@ const FILLED_IN: [(&str, &str); 24] = [
     ("SIP_USER", "u"),
     ("SIP_PASSWORD", "long-enough-a-secret"),
     ("SIP_NUMBER", "+12025550105"),
+    ("ASTERISK_HOST", "192.0.2.9"),
+    ("FRITZBOX_USER", "u"),
+    ("FRITZBOX_PASSWORD", "long-enough-a-secret"),
 ];
 
 fn examples() -> Vec<(String, TrunkConfig)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/trunks");
-    let more = [
-        ("ASTERISK_HOST", "192.0.2.9"),
-        ("FRITZBOX_USER", "u"),
-        ("FRITZBOX_PASSWORD", "long-enough-a-secret"),
-    ];
-    let env: Vec<_> = FILLED_IN.into_iter().chain(more).collect();
     let read = |entry: std::io::Result<std::fs::DirEntry>| {
         let path = entry.unwrap().path();
-        let config = Config::load(&path, &env.iter().copied().collect());
+        let config = Config::load(&path, &FILLED_IN.into_iter().collect());
         let config = config.unwrap_or_else(|errors| panic!("{}: {errors}", path.display()));
         assert_eq!(config.trunks.len(), 1, "{}", path.display());
         let name = path.file_stem().unwrap().to_string_lossy().into_owned();

@@ -453,12 +453,17 @@ def a_call_without_media_is_hung_up(case):
     return "BYE after 3 s without a packet, with the reason in the log"
 
 
+def kamailio(case, algorithm, listen, *options):
+    """Starts Kamailio as registrar and proxy."""
+    program = shutil.which("kamailio") or "/usr/sbin/kamailio"
+    case.start([program, "-DD", "-E", "-f", HERE / "kamailio.cfg", "-A", f'ALG="{algorithm}"',
+                *options, "-l", listen, "-P", case.folder / "pid", "-Y", case.folder, "-m", "64",
+                "-M", "8"])
+
+
 def a_trunk_registers_and_calls_through_kamailio(case, algorithm="MD5"):
     proxy = free_port()
-    kamailio = shutil.which("kamailio") or "/usr/sbin/kamailio"
-    case.start([kamailio, "-DD", "-E", "-f", HERE / "kamailio.cfg", "-A", f'ALG="{algorithm}"',
-                "-l", f"udp:127.0.0.1:{proxy}", "-P", case.folder / "pid", "-Y", case.folder,
-                "-m", "64", "-M", "8"])
+    kamailio(case, algorithm, f"udp:127.0.0.1:{proxy}")
     time.sleep(1)
     more = f"""
 [[trunk]]

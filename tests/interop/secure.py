@@ -1,12 +1,12 @@
 """Calls over TLS, with certificates of an authority that each case makes for itself."""
 
-import shutil
 import socket
 import subprocess
 import sys
 import time
 
-from interop import HERE, USERS, Switch, caller_words, free_port, loudness, prompt, wait_for
+from interop import (
+    HERE, USERS, Switch, caller_words, free_port, kamailio, loudness, prompt, wait_for)
 
 
 def openssl(folder, *arguments):
@@ -94,10 +94,8 @@ private_key = {case.folder}/srv.key
 certificate = {case.folder}/srv.pem
 """)
     proxy = free_port(socket.SOCK_STREAM)
-    kamailio = shutil.which("kamailio") or "/usr/sbin/kamailio"
-    case.start([kamailio, "-DD", "-E", "-f", HERE / "kamailio.cfg", "-A", 'ALG="SHA-256"', "-A",
-                f'TLS_CFG="{case.folder}/tls.cfg"', "-l", f"tls:127.0.0.1:{proxy}", "-P",
-                case.folder / "pid", "-Y", case.folder, "-m", "64", "-M", "8"])
+    kamailio(case, "SHA-256", f"tls:127.0.0.1:{proxy}", "-A",
+             f'TLS_CFG="{case.folder}/tls.cfg"')
     time.sleep(2)
     trunk = f"""
 [[trunk]]

@@ -143,7 +143,7 @@ impl Engine {
             }
         }
         if let Some(Some(leg)) = self.slots.get(slot)
-            && let Err(error) = self.poller.look_again(leg.socket(rtcp), token)
+            && let Err(error) = self.poller.look_again(leg.ports.socket(rtcp), token)
         {
             tracing::error!(%error, leg = leg.id, "a leg's socket cannot be watched any more");
         }

@@ -109,15 +109,6 @@ impl Leg {
         }
     }
 
-    /// One of its two sockets.
-    pub(super) fn socket(&self, rtcp: bool) -> &UdpSocket {
-        if rtcp {
-            &self.ports.rtcp
-        } else {
-            &self.ports.rtp
-        }
-    }
-
     /// Reads one packet of one of the two sockets; false when there is none left.
     pub(super) fn receive(
         &mut self,
@@ -126,7 +117,7 @@ impl Leg {
         buffer: &mut [u8],
         counters: &Counters,
     ) -> bool {
-        let (length, from) = match receive(self.socket(rtcp), buffer) {
+        let (length, from) = match receive(self.ports.socket(rtcp), buffer) {
             Read::Packet(length, from) => (length, from),
             Read::Nothing => return false,
             Read::Other => return true,
@@ -184,11 +175,7 @@ impl Leg {
     pub(super) fn transmit(&mut self, counters: &Counters) -> usize {
         let mut packets = 0;
         while let Some(transmit) = self.session.poll_transmit() {
-            // As `socket`, beside a packet that is the session's.
-            let socket = match transmit.rtcp {
-                true => &self.ports.rtcp,
-                false => &self.ports.rtp,
-            };
+            let socket = self.ports.socket(transmit.rtcp);
             match send(socket, transmit.bytes, transmit.to) {
                 Ok(()) => counters.count(|c| &c.sent),
                 Err(_) => counters.count(|c| &c.send_failed),

@@ -52,6 +52,13 @@ pub struct PortPair {
     pub local: SocketAddr,
 }
 
+impl PortPair {
+    /// One of the two.
+    pub(super) fn socket(&self, rtcp: bool) -> &UdpSocket {
+        if rtcp { &self.rtcp } else { &self.rtp }
+    }
+}
+
 /// Hands out pairs of media ports: each at random among those that are free, which costs the same
 /// however wide the range is and however much of it is in use.
 #[derive(Debug)]

@@ -138,8 +138,8 @@ where
 }
 
 /// Connects to the flow's remote side from a port, 0 for any, over TLS where it must show who it is,
-/// then serves the connection. One that ends before anything came over it was none: so ends a handshake of TLS 1.3
-/// in which our certificate is refused.
+/// then serves the connection. One that ends before anything came over it was none: so ends a
+/// handshake of TLS 1.3 in which our certificate is refused.
 pub(super) async fn connect(
     flow: Flow,
     port: u16,
@@ -152,40 +152,28 @@ pub(super) async fn connect(
     let mut incoming = Incoming::new(flow, patience);
     incoming.pings = true;
     incoming.spoke();
-    let served = match (
-        timeout(CONNECT_TIMEOUT, open(flow.local, port, remote)).await,
-        peer,
-    ) {
-        (Ok(Ok(stream)), None) => {
+    let served = async {
+        let stream = timeout(CONNECT_TIMEOUT, open(flow.local, port, remote)).await??;
+        let Some(peer) = peer else {
             serve(stream, &mut incoming, queue, &tell).await;
-            Ok(())
-        }
+            return std::io::Result::Ok(());
+        };
         // Boxed: what a handshake needs is large, and over soon.
-        (Ok(Ok(stream)), Some(peer)) => match Box::pin(show(&peer, stream)).await {
-            Ok(stream) => {
-                serve(stream, &mut incoming, queue, &tell).await;
-                Ok(())
-            }
-            Err(error) => {
-                // The words of a certificate that does not fit have both names in them.
-                let name = peer.name.to_str();
-                tracing::warn!(%error, %remote, %name, "a TLS connection was not made");
-                Err(error)
-            }
-        },
-        (Ok(Err(error)), _) => Err(error),
-        (Err(elapsed), _) => Err(elapsed.into()),
+        let shown = Box::pin(show(&peer, stream)).await;
+        let stream = shown.inspect_err(|error| {
+            // The words of a certificate that does not fit have both names in them.
+            let name = peer.name.to_str();
+            tracing::warn!(%error, %remote, %name, "a TLS connection was not made");
+        })?;
+        serve(stream, &mut incoming, queue, &tell).await;
+        Ok(())
     };
-    let told = match served {
-        Ok(()) if incoming.heard => Inbound::Closed(flow),
-        Ok(()) => {
-            tracing::debug!(%remote, "a SIP connection ended before anything came over it");
-            Inbound::Failed(flow)
-        }
-        Err(error) => {
-            tracing::debug!(%error, %remote, "a SIP connection was not made");
-            Inbound::Failed(flow)
-        }
+    if let Err(error) = served.await {
+        tracing::debug!(%error, %remote, "a SIP connection was not made");
+    }
+    let told = match incoming.heard {
+        true => Inbound::Closed(flow),
+        false => Inbound::Failed(flow),
     };
     let _ = tell.send(told).await;
 }
