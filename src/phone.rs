@@ -148,7 +148,7 @@ impl Phone {
         let (sip, mut news) = Sip::start(&listen, Tls::default(), settings).await?;
         let media = MediaThread::start(media_core)?;
         let ports = PortPool::new(PORTS, rand::rng().random());
-        let line = Line::new(sip.clone(), media, Vec::new(), ports, Advertise::default());
+        let line = Line::new(sip.clone(), media, ports, Advertise::default());
         // What a phone hears is recorded or measured, its own echo included.
         let line = Arc::new(line.with_terms(LegTerms {
             echo_gate: false,

@@ -342,7 +342,7 @@ mod tests {
         let there = callee.listeners()[0].1;
         let media = MediaThread::start(None).unwrap();
         let ports = PortPool::new(44_000..=44_099, 3);
-        let line = Line::new(caller, media, Vec::new(), ports, Advertise::default());
+        let line = Line::new(caller, media, ports, Advertise::default());
         let mut dialling = Dialling {
             request_uri: "sip:bob@localhost".to_owned(),
             from: "sip:ann@localhost".to_owned(),

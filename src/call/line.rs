@@ -19,7 +19,8 @@ use super::codecs::Codecs;
 use super::session::{Change, Session, SessionError};
 use crate::clock;
 use crate::net::media::{
-    Command, LegEvent, LegId, MediaError, MediaThread, OpenLeg, PortError, PortPair, PortPool,
+    Command, LegEvent, LegId, MediaError, MediaThread, MediaThreads, OpenLeg, PortError, PortPair,
+    PortPool,
 };
 use crate::net::sip::Sip;
 
@@ -37,8 +38,7 @@ pub(crate) const PLAYOUT_MS: u32 = 100;
 /// What places and takes calls: the SIP task, the media threads, the ports.
 pub struct Line {
     sip: Sip,
-    first: MediaThread,
-    others: Vec<MediaThread>,
+    media: MediaThreads,
     ports: Arc<PortPool>,
     advertise: Advertise,
     terms: LegTerms,
@@ -162,15 +162,13 @@ impl Line {
     #[must_use]
     pub fn new(
         sip: Sip,
-        first: MediaThread,
-        others: Vec<MediaThread>,
+        media: impl Into<MediaThreads>,
         ports: PortPool,
         advertise: Advertise,
     ) -> Self {
         Self {
             sip,
-            first,
-            others,
+            media: media.into(),
             ports: Arc::new(ports),
             advertise,
             terms: LegTerms::default(),
@@ -192,7 +190,7 @@ impl Line {
 
     /// The media threads.
     pub fn media(&self) -> impl Iterator<Item = &MediaThread> {
-        std::iter::once(&self.first).chain(&self.others)
+        self.media.iter()
     }
 
     /// Opens ports and makes an offer for a call over `flow`.
@@ -290,7 +288,7 @@ impl Line {
         config.media_timeout = self.terms.silence_hangup.unwrap_or(Duration::MAX);
         let media_session = Box::new(MediaSession::new(now, config));
         let (tell, events) = mpsc::channel(LEG_EVENTS);
-        let media = self.thread_of(id);
+        let media = self.thread_of(id).clone();
         let (codec, rate_hz) = (negotiated.codec, negotiated.rate_hz());
         let Half {
             ports,
@@ -323,24 +321,18 @@ impl Line {
     /// be of one room.
     #[must_use]
     pub fn next_leg_beside(&self, leg: LegId) -> LegId {
-        let threads = self.others.len() as u64 + 1;
         loop {
             let next = next_leg();
-            if next % threads == leg % threads {
+            if self.media.are_together(next, leg) {
                 return next;
             }
         }
     }
 
-    /// The thread that a leg lives on: legs are spread by their numbers.
+    /// The thread that a leg lives on.
     #[must_use]
-    pub fn thread_of(&self, leg: LegId) -> MediaThread {
-        let index = usize::try_from(leg).unwrap_or(0) % (self.others.len() + 1);
-        index
-            .checked_sub(1)
-            .and_then(|other| self.others.get(other))
-            .unwrap_or(&self.first)
-            .clone()
+    pub fn thread_of(&self, leg: LegId) -> &MediaThread {
+        self.media.of(leg)
     }
 }
 

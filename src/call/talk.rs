@@ -150,7 +150,7 @@ impl Answering {
         let mut conversation = Conversation::new(Parts {
             agent: Agent::new(settings, dialogue, WallClock::new(begun, wall), begun),
             leg,
-            media: services.line.thread_of(leg),
+            media: services.line.thread_of(leg).clone(),
             ears,
             voice: on_box.voice(spec.config.voice.as_deref()),
             requests: Requests::new(services.http.clone(), services.llm.clone(), base_url),

@@ -28,7 +28,7 @@ use crate::crm::ploink::PloinkConfig;
 use crate::crm::{Delivery, DeliveryOptions, STOP_GRACE, Sinks};
 use crate::demo::{self, Terminal};
 use crate::http;
-use crate::net::media::{MediaThread, PortPool, Probe};
+use crate::net::media::{MediaThreads, PortPool, Probe};
 use crate::net::sip::{Listen, News, Sip, Tls, TlsFiles};
 use crate::observe;
 use crate::store::{self, Appointment, CallRecord, Health, Store, StoreError};
@@ -182,10 +182,10 @@ async fn assemble_probed(
     let peers = trunks::peers(&config.trunks, &mut keepers);
     let settings = sip_settings(&config, peers);
     let (sip, news) = Sip::start(&listeners(&config), tls(&config)?, settings).await?;
-    let first = MediaThread::start(Some(0))?.probed(probe);
+    let media = MediaThreads::start(config.media.threads, probe.as_ref())?;
     let ports = &config.media.ports;
     let ports = PortPool::new(ports.first..=ports.last, rand::rng().random());
-    let line = Line::new(sip, first, Vec::new(), ports, advertise(&config));
+    let line = Line::new(sip, media, ports, advertise(&config));
     let line = Arc::new(line.with_terms(leg_terms(&config)));
     let recorder = config
         .media

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -293,6 +294,8 @@ text_value!(SrtpPolicy, "\"off\", \"optional\" or \"required\"");
 /// `[media]`: ports, encryption, jitter buffer and recordings.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MediaConfig {
+    /// Threads that legs are spread over; `None` is one for each processor.
+    pub threads: Option<NonZeroUsize>,
     /// The ports of RTP and RTCP.
     pub ports: PortRange,
     /// The folder of recordings; `None` records nothing.
@@ -316,6 +319,7 @@ pub struct MediaConfig {
 
 impl MediaConfig {
     pub(super) fn read(r: &mut Reader<'_>, mut s: Section) -> Self {
+        let threads = s.number(r, "threads", 0..=256, 0);
         let ports = s.or(
             r,
             "ports",
@@ -339,6 +343,7 @@ impl MediaConfig {
         let codecs = codec::read(r, &mut s);
         s.finish(r);
         Self {
+            threads: usize::try_from(threads).ok().and_then(NonZeroUsize::new),
             ports,
             recordings,
             recording_format,

@@ -70,7 +70,7 @@ impl Desk {
         let uri = format!("sip:boss@{}", sip.listeners()[0].1);
         let media = MediaThread::start(None).unwrap();
         let ports = PortPool::new(26_000..=26_999, 7);
-        let line = Line::new(sip, media, Vec::new(), ports, Advertise::default());
+        let line = Line::new(sip, media, ports, Advertise::default());
         Self {
             line: Arc::new(line),
             news,

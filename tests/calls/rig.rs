@@ -73,14 +73,14 @@ impl Switch {
     ) -> Self {
         offhook::tls::install();
         std::fs::write(folder.path().join("flow.toml"), flow).unwrap();
-        let recordings = if more.contains("[media]") {
+        let media = if more.contains("[media]") {
             ""
         } else {
-            "media.recordings = \"recordings\"\n"
+            "media = { recordings = \"recordings\", threads = 2 }\n"
         };
         let text = format!(
             "sip.listen = [\"udp://127.0.0.1:0\"]\nhttp.listen = \"127.0.0.1:0\"\n\
-             {recordings}\
+             {media}\
              [[agent]]\nname = \"test\"\nflow = \"flow.toml\"\n{more}"
         );
         let file = folder.path().join("offhook.toml");

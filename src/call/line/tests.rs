@@ -20,7 +20,7 @@ async fn line(public: &str, seed: u64) -> Line {
     };
     let media = MediaThread::start(None).unwrap();
     let ports = PortPool::new(43_000..=43_999, seed);
-    Line::new(sip, media, Vec::new(), ports, advertise)
+    Line::new(sip, media, ports, advertise)
 }
 
 fn flow(remote: &str) -> Flow {

@@ -27,7 +27,7 @@ async fn phone() -> (Line, mpsc::Receiver<News>, SocketAddr) {
     let address = sip.listeners()[0].1;
     let media = MediaThread::start(None).unwrap();
     let ports = PortPool::new(25_000..=25_999, 7);
-    let line = Line::new(sip, media, Vec::new(), ports, Advertise::default());
+    let line = Line::new(sip, media, ports, Advertise::default());
     (line, news, address)
 }
 

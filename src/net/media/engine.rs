@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 use std::time::{Duration, Instant};
 
 use offhook_media::mixer::MixerError;
@@ -483,11 +483,13 @@ pub(super) fn prioritise(core: Option<usize>) {
             )
             .map_err(|error| format!("{error:?}"))
         });
-    match asked {
-        Ok(()) => tracing::info!("the media thread runs with real-time priority (SCHED_FIFO)"),
+    // What holds of one thread holds of all: it is the process that is permitted.
+    static SAID: Once = Once::new();
+    SAID.call_once(|| match asked {
+        Ok(()) => tracing::info!("media threads run with real-time priority (SCHED_FIFO)"),
         Err(reason) => tracing::info!(
             %reason,
-            "the media thread runs without real-time priority; allow it with `LimitRTPRIO=10`"
+            "media threads run without real-time priority; allow it with `LimitRTPRIO=10`"
         ),
-    }
+    });
 }

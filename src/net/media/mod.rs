@@ -14,6 +14,7 @@ mod relay;
 mod room;
 #[cfg(test)]
 mod tests;
+mod threads;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -32,6 +33,7 @@ use crate::realtime::{Sender, Unsent, inward};
 pub use ports::{PortError, PortPair, PortPool};
 pub use probe::{Delay, Probe, Stamp};
 pub use room::{Part, RoomId};
+pub use threads::MediaThreads;
 
 /// Commands that may wait for one media thread; a full queue is an error to the sender.
 const COMMAND_QUEUE: usize = 4096;
