@@ -3,7 +3,7 @@
 mod words;
 
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -24,7 +24,7 @@ use crate::store::{
     self, CallFilter, CallRecord, CallState, EventRecord, Health, IdempotencyKey, Recording,
     StoreError,
 };
-use crate::switch::{Dial, DialError, Target};
+use crate::switch::{Dial, DialError, Hop, Target};
 use crate::switchboard::own_host;
 
 /// The running switch behind the API.
@@ -109,11 +109,14 @@ impl Backend {
         }
     }
 
-    /// Finds a call that goes on and that an agent talks on.
-    async fn of_an_agent(&self, id: &str) -> Result<CallRecord, ApiError> {
+    /// Finds a call that goes on between two, a caller and an agent or a called person.
+    async fn of_two(&self, id: &str) -> Result<CallRecord, ApiError> {
         let record = self.going_on(id).await?;
-        if record.agent.is_none() {
-            let message = format!("no agent talks on call {id}");
+        if record.room.is_some() {
+            let message = format!(
+                "call {id} is in a conference room: nobody is held or supervised there; a phone \
+                 joins it by calling the room"
+            );
             return Err(ApiError::Conflict(message));
         }
         Ok(record)
@@ -336,17 +339,13 @@ impl Api for Backend {
     }
 
     async fn hold(&self, id: &str, hold: bool) -> Result<(), ApiError> {
-        let record = self.going_on(id).await?;
-        if record.room.is_some() {
-            let message = format!("call {id} is in a conference room: nobody is held there");
-            return Err(ApiError::Conflict(message));
-        }
+        let record = self.of_two(id).await?;
         self.0.hold(record.id, hold).map_err(supervise_error)
     }
 
     async fn supervise(&self, id: &str, supervise: Supervise) -> Result<(), ApiError> {
-        let record = self.of_an_agent(id).await?;
-        let mode = mode(supervise.mode)?;
+        let record = self.of_two(id).await?;
+        let mode = mode(supervise.mode);
         let phone = self.supervisor_phone(supervise.to.clone())?;
         let supervised = self.0.supervise(record.id, supervise.to, phone, mode);
         supervised.map_err(supervise_error)
@@ -354,7 +353,7 @@ impl Api for Backend {
 
     async fn set_supervision(&self, id: &str, to: SupervisorMode) -> Result<(), ApiError> {
         let record = self.record(id).await?;
-        let set = self.0.set_supervision(record.id, mode(to)?);
+        let set = self.0.set_supervision(record.id, mode(to));
         set.map_err(supervise_error)
     }
 
@@ -365,15 +364,17 @@ impl Api for Backend {
     }
 
     async fn trunks(&self) -> Result<Vec<Value>, ApiError> {
-        let states = self
-            .0
-            .registrations
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let reach = self.0.line.reach();
         let trunks = self.0.config.trunks.iter().map(|trunk| {
+            let state = self.0.trunk_states.of(&trunk.name);
+            let address = |hop: &Hop| {
+                let standing = reach.standing(*hop).as_str();
+                json!({ "address": hop.1.to_string(), "transport": hop.0.to_string().to_lowercase(), "state": standing })
+            };
             json!({
                 "name": trunk.name, "kind": trunk.kind.to_string(), "host": trunk.host,
-                "caller_id": trunk.caller_id, "registration": states.get(&trunk.name),
+                "caller_id": trunk.caller_id, "registration": state.registration,
+                "addresses": state.hops.iter().map(address).collect::<Vec<_>>(),
             })
         });
         Ok(trunks.collect())

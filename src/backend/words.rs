@@ -28,13 +28,11 @@ pub(super) fn page<T: serde::Serialize>(page: store::Page<T>) -> Page {
     }
 }
 
-pub(super) fn mode(mode: SupervisorMode) -> Result<call::Mode, ApiError> {
+pub(super) fn mode(mode: SupervisorMode) -> call::Mode {
     match mode {
-        SupervisorMode::Listen => Ok(call::Mode::Listen),
-        SupervisorMode::Barge => Ok(call::Mode::Barge),
-        SupervisorMode::Whisper => Err(ApiError::Conflict(
-            "the agent is software: there is nobody to whisper to; listen, or barge in".to_owned(),
-        )),
+        SupervisorMode::Listen => call::Mode::Listen,
+        SupervisorMode::Whisper => call::Mode::Whisper,
+        SupervisorMode::Barge => call::Mode::Barge,
     }
 }
 

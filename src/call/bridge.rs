@@ -21,6 +21,7 @@ use super::places::Permit;
 use super::ringing::{Over, PickedUp, Ringing};
 use super::services::Services;
 use super::spans;
+use super::supervise::Bridged;
 use super::talk::end_reason_of;
 use super::task::Wishes;
 use crate::clock::{self, Epoch};
@@ -163,7 +164,7 @@ impl Meeting {
         // Where the caller was faster, the called party is hung up as it is dropped.
         let answered = ringing.answer(self.caller).await?;
         let joined = self.meet(&answered.party.leg, &called.leg);
-        let pair = Pair::new(answered, called, self.met);
+        let pair = Pair::new(answered, called, self);
         if let Err(error) = joined {
             pair.end(EndReason::Failed(error.to_string())).await;
             return None;
@@ -218,6 +219,7 @@ fn status_for(status: u16) -> u16 {
 struct Pair {
     answered: PickedUp,
     called: Party,
+    room: RoomId,
     /// Who is in the room, so that keys pass on with the sound.
     joined: Both<bool>,
     /// Who waits since the other one holds the call.
@@ -263,14 +265,15 @@ impl<T> Both<T> {
 }
 
 impl Pair {
-    /// `met` is whom the caller heard before the answer.
-    fn new(answered: PickedUp, called: Party, met: Option<LegId>) -> Self {
+    fn new(answered: PickedUp, called: Party, meeting: &Meeting) -> Self {
+        let met = meeting.met;
         let joined = Both {
             caller: met.is_some(),
             called: met == Some(called.leg.id),
         };
         Self {
             joined,
+            room: meeting.room,
             wishes: answered.written.wishes(),
             held: false,
             answered,
@@ -285,15 +288,17 @@ impl Pair {
         for side in [Side::Caller, Side::Called] {
             self.look_at_hold(side);
         }
-        self.may_be_held(true);
+        let (services, written) = (&self.answered.services, &self.answered.written);
+        let (services, id) = (Arc::clone(services), written.journal.id);
+        let bridge = Bridged {
+            room: self.room,
+            called: self.called.leg.id,
+        };
+        let (leg, journal) = (&self.answered.party.leg, written.journal.clone());
+        services.in_conversation(id, leg, journal, Some(bridge));
         let reason = self.talk_on().await;
-        self.may_be_held(false);
+        services.nobody_talks(id);
         reason
-    }
-
-    fn may_be_held(&self, may: bool) {
-        let id = self.answered.written.journal.id;
-        self.answered.services.may_be_held(id, may);
     }
 
     async fn talk_on(&mut self) -> EndReason {

@@ -1,8 +1,9 @@
 //! A supervisor on a running call: their phone is dialled and joined to the call's room, where it
-//! listens, or takes the agent's place.
+//! listens, is heard by the person who was called alone, or talks to all.
 //!
-//! Who barges in talks to the caller while the agent stands aside: as on hold it says nothing,
-//! hears nothing and waits, and goes on where it was once the supervisor only listens or is gone.
+//! Who barges in on an agent talks to the caller while the agent stands aside: as on hold it says
+//! nothing, hears nothing and waits, and goes on where it was once the supervisor only listens or
+//! is gone.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,23 +39,35 @@ const MODES: usize = 4;
 /// What a supervisor does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// Hears caller and agent, and is heard by nobody.
+    /// Hears both sides, and is heard by nobody.
     Listen,
-    /// Talks to the caller; the agent stands aside.
+    /// Hears both sides, and is heard by the called person alone.
+    Whisper,
+    /// Talks to the caller, and to the called person; an agent stands aside.
     Barge,
 }
 
 impl Mode {
-    fn part(self) -> Part {
-        match self {
-            Self::Listen => Part::Listens,
-            Self::Barge => Part::Talks,
+    fn part(self, bridge: Option<Bridged>) -> Part {
+        match (self, bridge) {
+            (Self::Barge, _) => Part::Talks,
+            (Self::Whisper, Some(bridge)) => Part::WhispersTo(bridge.called),
+            (Self::Listen, _) | (Self::Whisper, None) => Part::Listens,
+        }
+    }
+
+    /// Refuses to whisper where there is nobody to whisper to.
+    fn check(self, bridge: Option<Bridged>) -> Result<(), SuperviseError> {
+        match (self, bridge) {
+            (Self::Whisper, None) => Err(SuperviseError::NoPerson),
+            _ => Ok(()),
         }
     }
 
     fn as_str(self) -> &'static str {
         match self {
             Self::Listen => "listen",
+            Self::Whisper => "whisper",
             Self::Barge => "barge",
         }
     }
@@ -69,6 +82,12 @@ pub enum SuperviseError {
     /// There is one supervisor a call.
     #[error("the call has a supervisor already")]
     Taken,
+    /// An agent is on the call, not a person.
+    #[error(
+        "the agent is software: there is nobody to whisper to; listen, or barge in (a bridged \
+         call has a person to whisper to)"
+    )]
+    NoPerson,
     /// There is no supervisor whose mode could change.
     #[error("the call has no supervisor")]
     Nobody,
@@ -79,7 +98,17 @@ pub(super) struct Talking {
     leg: LegId,
     media: MediaThread,
     journal: Journal,
+    bridge: Option<Bridged>,
     supervisor: Option<Supervisor>,
+}
+
+/// The call is bridged: both sides are people.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bridged {
+    /// Where they hear each other.
+    pub(super) room: RoomId,
+    /// Who was called.
+    pub(super) called: LegId,
 }
 
 /// A supervisor's place; it is taken until the supervisor's task has ended.
@@ -89,23 +118,24 @@ struct Supervisor {
 }
 
 impl Services {
-    /// Notes on which leg a call talks, so that it can be listened to.
-    pub(super) fn in_conversation(&self, id: Uuid, leg: &Leg, journal: Journal) {
+    /// Notes on which leg a call talks, and with whom if not with an agent, so that it can be
+    /// listened to.
+    pub(super) fn in_conversation(
+        &self,
+        id: Uuid,
+        leg: &Leg,
+        journal: Journal,
+        bridge: Option<Bridged>,
+    ) {
         if let Some(call) = self.live_calls().get_mut(&id) {
             call.talking = Some(Talking {
                 leg: leg.id,
                 media: leg.media.clone(),
                 journal,
+                bridge,
                 supervisor: None,
             });
             call.may_be_held = true;
-        }
-    }
-
-    /// Notes whether the caller of a call without an agent may be held.
-    pub(super) fn may_be_held(&self, id: Uuid, may: bool) {
-        if let Some(call) = self.live_calls().get_mut(&id) {
-            call.may_be_held = may;
         }
     }
 
@@ -160,6 +190,7 @@ impl Services {
         let mut calls = self.live_calls();
         let call = calls.get_mut(&id).ok_or(SuperviseError::NotInProgress)?;
         let talking = call.talking.as_mut().ok_or(SuperviseError::NotInProgress)?;
+        mode.check(talking.bridge)?;
         if talking.supervisor.is_some() {
             return Err(SuperviseError::Taken);
         }
@@ -172,6 +203,7 @@ impl Services {
             id,
             to,
             caller: talking.leg,
+            bridge: talking.bridge,
             media: talking.media.clone(),
             wishes: call.wishes.clone(),
             journal: talking.journal.clone(),
@@ -206,7 +238,9 @@ impl Services {
     pub fn set_supervision(&self, id: Uuid, mode: Mode) -> Result<(), SuperviseError> {
         let calls = self.live_calls();
         let talking = calls.get(&id).and_then(|call| call.talking.as_ref());
-        let modes = talking.and_then(|talking| talking.supervisor.as_ref()?.modes.as_ref());
+        let talking = talking.ok_or(SuperviseError::Nobody)?;
+        mode.check(talking.bridge)?;
+        let modes = talking.supervisor.as_ref().and_then(|s| s.modes.as_ref());
         let told = modes.ok_or(SuperviseError::Nobody)?.try_send(mode);
         told.map_err(|_| SuperviseError::Nobody)
     }
@@ -224,13 +258,14 @@ impl Services {
     }
 }
 
-/// One supervisor's task. However it ends, the caller's leg is alone with its agent again.
+/// One supervisor's task. However it ends, who was supervised is as before.
 struct Supervision {
     services: Arc<Services>,
     id: Uuid,
     /// Who is dialled, for who watches.
     to: String,
     caller: LegId,
+    bridge: Option<Bridged>,
     media: MediaThread,
     wishes: watch::Sender<Wishes>,
     journal: Journal,
@@ -259,8 +294,11 @@ impl Supervision {
         if std::mem::replace(&mut self.released, true) {
             return;
         }
-        self.stand_aside(false);
-        let _ = self.media.send(Command::Leave(self.caller));
+        // Those who are bridged stay in their room.
+        if self.bridge.is_none() {
+            self.stand_aside(false);
+            let _ = self.media.send(Command::Leave(self.caller));
+        }
         let mut calls = self.services.live_calls();
         if let Some(talking) = calls.get_mut(&self.id).and_then(|c| c.talking.as_mut()) {
             talking.supervisor = None;
@@ -327,7 +365,7 @@ impl Supervision {
             tokio::select! {
                 mode = self.modes.recv() => {
                     let Some(mode) = mode else { return };
-                    let _ = self.media.send(Command::SetPart(leg.id, mode.part()));
+                    let _ = self.media.send(Command::SetPart(leg.id, mode.part(self.bridge)));
                     self.mode = mode;
                     if joined {
                         self.adopt();
@@ -354,15 +392,15 @@ impl Supervision {
         }
     }
 
-    /// Puts both legs into a room of their own. What comes of it the call's task hears of the
-    /// caller's leg, and this one of the supervisor's.
+    /// Puts the supervisor's leg into the room of those who are bridged, or with the caller's into
+    /// one of their own. What comes of it the call's task hears of the caller's leg, and this one
+    /// of the supervisor's.
     fn join(&self, supervisor: LegId) -> Result<(), MediaError> {
-        let room = RoomId::next();
-        let legs = [
-            (self.caller, Part::Talks, true),
-            (supervisor, self.mode.part(), false),
-        ];
-        for (leg, part, shares_playout) in legs {
+        let room = self.bridge.map_or_else(RoomId::next, |bridge| bridge.room);
+        let caller = (self.caller, Part::Talks, true);
+        let supervisor = (supervisor, self.mode.part(self.bridge), false);
+        let caller = self.bridge.is_none().then_some(caller);
+        for (leg, part, shares_playout) in caller.into_iter().chain([supervisor]) {
             self.media.send(Command::Join {
                 leg,
                 room,
@@ -375,7 +413,9 @@ impl Supervision {
 
     /// Lets the agent stand aside or come back, and tells who watches.
     fn adopt(&self) {
-        self.stand_aside(self.mode == Mode::Barge);
+        if self.bridge.is_none() {
+            self.stand_aside(self.mode == Mode::Barge);
+        }
         self.tell(Some(self.mode));
     }
 

@@ -326,7 +326,8 @@ impl Talk {
             now.saturating_duration_since(call.started()),
         );
         let journal = self.journal.clone();
-        self.services.in_conversation(self.record.id, &leg, journal);
+        self.services
+            .in_conversation(self.record.id, &leg, journal, None);
         let epoch = self.epoch;
         self.record.state = StoredState::InProgress;
         self.record.answered_at = Some(epoch.timestamp(now));

@@ -138,9 +138,9 @@ pub enum SupervisorMode {
     /// Hears both, and is heard by nobody.
     #[default]
     Listen,
-    /// Is heard by the agent's human side alone; an agent that is software has none.
+    /// Is heard by the called person of a bridged call alone; an agent is no person.
     Whisper,
-    /// Talks to the caller, and the agent waits.
+    /// Talks to the caller while the agent waits, or to both who are bridged.
     Barge,
 }
 

@@ -49,7 +49,7 @@ pub(crate) fn number(switch: &Switch) -> String {
 }
 
 /// Two who talk over a bridge.
-async fn bridged() -> (Switch, Events, Caller, Listening) {
+pub(crate) async fn bridged() -> (Switch, Events, Caller, Listening) {
     let (switch, mut desk) = carrier().await;
     let events = switch.events();
     let uri = number(&switch);
@@ -76,7 +76,7 @@ async fn has_relayed(switch: &Switch) -> bool {
 }
 
 /// The next keys that the called party hears pressed.
-async fn keys(called: &mut Listening, count: usize) -> String {
+pub(crate) async fn keys(called: &mut Listening, count: usize) -> String {
     let mut keys = String::new();
     while keys.len() < count {
         if let Some(LegEvent::Dtmf { digit, .. }) = called.leg.event().await {

@@ -228,8 +228,9 @@ fn supervision(paths: &mut Map<String, Value>) {
         "Join a supervisor to a call in progress",
     )
     .describe(
-        "Dials the phone and lets it hear caller and agent. `barge` lets it talk to the caller \
-             while the agent waits. `whisper` is refused with 409: the agent is software. \
+        "Dials the phone and lets it hear both sides. `barge` lets it talk to the caller while \
+             the agent waits, or, on a bridged call, to both. `whisper` is heard by the called \
+             person of a bridged call alone; an agent is software, and it is refused with 409. \
              `call.supervised` tells when the phone is joined. It ends when either hangs up.",
     )
     .id("The call")

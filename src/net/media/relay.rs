@@ -102,7 +102,7 @@ impl Room {
         let Some(key) = leg.and_then(Leg::take_pressed).filter(|_| !self.relays) else {
             return;
         };
-        let other = match self.talkers() {
+        let other = match self.two_who_talk() {
             Some((a, b)) if a == slot => b,
             Some((a, b)) if b == slot => a,
             _ => return,
@@ -116,11 +116,15 @@ impl Room {
 
     /// The slots of two who talk and share nothing else, when there is nobody else.
     fn talkers(&self) -> Option<(usize, usize)> {
-        let [a, b] = self.members.as_slice() else {
-            return None;
-        };
-        let talks = |of: &Member| of.part == Part::Talks && !of.shares_playout && !of.leaves;
-        (talks(a) && talks(b)).then_some((a.slot, b.slot))
+        self.two_who_talk().filter(|_| self.members.len() == 2)
+    }
+
+    /// The slots of two who talk, whoever listens or whispers besides.
+    fn two_who_talk(&self) -> Option<(usize, usize)> {
+        let talks = |of: &&Member| of.part == Part::Talks && !of.shares_playout && !of.leaves;
+        let mut talkers = self.members.iter().filter(talks);
+        let (a, b) = (talkers.next()?, talkers.next()?);
+        talkers.next().is_none().then_some((a.slot, b.slot))
     }
 }
 
