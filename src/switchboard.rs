@@ -30,7 +30,6 @@ impl Switchboard {
                 tokio::spawn(call::take(Arc::clone(&self.services), incoming));
             }
             News::Request(request) => self.register_phone(request).await,
-            News::Pong { .. } => {}
         }
     }
 

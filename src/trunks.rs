@@ -2,19 +2,25 @@
 //! known by the addresses that it has now, and its registration goes where the registrar is now.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use offhook_sip::{Flow, Network, Register, Transport, TrunkPeer};
 use rand::Rng;
+use tokio::sync::watch;
 
-use crate::call;
+use crate::call::line::Line;
+use crate::call::{self, TrunkStates};
 use crate::clock;
 use crate::config::{TrunkConfig, TrunkKind};
 use crate::meters;
 use crate::net::resolver::Resolver;
 use crate::net::sip::{PlacedRegistration, RegistrationState, Sip, SipError};
 use crate::switch::Whereabouts;
+use probe::Probe;
+
+mod probe;
 
 /// How often a host that was found is looked up again; each look-up asks the name servers anew.
 const REFRESH: Duration = Duration::from_secs(60);
@@ -36,6 +42,8 @@ pub struct Keeper {
     told: Vec<Network>,
     /// Rounds in a row in which something was not found.
     failures: u32,
+    /// Times in a row that the registration could not even be asked for.
+    refusals: u32,
     registration: Option<Registration>,
 }
 
@@ -52,12 +60,12 @@ struct Registration {
     target: SocketAddr,
 }
 
-/// Makes a keeper for each trunk that has a host to look up, and looks all of them up once, side
+/// Makes a keeper for each trunk that has a host, and looks all of them up once, side
 /// by side and in bounded time, so that the first call after a boot finds its trunk known.
 pub async fn find(trunks: &[TrunkConfig]) -> Vec<Keeper> {
     let wanted = trunks
         .iter()
-        .filter(|trunk| trunk.networks_from_host || trunk.kind == TrunkKind::Register);
+        .filter(|trunk| trunk.kind != TrunkKind::Inbound);
     let mut keepers: Vec<Keeper> = wanted
         .map(|trunk| Keeper::new(trunk.clone(), Box::new(Resolver::from_system)))
         .collect();
@@ -117,18 +125,27 @@ impl Keeper {
             resolver,
             told: Vec::new(),
             failures: 0,
+            refusals: 0,
             registration: None,
         }
     }
 
     /// Keeps the trunk for as long as the SIP task lives; `note` hears how its registration stands.
-    pub async fn run(mut self, sip: Sip, note: impl Fn(&str, String)) {
+    pub async fn run(mut self, line: Arc<Line>, states: Arc<TrunkStates>) {
+        let sip = line.sip().clone();
+        let note = |trunk: &str, state| states.note_registration(trunk, state);
+        let (targets, known) = watch::channel(Vec::new());
+        let hop = (self.hop.host.as_str(), self.hop.transport);
+        if let Some(probe) = Probe::of(&self.trunk, hop, known, Arc::clone(line.reach())) {
+            tokio::spawn(probe.run(sip.clone()));
+        }
         loop {
             self.look_up().await;
+            self.show(&targets, &states);
             if !self.tell(&sip).await || !self.steer(&sip, &note).await {
                 return;
             }
-            let pause = pause(self.failures, rand::rng().random());
+            let pause = pause(self.failures.max(self.refusals), rand::rng().random());
             let news = async {
                 match &mut self.registration {
                     Some(registration) => registration.placed.state.changed().await.is_ok(),
@@ -177,6 +194,20 @@ impl Keeper {
         }
     }
 
+    /// Shows where the trunk's requests go now.
+    fn show(&self, targets: &watch::Sender<Vec<SocketAddr>>, states: &TrunkStates) {
+        let latest = self.hop.known.latest().to_vec();
+        let moved = targets.send_if_modified(|targets| {
+            let moved = *targets != latest;
+            targets.clone_from(&latest);
+            moved
+        });
+        if moved {
+            let hops = latest.iter().map(|target| (self.hop.transport, *target));
+            states.note_hops(&self.trunk.name, hops.collect());
+        }
+    }
+
     /// Tells the SIP task where calls of this trunk come from, where that has changed.
     async fn tell(&mut self, sip: &Sip) -> bool {
         let networks = self.networks();
@@ -205,7 +236,7 @@ impl Keeper {
     }
 
     /// Registers once there is an address, and moves the registration when the registrar has
-    /// left; false when that can never be.
+    /// left; false when the SIP task has ended.
     async fn steer(&mut self, sip: &Sip, note: &impl Fn(&str, String)) -> bool {
         if self.trunk.kind != TrunkKind::Register {
             return true;
@@ -219,23 +250,30 @@ impl Keeper {
         }
         let flow = match self.flow_to(sip, target).await {
             Ok(flow) => flow,
-            Err(error) => return self.give_up(&error, note),
+            Err(SipError::Gone) => return false,
+            Err(error) => {
+                self.put_off(&error, note);
+                return true;
+            }
         };
         match sip.register(register(&self.trunk, flow)).await {
             Ok(placed) => {
                 self.registration = Some(Registration { placed, target });
-                true
+                self.refusals = 0;
             }
-            Err(error) => self.give_up(&error, note),
+            Err(SipError::Gone) => return false,
+            Err(error) => self.put_off(&error, note),
         }
+        true
     }
 
-    /// A trunk that cannot register may still call us.
-    fn give_up(&mut self, error: &dyn std::error::Error, note: &impl Fn(&str, String)) -> bool {
-        tracing::error!(trunk = %self.trunk.name, %error, "the trunk cannot be registered");
+    /// A trunk that cannot register now may still call us, and is tried again.
+    fn put_off(&mut self, error: &dyn std::error::Error, note: &impl Fn(&str, String)) {
+        self.refusals = self.refusals.saturating_add(1);
+        if self.refusals.is_power_of_two() {
+            tracing::error!(trunk = %self.trunk.name, %error, "the trunk cannot be registered");
+        }
         note(&self.trunk.name, format!("cannot register: {error}"));
-        self.trunk.kind = TrunkKind::Peer;
-        self.trunk.networks_from_host
     }
 
     /// The flow to the registrar at an address, which must be it where TLS can tell.

@@ -14,6 +14,7 @@ use super::line::{Attached, Half, Leg, Line, LineError};
 use crate::mailbox;
 use crate::net::media::LegId;
 use crate::net::sip::{PlacedCall, Signal, SipError};
+use crate::switch::{Hop, Reached};
 
 /// How long the end of a call that came to nothing is waited for.
 const ENDING: Duration = Duration::from_secs(2);
@@ -138,7 +139,9 @@ pub async fn dial(
         };
         let half = line.offer(&flow, &dialling.codecs, dialling.srtp)?;
         let mut placed = line.sip().invite(invite(dialling, flow, &half)).await?;
-        match wait(line, dialling, &half, &mut placed, &mut progress, give_up).await {
+        let answer = wait(line, dialling, &half, &mut placed, &mut progress, give_up).await;
+        note(line, (dialling.transport, target), answer.as_ref().err());
+        match answer {
             Ok(answer) => {
                 let attached = attached.take().unwrap_or_default();
                 let opened = open(line, leg, half, answer, target.ip(), attached);
@@ -166,6 +169,26 @@ pub async fn dial(
             }
         }
     }
+}
+
+/// Takes note of what a call's failure, or its answer, says of the address that it went to.
+pub(super) fn note(line: &Line, hop: Hop, failure: Option<&DialFailure>) {
+    let outcome = match failure {
+        None => Reached::Answered,
+        Some(DialFailure::Refused { status: 408, .. }) => Reached::Silent,
+        Some(DialFailure::Refused {
+            status: 503,
+            retry_after_s,
+            ..
+        }) => {
+            let asked = retry_after_s.map(|seconds| Duration::from_secs(seconds.into()));
+            Reached::Overloaded(asked)
+        }
+        Some(DialFailure::Refused { .. }) => Reached::Answered,
+        // It was given up from here, or never sent.
+        Some(_) => return,
+    };
+    line.reach().note_call(hop, outcome);
 }
 
 /// The next of the addresses, from a place on, that a listener reaches, and the way to it: a host may

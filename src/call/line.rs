@@ -26,8 +26,10 @@ use crate::net::sip::Sip;
 
 mod answered;
 mod attached;
+mod reach;
 
 pub use self::attached::Attached;
+pub use self::reach::Reachable;
 
 /// Events that may wait for one call's task.
 const LEG_EVENTS: usize = 256;
@@ -42,6 +44,7 @@ pub struct Line {
     ports: Arc<PortPool>,
     advertise: Advertise,
     terms: LegTerms,
+    reach: Arc<Reachable>,
 }
 
 /// What holds of every leg's media.
@@ -172,6 +175,7 @@ impl Line {
             ports: Arc::new(ports),
             advertise,
             terms: LegTerms::default(),
+            reach: Arc::default(),
         }
     }
 
@@ -186,6 +190,12 @@ impl Line {
     #[must_use]
     pub fn sip(&self) -> &Sip {
         &self.sip
+    }
+
+    /// Which addresses can be reached.
+    #[must_use]
+    pub fn reach(&self) -> &Arc<Reachable> {
+        &self.reach
     }
 
     /// The media threads.

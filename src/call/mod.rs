@@ -33,6 +33,7 @@ mod supervise;
 mod talk;
 pub mod task;
 pub mod trouble;
+mod trunk_states;
 mod turn_log;
 
 pub use crate::net::sip::Sip;
@@ -53,6 +54,7 @@ pub use services::{AgentSpec, Busy, Place, ServiceParts, Services, Watcher};
 pub(crate) use sound::media_summary;
 pub use supervise::{Mode, SuperviseError};
 pub use talk::outbound_facts;
+pub use trunk_states::{TrunkState, TrunkStates};
 
 #[cfg(test)]
 mod tests {

@@ -238,10 +238,11 @@ async fn dialling(services: &Services, dialled: &Dialled) -> Result<Dialling, St
         None => (dialled.host.clone(), dialled.port),
     };
     let resolver = Resolver::from_system();
-    let targets = resolver
+    let mut targets = resolver
         .resolve(&host, port, transport)
         .await
         .map_err(|error| error.to_string())?;
+    services.line.reach().order(transport, &mut targets);
     if transport == Transport::Tls {
         let ca = trunk.and_then(|trunk| trunk.ca.as_deref());
         let expected = services.line.sip().expect(&targets, &host, ca).await;

@@ -1,13 +1,13 @@
 //! The called party of a bridged call while it rings: one address after the other, until one answers
 //! or refuses. What it plays before its answer can be heard.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use offhook_media::Negotiated;
 use offhook_sip::CallHandle;
 
-use super::dial::{DialFailure, Dialling, explain, invite, next_flow};
+use super::dial::{DialFailure, Dialling, explain, invite, next_flow, note};
 use super::line::{Attached, Half, Leg, Line, LineError};
 use super::party::Party;
 use crate::mailbox;
@@ -29,7 +29,7 @@ struct Called {
     call: CallHandle,
     held: Held,
     signals: mailbox::Receiver<Signal>,
-    remote: IpAddr,
+    target: SocketAddr,
     /// Our offer, which waits for its answer …
     offered: Option<Half>,
     /// … or was answered ahead: the leg is there.
@@ -75,7 +75,7 @@ impl Outgoing {
             call,
             held: line.sip().hold(call),
             signals,
-            remote: target.ip(),
+            target,
             offered: Some(half),
             early: None,
         });
@@ -102,6 +102,7 @@ impl Outgoing {
             }
             Some(Signal::Answered { body }) => {
                 let called = self.rings.take()?;
+                note(&self.line, (self.dialling.transport, called.target), None);
                 let answered = self.answered(called, body);
                 return Some(answered.unwrap_or_else(Progress::Failed));
             }
@@ -120,10 +121,12 @@ impl Outgoing {
             Some(_) => return None,
             None => SipError::Gone.into(),
         };
-        let early = self
-            .rings
-            .take()
-            .is_some_and(|called| called.early.is_some());
+        let called = self.rings.take();
+        if let Some(called) = &called {
+            let hop = (self.dialling.transport, called.target);
+            note(&self.line, hop, Some(&failure));
+        }
+        let early = called.is_some_and(|called| called.early.is_some());
         // Who was heard already is not rung anew.
         let others = self.next < self.dialling.targets.len() && !early;
         if others && failure.worth_another_target() {
@@ -142,7 +145,7 @@ impl Outgoing {
             return Ok(false);
         };
         if let Some(half) = called.offered.take() {
-            let leg = open(&self.line, self.leg, half, negotiated, called.remote)?;
+            let leg = open(&self.line, self.leg, half, negotiated, called.target.ip())?;
             called.early = Some(leg);
         }
         Ok(true)
@@ -166,7 +169,7 @@ impl Outgoing {
             }
             (None, Some(half)) => {
                 let negotiated = half.read_answer(&answer.ok_or(DialFailure::NoDescription)?)?;
-                open(&self.line, self.leg, half, negotiated, called.remote)?
+                open(&self.line, self.leg, half, negotiated, called.target.ip())?
             }
             (None, None) => return Err(DialFailure::NoDescription),
         };

@@ -16,6 +16,7 @@ use super::recording::{Recorder, RecordingSwitch};
 use super::room::Rooms;
 use super::supervise::Talking;
 use super::task::{Control, Wishes};
+use super::trunk_states::TrunkStates;
 use crate::agent::flow::Flow;
 use crate::ai::OnBox;
 use crate::ai::hearing::{Behind, Listening};
@@ -77,8 +78,8 @@ pub struct Services {
     pub epoch: FreshEpoch,
     /// Hears of each turn, such as the demonstration's terminal.
     pub watcher: Option<Arc<dyn Watcher>>,
-    /// How the registrations stand, by trunk.
-    pub registrations: Mutex<HashMap<String, String>>,
+    /// How the trunks stand.
+    pub trunk_states: Arc<TrunkStates>,
     /// Calls that may still be taken on.
     pub places: Arc<Places>,
     /// What must come to its end before the store is closed, such as deliveries in flight.
@@ -201,7 +202,7 @@ impl Services {
             recorder: parts.recorder,
             epoch: FreshEpoch,
             watcher: parts.watcher,
-            registrations: Mutex::default(),
+            trunk_states: Arc::default(),
             places,
             background: TaskTracker::new(),
             live: Mutex::default(),
@@ -423,15 +424,6 @@ impl Services {
             return Vec::new();
         }
         self.sinks.plan_finished(record, appointments)
-    }
-
-    /// Notes how a trunk's registration stands.
-    pub fn note_registration(&self, trunk: &str, state: String) {
-        let states = &self.registrations;
-        states
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(trunk.to_owned(), state);
     }
 
     /// Where the recording of a call goes, when it is wanted.

@@ -214,9 +214,8 @@ async fn assemble_probed(
     let services = Arc::new(Services::new(parts));
     tokio::spawn(Arc::clone(&services).tell_watchers());
     for keeper in keepers {
-        let (sip, services) = (services.line.sip().clone(), Arc::clone(&services));
-        let note = move |trunk: &str, state| services.note_registration(trunk, state);
-        tokio::spawn(keeper.run(sip, note));
+        let states = Arc::clone(&services.trunk_states);
+        tokio::spawn(keeper.run(Arc::clone(&services.line), states));
     }
     let now = || clock::FreshEpoch.timestamp(clock::now());
     let delivering = delivery.run(now, stop.clone());

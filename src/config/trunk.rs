@@ -89,6 +89,8 @@ pub struct TrunkConfig {
     pub record: bool,
     /// What is said first to who is recorded.
     pub recording_announcement: Option<String>,
+    /// How often its addresses are asked by OPTIONS whether they are there, in s; 0 is never.
+    pub ping_s: u32,
     /// The registration's lifetime to ask for, in s.
     pub expires_s: u32,
     /// `host` or `host:port` that requests go through as a preloaded Route (RFC 3261 §8.1.2).
@@ -131,6 +133,7 @@ impl TrunkConfig {
         let recording_announcement = read_announcement(r, &mut s, record);
         let expires_s = small(s.number(r, "expires_s", 60..=86_400, 300));
         let outbound_proxy = read_host(r, &mut s, "outbound_proxy");
+        let ping_s = read_ping(r, &mut s);
         let kind: TrunkKind = kind?;
         check_kind(
             r,
@@ -161,6 +164,7 @@ impl TrunkConfig {
             srtp,
             record,
             recording_announcement,
+            ping_s,
             expires_s,
             outbound_proxy,
         })
@@ -241,6 +245,16 @@ fn read_announcement(r: &mut Reader<'_>, s: &mut Section, record: bool) -> Optio
     };
     s.wrong(r, "recording_announcement", &origin, wrong);
     None
+}
+
+fn read_ping(r: &mut Reader<'_>, s: &mut Section) -> u32 {
+    let origin = s.origin_of("ping_s");
+    let ping_s = small(s.number(r, "ping_s", 0..=3_600, 30));
+    if (1..5).contains(&ping_s) {
+        let message = "is too often: 5 or more, or 0 for never";
+        s.wrong(r, "ping_s", &origin, message);
+    }
+    ping_s
 }
 
 fn check_kind(

@@ -61,7 +61,7 @@ metrics! {
     SIP_CHALLENGED Counter "offhook_sip_challenged_total" "Requests answered with a challenge"
     SIP_AUTH_FAILED Counter "offhook_sip_auth_failed_total" "Wrong credentials"
     SIP_RETRANSMISSIONS Counter "offhook_sip_retransmissions_total" "SIP messages sent again"
-    TRUNK_UP Gauge "offhook_trunk_up" "1 while a trunk's registration holds {trunk}"
+    TRUNK_UP Gauge "offhook_trunk_up" "1 while a trunk's registration holds, or one of a peer's addresses answers {trunk}"
     LEGS Counter "offhook_legs_total" "Legs with media that ended {codec: the last it had}"
     RTP_PACKETS Counter "offhook_rtp_packets_total" "RTP packets {way}"
     RTP_RELAYED Counter "offhook_rtp_relayed_total"

@@ -4,6 +4,7 @@
 mod call;
 mod number;
 mod pin;
+mod reach;
 mod registrar;
 mod route;
 mod trunk;
@@ -12,6 +13,7 @@ mod whereabouts;
 pub use call::{Call, CallState, Direction, EndReason, Outcome};
 pub use number::{Number, normalised};
 pub use pin::{PinVerdict, WrongPins};
+pub use reach::{Hop, Outcome as Reached, Reach, Standing};
 pub use registrar::{Binding, Refused, Registrar};
 pub use route::{RouteTable, Routed};
 pub use trunk::{Dial, DialError, Dialled, Target, Trunk, TrunkKind, TrunkTable};

@@ -41,6 +41,12 @@ impl Whereabouts {
         self.remembered.iter().map(|(ip, _)| *ip)
     }
 
+    /// What the latest look-up that found the host gave, best address first.
+    #[must_use]
+    pub fn latest(&self) -> &[SocketAddr] {
+        &self.latest
+    }
+
     /// Whether anything is known yet.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -10,11 +10,14 @@ use hickory_resolver::proto::rr::{Name, RData, Record};
 use offhook_sip::Settings;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, UdpSocket};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 
 use super::*;
+use crate::call::TrunkState;
 use crate::config::{Config, Env};
+use crate::net::media::{MediaThread, PortPool};
 use crate::net::sip::{Listen, Tls};
+use crate::switch::Standing;
 
 type Zone = Arc<Mutex<HashMap<String, Vec<RData>>>>;
 
@@ -112,6 +115,13 @@ fn networks(last: &[u8]) -> Vec<Network> {
         .collect()
 }
 
+fn line(sip: &Sip) -> Arc<Line> {
+    let media = MediaThread::start(None).unwrap();
+    let ports = PortPool::new(27_000..=27_009, 7);
+    let advertise = offhook_sip::Advertise::default();
+    Arc::new(Line::new(sip.clone(), media, ports, advertise))
+}
+
 async fn sip(transport: Transport, peers: Vec<TrunkPeer>) -> Sip {
     let listen = Listen {
         transport,
@@ -207,7 +217,7 @@ async fn a_trunk_that_no_name_server_knew_at_boot_is_let_in_once_one_does() {
     let switch = sip.listeners()[0].1;
     assert_eq!(invite(ip(31), 0, switch).await, "403");
     server.set(vec![("host.test", a(31))]);
-    tokio::spawn(keeper.run(sip.clone(), |_, _| {}));
+    tokio::spawn(keeper.run(line(&sip), Arc::default()));
     server.asked_again().await;
     let mut n = 1;
     while invite(ip(31), n, switch).await != "100" {
@@ -216,7 +226,18 @@ async fn a_trunk_that_no_name_server_knew_at_boot_is_let_in_once_one_does() {
     assert_eq!(invite(ip(32), n + 1, switch).await, "403");
 }
 
-/// Answers a REGISTER with what a response must repeat of it.
+/// Waits until the trunk's registration stands so.
+async fn until(states: &mut watch::Receiver<HashMap<String, TrunkState>>, words: &str) {
+    let stands = |states: &HashMap<String, TrunkState>| {
+        let state = states
+            .get("carrier")
+            .and_then(|s| s.registration.as_deref());
+        state.is_some_and(|state| state.starts_with(words))
+    };
+    states.wait_for(stands).await.unwrap();
+}
+
+/// Answers a request with what a response must repeat of it.
 fn granted(register: &str) -> String {
     let repeated = ["via:", "from:", "to:", "call-id:", "cseq:"];
     let lines = register.lines().filter(|line| {
@@ -240,14 +261,12 @@ async fn a_registrar_that_is_gone_is_followed_by_the_next_and_its_first_word_is_
     ]);
     let keeper = server.keeper(
         "kind = \"register\"\nhost = \"host.test\"\ntransport = \"tcp\"\n\
-         username = \"us\"\npassword = \"secret\"\n",
+         username = \"us\"\npassword = \"secret\"\nping_s = 0\n",
     );
     let sip = sip(Transport::Tcp, Vec::new()).await;
-    let (tell, mut notes) = mpsc::unbounded_channel();
-    let note = move |trunk: &str, state| {
-        let _ = tell.send(format!("{trunk}: {state}"));
-    };
-    tokio::spawn(keeper.run(sip, note));
+    let states = Arc::new(TrunkStates::default());
+    let mut notes = states.watch();
+    tokio::spawn(keeper.run(line(&sip), states));
     let (mut connection, _) = registrar.accept().await.unwrap();
     let mut text = String::new();
     while !text.contains("\r\n\r\n") {
@@ -257,8 +276,41 @@ async fn a_registrar_that_is_gone_is_followed_by_the_next_and_its_first_word_is_
     }
     assert!(text.starts_with("REGISTER sip:host.test SIP/2.0"), "{text}");
     let granted = granted(&text);
+    until(&mut notes, "failed with 503").await;
     connection.write_all(granted.as_bytes()).await.unwrap();
-    let failed = notes.recv().await.unwrap();
-    assert!(failed.starts_with("carrier: failed with 503"), "{failed}");
-    assert_eq!(notes.recv().await.unwrap(), "carrier: registered for 77 s");
+    until(&mut notes, "registered for 77 s").await;
+}
+
+#[tokio::test]
+async fn an_address_that_falls_silent_is_down_and_tried_last_until_it_answers_again() {
+    let server = NameServer::start().await;
+    let peer = UdpSocket::bind((ip(43), 0)).await.unwrap();
+    let port = peer.local_addr().unwrap().port();
+    server.set(vec![
+        ("_sip._udp.host.test", srv(1, port, "one.test")),
+        ("_sip._udp.host.test", srv(2, port, "two.test")),
+        ("one.test", a(43)),
+        ("two.test", a(44)),
+    ]);
+    let keeper = server.keeper("kind = \"peer\"\nhost = \"host.test\"\n");
+    let sip = sip(Transport::Udp, Vec::new()).await;
+    let line = line(&sip);
+    tokio::spawn(keeper.run(Arc::clone(&line), Arc::default()));
+    let mut buffer = [0; 2048];
+    let (length, from) = peer.recv_from(&mut buffer).await.unwrap();
+    let asked = std::str::from_utf8(&buffer[..length]).unwrap();
+    assert!(
+        asked.starts_with("OPTIONS sip:host.test SIP/2.0"),
+        "{asked}"
+    );
+    let answer = granted(asked);
+    peer.send_to(answer.as_bytes(), from).await.unwrap();
+    let [one, two] = [43, 44].map(|last| SocketAddr::from((ip(last), port)));
+    while line.reach().standing((Transport::Udp, one)) != Standing::Up {
+        tokio::task::yield_now().await;
+    }
+    // The second was never heard of: that is no proof that it is dead, so the order stays.
+    let mut targets = [one, two];
+    line.reach().order(Transport::Udp, &mut targets);
+    assert_eq!(targets, [one, two]);
 }

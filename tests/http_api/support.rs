@@ -266,7 +266,8 @@ impl Api for Memory {
     async fn trunks(&self) -> Result<Vec<Value>, ApiError> {
         Ok(vec![
             json!({ "name": "twilio", "kind": "peer", "host": "example.com", "caller_id": null,
-                    "registration": null }),
+                    "registration": null,
+                    "addresses": [{ "address": "192.0.2.1:5060", "transport": "udp", "state": "up" }] }),
         ])
     }
 

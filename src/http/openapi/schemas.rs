@@ -246,6 +246,12 @@ fn switch() -> Value {
                 "string",
                 "How the registration stands, in words; null while none was tried",
             ),
+            "addresses": list("TrunkAddress"),
+        })),
+        "TrunkAddress": object(json!({
+            "address": text("Address and port that its requests go to, the best first"),
+            "transport": { "enum": ["udp", "tcp", "tls"] },
+            "state": { "enum": ["up", "down", "unknown"] },
         })),
         "Trunks": object(json!({ "trunks": list("Trunk") })),
         "Agent": object(json!({

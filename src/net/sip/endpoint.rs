@@ -5,9 +5,10 @@ use std::net::Ipv4Addr;
 
 use offhook_sip::message::OwnedMessage;
 use offhook_sip::{
-    CallHandle, Event, Flow, Register, RegistrationHandle, RequestHandle, Source, UserAgent,
+    CallHandle, Event, Flow, OptionsPing, PingHandle, Register, RegistrationHandle, RequestHandle,
+    Source, UserAgent,
 };
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::complaints::Complaints;
 use super::sockets::{Inbound, Sockets};
@@ -42,6 +43,7 @@ pub(super) struct Endpoint {
     news: mpsc::Sender<News>,
     calls: HashMap<CallHandle, mailbox::Sender<Signal>>,
     registrations: HashMap<RegistrationHandle, watch::Sender<RegistrationState>>,
+    pings: HashMap<PingHandle, oneshot::Sender<Option<u16>>>,
     wrong_credentials: Complaints,
     overloads: Complaints,
 }
@@ -54,6 +56,7 @@ impl Endpoint {
             news,
             calls: HashMap::new(),
             registrations: HashMap::new(),
+            pings: HashMap::new(),
             wrong_credentials: Complaints::default(),
             overloads: Complaints::default(),
         }
@@ -133,6 +136,7 @@ impl Endpoint {
             Command::Register(register, reply) => {
                 let _ = reply.send(self.register(*register));
             }
+            Command::Ping(ping, reply) => self.ping(*ping, reply),
             Command::Reroute(registration, flow) => {
                 self.agent.reroute_registration(now, registration, flow);
             }
@@ -166,6 +170,19 @@ impl Endpoint {
             registration,
             state,
         })
+    }
+
+    /// Asks a peer whether it is there; one that cannot be asked has not answered.
+    fn ping(&mut self, ping: OptionsPing, reply: oneshot::Sender<Option<u16>>) {
+        match self.agent.options(clock::now(), ping) {
+            Ok(ping) => {
+                self.pings.insert(ping, reply);
+            }
+            Err(error) => {
+                tracing::warn!(%error, "an OPTIONS could not be sent");
+                let _ = reply.send(None);
+            }
+        }
     }
 
     fn drain(&mut self) {
@@ -258,10 +275,9 @@ impl Endpoint {
                 self.stands(registration, failed);
             }
             Event::Pong { ping, result } => {
-                self.publish(News::Pong {
-                    ping,
-                    status: result.ok(),
-                });
+                if let Some(reply) = self.pings.remove(&ping) {
+                    let _ = reply.send(result.ok());
+                }
             }
             Event::Request {
                 handle,

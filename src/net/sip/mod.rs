@@ -5,6 +5,7 @@ mod callers;
 mod complaints;
 mod endpoint;
 mod error;
+mod held;
 mod places;
 mod sockets;
 mod tcp;
@@ -16,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use offhook_sip::{
-    CallHandle, EndCause, Flow, Incoming, Invite, Network, PingHandle, Register,
+    CallHandle, EndCause, Flow, Incoming, Invite, Network, OptionsPing, Register,
     RegistrationHandle, Settings, Transport, UserAgent,
 };
 use tokio::sync::{mpsc, oneshot, watch};
@@ -26,6 +27,7 @@ use crate::mailbox;
 use callers::Callers;
 pub use endpoint::Request;
 pub use error::SipError;
+pub use held::Held;
 pub use sockets::{Listen, ListenError};
 pub use tls::{Tls, TlsError, TlsFiles};
 
@@ -114,13 +116,6 @@ pub enum News {
     Incoming(Box<IncomingCall>),
     /// A registered phone's request, a REGISTER, wants an answer.
     Request(Box<Request>),
-    /// An OPTIONS ping was answered, or not.
-    Pong {
-        /// Which.
-        ping: PingHandle,
-        /// The status, none when nobody answered.
-        status: Option<u16>,
-    },
 }
 
 pub(crate) enum Command {
@@ -135,6 +130,7 @@ pub(crate) enum Command {
         Box<Register>,
         oneshot::Sender<Result<PlacedRegistration, SipError>>,
     ),
+    Ping(Box<OptionsPing>, oneshot::Sender<Option<u16>>),
     Reroute(RegistrationHandle, Flow),
     Unregister(RegistrationHandle),
     TrunkNetworks(String, Vec<Network>),
@@ -368,6 +364,17 @@ impl Sip {
         answer.await.map_err(|_| SipError::Gone)?
     }
 
+    /// Asks a peer whether it is there (RFC 3261 §11): the status of its answer, none where there
+    /// is no answer.
+    ///
+    /// # Errors
+    /// When the SIP task has ended.
+    pub async fn ping(&self, ping: OptionsPing) -> Result<Option<u16>, SipError> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Command::Ping(Box::new(ping), reply)).await?;
+        answer.await.map_err(|_| SipError::Gone)
+    }
+
     /// Sends a registration's next requests over another flow.
     ///
     /// # Errors
@@ -404,10 +411,7 @@ impl Sip {
     /// a call that is over by then is left alone.
     #[must_use]
     pub fn hold(&self, call: CallHandle) -> Held {
-        Held {
-            commands: self.commands.clone(),
-            call,
-        }
+        Held::new(self.commands.clone(), call)
     }
 
     /// Gives a binding up.
@@ -446,20 +450,6 @@ impl Sip {
             .send(command)
             .await
             .map_err(|_| SipError::Gone)
-    }
-}
-
-/// Ends its call when it is dropped ([`Sip::hold`]).
-#[derive(Debug)]
-pub struct Held {
-    commands: mpsc::Sender<Command>,
-    call: CallHandle,
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        // A full queue may refuse it; the call then ends with its next signal, which nobody reads.
-        let _ = self.commands.try_send(Command::HangUp(self.call, None));
     }
 }
 

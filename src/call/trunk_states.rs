@@ -1,0 +1,51 @@
+//! How the trunks stand, for whoever asks.
+
+use std::collections::HashMap;
+
+use tokio::sync::watch;
+
+use crate::switch::Hop;
+
+/// How each trunk stands, by its name.
+#[derive(Debug, Default)]
+pub struct TrunkStates {
+    states: watch::Sender<HashMap<String, TrunkState>>,
+}
+
+/// How a trunk stands.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TrunkState {
+    /// Its registration, in words; none while none was tried.
+    pub registration: Option<String>,
+    /// Where its requests go, the best first.
+    pub hops: Vec<Hop>,
+}
+
+impl TrunkStates {
+    /// Notes how a trunk's registration stands.
+    pub fn note_registration(&self, trunk: &str, state: String) {
+        self.change(trunk, |of| of.registration = Some(state));
+    }
+
+    /// Notes where a trunk's requests go.
+    pub fn note_hops(&self, trunk: &str, hops: Vec<Hop>) {
+        self.change(trunk, |of| of.hops = hops);
+    }
+
+    /// How a trunk stands.
+    #[must_use]
+    pub fn of(&self, trunk: &str) -> TrunkState {
+        self.states.borrow().get(trunk).cloned().unwrap_or_default()
+    }
+
+    /// Hears of each change.
+    #[must_use]
+    pub fn watch(&self) -> watch::Receiver<HashMap<String, TrunkState>> {
+        self.states.subscribe()
+    }
+
+    fn change(&self, trunk: &str, change: impl FnOnce(&mut TrunkState)) {
+        self.states
+            .send_modify(|states| change(states.entry(trunk.to_owned()).or_default()));
+    }
+}
