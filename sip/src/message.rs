@@ -55,7 +55,7 @@ pub use start_line::StartLine;
 pub use support::Support;
 pub use typed::{Addresses, Vias};
 pub use validate::Essentials;
-pub use values::{CSeq, MediaType, Reason};
+pub use values::{CSeq, MediaType, Reason, Refresher, SessionExpires};
 pub use via::{MAGIC_COOKIE, Rport, Via};
 pub use view::{Header, Headers, Values};
 pub use write::MessageWriter;

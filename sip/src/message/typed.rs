@@ -2,8 +2,8 @@
 
 use super::parse::Line;
 use super::{
-    CSeq, Contact, HeaderError, HeaderName, Headers, MediaType, Message, NameAddr, Reason, Values,
-    Via, lex,
+    CSeq, Contact, HeaderError, HeaderName, Headers, MediaType, Message, NameAddr, Reason,
+    SessionExpires, Values, Via, lex,
 };
 
 impl<'a> Message<'a> {
@@ -145,6 +145,16 @@ impl<'a> Message<'a> {
     /// The Min-Expires of a 423, in seconds, held at 2³²−1.
     pub fn min_expires(&self) -> Option<u32> {
         self.seconds(HeaderName::MinExpires)
+    }
+
+    /// The Session-Expires; `None` where absent or unreadable, as with Expires (RFC 4028 §4).
+    pub fn session_expires(&self) -> Option<SessionExpires> {
+        SessionExpires::parse(self.header(HeaderName::SessionExpires)?)
+    }
+
+    /// The Min-SE in seconds, held at 2³²−1; its parameters are passed over (RFC 4028 §5).
+    pub fn min_se(&self) -> Option<u32> {
+        self.seconds(HeaderName::MinSe)
     }
 
     /// The Retry-After in seconds, held at 2³²−1; its comment and parameters are passed over.

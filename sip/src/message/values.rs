@@ -1,4 +1,4 @@
-//! Small typed values: CSeq, media types, reasons.
+//! Small typed values: CSeq, media types, reasons, session intervals.
 
 use std::fmt;
 
@@ -137,6 +137,68 @@ impl<'a> Reason<'a> {
     }
 }
 
+/// Who refreshes a session, by its role in the request that says so (RFC 4028 §4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refresher {
+    /// Whoever sent the request.
+    Uac,
+    /// Whoever answers it.
+    Uas,
+}
+
+impl fmt::Display for Refresher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Refresher::Uac => "uac",
+            Refresher::Uas => "uas",
+        })
+    }
+}
+
+/// The Session-Expires header field (RFC 4028 §4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionExpires {
+    /// The session interval in seconds, held at 2³²−1.
+    pub interval_s: u32,
+    /// Who refreshes, where it is said in a word that is known.
+    pub refresher: Option<Refresher>,
+}
+
+impl SessionExpires {
+    /// Reads a value such as `1800;refresher=uac`; other parameters are passed over.
+    pub fn parse(text: &str) -> Option<SessionExpires> {
+        let bytes = text.as_bytes();
+        let start = lex::skip_lws(bytes, 0);
+        let digits = bytes.get(start..)?.iter();
+        let end = start + digits.take_while(|b| b.is_ascii_digit()).count();
+        let interval_s = lex::saturating_u32(lex::slice(text, start, end))?;
+        let rest = lex::skip_lws(bytes, end);
+        if !matches!(bytes.get(rest), None | Some(b';')) {
+            return None;
+        }
+        let params = Params::new(lex::slice(text, rest, text.len()));
+        let refresher = match params.get("refresher") {
+            Some(role) if role.eq_ignore_ascii_case("uac") => Some(Refresher::Uac),
+            Some(role) if role.eq_ignore_ascii_case("uas") => Some(Refresher::Uas),
+            _ => None,
+        };
+        Some(SessionExpires {
+            interval_s,
+            refresher,
+        })
+    }
+}
+
+impl fmt::Display for SessionExpires {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.interval_s)?;
+        match self.refresher {
+            Some(refresher) => write!(f, ";refresher={refresher}"),
+            None => Ok(()),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -185,6 +247,31 @@ mod tests {
                 .covers("application/sdp")
         );
         assert_eq!(MediaType::parse("sdp"), None);
+    }
+
+    #[test]
+    fn a_session_interval_is_read_with_its_refresher_and_without_anything_else() {
+        let read = |text| SessionExpires::parse(text).map(|s| (s.interval_s, s.refresher));
+        assert_eq!(read("1800"), Some((1800, None)));
+        assert_eq!(
+            read(" 90 ; x=y;Refresher = UAS;z"),
+            Some((90, Some(Refresher::Uas)))
+        );
+        assert_eq!(read("90;refresher=none"), Some((90, None)));
+        assert_eq!(read("90;;refresher=uac"), Some((90, None)));
+        assert_eq!(read("99999999999999999999"), Some((u32::MAX, None)));
+        for bad in [
+            "",
+            ";refresher=uac",
+            "-1",
+            "90s",
+            "90 refresher=uac",
+            "90, 1",
+        ] {
+            assert_eq!(read(bad), None, "{bad}");
+        }
+        let text = SessionExpires::parse("1800;refresher=UAC").unwrap();
+        assert_eq!(text.to_string(), "1800;refresher=uac");
     }
 
     #[test]

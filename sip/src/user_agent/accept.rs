@@ -49,11 +49,15 @@ impl UserAgent {
         let request = request.view();
         let offers = super::compose::session_description(&request).is_none();
         let cseq = request.cseq().map(|cseq| cseq.number).unwrap_or_default();
+        let kept = self.calls.get_mut(&call);
+        let fields = kept.map(|kept| kept.session.agree(now, &request));
+        let reply = reply.with_fields(fields.unwrap_or_default());
         let sent = self.reply_in(now, server, &reply.with_body(SDP, &body));
         let (Some(sent), Some(kept)) = (sent, self.calls.get_mut(&call)) else {
             return false;
         };
         kept.phase = Phase::Established;
+        kept.session.describe(body);
         let sent = (cseq, sent.bytes, server);
         let accepted = Accepted::new(now, &self.settings.timers, sent, offers);
         kept.unacknowledged.push(accepted);
@@ -113,6 +117,7 @@ impl UserAgent {
         }
         self.glare_timeout(now, call);
         self.offer_timeout(now, call);
+        self.session_timeout(now, call);
         self.arm_call(call);
     }
 

@@ -12,7 +12,7 @@ use crate::message::{HeaderName, Message};
 
 /// How many challenges one request answers: a server and the proxies before it, each of which
 /// may find its nonce stale once.
-const MAX_CHALLENGES: u8 = 6;
+pub(super) const MAX_CHALLENGES: u8 = 6;
 
 /// Credentials, and the nonces that they were asked for with.
 #[derive(Clone, Debug, Default)]
@@ -61,7 +61,7 @@ impl Answerer {
 impl UserAgent {
     /// Sends a challenged request again, with an answer; returns its new transaction, or nothing
     /// where the challenge cannot be answered.
-    fn answer_challenge(
+    pub(super) fn answer_challenge(
         &mut self,
         now: Instant,
         handle: CallHandle,
@@ -69,27 +69,42 @@ impl UserAgent {
         response: &Message<'_>,
         purpose: Purpose,
     ) -> Option<ClientId> {
+        let call = self.calls.get_mut(&handle)?;
+        if !call.answerer.take(response) {
+            return None;
+        }
+        self.send_anew(now, handle, id, purpose, Vec::new())
+    }
+
+    /// Sends a request again with these fields in the place of its own, and with an answer to the
+    /// challenges that came before; returns its new transaction.
+    pub(super) fn send_anew(
+        &mut self,
+        now: Instant,
+        handle: CallHandle,
+        id: ClientId,
+        purpose: Purpose,
+        mut fields: Vec<(HeaderName, String)>,
+    ) -> Option<ClientId> {
         let again = self.new_branch();
         let client = self.clients.get(&id)?;
         let (flow, bytes) = (client.flow, client.request.clone());
         let request = Message::parse(&bytes).ok()?;
         let call = self.calls.get_mut(&handle)?;
-        if !call.answerer.take(response) {
-            return None;
-        }
-        let answers = call.answerer.authorize(&request, &mut self.rng);
+        fields.extend(call.answerer.authorize(&request, &mut self.rng));
         let before_dialog = matches!(purpose, Purpose::Invite(_));
         let cseq = match &mut call.dialog {
             Some(dialog) if !before_dialog => dialog.next_cseq(),
             _ => request.cseq().ok()?.number.checked_add(1)?,
         };
         let written = (again, cseq);
-        let bytes = compose::again(&self.settings, &flow, &request, written, &answers)?;
+        let bytes = compose::again(&self.settings, &flow, &request, written, &fields)?;
         self.open_client(now, again, flow, (request.method()?, bytes), purpose);
         Some(again)
     }
 
-    /// An INVITE was challenged: it is sent again, or the call is refused.
+    /// An INVITE was challenged, or its session interval refused (422; RFC 4028 §7.3): it is sent
+    /// again, or the call is refused.
     pub(super) fn invite_challenged(
         &mut self,
         now: Instant,
@@ -106,9 +121,10 @@ impl UserAgent {
         *challenges += 1;
         let answerable = *challenges <= MAX_CHALLENGES;
         let purpose = Purpose::Invite(handle);
-        let again = match answerable {
-            true => self.answer_challenge(now, handle, id, message, purpose),
-            false => None,
+        let again = match status {
+            _ if !answerable => None,
+            422 => self.ask_for_longer(now, handle, id, message),
+            _ => self.answer_challenge(now, handle, id, message, purpose),
         };
         let timer_c = now + self.settings.timers.c;
         match (again, self.calls.get_mut(&handle)) {

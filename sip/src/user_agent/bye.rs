@@ -167,7 +167,12 @@ impl UserAgent {
             return;
         };
         let (ours, theirs) = (kept.own_offer.take(), kept.peer_offer.take());
-        if let Some(OwnOffer::InFlight { client, .. }) = ours {
+        let refresh = kept.session.stop();
+        let ours = match ours {
+            Some(OwnOffer::InFlight { client, .. }) => Some(client),
+            _ => None,
+        };
+        for client in ours.into_iter().chain(refresh) {
             self.abandon_client(now, client);
         }
         if let Some(offer) = theirs {

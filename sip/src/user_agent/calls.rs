@@ -9,6 +9,7 @@ use super::deadlines::Reason;
 use super::event::EndCause;
 use super::incoming::Heard;
 use super::settings::pace;
+use super::timer::Session;
 use crate::dialog::Dialog;
 use crate::flow::Flow;
 use crate::transaction::Timers;
@@ -30,6 +31,8 @@ pub(super) struct Call {
     pub(super) peer_offer: Option<PeerOffer>,
     /// Our own re-INVITE.
     pub(super) own_offer: Option<OwnOffer>,
+    /// Who refreshes the session, and when (RFC 4028).
+    pub(super) session: Session,
     /// Whether the Call-ID is ours, which decides who waits longer after a glare (§14.1).
     pub(super) owns_call_id: bool,
 }
@@ -43,7 +46,7 @@ pub(super) enum Phase {
         heard: bool,
         /// Timer C.
         give_up_at: Instant,
-        /// How many challenges were answered.
+        /// How many challenges, and refusals of the session interval, were answered.
         challenges: u8,
     },
     /// We called and gave up (§9.1).
@@ -154,8 +157,13 @@ impl Call {
             }
             None => None,
         };
+        let refresh = match self.phase {
+            Phase::Established => self.session.deadline(),
+            _ => None,
+        };
         let accepted = self.unacknowledged.iter().map(Accepted::deadline);
-        accepted.chain(phase).chain(retry).min_by_key(|&(at, _)| at)
+        let others = phase.into_iter().chain(retry).chain(refresh);
+        accepted.chain(others).min_by_key(|&(at, _)| at)
     }
 
     /// Takes the target of a re-INVITE or UPDATE, or of its 2xx (RFC 3261 §12.2). A datagram goes

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::deadlines::{Owner, Reason};
-use super::{CallHandle, PingHandle, RegistrationHandle, Transmit, UserAgent};
+use super::{CallHandle, PingHandle, RegistrationHandle, Transmit, UserAgent, compose};
 use crate::flow::Flow;
-use crate::message::{MAGIC_COOKIE, Method, Via};
+use crate::message::{MAGIC_COOKIE, Message, Method, Via};
 use crate::transaction::{InviteClient, NonInviteClient, OnResponse, OnTimeout, Timer};
 
 /// How many different answers to one INVITE are acknowledged: forks beyond are not.
@@ -55,6 +55,8 @@ pub(super) enum Purpose {
     Invite(CallHandle),
     /// An INVITE within a call.
     Reinvite(CallHandle),
+    /// An UPDATE or INVITE that only refreshes a call's session.
+    Refresh(CallHandle),
     /// The BYE that ends a call.
     Bye(CallHandle),
     /// An INFO within a call.
@@ -150,6 +152,12 @@ impl Client {
             .iter()
             .find(|ack| *ack.tag == *tag)
             .map(|ack| ack.transmit.clone())
+    }
+
+    /// Returns the session description that the request carries.
+    pub(super) fn description(&self) -> Option<Vec<u8>> {
+        let request = Message::parse(&self.request).ok()?;
+        compose::session_description(&request)
     }
 
     /// Returns whether one more fork may be acknowledged.
@@ -287,6 +295,7 @@ impl UserAgent {
         match client.purpose {
             Purpose::Invite(call) => self.invite_failed(call, failure),
             Purpose::Reinvite(call) => self.reinvite_failed(now, call, failure),
+            Purpose::Refresh(call) => self.refresh_failed(now, call, id, failure),
             Purpose::Bye(call) => self.bye_failed(call, failure),
             Purpose::Info(call) => self.info_failed(now, call, failure),
             Purpose::Register(registration) => {

@@ -3,6 +3,7 @@
 use super::clients::ClientId;
 use super::requests::ALLOW;
 use super::settings::{Error, Invite, Settings};
+use super::timer;
 use crate::dialog::Dialog;
 use crate::flow::Flow;
 use crate::message::{HeaderName, MediaType, Message, MessageWriter, Method, NameAddr, StartLine};
@@ -75,6 +76,14 @@ impl<'a> Outgoing<'a> {
         self
     }
 
+    /// Adds header fields that are known by name.
+    pub(super) fn with_fields(mut self, fields: Vec<(HeaderName, String)>) -> Self {
+        let fields = fields.into_iter();
+        self.headers
+            .extend(fields.map(|(name, value)| (name.to_string(), value)));
+        self
+    }
+
     /// Writes the request.
     ///
     /// # Errors
@@ -117,6 +126,7 @@ impl<'a> Outgoing<'a> {
             Method::Invite | Method::Update | Method::Options
         ) {
             writer.header(HeaderName::Allow, ALLOW);
+            writer.header(HeaderName::Supported, timer::OPTION);
         }
         writer.header(HeaderName::UserAgent, &settings.product);
         Ok(match self.body.is_empty() {
@@ -231,8 +241,8 @@ fn copy_of(
     Some(writer)
 }
 
-/// Writes a request of ours again under a new branch and number, with an answer to the challenge
-/// that it met (RFC 3261 §22.2).
+/// Writes a request of ours again under a new branch and number, with these fields in the place of
+/// its own: an answer to the challenge that it met (RFC 3261 §22.2), a longer session interval.
 pub(super) fn again(
     settings: &Settings,
     flow: &Flow,

@@ -24,6 +24,8 @@ pub enum Reason {
     Glare,
     /// Our re-INVITE gets no final answer, and is cancelled.
     OfferUnanswered,
+    /// The session is refreshed: by us, or because the peer has not (RFC 4028 §10).
+    SessionTimer,
     /// A registration is refreshed or tried again.
     Register,
     /// A registration's flow is kept open.

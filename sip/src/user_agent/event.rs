@@ -64,11 +64,12 @@ pub enum Event {
         /// The response's header fields, such as `X-Twilio-Error`, `Reason` or `Contact`.
         headers: Vec<(String, String)>,
     },
-    /// The caller acknowledged our answer, or our answer to a re-INVITE.
+    /// The caller acknowledged our answer, or our answer to a re-INVITE; or the peer agreed to the
+    /// session as it is, which a re-INVITE of the session timer asks now and then (RFC 4028 §7.4).
     Confirmed {
         /// The call.
         call: CallHandle,
-        /// The answer, where the offer was ours.
+        /// The answer to the description that we sent last, where that was an offer.
         body: Option<Vec<u8>>,
     },
     /// The peer offers to change or refresh the session. Answered by `answer_reoffer`.

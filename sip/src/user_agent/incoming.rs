@@ -6,6 +6,7 @@ use super::auth::Answerer;
 use super::calls::Call;
 use super::event::{Event, Incoming, Party};
 use super::respond::Reply;
+use super::timer::{self, Session};
 use super::{RequestHandle, UserAgent, compose};
 use crate::access::{Admission, Source};
 use crate::dialog::Dialog;
@@ -25,7 +26,7 @@ pub(super) const SUPPORT: Support<'static> = Support {
         Method::Info,
         Method::Register,
     ],
-    options: &[],
+    options: &[timer::OPTION],
     content_types: &[
         "application/sdp",
         "multipart/mixed",
@@ -48,7 +49,9 @@ impl UserAgent {
         let Some(source) = self.admit(now, flow, message) else {
             return;
         };
-        if let Err(refusal) = message.check_support(&SUPPORT) {
+        let checked = message.check_support(&SUPPORT);
+        let checked = checked.and_then(|()| timer::check(&self.settings.session, message));
+        if let Err(refusal) = checked {
             self.refuse(flow, message, &refusal);
             return;
         }
@@ -78,6 +81,7 @@ impl UserAgent {
             unacknowledged: Vec::new(),
             peer_offer: None,
             own_offer: None,
+            session: Session::new(&self.settings.session),
             owns_call_id: false,
         };
         self.calls.insert(handle, call);

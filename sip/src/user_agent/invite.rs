@@ -4,10 +4,11 @@ use std::time::Instant;
 
 use super::auth::Answerer;
 use super::calls::{Call, Phase};
-use super::clients::{ClientId, Failure, Purpose};
+use super::clients::{Client, ClientId, Failure, Purpose};
 use super::compose::{self, Outgoing};
 use super::event::{EndCause, Event};
 use super::settings::{Error, Invite};
+use super::timer::Session;
 use super::{CallHandle, Transmit, UserAgent};
 use crate::dialog::Dialog;
 use crate::message::{Message, Method};
@@ -26,7 +27,9 @@ impl UserAgent {
         let client = self.new_branch();
         let contact_user = compose::user_of(&invite.from);
         let call_id = self.new_call_id();
-        let mut outgoing = Outgoing::new(Method::Invite, invite.flow, client);
+        let session = Session::new(&self.settings.session);
+        let mut outgoing =
+            Outgoing::new(Method::Invite, invite.flow, client).with_fields(session.ask());
         outgoing.request_uri = invite.request_uri;
         outgoing.routes = invite.route;
         outgoing.from = compose::with_tag(&invite.from, &call.tag());
@@ -34,7 +37,7 @@ impl UserAgent {
         outgoing.call_id = call_id;
         outgoing.cseq = 1;
         outgoing.contact_user = Some(contact_user.clone());
-        outgoing.headers = invite.headers;
+        outgoing.headers.extend(invite.headers);
         outgoing.body = invite.body;
         outgoing.content_type = invite.content_type;
         let request = outgoing.write(&self.settings)?;
@@ -55,6 +58,7 @@ impl UserAgent {
                 unacknowledged: Vec::new(),
                 peer_offer: None,
                 own_offer: None,
+                session,
                 owns_call_id: true,
             },
         );
@@ -78,8 +82,8 @@ impl UserAgent {
         match phase {
             Some(Phase::Calling { client, .. }) if *client == id => match status {
                 0..=199 => self.progress(now, call, message, status),
-                200..=299 => self.established(call, id, message),
-                401 | 407 => self.invite_challenged(now, call, id, message, status),
+                200..=299 => self.established(now, call, id, message),
+                401 | 407 | 422 => self.invite_challenged(now, call, id, message, status),
                 _ => self.rejected(call, message, status),
             },
             Some(Phase::Cancelling { client, .. }) if *client == id => {
@@ -124,11 +128,20 @@ impl UserAgent {
     }
 
     /// A 2xx (§13.2.2.4): the dialog is confirmed, and the ACK is ours to send.
-    fn established(&mut self, handle: CallHandle, id: ClientId, message: &Message<'_>) {
+    fn established(
+        &mut self,
+        now: Instant,
+        handle: CallHandle,
+        id: ClientId,
+        message: &Message<'_>,
+    ) {
         match self.acknowledge_2xx(handle, id, message) {
             Some(()) => {
+                let offer = self.clients.get(&id).and_then(Client::description);
                 if let Some(call) = self.calls.get_mut(&handle) {
                     call.phase = Phase::Established;
+                    call.session.describe(offer.unwrap_or_default());
+                    call.session.accepted(now, message);
                 }
                 let body = compose::session_description(message);
                 self.emit(Event::Answered { call: handle, body });

@@ -24,6 +24,7 @@ mod incoming;
 mod info;
 mod invite;
 mod options;
+mod refresh;
 mod register;
 mod reinvite;
 mod reoffer;
@@ -33,6 +34,7 @@ mod responses;
 mod servers;
 mod settings;
 mod stats;
+mod timer;
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -49,7 +51,7 @@ pub use event::{
     CallHandle, EndCause, Event, Incoming, Party, PingError, PingHandle, RegistrationHandle,
     RequestHandle,
 };
-pub use settings::{Error, Invite, OptionsPing, Register, Settings};
+pub use settings::{Error, Invite, OptionsPing, Register, SessionTimer, Settings};
 pub use stats::Stats;
 
 use crate::access::Gate;

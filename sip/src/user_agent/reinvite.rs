@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use rand::Rng;
+use rand::rngs::StdRng;
 
 use super::calls::{OwnOffer, Phase};
 use super::clients::{ClientId, Failure, Purpose};
@@ -14,7 +15,7 @@ use crate::dialog::contact_uri;
 use crate::message::{Message, Method};
 
 /// How often a re-INVITE that meets the peer's is tried again.
-const MAX_ATTEMPTS: u8 = 8;
+pub(super) const MAX_ATTEMPTS: u8 = 8;
 
 impl UserAgent {
     /// Offers the peer a new session description. While the peer's INVITE is in progress it waits;
@@ -62,7 +63,9 @@ impl UserAgent {
         let Some(call) = self.calls.get_mut(&handle) else {
             return;
         };
-        let busy = call.peer_offer.is_some() || !call.unacknowledged.is_empty();
+        let busy = call.peer_offer.is_some()
+            || !call.unacknowledged.is_empty()
+            || call.session.is_refreshing();
         let Some(OwnOffer::Waiting {
             until,
             body,
@@ -82,7 +85,8 @@ impl UserAgent {
         let Some(dialog) = &mut call.dialog else {
             return;
         };
-        let mut outgoing = Outgoing::within(Method::Invite, call.flow, id, dialog);
+        let mut outgoing = Outgoing::within(Method::Invite, call.flow, id, dialog)
+            .with_fields(call.session.keep());
         outgoing.cseq = dialog.next_cseq();
         outgoing.contact_user = Some(call.contact_user.clone());
         outgoing.content_type = "application/sdp".to_owned();
@@ -151,6 +155,9 @@ impl UserAgent {
             408 => self.terminate(now, handle, EndCause::Timeout),
             481 => self.terminate(now, handle, EndCause::Lost),
             491 => self.try_again_later(now, handle, None),
+            422 if self.takes_longer(handle, message) => {
+                self.try_again_later(now, handle, Some(0));
+            }
             500 if message.retry_after().is_some() => {
                 self.try_again_later(now, handle, message.retry_after());
             }
@@ -167,6 +174,23 @@ impl UserAgent {
         id: ClientId,
         message: &Message<'_>,
         wanted: bool,
+    ) {
+        self.acknowledge_reinvite(now, handle, id, message);
+        let Some(call) = self.calls.get_mut(&handle).filter(|_| wanted) else {
+            return;
+        };
+        call.session.accepted(now, message);
+        let answer = compose::session_description(message);
+        self.reoffer_answered(handle, Ok(answer));
+    }
+
+    /// Acknowledges the 2xx of an INVITE within a call, and takes its target.
+    pub(super) fn acknowledge_reinvite(
+        &mut self,
+        now: Instant,
+        handle: CallHandle,
+        id: ClientId,
+        message: &Message<'_>,
     ) {
         let branch = self.new_branch();
         let Some(call) = self.calls.get_mut(&handle) else {
@@ -186,10 +210,6 @@ impl UserAgent {
         if let Some(ack) = ack {
             self.keep_and_send_ack(id, message, ack);
         }
-        if wanted {
-            let answer = compose::session_description(message);
-            self.reoffer_answered(handle, Ok(answer));
-        }
     }
 
     /// Our offer is settled.
@@ -201,6 +221,10 @@ impl UserAgent {
         let Some(OwnOffer::InFlight { body, .. }) = call.own_offer.take_if(in_flight) else {
             return;
         };
+        // An answer that an ACK of whoever asked has carried is not known here.
+        if let Ok(Some(_)) = result {
+            call.session.describe(body.clone());
+        }
         self.emit(Event::ReofferAnswered {
             call: handle,
             offer: body,
@@ -208,8 +232,7 @@ impl UserAgent {
         });
     }
 
-    /// Waits before the next attempt: as long as the peer asks, or, after a glare, 2.1 to 4 s for
-    /// the owner of the Call-ID and up to 2 s for the other, in steps of 10 ms (§14.1).
+    /// Waits before the next attempt: as long as the peer asks, or as after a glare.
     fn try_again_later(&mut self, now: Instant, handle: CallHandle, after_s: Option<u32>) {
         let Some(call) = self.calls.get_mut(&handle) else {
             return;
@@ -220,14 +243,9 @@ impl UserAgent {
         if *attempts >= MAX_ATTEMPTS {
             return self.reoffer_answered(handle, Err(491));
         }
-        let tens_ms = if call.owns_call_id {
-            210..=400
-        } else {
-            0..=200
-        };
         let wait = match after_s {
             Some(seconds) => Duration::from_secs(u64::from(seconds.min(60))),
-            None => Duration::from_millis(10 * self.rng.random_range::<u64, _>(tens_ms)),
+            None => after_glare(&mut self.rng, call.owns_call_id),
         };
         let (body, attempts) = (std::mem::take(body), *attempts);
         call.own_offer = Some(OwnOffer::Waiting {
@@ -256,4 +274,14 @@ impl UserAgent {
         }
         self.arm_call(handle);
     }
+}
+
+/// Draws how long to wait after a glare: 2.1 to 4 s for the owner of the Call-ID and up to 2 s for
+/// the other, in steps of 10 ms (§14.1).
+pub(super) fn after_glare(rng: &mut StdRng, owns_call_id: bool) -> Duration {
+    let tens_ms = match owns_call_id {
+        true => 210..=400,
+        false => 0..=200,
+    };
+    Duration::from_millis(10 * rng.random_range::<u64, _>(tens_ms))
 }

@@ -77,7 +77,9 @@ impl UserAgent {
             }
             Verdict::Agree => {
                 call.refresh_target(contact, heard);
-                Reply::new(200).in_dialog(handle.tag(), &call.contact_user)
+                let fields = call.session.agree(now, message);
+                let reply = Reply::new(200).in_dialog(handle.tag(), &call.contact_user);
+                reply.with_fields(fields)
             }
             Verdict::Glare => Reply::new(491),
             Verdict::Overlap => {
@@ -87,6 +89,7 @@ impl UserAgent {
             Verdict::Gone => Reply::new(481),
         };
         self.reply_in(now, server, &reply);
+        self.arm_call(handle);
     }
 
     /// Answers the peer's offer: with the session's description, with none (to an UPDATE or a
@@ -112,7 +115,12 @@ impl UserAgent {
             }
         };
         call.refresh_target(offer.contact, offer.heard);
-        let reply = Reply::new(200).in_dialog(handle.tag(), &call.contact_user);
+        let request = self.servers.get(offer.server);
+        let request = request.and_then(|server| server.request.as_ref());
+        let fields = request.map(|request| call.session.agree(now, &request.view()));
+        let reply = Reply::new(200)
+            .in_dialog(handle.tag(), &call.contact_user)
+            .with_fields(fields.unwrap_or_default());
         let sent = self.reply_in(
             now,
             offer.server,
@@ -125,6 +133,9 @@ impl UserAgent {
             let sent = (offer.cseq, sent.bytes, offer.server);
             let accepted = Accepted::new(now, &self.settings.timers, sent, !offer.offered);
             call.unacknowledged.push(accepted);
+        }
+        if !body.is_empty() {
+            call.session.describe(body);
         }
         self.overtake_own_offer(handle);
         self.arm_call(handle);
@@ -142,6 +153,7 @@ fn verdict(call: &Call, by_invite: bool, offered: bool) -> Verdict {
         Phase::Ringing { .. } => Verdict::Overlap,
         _ if call.peer_offer.is_some() || call.unacknowledged.len() > 1 => Verdict::Overlap,
         _ if matches!(call.own_offer, Some(OwnOffer::InFlight { .. })) => Verdict::Glare,
+        _ if call.session.is_offered() => Verdict::Glare,
         _ if call.unacknowledged.iter().any(|accepted| accepted.offers) => Verdict::Glare,
         _ => Verdict::Ask,
     }

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use super::compose::contact_uri;
 use super::requests::ALLOW;
 use super::settings::Settings;
-use super::{RequestHandle, Transmit, UserAgent};
+use super::{RequestHandle, Transmit, UserAgent, timer};
 use crate::flow::Flow;
 use crate::message::{HeaderName, Message, Method, Refusal, ResponseBuilder, Rport};
 
@@ -63,6 +63,14 @@ impl<'a> Reply<'a> {
         self
     }
 
+    /// Adds header fields that are known by name.
+    pub(super) fn with_fields(mut self, fields: Vec<(HeaderName, String)>) -> Self {
+        let fields = fields.into_iter();
+        self.headers
+            .extend(fields.map(|(name, value)| (name.to_string(), value)));
+        self
+    }
+
     /// Makes the response one of a dialog: with our tag and our Contact.
     pub(super) fn in_dialog(mut self, tag: String, contact_user: &str) -> Self {
         self.to_tag = Some(tag);
@@ -103,6 +111,9 @@ impl<'a> Reply<'a> {
         );
         if announces && (101..300).contains(&self.status) {
             builder = builder.header(HeaderName::Allow, ALLOW);
+        }
+        if announces && (200..300).contains(&self.status) {
+            builder = builder.header(HeaderName::Supported, timer::OPTION);
         }
         for (name, value) in &self.headers {
             builder = builder.header_named(name, value);

@@ -88,10 +88,11 @@ impl UserAgent {
         match purpose {
             // A 2xx that was acknowledged before is acknowledged again by the same ACK
             // (§13.2.2.4).
-            Purpose::Invite(_) | Purpose::Reinvite(_) if is_2xx && self.repeat_ack(id, message) => {
-            }
+            Purpose::Invite(_) | Purpose::Reinvite(_) | Purpose::Refresh(_)
+                if is_2xx && self.repeat_ack(id, message) => {}
             Purpose::Invite(call) => self.invite_answered(now, call, id, message, status),
             Purpose::Reinvite(call) => self.reinvite_answered(now, call, id, message, status),
+            Purpose::Refresh(call) => self.refresh_answered(now, call, id, message, status),
             Purpose::Bye(call) => self.bye_answered(now, call, id, message, status),
             Purpose::Info(call) => self.info_answered(now, call, status),
             Purpose::Register(registration) => {

@@ -31,6 +31,30 @@ pub struct Settings {
     pub access: Access,
     /// What a 503 asks the peer to wait, in seconds.
     pub retry_after_s: u32,
+    /// How often a call's two sides make sure of each other.
+    pub session: SessionTimer,
+}
+
+/// The session timer that is asked for and agreed to (RFC 4028).
+#[derive(Clone, Copy, Eq, PartialEq, Debug)]
+pub struct SessionTimer {
+    /// The interval that our INVITE asks for, in seconds, and never less than `min_se_s`; half of
+    /// it is between two refreshes (§7.1). 0 asks for none; what a peer asks for is kept all the
+    /// same.
+    pub expires_s: u32,
+    /// The least interval that a call may come with, in seconds: one with less gets 422 (§9). 90
+    /// is the least that may be (§5).
+    pub min_se_s: u32,
+}
+
+impl Default for SessionTimer {
+    /// Returns what §4 and §5 recommend.
+    fn default() -> Self {
+        Self {
+            expires_s: 1800,
+            min_se_s: 90,
+        }
+    }
 }
 
 impl fmt::Debug for Settings {
@@ -44,6 +68,7 @@ impl fmt::Debug for Settings {
             .field("advertise", &self.advertise)
             .field("access", &self.access)
             .field("retry_after_s", &self.retry_after_s)
+            .field("session", &self.session)
             .finish_non_exhaustive()
     }
 }
@@ -60,6 +85,7 @@ impl Default for Settings {
             advertise: Advertise::default(),
             access: Access::default(),
             retry_after_s: 5,
+            session: SessionTimer::default(),
         }
     }
 }

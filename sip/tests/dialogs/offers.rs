@@ -129,7 +129,11 @@ fn a_session_refresh_by_reinvite_is_answered_with_the_sessions_own_description()
             .answer_reoffer(desk.now, call, Ok(Some(ANSWER.into())));
         let ok = desk.one();
         assert_eq!((ok.what().as_str(), ok.body()), ("200", ANSWER));
-        assert!(ok.header("Session-Expires").is_none() && ok.header("Require").is_none());
+        let timer = (ok.header("Session-Expires"), ok.header("Require"));
+        assert_eq!(
+            timer,
+            (Some("1800;refresher=uac".into()), Some("timer".into()))
+        );
         desk.receive(&request("ACK", cseq, &format!("{branch}a"), &tag, "", ""));
         assert!(matches!(desk.event(), Event::Confirmed { body: None, .. }));
         desk.pass(ms(900_000));

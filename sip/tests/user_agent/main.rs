@@ -10,5 +10,7 @@ mod answering;
 mod bounds;
 mod calling;
 mod pings;
+mod refreshes;
 mod requests;
+mod timers;
 mod torture;
