@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use offhook_sip::uri::{Scheme, Uri};
-use offhook_sip::{Access, Advertise, Settings, Timers, Transport};
+use offhook_sip::{Access, Advertise, SessionTimer, Settings, Timers, Transport};
 use rand::Rng;
 
 use crate::call::line::LegTerms;
@@ -138,6 +138,7 @@ impl Phone {
         let settings = Settings {
             product: concat!("Offhook/", env!("CARGO_PKG_VERSION"), " phone").to_owned(),
             timers: Timers::default(),
+            session: SessionTimer::default(),
             max_calls: CALLS_MAX,
             max_transactions: CALLS_MAX * 4,
             seed: rand::rng().random(),

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
-use offhook_sip::{Access, Advertise, Settings, Timers, TrunkPeer, UserSecret};
+use offhook_sip::{Access, Advertise, SessionTimer, Settings, Timers, TrunkPeer, UserSecret};
 use rand::Rng;
 use tokio_util::sync::CancellationToken;
 
@@ -337,6 +337,10 @@ fn sip_settings(config: &Config, trunks: Vec<TrunkPeer>) -> Settings {
     Settings {
         product: concat!("Offhook/", env!("CARGO_PKG_VERSION")).to_owned(),
         timers: Timers::default(),
+        session: SessionTimer {
+            expires_s: config.sip.session_expires_s,
+            min_se_s: config.sip.min_se_s,
+        },
         // Calls that have ended for us wait for their BYE's answer, and take no place.
         max_calls: dialogs.saturating_mul(2).max(64),
         max_transactions: config.limits.max_calls.saturating_mul(16).max(4096),

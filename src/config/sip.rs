@@ -122,6 +122,10 @@ pub struct SipConfig {
     pub local_networks: Vec<Network>,
     /// The realm that users are challenged in (RFC 7616).
     pub realm: String,
+    /// How long calls last without a refresh, in s, as we ask for it; 0 asks for none.
+    pub session_expires_s: u32,
+    /// The shortest such time that a caller may ask for, in s.
+    pub min_se_s: u32,
     /// Our certificate, which TLS listeners need.
     pub tls: Option<TlsConfig>,
 }
@@ -195,6 +199,7 @@ impl SipConfig {
                 "must be text without quotes or backslashes",
             );
         }
+        let (session_expires_s, min_se_s) = read_session_timer(r, &mut s);
         let section = s.section(r, "tls");
         let tls = TlsConfig::read(r, section);
         let origin = s.origin_of("listen");
@@ -208,6 +213,8 @@ impl SipConfig {
             public_address,
             local_networks,
             realm,
+            session_expires_s,
+            min_se_s,
             tls,
         }
     }
@@ -218,6 +225,19 @@ impl SipConfig {
             .iter()
             .all(|listen| listen.address.ip().is_loopback())
     }
+}
+
+/// Reads how calls are kept alive (RFC 4028), whose §5 has the least value.
+fn read_session_timer(r: &mut Reader<'_>, s: &mut Section) -> (u32, u32) {
+    let min_se_s = small(s.number(r, "min_se_s", 90..=86_400, 90));
+    let origin = s.origin_of("session_expires_s");
+    let expires_s = small(s.number(r, "session_expires_s", 0..=86_400, 1_800));
+    if expires_s != 0 && expires_s < min_se_s {
+        let message =
+            format!("{expires_s} is less than min_se_s ({min_se_s}): 0 asks for no timer");
+        s.wrong(r, "session_expires_s", &origin, message);
+    }
+    (expires_s, min_se_s)
 }
 
 fn default_listen() -> Vec<SipListen> {

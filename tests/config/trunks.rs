@@ -80,3 +80,13 @@ fn twilio_s_trunk_is_secure_in_both_or_in_neither() {
         assert!(trunk.networks.contains(&network));
     }
 }
+
+#[test]
+fn what_would_ask_too_often_or_refuse_itself_is_refused() {
+    let often = "[[trunk]]\nname = \"a\"\nkind = \"peer\"\nhost = \"a.example\"\nping_s = 3\n";
+    let errors = Config::parse(often, None, &Env::process()).unwrap_err();
+    assert!(errors.to_string().contains("ping_s"), "{errors}");
+    let short = "[sip]\nsession_expires_s = 120\nmin_se_s = 600\n";
+    let errors = Config::parse(short, None, &Env::process()).unwrap_err();
+    assert!(errors.to_string().contains("min_se_s (600)"), "{errors}");
+}
