@@ -3,19 +3,21 @@
 use std::sync::Arc;
 
 use offhook_sip::{Incoming, Source};
+use rand::Rng;
 
 use super::bridge::Passage;
 use super::caller::{routed_as, shown_on_trunk, shown_to_user};
 use super::conference::Guest;
+use super::hunt::{Called, Kind, Stage, Whose};
 use super::inbound::called_party;
 use super::outbound::Callee;
 use super::room;
 use super::services::{AgentSpec, Busy, Place, Services};
 use crate::ai::OnBox;
 use crate::clock;
-use crate::config::RouteTarget;
+use crate::config::{Asked, Hunt, Rejection, RouteTarget, WeightedTrunk};
 use crate::store::Bridge;
-use crate::switch::{Dial, Number, Routed, Target};
+use crate::switch::{Dial, Number, Routed, Target, trunk_order};
 use crate::switchboard::own_host;
 
 /// Hops that a call may take which says nothing of them (RFC 3261 §8.1.1.6).
@@ -25,6 +27,8 @@ const MAX_FORWARDS: u8 = 70;
 pub(super) struct Refusal {
     pub(super) status: u16,
     pub(super) reason: String,
+    /// What telephone networks are told (ITU-T Q.850).
+    pub(super) cause: Option<u8>,
 }
 
 impl Refusal {
@@ -32,6 +36,15 @@ impl Refusal {
         Self {
             status,
             reason: reason.into(),
+            cause: None,
+        }
+    }
+
+    fn because(rejection: Rejection) -> Self {
+        let reason = format!("its route rejects it: {}", rejection.as_str());
+        Self {
+            cause: Some(rejection.q850()),
+            ..Self::new(rejection.status(), reason)
         }
     }
 }
@@ -67,7 +80,13 @@ pub(super) fn admit(services: &Services, invite: &Incoming) -> Result<Admitted, 
         Source::Trunk(name) => Some(name.as_str()),
         Source::User(_) | Source::Local => None,
     };
-    let Some(routed) = services.routes.route(&called, &caller, trunk) else {
+    let asked = Asked {
+        to: &called,
+        from: &caller,
+        trunk,
+        headers: &invite.headers,
+    };
+    let Some(routed) = services.routes.route(&asked) else {
         // Numbers are not logged above DEBUG.
         tracing::debug!(%called, "no route and no agent");
         return Err(Refusal::new(404, "no route and no agent for who is called"));
@@ -75,8 +94,11 @@ pub(super) fn admit(services: &Services, invite: &Incoming) -> Result<Admitted, 
     match &routed.target {
         RouteTarget::Agent(name) => admit_to_agent(services, name),
         RouteTarget::Room(name) => admit_to_room(services, name),
-        RouteTarget::Trunk(name) => admit_to_trunk(services, invite, &routed, name, &called),
-        RouteTarget::User(name) => admit_to_user(services, invite, &routed, name),
+        RouteTarget::Trunks(trunks) => admit_to_trunks(services, invite, &routed, trunks, &called),
+        RouteTarget::Users { names, hunt } => {
+            admit_to_users(services, invite, &routed, (names, *hunt), &called)
+        }
+        RouteTarget::Reject(cause) => Err(Refusal::because(*cause)),
     }
 }
 
@@ -116,21 +138,24 @@ fn admit_to_room(services: &Services, name: &str) -> Result<Admitted, Refusal> {
     }))
 }
 
-/// Lets a call out over a trunk, to the number that was routed. Who calls in over a trunk pays nothing
-/// for that, and shows whatever number it likes: it may only by a route of its trunk.
-fn admit_to_trunk(
+/// Lets a call out over a trunk, to the number that was routed: those that can be reached first. Who
+/// calls in over a trunk pays nothing for that, and shows whatever number it likes: it may only by a
+/// route of its trunk.
+fn admit_to_trunks(
     services: &Services,
     invite: &Incoming,
     routed: &Routed,
-    trunk: &str,
+    trunks: &[WeightedTrunk],
     called: &str,
 ) -> Result<Admitted, Refusal> {
     let Some(number) = Number::parse(called) else {
         return Err(Refusal::new(404, "no number: a trunk takes no other"));
     };
+    let mut order = trunk_order(trunks, |below| rand::rng().random_range(0..below));
     let mut shown = None;
     if let Source::Trunk(from) = &invite.source {
-        if from == trunk {
+        order.retain(|trunk| trunk != from);
+        if order.is_empty() {
             let reason = "it came from the trunk that its route leads to";
             return Err(Refusal::new(482, reason));
         }
@@ -140,67 +165,109 @@ fn admit_to_trunk(
         }
         shown = Some(shown_on_trunk(invite));
     }
-    let dial = Dial {
-        to: Target::Number(number),
-        trunk: Some(trunk.to_owned()),
-        from: shown,
+    order.sort_by_key(|trunk| services.trunk_is_down(trunk));
+    let own_host = own_host(services);
+    let stage = |trunk: &str| {
+        let dial = Dial {
+            to: Target::Number(number.clone()),
+            trunk: Some(trunk.to_owned()),
+            from: shown.clone(),
+        };
+        let dialled = services.trunks.dial(&dial, &own_host);
+        let dialled = dialled.map_err(|error| Refusal::new(503, error.to_string()))?;
+        Ok(Stage {
+            callees: vec![Called {
+                callee: Callee::Dialled(dialled),
+                from: None,
+                whose: Whose {
+                    trunk: Some(trunk.to_owned()),
+                    user: None,
+                },
+            }],
+            kind: Kind::Trunk,
+        })
     };
-    let dialled = services.trunks.dial(&dial, &own_host(services));
-    let dialled = dialled.map_err(|error| Refusal::new(503, error.to_string()))?;
-    let bridge = Bridge {
-        to: called.to_owned(),
-        trunk: Some(trunk.to_owned()),
-        user: None,
-        media: None,
-    };
-    passage(
-        services,
-        invite,
-        routed,
-        (Callee::Dialled(dialled), None),
-        bridge,
-    )
+    let stages = order
+        .into_iter()
+        .map(stage)
+        .collect::<Result<_, Refusal>>()?;
+    passage(services, invite, routed, stages, called)
 }
 
-fn admit_to_user(
+/// Rings at the phones of users, all at once or of one user after the other; who has none there is
+/// left out.
+fn admit_to_users(
     services: &Services,
     invite: &Incoming,
     routed: &Routed,
-    user: &str,
+    (users, hunt): (&[String], Hunt),
+    called: &str,
 ) -> Result<Admitted, Refusal> {
-    let phone = services.phones_of(user);
-    let phone = phone.ok_or_else(|| Refusal::new(480, format!("no phone of {user:?} is there")))?;
-    let bridge = Bridge {
-        to: user.to_owned(),
-        trunk: None,
-        user: Some(user.to_owned()),
-        media: None,
-    };
     let from = shown_to_user(invite, &own_host(services));
-    passage(services, invite, routed, (phone, Some(from)), bridge)
+    let phones = |user: &String| {
+        Some(Called {
+            callee: services.phones_of(user)?,
+            from: Some(from.clone()),
+            whose: Whose {
+                trunk: None,
+                user: Some(user.clone()),
+            },
+        })
+    };
+    let there: Vec<Called> = users.iter().filter_map(phones).collect();
+    if there.is_empty() {
+        let users = users.join(", ");
+        return Err(Refusal::new(480, format!("no phone of {users} is there")));
+    }
+    let kind = Kind::Users;
+    let stages = match hunt {
+        Hunt::All => vec![Stage {
+            callees: there,
+            kind,
+        }],
+        Hunt::InTurn => {
+            let alone = |called| Stage {
+                callees: vec![called],
+                kind,
+            };
+            there.into_iter().map(alone).collect()
+        }
+    };
+    let to = match users {
+        [user] => user,
+        _ => called,
+    };
+    passage(services, invite, routed, stages, to)
 }
 
 fn passage(
     services: &Services,
     invite: &Incoming,
     routed: &Routed,
-    (mut callee, from): (Callee, Option<String>),
-    bridge: Bridge,
+    mut stages: Vec<Stage>,
+    to: &str,
 ) -> Result<Admitted, Refusal> {
     let max_forwards = hops_left(invite)?;
+    let most = stages.iter().map(Stage::places).max().unwrap_or(1);
     // A leg a side, and while it rings one for each place where it does.
-    let permit = match services.take_plain_place(1 + callee.places()) {
+    let permit = match services.take_plain_place(1 + most) {
         Err(Busy::NoPorts) => {
-            callee.keep_best();
+            stages.iter_mut().for_each(Stage::keep_best);
             services.take_plain_place(2)?
         }
         taken => taken?,
     };
+    let first = stages.first().and_then(|stage| stage.callees.first());
+    let Whose { trunk, user } = first.map(|called| called.whose.clone()).unwrap_or_default();
     Ok(Admitted::Bridge(Box::new(Passage {
-        callee,
-        from,
+        stages,
         max_forwards,
-        bridge,
+        bridge: Bridge {
+            to: to.to_owned(),
+            trunk,
+            user,
+            media: None,
+        },
         ring: routed.ring,
         permit,
     })))

@@ -7,14 +7,12 @@ use std::time::Duration;
 
 use serde_json::json;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until};
 
 use super::dial::DialFailure;
 use super::digits::Passing;
-use super::fork::Fork;
+use super::hunt::{How, Hunt, Stage, Whose};
 use super::line::{Leg, next_leg};
 use super::music;
-use super::outbound::Callee;
 use super::outgoing::Progress;
 use super::party::{News, Party};
 use super::places::Permit;
@@ -32,10 +30,8 @@ use crate::switch::EndReason;
 
 /// A call that may be bridged.
 pub(super) struct Passage {
-    /// Who is called.
-    pub(super) callee: Callee,
-    /// Whom the called party sees, as a name-addr; none shows what the trunk's calls show.
-    pub(super) from: Option<String>,
+    /// Who is called, in turn.
+    pub(super) stages: Vec<Stage>,
     /// Hops that the call may still take.
     pub(super) max_forwards: u8,
     /// What the record says of who is called.
@@ -53,8 +49,7 @@ pub(super) async fn serve(
     (mut record, epoch): (CallRecord, Epoch),
 ) {
     let Passage {
-        callee,
-        from,
+        stages,
         max_forwards,
         bridge,
         ring,
@@ -62,31 +57,27 @@ pub(super) async fn serve(
     } = passage;
     record.bridge = Some(bridge);
     spans::name_bridge(record.id);
-    let Some(ringing) = Ringing::begin(Arc::clone(&services), incoming, record, epoch).await else {
+    let callees = stages.iter().flat_map(|stage| &stage.callees);
+    let trunks = callees.filter_map(|called| called.whose.trunk.clone());
+    let trunks: Vec<String> = trunks.collect();
+    let ringing = Ringing::begin(Arc::clone(&services), incoming, (record, trunks), epoch);
+    let Some(ringing) = ringing.await else {
         return;
     };
-    let mut phones = match callee.diallings(&services).await {
-        Ok(phones) => phones,
-        Err(reason) => return ringing.refuse(503, EndReason::Failed(reason)).await,
+    let how = How {
+        codec: ringing.codec(),
+        max_forwards,
+        ring,
     };
-    for phone in &mut phones {
-        if let Some(from) = &from {
-            phone.from.clone_from(from);
-        }
-        // The caller's choice first: where the called party has it, nothing needs to be transcoded.
-        phone.codecs = phone.codecs.preferring(ringing.codec());
-        let hops = ("Max-Forwards".to_owned(), max_forwards.to_string());
-        phone.headers.push(hops);
-    }
     let caller = next_leg();
-    let fork = Fork::new(&services.line, phones, caller);
+    let hunt = Hunt::new(Arc::clone(&services), stages, how, caller);
     let room = RoomId::next();
     let mut meeting = Meeting {
         room,
         caller,
         met: None,
     };
-    if let Some(mut pair) = meeting.ring_out(ringing, fork, ring).await {
+    if let Some(mut pair) = meeting.ring_out(ringing, hunt).await {
         permit.keep_pairs(2);
         let reason = pair.talk().await;
         pair.end(reason).await;
@@ -105,19 +96,16 @@ struct Meeting {
 impl Meeting {
     /// Rings at the called party until it answers, and answers the caller then. None when it does
     /// not come to that, which is written down.
-    async fn ring_out(
-        &mut self,
-        mut ringing: Ringing,
-        mut fork: Fork,
-        ring: Duration,
-    ) -> Option<Pair> {
-        let until = Instant::now() + ring;
-        let mut progress = fork.place().await;
+    async fn ring_out(&mut self, mut ringing: Ringing, mut hunt: Hunt) -> Option<Pair> {
+        let mut progress = hunt.place().await;
         loop {
             match progress {
                 Some(Progress::Rings(status)) => ringing.rings(status).await,
-                Some(Progress::Early) => self.let_hear_early(&mut ringing, &fork).await,
-                Some(Progress::Answered(called)) => return self.pick_up(ringing, *called).await,
+                Some(Progress::Early) => self.let_hear_early(&mut ringing, &hunt).await,
+                Some(Progress::Answered(called)) => {
+                    let whose = hunt.answered_by();
+                    return self.pick_up(ringing, *called, whose).await;
+                }
                 Some(Progress::Failed(failure)) => {
                     fail(ringing, &failure).await;
                     return None;
@@ -125,14 +113,13 @@ impl Meeting {
                 None => {}
             }
             let (status, reason) = tokio::select! {
-                heard = fork.hear() => {
-                    progress = fork.take(heard).await;
+                heard = hunt.hear() => {
+                    progress = hunt.take(heard).await;
                     continue;
                 }
                 ended = ringing.ends() => ended,
-                () = sleep_until(until) => (Some(480), EndReason::Refused(408)),
             };
-            fork.give_up().await;
+            hunt.give_up().await;
             match status {
                 Some(status) => ringing.refuse(status, reason).await,
                 None => ringing.given_up(reason).await,
@@ -142,16 +129,16 @@ impl Meeting {
     }
 
     /// Lets the caller hear what the called party plays before its answer.
-    async fn let_hear_early(&mut self, ringing: &mut Ringing, fork: &Fork) {
+    async fn let_hear_early(&mut self, ringing: &mut Ringing, hunt: &Hunt) {
         if !ringing.open_early(self.caller).await {
             return ringing.rings(180).await;
         }
-        let mut playing = fork.early_legs();
+        let mut playing = hunt.early_legs();
         // One at a time, until it rings no more.
         if playing.any(|leg| Some(leg.id) == self.met) {
             return;
         }
-        let (Some(leg), Some(caller)) = (fork.early_legs().next(), ringing.early_leg()) else {
+        let (Some(leg), Some(caller)) = (hunt.early_legs().next(), ringing.early_leg()) else {
             return;
         };
         match self.meet(caller, leg) {
@@ -160,7 +147,8 @@ impl Meeting {
         }
     }
 
-    async fn pick_up(&self, ringing: Ringing, called: Party) -> Option<Pair> {
+    async fn pick_up(&self, mut ringing: Ringing, called: Party, whose: Whose) -> Option<Pair> {
+        ringing.answered_by(whose);
         // Where the caller was faster, the called party is hung up as it is dropped.
         let answered = ringing.answer(self.caller).await?;
         let joined = self.meet(&answered.party.leg, &called.leg);
@@ -199,7 +187,7 @@ async fn fail(ringing: Ringing, failure: &DialFailure) {
     let (status, reason) = match failure {
         DialFailure::Refused { status, .. } => (status_for(*status), EndReason::Refused(*status)),
         // It rang for longer than a transaction lasts.
-        DialFailure::Cancelled => (480, EndReason::Refused(408)),
+        DialFailure::Cancelled | DialFailure::NoAnswer(_) => (480, EndReason::Refused(408)),
         other => (503, EndReason::Failed(other.to_string())),
     };
     ringing.refuse(status, reason).await;

@@ -54,7 +54,8 @@ pub(super) async fn serve(
     } = guest;
     record.room = Some(room.name.clone());
     spans::name_room(record.id, &room.name);
-    let Some(mut ringing) = Ringing::begin(services, incoming, record, epoch).await else {
+    let Some(mut ringing) = Ringing::begin(services, incoming, (record, Vec::new()), epoch).await
+    else {
         return;
     };
     if seat.is_none() {

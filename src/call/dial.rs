@@ -80,6 +80,9 @@ pub enum DialFailure {
     /// The call was given up from here.
     #[error("given up before the answer")]
     Cancelled,
+    /// Where it goes could not be found out, and why not.
+    #[error("{0}")]
+    Nowhere(String),
     /// There is no address to send to.
     #[error("there is no address to send the call to")]
     NoTarget,

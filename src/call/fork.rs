@@ -6,6 +6,7 @@ use std::sync::Arc;
 use futures_util::future::select_all;
 
 use super::dial::{DialFailure, Dialling};
+use super::hunt::Whose;
 use super::line::{Leg, Line};
 use super::outgoing::{Outgoing, Progress};
 use crate::net::media::LegId;
@@ -16,7 +17,9 @@ const ELSEWHERE: &str = "SIP;cause=200;text=\"Call completed elsewhere\"";
 
 /// A party that is called at one phone or several, which all ring.
 pub(super) struct Fork {
-    branches: Vec<Outgoing>,
+    branches: Vec<(Outgoing, Whose)>,
+    /// Who has answered.
+    answered: Whose,
     /// What those that ring no more have said, the best of it.
     failure: Option<DialFailure>,
 }
@@ -24,20 +27,24 @@ pub(super) struct Fork {
 impl Fork {
     /// Makes a party that is not called yet, with a leg a phone, each of which may be of one room
     /// with another leg.
-    pub(super) fn new(line: &Arc<Line>, phones: Vec<Dialling>, beside: LegId) -> Self {
-        let branch = |phone| Outgoing::new(Arc::clone(line), phone, line.next_leg_beside(beside));
+    pub(super) fn new(line: &Arc<Line>, phones: Vec<(Dialling, Whose)>, beside: LegId) -> Self {
+        let branch = |(phone, whose)| {
+            let leg = line.next_leg_beside(beside);
+            (Outgoing::new(Arc::clone(line), phone, leg), whose)
+        };
         Self {
             branches: phones.into_iter().map(branch).collect(),
+            answered: Whose::default(),
             failure: None,
         }
     }
 
     /// Calls all phones.
     pub(super) async fn place(&mut self) -> Option<Progress> {
-        for mut branch in std::mem::take(&mut self.branches) {
+        for (mut branch, whose) in std::mem::take(&mut self.branches) {
             match branch.place().await {
                 Some(Progress::Failed(failure)) => self.note(failure),
-                _ => self.branches.push(branch),
+                _ => self.branches.push((branch, whose)),
             }
         }
         self.failed()
@@ -51,7 +58,7 @@ impl Fork {
         let waits = self
             .branches
             .iter_mut()
-            .map(|branch| Box::pin(branch.hear()));
+            .map(|(branch, _)| Box::pin(branch.hear()));
         let (signal, branch, _) = select_all(waits).await;
         (branch, signal)
     }
@@ -61,9 +68,9 @@ impl Fork {
         &mut self,
         (branch, signal): (usize, Option<Signal>),
     ) -> Option<Progress> {
-        match self.branches.get_mut(branch)?.take(signal).await? {
+        match self.branches.get_mut(branch)?.0.take(signal).await? {
             Progress::Answered(party) => {
-                self.branches.remove(branch);
+                self.answered = self.branches.remove(branch).1;
                 self.stop(Some(ELSEWHERE)).await;
                 Some(Progress::Answered(party))
             }
@@ -82,7 +89,13 @@ impl Fork {
 
     /// The legs of phones that play something before they answer.
     pub(super) fn early_legs(&self) -> impl Iterator<Item = &Leg> {
-        self.branches.iter().filter_map(Outgoing::early_leg)
+        let branches = self.branches.iter();
+        branches.filter_map(|(branch, _)| branch.early_leg())
+    }
+
+    /// Who has answered.
+    pub(super) fn answered_by(&self) -> &Whose {
+        &self.answered
     }
 
     /// Gives up.
@@ -91,7 +104,7 @@ impl Fork {
     }
 
     async fn stop(&mut self, reason: Option<&str>) {
-        for mut branch in std::mem::take(&mut self.branches) {
+        for (mut branch, _) in std::mem::take(&mut self.branches) {
             branch.give_up(reason).await;
         }
     }
@@ -149,6 +162,7 @@ mod tests {
         ] {
             let mut fork = Fork {
                 branches: Vec::new(),
+                answered: Whose::default(),
                 failure: Some(DialFailure::NoTarget),
             };
             for status in said {

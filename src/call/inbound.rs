@@ -43,7 +43,14 @@ async fn admit_or_refuse(services: Arc<Services>, incoming: Box<IncomingCall>) {
     let _held = services.line.sip().hold(call);
     let admitted = match admit(&services, &incoming.invite) {
         Ok(admitted) => admitted,
-        Err(Refusal { status, reason }) => return refuse(&services, call, status, &reason).await,
+        Err(Refusal {
+            status,
+            reason,
+            cause,
+        }) => {
+            let cause = cause.map(|cause| ("Reason".to_owned(), format!("Q.850;cause={cause}")));
+            return refuse_because(&services, call, (status, &reason), cause).await;
+        }
     };
     let epoch = Epoch::take();
     let begun = (
@@ -64,12 +71,22 @@ async fn admit_or_refuse(services: Arc<Services>, incoming: Box<IncomingCall>) {
 
 /// Refuses a call, and says when to try again where that may help.
 pub(super) async fn refuse(services: &Services, call: CallHandle, status: u16, reason: &str) {
+    refuse_because(services, call, (status, reason), None).await;
+}
+
+/// Refuses a call, with a header field that says more of why.
+async fn refuse_because(
+    services: &Services,
+    call: CallHandle,
+    (status, reason): (u16, &str),
+    cause: Option<(String, String)>,
+) {
     meters::call_refused(status);
     tracing::info!(status, %reason, "a call was refused");
     let retry = services.config.limits.retry_after_s.to_string();
     let passes = status == 503 || services.is_stopping();
     let retry = passes.then(|| ("Retry-After".to_owned(), retry));
-    let headers = retry.into_iter().collect();
+    let headers = retry.into_iter().chain(cause).collect();
     let _ = services.line.sip().reject(call, status, headers).await;
 }
 

@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 use tracing::Instrument;
 use uuid::Uuid;
 
+use super::hunt::Whose;
 use super::services::Services;
 use super::turn_log::TurnLog;
 use crate::agent::{self, Variables};
@@ -29,6 +30,7 @@ enum Entry {
     Turn(Box<TurnRecord>),
     Variables(Map<String, Value>),
     Recording(std::path::PathBuf),
+    Bridged(Whose),
     Book(Box<Appointment>, oneshot::Sender<Result<(), String>>),
     Finish(Box<Final>, oneshot::Sender<CallRecord>),
 }
@@ -96,6 +98,11 @@ impl Journal {
     /// Writes down where the recording lies.
     pub fn recording(&self, path: std::path::PathBuf) {
         self.enter(Entry::Recording(path));
+    }
+
+    /// Writes down who of those who were called has answered.
+    pub(super) fn bridged(&self, whose: Whose) {
+        self.enter(Entry::Bridged(whose));
     }
 
     /// Writes an appointment down, together with the delivery that tells the CRM.
@@ -200,6 +207,12 @@ impl Writer {
                     ..CallUpdate::default()
                 };
                 self.store().update_call(id, update, self.now()).await
+            }
+            Entry::Bridged(Whose { trunk, user }) => {
+                if let Some(bridge) = &mut self.record.bridge {
+                    (bridge.trunk, bridge.user) = (trunk, user);
+                }
+                Ok(())
             }
             Entry::Recording(path) => self.store().set_recording(id, &path).await,
             Entry::Book(appointment, reply) => {

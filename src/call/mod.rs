@@ -10,6 +10,7 @@ pub mod dial;
 pub(crate) mod digits;
 mod ending;
 mod fork;
+mod hunt;
 mod inbound;
 mod journal;
 pub mod line;

@@ -10,6 +10,7 @@ use serde_json::json;
 use tokio::sync::watch;
 
 use super::ending::Ending;
+use super::hunt::Whose;
 use super::inbound::{agree, codecs_of, late_answer, refuse};
 use super::journal::Journal;
 use super::line::{Attached, Half, Leg};
@@ -52,11 +53,12 @@ pub(super) struct Written {
 }
 
 impl Ringing {
-    /// Agrees on media, keeps the record and tells who watches. None when the call was refused.
+    /// Agrees on media, keeps the record and tells who watches; `others` are trunks that the call may
+    /// leave by. None when the call was refused.
     pub(super) async fn begin(
         services: Arc<Services>,
         incoming: IncomingCall,
-        record: CallRecord,
+        (record, others): (CallRecord, Vec<String>),
         epoch: Epoch,
     ) -> Option<Self> {
         let IncomingCall {
@@ -79,11 +81,7 @@ impl Ringing {
             return None;
         }
         // Nobody is there who could say that it is recorded.
-        let far = record.bridge.as_ref();
-        let trunks = [
-            record.trunk.as_deref(),
-            far.and_then(|bridge| bridge.trunk.as_deref()),
-        ];
+        let trunks = record.trunk.iter().chain(&others).map(String::as_str);
         let (live, controls) = services.go_live_unannounced(record.id, trunks);
         let journal = Journal::start(&services, record.clone());
         let parties = json!({ "from": record.from, "to": record.to });
@@ -107,6 +105,14 @@ impl Ringing {
             written,
             controls,
         })
+    }
+
+    /// Writes down who of those who were called has answered.
+    pub(super) fn answered_by(&mut self, whose: Whose) {
+        if let Some(bridge) = &mut self.record.bridge {
+            (bridge.trunk, bridge.user) = (whose.trunk.clone(), whose.user.clone());
+        }
+        self.written.journal.bridged(whose);
     }
 
     /// The codec that was agreed on, where the caller made the offer.

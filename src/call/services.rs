@@ -303,19 +303,16 @@ impl Services {
         self.make_live(id, self.records(trunk))
     }
 
-    /// Does the same for a call without an agent, over the trunks of its parties; a party of no trunk
-    /// is none. Where one of them is not to be recorded, or a trunk's calls are told that they are,
+    /// Does the same for a call without an agent, over the trunks of its parties. Where one of them is not to be recorded, or a trunk's calls are told that they are,
     /// it is not recorded: nobody could tell it.
-    pub(super) fn go_live_unannounced(
+    pub(super) fn go_live_unannounced<'t>(
         self: &Arc<Self>,
         id: Uuid,
-        trunks: [Option<&str>; 2],
+        mut trunks: impl Iterator<Item = &'t str>,
     ) -> (Live, mailbox::Receiver<Control>) {
-        let silently = |trunk: Option<&str>| {
-            let announced = trunk.and_then(|trunk| self.announcement(trunk)).is_some();
-            self.records(trunk) && !announced
-        };
-        self.make_live(id, trunks.into_iter().all(silently))
+        let silently =
+            |trunk: &str| self.records(Some(trunk)) && self.announcement(trunk).is_none();
+        self.make_live(id, trunks.all(silently))
     }
 
     fn make_live(self: &Arc<Self>, id: Uuid, recorded: bool) -> (Live, mailbox::Receiver<Control>) {

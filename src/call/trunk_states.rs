@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use tokio::sync::watch;
 
-use crate::switch::Hop;
+use super::services::Services;
+use crate::switch::{Hop, Standing};
 
 /// How each trunk stands, by its name.
 #[derive(Debug, Default)]
@@ -47,5 +48,15 @@ impl TrunkStates {
     fn change(&self, trunk: &str, change: impl FnOnce(&mut TrunkState)) {
         self.states
             .send_modify(|states| change(states.entry(trunk.to_owned()).or_default()));
+    }
+}
+
+impl Services {
+    /// Whether none of a trunk's addresses can be reached, as far as is known.
+    #[must_use]
+    pub fn trunk_is_down(&self, trunk: &str) -> bool {
+        let (hops, reach) = (self.trunk_states.of(trunk).hops, self.line.reach());
+        let is_down = |hop: &Hop| reach.standing(*hop) == Standing::Down;
+        !hops.is_empty() && hops.iter().all(is_down)
     }
 }

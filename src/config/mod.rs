@@ -20,11 +20,12 @@ mod services;
 mod sip;
 mod suggest;
 mod summary;
+mod target;
 mod tree;
 mod trunk;
 mod value;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 pub use agent::{
@@ -39,10 +40,11 @@ pub use providers::{BaseUrl, CrmConfig, LlmConfig};
 pub use reader::Key;
 pub use recording::RecordingFormat;
 pub use room::{PARTIES_MAX, RoomConfig};
-pub use route::{RouteConfig, RouteTarget};
+pub use route::{Asked, RouteConfig};
 pub use secret::Secret;
 pub use services::{HttpConfig, HttpKey, LogConfig, LogFormat, ModelsConfig, StoreConfig};
 pub use sip::{LimitsConfig, MediaConfig, PortRange, SipConfig, SipListen, Transport};
+pub use target::{Hunt, Rejection, RouteTarget, WeightedTrunk};
 pub use trunk::{TrunkConfig, TrunkKind};
 
 use offhook_media::SrtpPolicy;
@@ -171,6 +173,7 @@ impl Config {
                 to: Pattern::any(),
                 from: Pattern::any(),
                 from_trunk: None,
+                headers: BTreeMap::new(),
                 target: RouteTarget::Agent(agent),
                 ring_s: 60,
             });
@@ -189,7 +192,13 @@ impl Config {
     /// Returns the route that takes a call that came in over no trunk.
     pub fn route(&self, to: &str, from: &str) -> Option<&RouteConfig> {
         let mut routes = self.routes.iter();
-        routes.find(|route| route.matches(to, from, None))
+        let asked = Asked {
+            to,
+            from,
+            trunk: None,
+            headers: &[],
+        };
+        routes.find(|route| route.matches(&asked))
     }
 
     /// Returns the voices in use, each with the key that names it.

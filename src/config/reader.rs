@@ -277,21 +277,32 @@ impl Section {
         let node = self.take(r, key, "a list")?;
         let items = match (node.value, &node.origin) {
             (Value::Array(items), _) => items,
-            (Value::Text(text), origin @ Origin::Env(_)) => text
-                .split(',')
-                .map(str::trim)
-                .filter(|item| !item.is_empty())
-                .map(|item| Node {
-                    value: Value::Text(item.into()),
-                    origin: origin.clone(),
-                })
-                .collect(),
+            (Value::Text(text), origin @ Origin::Env(_)) => separated(&text, origin),
             (other, origin) => {
                 let kind = other.kind();
                 let message = format!("expected a list in [ ], each {}; got {kind}", T::EXPECTED);
                 self.wrong(r, key, origin, message);
                 return None;
             }
+        };
+        let values = items.iter().filter_map(|item| self.convert(r, key, item));
+        Some(values.collect())
+    }
+
+    /// Takes a value, or a list of them.
+    pub(super) fn one_or_list<T: FromValue>(
+        &mut self,
+        r: &mut Reader<'_>,
+        key: &'static str,
+    ) -> Option<Vec<T>> {
+        let node = self.take(r, key, T::EXPECTED)?;
+        let items = match (node.value, &node.origin) {
+            (Value::Array(items), _) => items,
+            (Value::Text(text), origin @ Origin::Env(_)) => separated(&text, origin),
+            (value, origin) => vec![Node {
+                value,
+                origin: origin.clone(),
+            }],
         };
         let values = items.iter().filter_map(|item| self.convert(r, key, item));
         Some(values.collect())
@@ -425,4 +436,14 @@ impl Section {
             });
         }
     }
+}
+
+/// The items of a variable's list, which commas separate.
+fn separated(text: &str, origin: &Origin) -> Vec<Node> {
+    let items = text.split(',').map(str::trim);
+    let node = |item: &str| Node {
+        value: Value::Text(item.into()),
+        origin: origin.clone(),
+    };
+    items.filter(|item| !item.is_empty()).map(node).collect()
 }

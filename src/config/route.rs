@@ -1,14 +1,12 @@
 //! `[[route]]`: which call goes where.
 
-use std::collections::BTreeSet;
-use std::fmt;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::error::Origin;
 use super::pattern::Pattern;
 use super::reader::{Reader, Section};
 use super::sip::small;
 use super::suggest::nearest;
-use super::trunk::{NAME_RULE, is_name};
+use super::target::{self, RouteTarget};
 
 /// How long it may ring where nothing is written, in s.
 pub(super) const RING_S: u64 = 60;
@@ -23,42 +21,25 @@ pub struct RouteConfig {
     pub from: Pattern,
     /// Only calls that come in over this trunk; none for calls from anywhere.
     pub from_trunk: Option<String>,
+    /// Only calls whose INVITE has these header fields, each with a value that matches.
+    pub headers: BTreeMap<String, Pattern>,
     /// Who answers.
     pub target: RouteTarget,
     /// How long a trunk or user may ring, in s.
     pub ring_s: u32,
 }
 
-/// Who answers a call.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RouteTarget {
-    /// An agent, by its name.
-    Agent(String),
-    /// All who are in a conference room, by its name.
-    Room(String),
-    /// Who has the number that was called, over a trunk, by its name.
-    Trunk(String),
-    /// The phones that a user has registered, by the user's name.
-    User(String),
-}
-
-impl RouteTarget {
-    /// Whether a call that goes there is bridged: it has a leg at each side.
-    #[must_use]
-    pub fn is_bridged(&self) -> bool {
-        matches!(self, Self::Trunk(_) | Self::User(_))
-    }
-}
-
-impl fmt::Display for RouteTarget {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Agent(name) => f.write_str(name),
-            Self::Room(name) => write!(f, "room {name}"),
-            Self::Trunk(name) => write!(f, "trunk {name}"),
-            Self::User(name) => write!(f, "user {name}"),
-        }
-    }
+/// What is asked of the routes: a call that came in.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'a> {
+    /// The number or name that was called.
+    pub to: &'a str,
+    /// The number or name that calls.
+    pub from: &'a str,
+    /// The trunk that it came in over.
+    pub trunk: Option<&'a str>,
+    /// The header fields of its INVITE.
+    pub headers: &'a [(String, String)],
 }
 
 /// The names that a route may lead to.
@@ -74,11 +55,23 @@ pub(super) struct Known {
 }
 
 impl RouteConfig {
-    /// Reports whether this route takes a call, which came in over this trunk or none.
-    pub fn matches(&self, to: &str, from: &str, trunk: Option<&str>) -> bool {
+    /// Reports whether this route takes a call.
+    pub fn matches(&self, call: &Asked<'_>) -> bool {
         let wanted = self.from_trunk.as_deref();
-        let over = wanted.is_none() || wanted == trunk;
-        over && self.to.matches(to) && self.from.matches(from)
+        let over = wanted.is_none() || wanted == call.trunk;
+        let has = |(name, value): (&String, &Pattern)| {
+            let named = |(found, _): &&(String, String)| found.eq_ignore_ascii_case(name);
+            let mut found = call.headers.iter().filter(named);
+            found.any(|(_, found)| value.matches(found.trim()))
+        };
+        over && self.to.matches(call.to)
+            && self.from.matches(call.from)
+            && self.headers.iter().all(has)
+    }
+
+    fn takes_all(&self) -> bool {
+        let anybody = self.to.is_any() && self.from.is_any();
+        anybody && self.from_trunk.is_none() && self.headers.is_empty()
     }
 
     pub(super) fn read_all(r: &mut Reader<'_>, sections: Vec<Section>, known: &Known) -> Vec<Self> {
@@ -87,12 +80,10 @@ impl RouteConfig {
             let to = s.or(r, "to", Pattern::any());
             let from = s.or(r, "from", Pattern::any());
             let from_trunk = read_from_trunk(r, &mut s, known);
-            let target = read_target(r, &mut s, known);
+            let headers = s.map::<Pattern>(r, "headers");
+            let target = target::read(r, &mut s, known);
             let ring_s = small(s.number(r, "ring_s", 1..=300, RING_S));
-            let takes_all = |route: &Self| {
-                route.to.is_any() && route.from.is_any() && route.from_trunk.is_none()
-            };
-            if target.is_some() && routes.iter().any(takes_all) {
+            if target.is_some() && routes.iter().any(Self::takes_all) {
                 let message = "an earlier route takes every call already";
                 r.warn(&s.origin, "route", message);
             }
@@ -101,6 +92,7 @@ impl RouteConfig {
                 to,
                 from,
                 from_trunk,
+                headers,
                 target,
                 ring_s,
             }));
@@ -124,55 +116,4 @@ fn read_from_trunk(r: &mut Reader<'_>, s: &mut Section, known: &Known) -> Option
         s.wrong(r, key, &origin, message);
     }
     Some(name)
-}
-
-/// Reads who answers: one key of several says it.
-fn read_target(r: &mut Reader<'_>, s: &mut Section, known: &Known) -> Option<RouteTarget> {
-    let keys = ["agent", "room", "trunk", "user"];
-    let written: Vec<&'static str> = keys.into_iter().filter(|key| s.has(key)).collect();
-    let origins: Vec<Origin> = written.iter().map(|key| s.origin_of(key)).collect();
-    let named = keys.map(|key| (key, s.opt::<String>(r, key)));
-    let (key, origin) = match (written.as_slice(), origins.as_slice()) {
-        ([key], [origin]) => (*key, origin),
-        ([key, other, ..], [_, origin, ..]) => {
-            let message = format!("a route leads to one place: take {other} or {key} away");
-            s.wrong(r, other, origin, message);
-            return None;
-        }
-        _ => {
-            let message = "is missing: name the agent that answers, or a room, trunk or user";
-            let origin = s.origin.clone();
-            s.wrong(r, "agent", &origin, message);
-            return None;
-        }
-    };
-    let name = named.into_iter().find_map(|(_, name)| name)?;
-    let (section, names) = match key {
-        "room" if is_name(&name) => return Some(RouteTarget::Room(name)),
-        "room" => {
-            s.wrong(r, key, origin, NAME_RULE);
-            return None;
-        }
-        "trunk" => ("[[trunk]] that places calls", &known.trunks),
-        "user" => ("[[user]]", &known.users),
-        _ => ("[[agent]]", &known.agents),
-    };
-    if !names.contains(&name) {
-        let near = nearest(&name, names.iter().map(String::as_str));
-        let mend = match near {
-            Some(near) => format!("the nearest is {near:?}"),
-            None => format!("there is no {section} at all"),
-        };
-        s.wrong(
-            r,
-            key,
-            origin,
-            format!("no {section} is named {name:?}; {mend}"),
-        );
-    }
-    Some(match key {
-        "trunk" => RouteTarget::Trunk(name),
-        "user" => RouteTarget::User(name),
-        _ => RouteTarget::Agent(name),
-    })
 }

@@ -15,6 +15,6 @@ pub use number::{Number, normalised};
 pub use pin::{PinVerdict, WrongPins};
 pub use reach::{Hop, Outcome as Reached, Reach, Standing};
 pub use registrar::{Binding, Refused, Registrar};
-pub use route::{RouteTable, Routed};
+pub use route::{RouteTable, Routed, trunk_order};
 pub use trunk::{Dial, DialError, Dialled, Target, Trunk, TrunkKind, TrunkTable};
 pub use whereabouts::Whereabouts;

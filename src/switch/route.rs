@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::config::{RouteConfig, RouteTarget};
+use crate::config::{Asked, RouteConfig, RouteTarget, WeightedTrunk};
 
 /// Where a call goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,12 +29,11 @@ impl RouteTable {
         Self { routes, agents }
     }
 
-    /// Finds who answers a call from `caller` to `called`, both user parts, that came in over this
-    /// trunk or none.
+    /// Finds who answers a call.
     #[must_use]
-    pub fn route(&self, called: &str, caller: &str, trunk: Option<&str>) -> Option<Routed> {
+    pub fn route(&self, call: &Asked<'_>) -> Option<Routed> {
         let mut agents = self.agents.iter();
-        if let Some(agent) = agents.find(|agent| agent.eq_ignore_ascii_case(called)) {
+        if let Some(agent) = agents.find(|agent| agent.eq_ignore_ascii_case(call.to)) {
             return Some(Routed {
                 target: RouteTarget::Agent(agent.clone()),
                 names_trunk: false,
@@ -42,7 +41,7 @@ impl RouteTable {
             });
         }
         let mut routes = self.routes.iter();
-        let route = routes.find(|route| route.matches(called, caller, trunk))?;
+        let route = routes.find(|route| route.matches(call))?;
         Some(Routed {
             target: route.target.clone(),
             names_trunk: route.from_trunk.is_some(),
@@ -51,15 +50,88 @@ impl RouteTable {
     }
 }
 
+/// The order in which trunks are tried for one call: as they are written where none has a weight,
+/// else drawn, each as likely first among those that are left as its weight says. `draw` gives a
+/// number below the one that it is given.
+#[must_use]
+pub fn trunk_order(trunks: &[WeightedTrunk], mut draw: impl FnMut(u32) -> u32) -> Vec<&str> {
+    let mut left: Vec<&WeightedTrunk> = trunks.iter().collect();
+    let mut order = Vec::new();
+    while !left.is_empty() {
+        let total: u32 = left.iter().map(|trunk| trunk.weight).sum();
+        let mut drawn = if total == 0 { 0 } else { draw(total) };
+        let takes = |trunk: &&WeightedTrunk| match drawn.checked_sub(trunk.weight) {
+            Some(rest) if total > 0 => {
+                drawn = rest;
+                false
+            }
+            _ => true,
+        };
+        let at = left.iter().position(takes).unwrap_or(0);
+        order.push(left.remove(at).name.as_str());
+    }
+    order
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn asked<'a>(to: &'a str, from: &'a str, trunk: Option<&'a str>) -> Asked<'a> {
+        Asked {
+            to,
+            from,
+            trunk,
+            headers: &[],
+        }
+    }
+
+    fn trunks(of: &[(&str, u32)]) -> Vec<WeightedTrunk> {
+        let trunk = |(name, weight): &(&str, u32)| WeightedTrunk {
+            name: (*name).to_owned(),
+            weight: *weight,
+        };
+        of.iter().map(trunk).collect()
+    }
+
+    #[test]
+    fn trunks_without_weights_are_tried_as_they_are_written() {
+        let trunks = trunks(&[("b", 0), ("a", 0)]);
+        assert_eq!(trunk_order(&trunks, |_| unreachable!()), ["b", "a"]);
+    }
+
+    #[test]
+    fn trunks_are_tried_first_as_often_as_their_weight_says_and_each_once() {
+        let trunks = trunks(&[("a", 3), ("b", 1)]);
+        let first = |drawn| trunk_order(&trunks, |total| drawn % total);
+        for drawn in 0..3 {
+            assert_eq!(first(drawn), ["a", "b"]);
+        }
+        assert_eq!(first(3), ["b", "a"]);
+    }
+
+    #[test]
+    fn a_route_for_a_header_takes_the_calls_that_have_it() {
+        let tenant = RouteConfig {
+            headers: [("X-Tenant".to_owned(), "acme*".parse().unwrap())].into(),
+            ..route("*", "*", agent("acme"))
+        };
+        let table = RouteTable::new(vec![tenant], Vec::new());
+        let headers = [("x-tenant".to_owned(), " acme-7 ".to_owned())];
+        let call = Asked {
+            headers: &headers,
+            ..asked("1202", "44", None)
+        };
+        assert!(table.route(&call).is_some());
+        assert_eq!(table.route(&asked("1202", "44", None)), None);
+    }
 
     fn route(to: &str, from: &str, target: RouteTarget) -> RouteConfig {
         RouteConfig {
             to: to.parse().unwrap(),
             from: from.parse().unwrap(),
             from_trunk: None,
+            headers: Default::default(),
             target,
             ring_s: 20,
         }
@@ -79,7 +151,7 @@ mod tests {
         ];
         let table = RouteTable::new(routes, vec!["sales".into(), "support".into()]);
         let target = |called, caller| {
-            let routed = table.route(called, caller, None);
+            let routed = table.route(&asked(called, caller, None));
             routed.map(|routed| routed.target)
         };
         assert_eq!(target("1202", "44123"), Some(agent("sales")));
@@ -87,19 +159,28 @@ mod tests {
         assert_eq!(target("1302", "49123"), Some(agent("support")));
         assert_eq!(target("Sales", "49123"), Some(agent("sales")));
         assert_eq!(target("44", ""), None);
-        assert_eq!(table.route("1202", "1", None).unwrap().ring.as_secs(), 20);
+        assert_eq!(
+            table
+                .route(&asked("1202", "1", None))
+                .unwrap()
+                .ring
+                .as_secs(),
+            20
+        );
     }
 
     #[test]
     fn a_route_of_one_trunk_is_for_nobody_else_whatever_they_say_they_are() {
         let carrier = RouteConfig {
             from_trunk: Some("carrier".to_owned()),
-            ..route("*", "44*", RouteTarget::Trunk("other".to_owned()))
+            ..route("*", "44*", RouteTarget::Trunks(trunks(&[("other", 0)])))
         };
         let table = RouteTable::new(vec![carrier], Vec::new());
-        let routed = table.route("1202", "44123", Some("carrier")).unwrap();
+        let routed = table
+            .route(&asked("1202", "44123", Some("carrier")))
+            .unwrap();
         assert!(routed.names_trunk);
-        assert_eq!(table.route("1202", "44123", Some("other")), None);
-        assert_eq!(table.route("1202", "44123", None), None);
+        assert_eq!(table.route(&asked("1202", "44123", Some("other"))), None);
+        assert_eq!(table.route(&asked("1202", "44123", None)), None);
     }
 }

@@ -20,6 +20,7 @@ mod disk;
 mod doors;
 mod faults;
 mod holding;
+mod hunting;
 mod language_model;
 #[path = "../llm_support/mod.rs"]
 mod llm_support;

@@ -1,6 +1,7 @@
 //! Trunks, agents and routes: whose calls are taken, and by whom.
 
 use offhook::call::codecs::Codecs;
+use offhook::config::{Asked, Rejection};
 use offhook_media::Codec as Media;
 
 use super::*;
@@ -167,8 +168,18 @@ fn a_route_of_a_trunk_is_for_its_calls_alone_and_the_trunk_must_be_there() {
     let [route] = config.routes.as_slice() else {
         panic!("one route");
     };
-    assert!(route.matches("1", "2", Some("office")));
-    assert!(!route.matches("1", "2", Some("other")) && !route.matches("1", "2", None));
+    let takes = |trunk| {
+        let headers = &[];
+        let (to, from) = ("1", "2");
+        route.matches(&Asked {
+            to,
+            from,
+            trunk,
+            headers,
+        })
+    };
+    assert!(takes(Some("office")));
+    assert!(!takes(Some("other")) && !takes(None));
     let text = complaint(&of("ofice"));
     assert!(
         text.contains("route.from_trunk: no [[trunk]]") && text.contains("\"office\""),
@@ -206,16 +217,10 @@ fn a_route_leads_over_a_trunk_that_places_calls_or_to_a_user_that_there_is() {
                   [[user]]\nname = \"alice\"\npassword = \"long enough\"\n";
     let route = |more: &str| parse(&format!("{source}[[route]]\nto = \"+44*\"\n{more}"));
     let out = route("trunk = \"carrier\"\nring_s = 20\n").unwrap();
-    assert_eq!(
-        out.routes[0].target,
-        RouteTarget::Trunk("carrier".to_owned())
-    );
+    assert_eq!(out.routes[0].target.to_string(), "trunk carrier");
     assert_eq!(out.routes[0].ring_s, 20);
     let alice = route("user = \"alice\"\n").unwrap();
-    assert_eq!(
-        alice.routes[0].target,
-        RouteTarget::User("alice".to_owned())
-    );
+    assert_eq!(alice.routes[0].target.to_string(), "user alice");
     assert_eq!(alice.routes[0].ring_s, 60);
     for (wrong, why) in [
         ("trunk = \"carier\"\n", "the nearest is \"carrier\""),
@@ -265,4 +270,52 @@ fn a_room_may_be_small_and_have_a_pin() {
         warnings.contains("leads to room \"sale\"; the nearest that one leads to is \"sales\""),
         "{warnings}"
     );
+}
+
+#[test]
+fn a_route_leads_to_several_trunks_or_users_or_to_a_refusal() {
+    let parties = "[[trunk]]\nname = \"one\"\nkind = \"peer\"\nhost = \"one.example\"\n\
+                   [[trunk]]\nname = \"two\"\nkind = \"peer\"\nhost = \"two.example\"\n\
+                   [[user]]\nname = \"ann\"\npassword = \"correct horse battery\"\n\
+                   [[user]]\nname = \"bob\"\npassword = \"correct horse battery\"\n";
+    let of = |route: &str| format!("{parties}[[route]]\n{route}\n");
+    let target = |route: &str| parse(&of(route)).unwrap().routes[0].target.clone();
+    let weights = |target| match target {
+        RouteTarget::Trunks(trunks) => trunks.iter().map(|t| t.weight).collect::<Vec<_>>(),
+        other => panic!("{other}"),
+    };
+    assert_eq!(weights(target("trunk = \"one\"")), [0]);
+    assert_eq!(weights(target("trunk = [\"one\", \"two\"]")), [0, 0]);
+    let weighted = "trunk = [\"one\", \"two\"]\nweights = [3, 1]";
+    assert_eq!(weights(target(weighted)), [3, 1]);
+    let users = target("user = [\"ann\", \"bob\"]\nhunt = \"in-turn\"");
+    assert_eq!(users.to_string(), "user ann, bob");
+    assert!(users.is_bridged());
+    let rejects = target("reject = \"busy\"");
+    assert_eq!(rejects, RouteTarget::Reject(Rejection::Busy));
+    for (route, said) in [
+        ("trunk = [\"one\", \"tow\"]", "the nearest is \"two\""),
+        ("trunk = [\"one\", \"one\"]", "names \"one\" twice"),
+        ("trunk = []", "names 0: from 1 to 10"),
+        (
+            "trunk = [\"one\", \"two\"]\nweights = [3]",
+            "for each of the 2 trunks",
+        ),
+        (
+            "user = \"ann\"\nweights = [3]",
+            "route.weights: is for a route with `trunk`",
+        ),
+        (
+            "trunk = \"one\"\nhunt = \"all\"",
+            "route.hunt: is for a route with `user`",
+        ),
+        ("reject = \"no\"", "write \"busy\", \"declined\""),
+        (
+            "user = \"ann\"\nreject = \"busy\"",
+            "a route leads to one place",
+        ),
+    ] {
+        let text = complaint(&of(route));
+        assert!(text.contains(said), "{route}: {text}");
+    }
 }

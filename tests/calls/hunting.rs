@@ -1,0 +1,134 @@
+//! Routes that lead to several trunks or users, or to nobody.
+
+use crate::bridging::{both_ways, refusal};
+use crate::caller::Caller;
+use crate::desk::Desk;
+use crate::peer::LISTENER;
+use crate::rig::Switch;
+
+/// Where the carriers are.
+const ONE: [u8; 4] = [127, 0, 0, 2];
+const TWO: [u8; 4] = [127, 0, 0, 3];
+const PASSWORD: &str = "correct horse battery";
+
+/// A switch that bridges what begins with +44 to two carriers, each a desk.
+async fn two_carriers() -> (Switch, Desk, Desk) {
+    let (one, two) = (
+        Desk::open_at(ONE.into()).await,
+        Desk::open_at(TWO.into()).await,
+    );
+    let trunk = |name: &str, host: &str, desk: &Desk| {
+        let port = desk.line.sip().listeners()[0].1.port();
+        format!(
+            "[[trunk]]\nname = \"{name}\"\nkind = \"peer\"\nhost = \"{host}\"\nport = {port}\n\
+             networks = [\"{host}/32\"]\ncaller_id = \"+12025550100\"\nping_s = 0\n"
+        )
+    };
+    let more = format!(
+        "{}{}[[route]]\nto = \"+44*\"\ntrunk = [\"one\", \"two\"]\n",
+        trunk("one", "127.0.0.2", &one),
+        trunk("two", "127.0.0.3", &two)
+    );
+    (Switch::start(LISTENER, &more).await, one, two)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_carrier_that_cannot_is_followed_by_the_next_and_tried_last_after_that() {
+    let (switch, mut one, mut two) = two_carriers().await;
+    let mut events = switch.events();
+    let uri = switch.uri.replace("sip:test@", "sip:+442079460123@");
+    let answers = async {
+        let first = one.rings().await;
+        let retry = vec![("Retry-After".to_owned(), "120".to_owned())];
+        one.line.sip().reject(first.call, 503, retry).await.unwrap();
+        two.answer().await
+    };
+    let (caller, mut called) = tokio::join!(Caller::dial(&uri), answers);
+    let mut caller = caller.unwrap();
+    both_ways(&mut caller, &mut called).await;
+    caller.hang_up().await;
+    called.until_over().await;
+    let record = switch.record(&mut events).await;
+    assert_eq!(record["bridge"]["trunk"], "two", "{record:#}");
+
+    // The first has asked to be left alone: the second is the first to be asked now. What it says of
+    // the callee is told, and nobody else is asked.
+    let busy = async {
+        let second = two.rings().await;
+        let line = two.line.sip();
+        line.reject(second.call, 486, Vec::new()).await.unwrap();
+    };
+    let (refused, ()) = tokio::join!(refusal(&uri, [127, 0, 0, 1], "+12025550143"), busy);
+    assert_eq!(refused, 486);
+    switch.stop().await;
+}
+
+/// Two users, each with a phone.
+const USERS: &str = "[[user]]\nname = \"ann\"\npassword = \"correct horse battery\"\n\
+                     [[user]]\nname = \"bob\"\npassword = \"correct horse battery\"\n";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn users_are_rung_in_turn_until_one_answers_or_declines_for_all() {
+    let route =
+        "[[route]]\nto = \"100\"\nuser = [\"ann\", \"bob\"]\nhunt = \"in-turn\"\nring_s = 1\n";
+    let switch = Switch::start(LISTENER, &format!("{USERS}{route}")).await;
+    let mut events = switch.events();
+    let uri = switch.uri.replace("sip:test@", "sip:100@");
+    let (mut ann, mut bob) = (Desk::open().await, Desk::open().await);
+    let _there = ann.register(&switch, "ann", PASSWORD).await;
+    let _too = bob.register(&switch, "bob", PASSWORD).await;
+    // The first does not pick up.
+    let answers = async {
+        let mut first = ann.ring().await;
+        let called = bob.answer().await;
+        (first.signals.recv().await, called)
+    };
+    let (caller, (_cancelled, mut called)) = tokio::join!(Caller::dial(&uri), answers);
+    let mut caller = caller.unwrap();
+    both_ways(&mut caller, &mut called).await;
+    caller.hang_up().await;
+    called.until_over().await;
+    let record = switch.record(&mut events).await;
+    let bridge = &record["bridge"];
+    assert_eq!(
+        (&bridge["user"], &bridge["to"]),
+        (&"bob".into(), &"100".into())
+    );
+
+    // The first declines for all: the second is not rung.
+    let declines = async {
+        let first = ann.rings().await;
+        let line = ann.line.sip();
+        line.reject(first.call, 603, Vec::new()).await.unwrap();
+    };
+    let (refused, ()) = tokio::join!(refusal(&uri, [127, 0, 0, 1], "+12025550143"), declines);
+    assert_eq!(refused, 603);
+    switch.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_phones_of_several_users_ring_at_once_and_a_call_may_be_rejected() {
+    let routes = "[[route]]\nto = \"100\"\nuser = [\"ann\", \"bob\"]\n\
+                  [[route]]\nto = \"666\"\nreject = \"gone\"\n";
+    let switch = Switch::start(LISTENER, &format!("{USERS}{routes}")).await;
+    let mut events = switch.events();
+    let uri = switch.uri.replace("sip:test@", "sip:100@");
+    let (mut ann, mut bob) = (Desk::open().await, Desk::open().await);
+    let _there = ann.register(&switch, "ann", PASSWORD).await;
+    let _too = bob.register(&switch, "bob", PASSWORD).await;
+    let answers = async {
+        let (_first, second) = tokio::join!(ann.rings(), bob.rings());
+        bob.pick_up(*second).await
+    };
+    let (caller, mut called) = tokio::join!(Caller::dial(&uri), answers);
+    let mut caller = caller.unwrap();
+    both_ways(&mut caller, &mut called).await;
+    caller.hang_up().await;
+    called.until_over().await;
+    let record = switch.record(&mut events).await;
+    assert_eq!(record["bridge"]["user"], "bob", "{record:#}");
+
+    let gone = switch.uri.replace("sip:test@", "sip:666@");
+    assert_eq!(refusal(&gone, [127, 0, 0, 1], "+12025550143").await, 410);
+    switch.stop().await;
+}
