@@ -144,6 +144,7 @@ impl Phone {
             seed: rand::rng().random(),
             advertise: Advertise::default(),
             access: Access::default(),
+            transfers: false,
             retry_after_s: 5,
         };
         let (sip, mut news) = Sip::start(&listen, Tls::default(), settings).await?;

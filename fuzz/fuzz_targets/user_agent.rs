@@ -17,7 +17,7 @@ use answer::Answer;
 use offhook_sip::digest::DigestClient;
 use offhook_sip::message::{HeaderName, Message};
 use offhook_sip::{
-    Access, CallHandle, Credentials, Event, Flow, Invite, OptionsPing, Register,
+    Access, CallHandle, Credentials, Event, Flow, Invite, OptionsPing, Refer, Register,
     RegistrationHandle, RequestHandle, Settings, Transport, TrunkPeer, UserAgent, UserSecret,
 };
 use rand::SeedableRng;
@@ -127,6 +127,21 @@ impl Desk {
             (b'h', Some(call)) => self.ua.hang_up(now, call, Some("SIP;cause=500")),
             (b'e', Some(call)) => self.ua.reinvite(now, call, rest.to_vec()),
             (b'n', Some(call)) => self.ua.info(now, call, "text/plain", rest.to_vec()),
+            (b'f', Some(call)) => {
+                let refer_to = String::from_utf8_lossy(rest).into_owned();
+                let refer = Refer { refer_to, ..Refer::default() };
+                self.ua.refer(now, call, refer);
+            }
+            (b't', Some(call)) => {
+                let other = self.calls.first().copied().unwrap_or(call);
+                self.ua.refer_to_call(now, call, other);
+            }
+            (b'k', Some(call)) => self.ua.answer_refer(now, call, Ok(())),
+            (b'q', Some(call)) => self.ua.answer_refer(now, call, Err(403)),
+            (b'w', Some(call)) => self.ua.notify_refer(now, call, 180, ""),
+            (b'v', Some(call)) => {
+                self.ua.notify_refer(now, call, 200, &String::from_utf8_lossy(rest));
+            }
             (b'y', Some(call)) => self.ua.answer_reoffer(now, call, Ok(Some(rest.to_vec()))),
             (b'z', Some(call)) => self.ua.answer_reoffer(now, call, Err(488)),
             _ => self.pass(Duration::from_millis(u64::from(deed) * u64::from(deed))),

@@ -171,6 +171,11 @@ impl Dialog {
         self.local_cseq
     }
 
+    /// Returns the sequence number of our last request.
+    pub fn local_cseq(&self) -> u32 {
+        self.local_cseq
+    }
+
     /// Takes the sequence number of a request of the peer; false if it is out of order, which is
     /// answered 500 (§12.2.2).
     ///

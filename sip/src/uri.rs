@@ -4,11 +4,12 @@ mod equal;
 mod escape;
 mod host;
 
+use std::borrow::Cow;
 use std::fmt;
 
 use thiserror::Error;
 
-pub use escape::{Escaped, unescape};
+pub use escape::{Escaped, EscapedHeader, unescape};
 pub use host::Host;
 pub(crate) use host::host_port;
 
@@ -191,6 +192,35 @@ impl<'a> Uri<'a> {
         usize::from(self.headers_at) < self.raw.len()
     }
 
+    /// The URI without its headers.
+    pub fn without_headers(&self) -> &'a str {
+        lex::slice(self.raw, 0, usize::from(self.params_end))
+    }
+
+    /// The URI without its parameters and headers.
+    pub fn without_params(&self) -> &'a str {
+        lex::slice(self.raw, 0, usize::from(self.params_at))
+    }
+
+    /// The value of a header after `?`, escapes resolved.
+    ///
+    /// # Errors
+    /// [`UriError`] where the header stands more than once, or is no UTF-8.
+    pub fn header(&self, name: &str) -> Result<Option<Cow<'a, str>>, UriError> {
+        let mut values = self
+            .headers()
+            .filter(|(key, _)| escape::same_name(key, name));
+        let Some((_, value)) = values.next() else {
+            return Ok(None);
+        };
+        if values.next().is_some() {
+            return Err(UriError);
+        }
+        escape::exact_text(value.unwrap_or_default())
+            .map(Some)
+            .ok_or(UriError)
+    }
+
     /// The URI as it was sent.
     pub fn as_str(&self) -> &'a str {
         self.raw
@@ -230,7 +260,7 @@ impl<'a> Uri<'a> {
     }
 
     /// The user with its escapes resolved; what is no UTF-8 then is replaced.
-    pub fn user_text(&self) -> std::borrow::Cow<'a, str> {
+    pub fn user_text(&self) -> Cow<'a, str> {
         escape::unescape_text(self.user.unwrap_or_default())
     }
 

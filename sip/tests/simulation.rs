@@ -11,46 +11,13 @@ use std::collections::{BinaryHeap, HashMap};
 use std::time::{Duration, Instant};
 
 use offhook_sip::{
-    Access, CallHandle, Credentials, EndCause, Event, Flow, Invite, SessionTimer, Settings, Stats,
-    Transport, UserAgent, UserSecret,
+    Access, CallHandle, Credentials, EndCause, Event, Flow, Invite, Refer, SessionTimer, Settings,
+    Stats, UserAgent, UserSecret,
 };
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
+use support::weather::{CALM, DEAD, STORM, STREAM, Weather};
 use support::{ANSWER, OFFER, ms, origin};
-
-/// What the network does to datagrams.
-#[derive(Copy, Clone, Debug)]
-struct Weather {
-    transport: Transport,
-    loss: f64,
-    duplication: f64,
-    delay_ms: (u64, u64),
-}
-
-const CALM: Weather = Weather {
-    transport: Transport::Udp,
-    loss: 0.0,
-    duplication: 0.0,
-    delay_ms: (5, 5),
-};
-const STORM: Weather = Weather {
-    transport: Transport::Udp,
-    loss: 0.25,
-    duplication: 0.15,
-    delay_ms: (1, 900),
-};
-const STREAM: Weather = Weather {
-    transport: Transport::Tcp,
-    loss: 0.0,
-    duplication: 0.0,
-    delay_ms: (20, 20),
-};
-const DEAD: Weather = Weather {
-    transport: Transport::Udp,
-    loss: 1.0,
-    duplication: 0.0,
-    delay_ms: (5, 5),
-};
 
 /// What one side decides to do.
 #[derive(Clone, Debug)]
@@ -63,6 +30,9 @@ enum Action {
     Reinvite(CallHandle),
     Info(CallHandle),
     AnswerReoffer(CallHandle),
+    Refer(CallHandle),
+    AnswerRefer(CallHandle),
+    Report(CallHandle, u16),
 }
 
 /// What happens at a moment; the number keeps the order of equal moments.
@@ -88,6 +58,8 @@ struct World {
     hides_update: bool,
     /// How many requests had nothing to say but that the session goes on.
     refreshes: usize,
+    /// How many transfers were accepted, and of how many the outcome was told.
+    transfers: (usize, usize),
 }
 
 #[derive(Clone, Debug)]
@@ -136,6 +108,7 @@ impl World {
             confirmed: 0,
             hides_update,
             refreshes: 0,
+            transfers: (0, 0),
         }
     }
 
@@ -277,6 +250,20 @@ impl World {
                 };
                 ua.answer_reoffer(now, call, answer);
             }
+            Action::Refer(call) => {
+                let refer_to = "sip:bob@127.0.0.1".to_owned();
+                let refer = Refer {
+                    refer_to,
+                    ..Refer::default()
+                };
+                ua.refer(now, call, refer);
+            }
+            Action::AnswerRefer(call) => {
+                ua.answer_refer(now, call, Ok(()));
+                self.later(side, 5_000, Action::Report(call, 180));
+                self.later(side, 60_000, Action::Report(call, 200));
+            }
+            Action::Report(call, status) => ua.notify_refer(now, call, status, ""),
         }
     }
 
@@ -295,6 +282,9 @@ impl World {
             | Event::Reoffer { call, .. }
             | Event::ReofferAnswered { call, .. }
             | Event::ReofferOvertaken { call }
+            | Event::Refer { call, .. }
+            | Event::ReferAnswered { call, .. }
+            | Event::ReferProgress { call, .. }
             | Event::Info { call, .. } => (*call, None),
             other => panic!("seed {}: {other:?}", self.seed),
         };
@@ -319,6 +309,10 @@ impl World {
                 self.chat(side, call);
             }
             Event::Reoffer { call, .. } => self.later(side, 2_000, Action::AnswerReoffer(call)),
+            // Within T1, so that it is not asked again.
+            Event::Refer { call, .. } => self.later(side, 400, Action::AnswerRefer(call)),
+            Event::ReferAnswered { result, .. } => self.transfers.0 += usize::from(result.is_ok()),
+            Event::ReferProgress { is_final, .. } => self.transfers.1 += usize::from(is_final),
             _ => {}
         }
     }
@@ -349,6 +343,9 @@ impl World {
         }
         if self.rng.random_bool(0.3) {
             self.later(side, 20_000, Action::Info(call));
+        }
+        if self.rng.random_bool(0.3) {
+            self.later(side, 20_000, Action::Refer(call));
         }
         if self.rng.random_bool(0.4) {
             self.later(side, 60_000, Action::HangUp(call));
@@ -419,6 +416,7 @@ fn every_call_ends_on_both_sides_in_a_storm() {
 #[test]
 fn in_calm_weather_every_answer_is_confirmed_and_nobody_gives_up() {
     let refreshes = std::cell::Cell::new(0);
+    let transfers = std::cell::Cell::new(0);
     each_seed(runs(150), |seed| {
         let world = simulate(seed, CALM, 12);
         assert!(
@@ -426,6 +424,9 @@ fn in_calm_weather_every_answer_is_confirmed_and_nobody_gives_up() {
             "seed {seed}"
         );
         refreshes.set(refreshes.get() + world.refreshes);
+        let (accepted, told) = world.transfers;
+        assert!(told <= accepted, "seed {seed}");
+        transfers.set(transfers.get() + told);
         for ending in world.calls.values().flatten() {
             let fine = match ending {
                 Ending::Rejected(status) => matches!(status, 480 | 486),
@@ -454,7 +455,7 @@ fn in_calm_weather_every_answer_is_confirmed_and_nobody_gives_up() {
             );
         }
     });
-    assert!(refreshes.get() > 50 || std::env::var("OFFHOOK_SEED").is_ok());
+    assert!(refreshes.get() > 50 && transfers.get() > 50 || std::env::var("OFFHOOK_SEED").is_ok());
 }
 
 #[test]
@@ -486,6 +487,7 @@ fn the_same_seed_runs_the_same_way() {
     let run = |seed| {
         let world = simulate(seed, STORM, 12);
         (
+            world.transfers,
             world.answered,
             world.confirmed,
             world.sides.map(|side| *side.stats()),

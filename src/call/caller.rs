@@ -111,6 +111,8 @@ mod tests {
             headers: headers.iter().map(told).collect(),
             offer: None,
             content_type: None,
+            replaces: None,
+            replaces_is_early_only: false,
             source,
             flow: Flow {
                 transport: Transport::Udp,

@@ -21,6 +21,16 @@ pub(super) fn unescape_text(text: &str) -> Cow<'_, str> {
     Cow::Owned(String::from_utf8_lossy(&unescape(text)).into_owned())
 }
 
+/// Resolves escapes into text; `None` where that is no UTF-8.
+pub(super) fn exact_text(text: &str) -> Option<Cow<'_, str>> {
+    if !text.contains('%') {
+        return Some(Cow::Borrowed(text));
+    }
+    String::from_utf8(unescape(text).into_owned())
+        .ok()
+        .map(Cow::Owned)
+}
+
 /// Compares a name as sent with a plain one, without case and with escapes resolved.
 pub(super) fn same_name(sent: &str, plain: &str) -> bool {
     if !sent.contains('%') {
@@ -76,13 +86,28 @@ pub struct Escaped<'a>(pub &'a str);
 
 impl fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for b in self.0.bytes() {
-            if b.is_ascii_alphanumeric() || b"-_.!~*'()&=+$,;?/".contains(&b) {
-                write!(f, "{}", char::from(b))?;
-            } else {
-                write!(f, "%{b:02X}")?;
-            }
-        }
-        Ok(())
+        escape(f, self.0, b"-_.!~*'()&=+$,;?/")
     }
+}
+
+/// Writes a text as the value of a URI's header, escaping what may not stand there unescaped
+/// (§25.1, `hvalue`).
+#[derive(Clone, Copy, Debug)]
+pub struct EscapedHeader<'a>(pub &'a str);
+
+impl fmt::Display for EscapedHeader<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        escape(f, self.0, b"-_.!~*'()[]/?:+$")
+    }
+}
+
+fn escape(f: &mut fmt::Formatter<'_>, text: &str, plain: &[u8]) -> fmt::Result {
+    for b in text.bytes() {
+        if b.is_ascii_alphanumeric() || plain.contains(&b) {
+            write!(f, "{}", char::from(b))?;
+        } else {
+            write!(f, "%{b:02X}")?;
+        }
+    }
+    Ok(())
 }

@@ -118,6 +118,8 @@ impl UserAgent {
         self.glare_timeout(now, call);
         self.offer_timeout(now, call);
         self.session_timeout(now, call);
+        self.refer_timeout(now, call);
+        self.referred_timeout(now, call);
         self.arm_call(call);
     }
 

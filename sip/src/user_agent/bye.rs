@@ -163,6 +163,7 @@ impl UserAgent {
     /// Ends whatever was being negotiated: the peer's request is answered 487 (§15.1.2), ours is
     /// forgotten once it is answered.
     fn drop_offers(&mut self, now: Instant, call: CallHandle) {
+        self.drop_refers(now, call);
         let Some(kept) = self.calls.get_mut(&call) else {
             return;
         };

@@ -8,6 +8,8 @@ use super::clients::ClientId;
 use super::deadlines::Reason;
 use super::event::EndCause;
 use super::incoming::Heard;
+use super::refer::OwnRefer;
+use super::referred::PeerRefer;
 use super::settings::pace;
 use super::timer::Session;
 use crate::dialog::Dialog;
@@ -31,6 +33,10 @@ pub(super) struct Call {
     pub(super) peer_offer: Option<PeerOffer>,
     /// Our own re-INVITE.
     pub(super) own_offer: Option<OwnOffer>,
+    /// Our REFER.
+    pub(super) own_refer: Option<OwnRefer>,
+    /// The peer's REFER.
+    pub(super) peer_refer: Option<PeerRefer>,
     /// Who refreshes the session, and when (RFC 4028).
     pub(super) session: Session,
     /// Whether the Call-ID is ours, which decides who waits longer after a glare (§14.1).
@@ -162,7 +168,14 @@ impl Call {
             _ => None,
         };
         let accepted = self.unacknowledged.iter().map(Accepted::deadline);
-        let others = phase.into_iter().chain(retry).chain(refresh);
+        let asked = self.own_refer.as_ref().and_then(OwnRefer::deadline);
+        let told = self.peer_refer.as_ref().and_then(PeerRefer::deadline);
+        let transfer = asked.into_iter().chain(told);
+        let others = phase
+            .into_iter()
+            .chain(retry)
+            .chain(refresh)
+            .chain(transfer);
         accepted.chain(others).min_by_key(|&(at, _)| at)
     }
 

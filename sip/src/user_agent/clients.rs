@@ -61,6 +61,10 @@ pub(super) enum Purpose {
     Bye(CallHandle),
     /// An INFO within a call.
     Info(CallHandle),
+    /// A REFER within a call.
+    Refer(CallHandle),
+    /// A NOTIFY of what becomes of the peer's REFER.
+    Report(CallHandle),
     /// A REGISTER.
     Register(RegistrationHandle),
     /// An OPTIONS.
@@ -298,6 +302,8 @@ impl UserAgent {
             Purpose::Refresh(call) => self.refresh_failed(now, call, id, failure),
             Purpose::Bye(call) => self.bye_failed(call, failure),
             Purpose::Info(call) => self.info_failed(now, call, failure),
+            Purpose::Refer(call) => self.refer_failed(call, id, failure),
+            Purpose::Report(call) => self.report_failed(call, id),
             Purpose::Register(registration) => {
                 self.register_failed(now, registration, failure.status(), failure.reason(), None);
             }

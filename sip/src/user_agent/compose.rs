@@ -1,9 +1,7 @@
 //! Requests as we write them, and what is read out of messages for the switch.
 
 use super::clients::ClientId;
-use super::requests::ALLOW;
 use super::settings::{Error, Invite, Settings};
-use super::timer;
 use crate::dialog::Dialog;
 use crate::flow::Flow;
 use crate::message::{HeaderName, MediaType, Message, MessageWriter, Method, NameAddr, StartLine};
@@ -123,10 +121,10 @@ impl<'a> Outgoing<'a> {
         }
         if matches!(
             self.method,
-            Method::Invite | Method::Update | Method::Options
+            Method::Invite | Method::Update | Method::Options | Method::Refer
         ) {
-            writer.header(HeaderName::Allow, ALLOW);
-            writer.header(HeaderName::Supported, timer::OPTION);
+            writer.header(HeaderName::Allow, settings.allow());
+            writer.header(HeaderName::Supported, settings.supported());
         }
         writer.header(HeaderName::UserAgent, &settings.product);
         Ok(match self.body.is_empty() {
@@ -304,6 +302,14 @@ pub(super) fn fields(message: &Message<'_>) -> Vec<(String, String)> {
         .filter(|field| !is_secret(field.name))
         .map(|field| (name(&field), text(field.bytes)))
         .collect()
+}
+
+/// Returns the Referred-By of a message, on one line; one that is no address is passed over
+/// (RFC 3892 §3).
+pub(super) fn referred_by(message: &Message<'_>) -> Option<String> {
+    message.referred_by().ok()?;
+    let value = message.header(HeaderName::ReferredBy)?;
+    Some(value.split_whitespace().collect::<Vec<_>>().join(" "))
 }
 
 /// Returns the session description that a message carries, alone or as a part of a multipart body

@@ -26,6 +26,8 @@ pub enum Reason {
     OfferUnanswered,
     /// The session is refreshed: by us, or because the peer has not (RFC 4028 §10).
     SessionTimer,
+    /// A report on a transfer is due, or has not come, or the switch has not answered a REFER.
+    Transfer,
     /// A registration is refreshed or tried again.
     Register,
     /// A registration's flow is kept open.

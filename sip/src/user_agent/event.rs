@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::transfer::ReferTo;
 use crate::access::Source;
 use crate::flow::Flow;
 use crate::message::OwnedMessage;
@@ -103,6 +104,35 @@ pub enum Event {
         /// Its body.
         body: Vec<u8>,
     },
+    /// The peer asks to be transferred (RFC 3515). Answered by `answer_refer`, and then told what
+    /// becomes of it by `notify_refer`.
+    Refer {
+        /// The call.
+        call: CallHandle,
+        /// Where to.
+        refer_to: ReferTo,
+        /// In whose name, as a name-addr with its parameters (RFC 3892): a claim, to be carried
+        /// on and not to be trusted.
+        referred_by: Option<String>,
+    },
+    /// The peer answered our `refer`.
+    ReferAnswered {
+        /// The call.
+        call: CallHandle,
+        /// Whether it accepts, or the status that refused it: 408 stands for silence, 503 for a
+        /// dead transport, and 491 also for one that came too early.
+        result: Result<(), u16>,
+    },
+    /// The peer told what becomes of our `refer`, which it has accepted.
+    ReferProgress {
+        /// The call.
+        call: CallHandle,
+        /// The status of the call that it places. The last is at least 200: 408 also where nothing
+        /// more was heard, and the status of the peer's answer where it will tell nothing.
+        status: u16,
+        /// Whether it is the last word.
+        is_final: bool,
+    },
     /// The call is over.
     Ended {
         /// The call.
@@ -181,6 +211,11 @@ pub struct Incoming {
     pub offer: Option<Vec<u8>>,
     /// The offer's media type.
     pub content_type: Option<String>,
+    /// The call that it wants to take the place of (RFC 3891): if it may, answer this one and hang
+    /// up that one; else reject it.
+    pub replaces: Option<CallHandle>,
+    /// Whether it wants to only while that one is not answered.
+    pub replaces_is_early_only: bool,
     /// Who let them in.
     pub source: Source,
     /// Where it came from.

@@ -6,15 +6,41 @@ use super::auth::Answerer;
 use super::calls::Call;
 use super::event::{Event, Incoming, Party};
 use super::respond::Reply;
+use super::settings::Settings;
 use super::timer::{self, Session};
-use super::{RequestHandle, UserAgent, compose};
+use super::{CallHandle, RequestHandle, UserAgent, compose};
 use crate::access::{Admission, Source};
 use crate::dialog::Dialog;
 use crate::flow::Flow;
 use crate::message::{HeaderName, Message, Method, NameAddr, OwnedMessage, Support};
 use crate::uri::Scheme;
 
-/// What an INVITE or UPDATE may ask of us.
+/// The extensions that we understand: session timers, Replaces (RFC 3891), and REFER without
+/// reports (RFC 4488).
+pub(super) const OPTIONS: &[&str] = &[timer::OPTION, "replaces", "norefersub"];
+
+impl Settings {
+    /// The same, as Supported lists them.
+    pub(super) fn supported(&self) -> &'static str {
+        match self.transfers {
+            true => "timer, replaces, norefersub",
+            false => timer::OPTION,
+        }
+    }
+
+    /// What an INVITE may ask of us.
+    fn support(&self) -> Support<'static> {
+        match self.transfers {
+            true => SUPPORT,
+            false => Support {
+                options: &[timer::OPTION],
+                ..SUPPORT
+            },
+        }
+    }
+}
+
+/// What an INVITE, UPDATE or REFER may ask of us.
 pub(super) const SUPPORT: Support<'static> = Support {
     methods: &[
         Method::Invite,
@@ -24,9 +50,11 @@ pub(super) const SUPPORT: Support<'static> = Support {
         Method::Options,
         Method::Update,
         Method::Info,
+        Method::Refer,
+        Method::Notify,
         Method::Register,
     ],
-    options: &[timer::OPTION],
+    options: OPTIONS,
     content_types: &[
         "application/sdp",
         "multipart/mixed",
@@ -49,12 +77,12 @@ impl UserAgent {
         let Some(source) = self.admit(now, flow, message) else {
             return;
         };
-        let checked = message.check_support(&SUPPORT);
+        let checked = message.check_support(&self.settings.support());
         let checked = checked.and_then(|()| timer::check(&self.settings.session, message));
-        if let Err(refusal) = checked {
-            self.refuse(flow, message, &refusal);
-            return;
-        }
+        let replaced = match checked.and_then(|()| self.replaced(message)) {
+            Ok(replaced) => replaced,
+            Err(refusal) => return self.refuse(flow, message, &refusal),
+        };
         if self.calls.len() >= self.settings.max_calls || self.is_full() {
             self.reply_overloaded(flow, message);
             self.emit(Event::Overloaded);
@@ -65,7 +93,7 @@ impl UserAgent {
             Ok(dialog) => dialog,
             Err(error) => return self.refuse(flow, message, &error.into()),
         };
-        let Some(invite) = incoming(flow, message, source) else {
+        let Some(invite) = incoming(flow, message, source, replaced) else {
             return;
         };
         let server = self.open_server(now, flow, message, (key.into(), Some(merge_key)));
@@ -81,6 +109,8 @@ impl UserAgent {
             unacknowledged: Vec::new(),
             peer_offer: None,
             own_offer: None,
+            own_refer: None,
+            peer_refer: None,
             session: Session::new(&self.settings.session),
             owns_call_id: false,
         };
@@ -171,7 +201,12 @@ impl UserAgent {
 }
 
 /// Reads what the switch is told about a call.
-fn incoming(flow: Flow, message: &Message<'_>, source: Source) -> Option<Incoming> {
+fn incoming(
+    flow: Flow,
+    message: &Message<'_>,
+    source: Source,
+    replaced: Option<(CallHandle, bool)>,
+) -> Option<Incoming> {
     let offer = compose::session_description(message);
     let content_type = match &offer {
         Some(_) => Some("application/sdp".to_owned()),
@@ -185,6 +220,8 @@ fn incoming(flow: Flow, message: &Message<'_>, source: Source) -> Option<Incomin
         headers: compose::fields(message),
         offer,
         content_type,
+        replaces: replaced.map(|(call, _)| call),
+        replaces_is_early_only: replaced.is_some_and(|(_, early_only)| early_only),
         source,
         flow,
     })

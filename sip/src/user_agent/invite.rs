@@ -58,6 +58,8 @@ impl UserAgent {
                 unacknowledged: Vec::new(),
                 peer_offer: None,
                 own_offer: None,
+                own_refer: None,
+                peer_refer: None,
                 session,
                 owns_call_id: true,
             },

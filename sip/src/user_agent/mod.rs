@@ -24,10 +24,13 @@ mod incoming;
 mod info;
 mod invite;
 mod options;
+mod refer;
+mod referred;
 mod refresh;
 mod register;
 mod reinvite;
 mod reoffer;
+mod replaces;
 mod requests;
 mod respond;
 mod responses;
@@ -35,6 +38,7 @@ mod servers;
 mod settings;
 mod stats;
 mod timer;
+mod transfer;
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -53,6 +57,7 @@ pub use event::{
 };
 pub use settings::{Error, Invite, OptionsPing, Register, SessionTimer, Settings};
 pub use stats::Stats;
+pub use transfer::{Refer, ReferTo, ReplacesBuf};
 
 use crate::access::Gate;
 use crate::flow::Flow;

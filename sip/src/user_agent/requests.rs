@@ -5,12 +5,20 @@ use std::time::Instant;
 
 use super::respond::Reply;
 use super::servers::{match_key, merge_key};
+use super::settings::Settings;
 use super::{CallHandle, Transmit, UserAgent};
 use crate::flow::Flow;
 use crate::message::{HeaderName, Message, Method, ParseError, ParseErrorKind, StartLine};
 
-/// The methods that we answer, as Allow lists them.
-pub(super) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, INFO";
+impl Settings {
+    /// The methods that we answer, as Allow lists them. NOTIFY tells us of transfers that we ask for.
+    pub(super) fn allow(&self) -> &'static str {
+        match self.transfers {
+            true => "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, INFO, REFER, NOTIFY",
+            false => "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, INFO, NOTIFY",
+        }
+    }
+}
 
 impl UserAgent {
     /// Takes one datagram, or one message out of a stream.
@@ -82,9 +90,12 @@ impl UserAgent {
             (Method::Invite, None) => self.incoming_invite(now, flow, message, key),
             (Method::Options, None) => self.answer_options(flow, message),
             (Method::Register, None) => self.incoming_register(now, flow, message, key),
-            (Method::Bye | Method::Update | Method::Info | Method::Prack, None) => {
-                self.reply(flow, message, &Reply::new(481));
-            }
+            (
+                Method::Bye | Method::Update | Method::Info | Method::Prack | Method::Notify,
+                None,
+            ) => self.reply(flow, message, &Reply::new(481)),
+            // Whoever asks without a call would have us call for them (RFC 3515 §5).
+            (Method::Refer, None) => self.reply(flow, message, &Reply::new(403)),
             (_, None) => self.unsupported(flow, message, method),
         }
     }
@@ -92,7 +103,11 @@ impl UserAgent {
     /// Answers a method that we do not serve (RFC 3261 §8.2.1, §21.5.2).
     pub(super) fn unsupported(&mut self, flow: Flow, message: &Message<'_>, method: Method<'_>) {
         let status = if method.known().is_some() { 405 } else { 501 };
-        self.reply(flow, message, &Reply::new(status).with("Allow", ALLOW));
+        self.reply(
+            flow,
+            message,
+            &Reply::new(status).with("Allow", self.settings.allow()),
+        );
     }
 
     /// Finds the call that a request's or response's tags and Call-ID name; our tag is the call's
@@ -138,6 +153,10 @@ impl UserAgent {
             Method::Bye => self.remote_bye(now, call, flow, message, key),
             Method::Invite | Method::Update => self.peer_offers(now, call, flow, message, key),
             Method::Info => self.remote_info(now, call, flow, message, key),
+            Method::Refer if self.settings.transfers => {
+                self.peer_refers(now, call, flow, message, key)
+            }
+            Method::Notify => self.peer_reports(now, call, flow, message, key),
             Method::Options => self.answer_options(flow, message),
             _ => self.unsupported(flow, message, method),
         }

@@ -7,9 +7,8 @@ use std::time::Instant;
 use sha2::{Digest, Sha256};
 
 use super::compose::contact_uri;
-use super::requests::ALLOW;
 use super::settings::Settings;
-use super::{RequestHandle, Transmit, UserAgent, timer};
+use super::{RequestHandle, Transmit, UserAgent};
 use crate::flow::Flow;
 use crate::message::{HeaderName, Message, Method, Refusal, ResponseBuilder, Rport};
 
@@ -110,10 +109,10 @@ impl<'a> Reply<'a> {
             Some(Method::Invite | Method::Update | Method::Options)
         );
         if announces && (101..300).contains(&self.status) {
-            builder = builder.header(HeaderName::Allow, ALLOW);
+            builder = builder.header(HeaderName::Allow, settings.allow());
         }
         if announces && (200..300).contains(&self.status) {
-            builder = builder.header(HeaderName::Supported, timer::OPTION);
+            builder = builder.header(HeaderName::Supported, settings.supported());
         }
         for (name, value) in &self.headers {
             builder = builder.header_named(name, value);

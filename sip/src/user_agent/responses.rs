@@ -95,6 +95,8 @@ impl UserAgent {
             Purpose::Refresh(call) => self.refresh_answered(now, call, id, message, status),
             Purpose::Bye(call) => self.bye_answered(now, call, id, message, status),
             Purpose::Info(call) => self.info_answered(now, call, status),
+            Purpose::Refer(call) => self.refer_answered(now, call, id, message, status),
+            Purpose::Report(call) => self.report_answered(now, call, id, message, status),
             Purpose::Register(registration) => {
                 self.register_answered(now, registration, id, message, status);
             }

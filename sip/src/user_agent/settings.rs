@@ -29,6 +29,8 @@ pub struct Settings {
     pub advertise: Advertise,
     /// Who may call and register.
     pub access: Access,
+    /// Whether peers may transfer calls (REFER, Replaces): whoever says so must act on what they ask.
+    pub transfers: bool,
     /// What a 503 asks the peer to wait, in seconds.
     pub retry_after_s: u32,
     /// How often a call's two sides make sure of each other.
@@ -67,6 +69,7 @@ impl fmt::Debug for Settings {
             .field("max_transactions", &self.max_transactions)
             .field("advertise", &self.advertise)
             .field("access", &self.access)
+            .field("transfers", &self.transfers)
             .field("retry_after_s", &self.retry_after_s)
             .field("session", &self.session)
             .finish_non_exhaustive()
@@ -84,6 +87,7 @@ impl Default for Settings {
             seed: [0; 32],
             advertise: Advertise::default(),
             access: Access::default(),
+            transfers: true,
             retry_after_s: 5,
             session: SessionTimer::default(),
         }
@@ -164,6 +168,14 @@ pub(super) mod pace {
     /// How often a ringing UAS repeats its provisional response, so that no proxy's Timer C fires
     /// (RFC 3261 §13.3.1.1).
     pub(crate) const STILL_RINGING: Duration = Duration::from_secs(60);
+    /// How long nothing may be heard of a transfer, by us or by the peer, until it is given up.
+    pub(crate) const REFER_SILENCE: Duration = Duration::from_secs(180);
+    /// How long a report on a transfer is good for, in seconds (RFC 3515 §2.4.4).
+    pub(crate) const REFER_EXPIRES_S: u32 = 60;
+    /// How long after a report it is repeated, so that it does not expire.
+    pub(crate) const REFER_REPEAT: Duration = Duration::from_secs(45);
+    /// How long the switch may think about a REFER: well within the peer's Timer F.
+    pub(crate) const REFER_UNANSWERED: Duration = Duration::from_secs(5);
     /// The Retry-After of a 500 for an overlapping re-INVITE: 0 to this many seconds (§14.2).
     pub(crate) const OVERLAP_RETRY_S: u32 = 10;
 }

@@ -2,6 +2,8 @@
 #![allow(dead_code, missing_docs, unreachable_pub)] // each test file uses a part
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // what breaks is the test
 
+pub mod weather;
+
 use std::time::{Duration, Instant};
 
 use offhook_sip::message::{HeaderName, Message};
@@ -254,6 +256,7 @@ impl Desk {
     }
 }
 
+pub const SUPPORTED: &str = "timer, replaces, norefersub";
 pub const CONTACT: &str = "Contact: <sip:them@127.0.0.1:5070>\r\n";
 
 pub fn credentials(password: &str) -> Credentials {

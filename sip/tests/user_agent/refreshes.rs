@@ -22,7 +22,7 @@ fn a_refresh_is_sent_at_half_of_the_interval() {
         assert_eq!((update.what().as_str(), update.cseq()), ("UPDATE", cseq));
         assert_eq!(update.header("Call-ID"), invite.header("Call-ID"));
         assert_eq!(expires(&update), "600;refresher=uac");
-        assert_eq!(update.header("Supported").unwrap(), "timer");
+        assert_eq!(update.header("Supported").unwrap(), SUPPORTED);
         assert_eq!(
             update.header("Contact").unwrap(),
             "<sip:+12025550100@127.0.0.1:5060>"

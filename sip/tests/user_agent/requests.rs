@@ -46,7 +46,7 @@ fn unknown_methods_get_501_and_unserved_ones_405_both_with_allow() {
         assert_eq!(refused.what(), status, "{method}");
         assert!(refused.header("Allow").unwrap().contains("INVITE, ACK"));
     }
-    for method in ["BYE", "INFO", "UPDATE", "PRACK"] {
+    for method in ["BYE", "INFO", "UPDATE", "PRACK", "NOTIFY"] {
         desk.receive(&request(method, 1, &format!("z9hG4bK{method}"), "", "", ""));
         assert_eq!(desk.one().what(), "481", "{method}");
     }

@@ -72,7 +72,7 @@ fn an_invite_asks_for_a_timer_and_leaves_the_refresher_to_the_callee() {
     let mut desk = Desk::new();
     let (_, invite) = desk.call(None);
     assert_eq!(expires(&invite), "1800");
-    assert_eq!(invite.header("Supported").unwrap(), "timer");
+    assert_eq!(invite.header("Supported").unwrap(), SUPPORTED);
     assert!(invite.header("Min-SE").is_none() && invite.header("Require").is_none());
     let mut desk = Desk::with(Settings {
         session: SessionTimer {
@@ -186,7 +186,7 @@ fn who_refreshes_is_whom_the_caller_names_and_else_we_are() {
         let (_, _, ok) = pick_up(&mut desk, &format!("{timer}{ALLOW}{fields}"));
         assert_eq!(expires(&ok), format!("600;refresher={said}"));
         assert_eq!(ok.header("Require").is_some(), require, "{fields}");
-        assert_eq!(ok.header("Supported").unwrap(), "timer");
+        assert_eq!(ok.header("Supported").unwrap(), SUPPORTED);
         let (refresh, after_s) = next(&mut desk, 600);
         assert_eq!(refresh.what(), "UPDATE");
         assert_eq!(after_s, if require { 568 } else { 300 });
@@ -393,5 +393,5 @@ fn require_timer_is_understood_and_options_says_so() {
     desk.receive(&request("UPDATE", 2, "z9hG4bKu", &tag, &fields, ""));
     assert_eq!(desk.one().what(), "200");
     desk.receive(&request("OPTIONS", 9, "z9hG4bKo", "", "", ""));
-    assert_eq!(desk.one().header("Supported").unwrap(), "timer");
+    assert_eq!(desk.one().header("Supported").unwrap(), SUPPORTED);
 }

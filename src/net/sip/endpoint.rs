@@ -235,6 +235,8 @@ impl Endpoint {
                 self.signal(call, Signal::ReofferAnswered { offer, result });
             }
             Event::ReofferOvertaken { call } => self.signal(call, Signal::ReofferOvertaken),
+            // `Settings::transfers` is off: nobody asks, nor is asked.
+            Event::Refer { .. } | Event::ReferAnswered { .. } | Event::ReferProgress { .. } => {}
             Event::Info {
                 call,
                 content_type,
