@@ -24,7 +24,7 @@ use crate::store::{
     self, CallFilter, CallRecord, CallState, EventRecord, Health, IdempotencyKey, Recording,
     StoreError,
 };
-use crate::switch::{Dial, DialError, Hop, Target};
+use crate::switch::{Dial, DialError, Hop, Target, Way};
 use crate::switchboard::own_host;
 
 /// The running switch behind the API.
@@ -206,7 +206,8 @@ impl Api for Backend {
             .dial(&dial, &own_host(services))
             .map_err(|error| self.dial_error(&error))?;
         let to = dial.to.to_string();
-        let place = services.take_place(&agent.config);
+        let over = dialled.trunk.as_deref().map(|trunk| (trunk, Way::Out));
+        let place = services.take_place(&agent.config, over);
         let (place, on_box) = place.map_err(|busy| self.busy(&busy))?;
         let mut record = CallRecord::new(
             Uuid::now_v7(),
@@ -374,6 +375,7 @@ impl Api for Backend {
             json!({
                 "name": trunk.name, "kind": trunk.kind.to_string(), "host": trunk.host,
                 "caller_id": trunk.caller_id, "registration": state.registration,
+                "calls": self.0.trunk_loads.calls(&trunk.name),
                 "addresses": state.hops.iter().map(address).collect::<Vec<_>>(),
             })
         });

@@ -6,18 +6,19 @@ use offhook_sip::{Incoming, Source};
 use rand::Rng;
 
 use super::bridge::Passage;
+use super::busy::Busy;
 use super::caller::{routed_as, shown_on_trunk, shown_to_user};
 use super::conference::Guest;
 use super::hunt::{Called, Kind, Stage, Whose};
 use super::inbound::called_party;
 use super::outbound::Callee;
 use super::room;
-use super::services::{AgentSpec, Busy, Place, Services};
+use super::services::{AgentSpec, Place, Services};
 use crate::ai::OnBox;
 use crate::clock;
 use crate::config::{Asked, Hunt, Rejection, RouteTarget, WeightedTrunk};
 use crate::store::Bridge;
-use crate::switch::{Dial, Number, Routed, Target, trunk_order};
+use crate::switch::{Dial, Number, Routed, Target, Way, trunk_order};
 use crate::switchboard::own_host;
 
 /// Hops that a call may take which says nothing of them (RFC 3261 §8.1.1.6).
@@ -76,10 +77,7 @@ pub(super) struct AgentsCall {
 pub(super) fn admit(services: &Services, invite: &Incoming) -> Result<Admitted, Refusal> {
     let called = called_party(invite);
     let caller = routed_as(invite);
-    let trunk = match &invite.source {
-        Source::Trunk(name) => Some(name.as_str()),
-        Source::User(_) | Source::Local => None,
-    };
+    let trunk = came_over(invite).map(|(trunk, _)| trunk);
     let asked = Asked {
         to: &called,
         from: &caller,
@@ -92,8 +90,8 @@ pub(super) fn admit(services: &Services, invite: &Incoming) -> Result<Admitted, 
         return Err(Refusal::new(404, "no route and no agent for who is called"));
     };
     match &routed.target {
-        RouteTarget::Agent(name) => admit_to_agent(services, name),
-        RouteTarget::Room(name) => admit_to_room(services, name),
+        RouteTarget::Agent(name) => admit_to_agent(services, invite, name),
+        RouteTarget::Room(name) => admit_to_room(services, invite, name),
         RouteTarget::Trunks(trunks) => admit_to_trunks(services, invite, &routed, trunks, &called),
         RouteTarget::Users { names, hunt } => {
             admit_to_users(services, invite, &routed, (names, *hunt), &called)
@@ -102,12 +100,20 @@ pub(super) fn admit(services: &Services, invite: &Incoming) -> Result<Admitted, 
     }
 }
 
-fn admit_to_agent(services: &Services, name: &str) -> Result<Admitted, Refusal> {
+/// The trunk that a call comes in over.
+fn came_over(invite: &Incoming) -> Option<(&str, Way)> {
+    match &invite.source {
+        Source::Trunk(name) => Some((name.as_str(), Way::In)),
+        Source::User(_) | Source::Local => None,
+    }
+}
+
+fn admit_to_agent(services: &Services, invite: &Incoming, name: &str) -> Result<Admitted, Refusal> {
     let Some(agent) = services.agents.get(name) else {
         let reason = format!("the route names an agent that is not there: {name:?}");
         return Err(Refusal::new(404, reason));
     };
-    let (place, on_box) = services.take_place(&agent.config)?;
+    let (place, on_box) = services.take_place(&agent.config, came_over(invite))?;
     Ok(Admitted::Agent(AgentsCall {
         agent: Arc::clone(agent),
         place,
@@ -115,9 +121,9 @@ fn admit_to_agent(services: &Services, name: &str) -> Result<Admitted, Refusal> 
     }))
 }
 
-fn admit_to_room(services: &Services, name: &str) -> Result<Admitted, Refusal> {
+fn admit_to_room(services: &Services, invite: &Incoming, name: &str) -> Result<Admitted, Refusal> {
     let (room, rooms) = (services.config.room(name), &services.rooms);
-    let permit = services.take_plain_place(1)?;
+    let permit = services.take_plain_place(1, came_over(invite))?;
     let full = || Refusal::new(486, format!("room {name:?} is full"));
     let leg = room::next_leg(&services.line, name);
     let seat = match &room.pin {
@@ -250,10 +256,10 @@ fn passage(
     let max_forwards = hops_left(invite)?;
     let most = stages.iter().map(Stage::places).max().unwrap_or(1);
     // A leg a side, and while it rings one for each place where it does.
-    let permit = match services.take_plain_place(1 + most) {
+    let permit = match services.take_plain_place(1 + most, came_over(invite)) {
         Err(Busy::NoPorts) => {
             stages.iter_mut().for_each(Stage::keep_best);
-            services.take_plain_place(2)?
+            services.take_plain_place(2, came_over(invite))?
         }
         taken => taken?,
     };

@@ -22,6 +22,7 @@ use super::spans;
 use super::supervise::Bridged;
 use super::talk::end_reason_of;
 use super::task::Wishes;
+use super::trunk_load::TrunkPlace;
 use crate::clock::{self, Epoch};
 use crate::net::media::{Command, LegId, MediaError, Part, RoomId};
 use crate::net::sip::IncomingCall;
@@ -104,7 +105,8 @@ impl Meeting {
                 Some(Progress::Early) => self.let_hear_early(&mut ringing, &hunt).await,
                 Some(Progress::Answered(called)) => {
                     let whose = hunt.answered_by();
-                    return self.pick_up(ringing, *called, whose).await;
+                    let pair = self.pick_up(ringing, *called, whose).await;
+                    return pair.map(|pair| pair.over(hunt.into_trunk_place()));
                 }
                 Some(Progress::Failed(failure)) => {
                     fail(ringing, &failure).await;
@@ -207,6 +209,8 @@ fn status_for(status: u16) -> u16 {
 struct Pair {
     answered: PickedUp,
     called: Party,
+    /// Its place on the trunk that the called party was reached over.
+    _trunk: Option<TrunkPlace>,
     room: RoomId,
     /// Who is in the room, so that keys pass on with the sound.
     joined: Both<bool>,
@@ -261,6 +265,7 @@ impl Pair {
         };
         Self {
             joined,
+            _trunk: None,
             room: meeting.room,
             wishes: answered.written.wishes(),
             held: false,
@@ -269,6 +274,11 @@ impl Pair {
             waits: Both::default(),
             keys: Both::default(),
         }
+    }
+
+    fn over(mut self, trunk: Option<TrunkPlace>) -> Self {
+        self._trunk = trunk;
+        self
     }
 
     /// Lets the two talk until one of them is gone, or somebody asks for their end.

@@ -8,14 +8,17 @@ use std::time::Duration;
 use offhook_media::Codec;
 use tokio::time::{Instant, sleep_until};
 
+use super::busy::Busy;
 use super::dial::{DialFailure, Dialling};
 use super::fork::Fork;
 use super::line::Leg;
 use super::outbound::Callee;
 use super::outgoing::Progress;
 use super::services::Services;
+use super::trunk_load::TrunkPlace;
 use crate::net::media::LegId;
 use crate::net::sip::Signal;
+use crate::switch::Way;
 
 /// Those who ring at once.
 pub(super) struct Stage {
@@ -62,6 +65,16 @@ impl Stage {
         for called in &mut self.callees {
             called.callee.keep_best();
         }
+    }
+
+    /// Takes a place on the trunk that it goes over.
+    fn take_trunk(&self, services: &Services) -> Result<Option<TrunkPlace>, Busy> {
+        let trunk = self
+            .callees
+            .iter()
+            .find_map(|called| called.whose.trunk.as_deref());
+        let loads = &services.trunk_loads;
+        trunk.map(|trunk| loads.take(trunk, Way::Out)).transpose()
     }
 
     /// Works out where it rings; what cannot be worked out rings nowhere.
@@ -132,6 +145,8 @@ pub(super) struct Hunt {
     fork: Fork,
     kind: Kind,
     until: Instant,
+    /// The place on the trunk that it rings over.
+    place: Option<TrunkPlace>,
     coming: VecDeque<Stage>,
 }
 
@@ -159,6 +174,7 @@ impl Hunt {
             fork,
             kind: Kind::Users,
             until: Instant::now(),
+            place: None,
             coming: stages.into(),
         }
     }
@@ -168,6 +184,14 @@ impl Hunt {
         let mut failure = DialFailure::NoTarget;
         while let Some(stage) = self.coming.pop_front() {
             self.kind = stage.kind;
+            self.place = None;
+            match stage.take_trunk(&self.services) {
+                Ok(place) => self.place = place,
+                Err(busy) => {
+                    failure = DialFailure::Nowhere(busy.to_string());
+                    continue;
+                }
+            }
             let phones = match stage.phones(&self.services, &self.how).await {
                 Ok(phones) => phones,
                 Err(nowhere) => {
@@ -232,6 +256,11 @@ impl Hunt {
     /// Whose phone has answered.
     pub(super) fn answered_by(&self) -> Whose {
         self.fork.answered_by().clone()
+    }
+
+    /// The place on the trunk that it was answered over.
+    pub(super) fn into_trunk_place(self) -> Option<TrunkPlace> {
+        self.place
     }
 
     /// Gives up.

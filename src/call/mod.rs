@@ -2,6 +2,7 @@
 
 mod admission;
 mod bridge;
+mod busy;
 mod caller;
 pub mod codecs;
 mod conference;
@@ -34,10 +35,12 @@ mod supervise;
 mod talk;
 pub mod task;
 pub mod trouble;
+mod trunk_load;
 mod trunk_states;
 mod turn_log;
 
 pub use crate::net::sip::Sip;
+pub use busy::Busy;
 pub(crate) use ending::stored_state;
 pub use inbound::{party, take};
 pub(crate) use journal::{stored_turn, stored_variables};
@@ -51,10 +54,11 @@ pub use recording::{
     PausedBy, Recorder, RecorderError, RecordingSwitch, Unrecorded, recording_event, remove_old,
 };
 pub use requests::Requests;
-pub use services::{AgentSpec, Busy, Place, ServiceParts, Services, Watcher};
+pub use services::{AgentSpec, Place, ServiceParts, Services, Watcher};
 pub(crate) use sound::media_summary;
 pub use supervise::{Mode, SuperviseError};
 pub use talk::outbound_facts;
+pub use trunk_load::TrunkLoads;
 pub use trunk_states::{TrunkState, TrunkStates};
 
 #[cfg(test)]

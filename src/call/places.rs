@@ -4,7 +4,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use super::services::Busy;
+use super::busy::Busy;
+use super::trunk_load::TrunkPlace;
 
 /// The calls and port pairs that are free.
 #[derive(Debug)]
@@ -29,6 +30,8 @@ pub(super) struct Permit {
     places: Arc<Places>,
     calls: usize,
     pairs: usize,
+    /// Its place on the trunk that it came or goes over.
+    trunk: Option<TrunkPlace>,
 }
 
 impl Places {
@@ -77,6 +80,7 @@ impl Places {
             places: Arc::clone(self),
             calls,
             pairs,
+            trunk: None,
         })
     }
 
@@ -122,6 +126,12 @@ impl Places {
 }
 
 impl Permit {
+    /// Holds a place on a trunk as well.
+    pub(super) fn over(mut self, trunk: Option<TrunkPlace>) -> Self {
+        self.trunk = trunk;
+        self
+    }
+
     /// Gives the port pairs beyond so many back.
     pub(super) fn keep_pairs(&mut self, most: usize) {
         let spare = self.pairs.saturating_sub(most);

@@ -10,16 +10,18 @@ use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
+use super::busy::Busy;
 use super::line::{Line, next_leg};
 use super::places::{Permit, Places};
 use super::recording::{Recorder, RecordingSwitch};
 use super::room::Rooms;
 use super::supervise::Talking;
 use super::task::{Control, Wishes};
+use super::trunk_load::{TrunkLoads, TrunkPlace};
 use super::trunk_states::TrunkStates;
 use crate::agent::flow::Flow;
 use crate::ai::OnBox;
-use crate::ai::hearing::{Behind, Listening};
+use crate::ai::hearing::Listening;
 use crate::ai::llm::LlmClient;
 use crate::clock::FreshEpoch;
 use crate::config::{AgentConfig, Config};
@@ -29,7 +31,7 @@ use crate::mailbox::{self, mailbox};
 use crate::net::media::LegId;
 use crate::store::outbox::OutboxItem;
 use crate::store::{Appointment, CallRecord, EventRecord, Health, Store, StoreError};
-use crate::switch::{Registrar, RouteTable, TrunkTable};
+use crate::switch::{Registrar, RouteTable, TrunkTable, Way};
 
 /// Hang-up requests that may wait for one call.
 const CONTROLS: usize = 4;
@@ -78,6 +80,8 @@ pub struct Services {
     pub epoch: FreshEpoch,
     /// Hears of each turn, such as the demonstration's terminal.
     pub watcher: Option<Arc<dyn Watcher>>,
+    /// What the trunks carry.
+    pub trunk_loads: Arc<TrunkLoads>,
     /// How the trunks stand.
     pub trunk_states: Arc<TrunkStates>,
     /// Calls that may still be taken on.
@@ -150,29 +154,6 @@ pub struct Place {
     pub(super) listening: Listening,
 }
 
-/// Why no call can be taken on now.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Busy {
-    /// As many as are allowed.
-    #[error("all {0} calls of `limits.max_calls` are taken")]
-    Full(usize),
-    /// There are no ports for its media.
-    #[error("all ports of `media.ports` are taken")]
-    NoPorts,
-    /// The models are still loading, or missing.
-    #[error("the speech models are not loaded yet")]
-    NoModels,
-    /// Records cannot be kept.
-    #[error("the database cannot be written: {0}")]
-    Store(String),
-    /// Those who speak now are heard too late already.
-    #[error(transparent)]
-    Hearing(#[from] Behind),
-    /// The switch is being stopped.
-    #[error("the switch is being stopped")]
-    Stopping,
-}
-
 impl Services {
     /// Puts the parts together.
     #[must_use]
@@ -181,6 +162,7 @@ impl Services {
         let routes = RouteTable::new(parts.config.routes.clone(), names);
         let (limits, ports) = (&parts.config.limits, &parts.config.media.ports);
         let places = Places::new(limits.max_calls, ports.pairs());
+        let trunk_loads = TrunkLoads::new(&parts.config.trunks);
         let bus = parts.bus.clone();
         // From there, so that what is published is kept already, and in the order of its numbers.
         parts
@@ -202,6 +184,7 @@ impl Services {
             recorder: parts.recorder,
             epoch: FreshEpoch,
             watcher: parts.watcher,
+            trunk_loads,
             trunk_states: Arc::default(),
             places,
             background: TaskTracker::new(),
@@ -215,9 +198,13 @@ impl Services {
     ///
     /// # Errors
     /// When the switch is full, not ready, behind, cannot keep records, or is stopping.
-    pub fn take_place(&self, agent: &AgentConfig) -> Result<(Place, Arc<OnBox>), Busy> {
+    pub fn take_place(
+        &self,
+        agent: &AgentConfig,
+        over: Option<(&str, Way)>,
+    ) -> Result<(Place, Arc<OnBox>), Busy> {
         let on_box = self.ready()?;
-        let permit = self.places.take(1)?;
+        let permit = self.places.take(1)?.over(self.take_trunk(over)?);
         let leg = next_leg();
         let listening = on_box.hearing.listen(leg, agent.noise_suppression)?;
         let place = Place {
@@ -231,10 +218,19 @@ impl Services {
     /// Takes a place for a call of so many legs that needs no models.
     ///
     /// # Errors
-    /// When the switch is full, cannot keep records, or is stopping.
-    pub(super) fn take_plain_place(&self, legs: usize) -> Result<Permit, Busy> {
+    /// When the switch or the trunk is full, records cannot be kept, or the switch is stopping.
+    pub(super) fn take_plain_place(
+        &self,
+        legs: usize,
+        over: Option<(&str, Way)>,
+    ) -> Result<Permit, Busy> {
         self.keeps_records()?;
-        self.places.take(legs)
+        Ok(self.places.take(legs)?.over(self.take_trunk(over)?))
+    }
+
+    fn take_trunk(&self, over: Option<(&str, Way)>) -> Result<Option<TrunkPlace>, Busy> {
+        over.map(|(trunk, way)| self.trunk_loads.take(trunk, way))
+            .transpose()
     }
 
     fn keeps_records(&self) -> Result<(), Busy> {

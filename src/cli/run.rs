@@ -352,6 +352,7 @@ fn sip_settings(config: &Config, trunks: Vec<TrunkPeer>) -> Settings {
             realm: config.sip.realm.clone(),
             open_loopback: config.sip.is_loopback_only(),
         },
+        transfers: false,
         retry_after_s: config.limits.retry_after_s,
     }
 }

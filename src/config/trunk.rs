@@ -89,6 +89,10 @@ pub struct TrunkConfig {
     pub record: bool,
     /// What is said first to who is recorded.
     pub recording_announcement: Option<String>,
+    /// The most calls over it at one time, both ways; 0 is no limit of its own.
+    pub max_calls: u32,
+    /// The most calls that we begin over it in a second; 0 is no limit.
+    pub max_cps: u32,
     /// How often its addresses are asked by OPTIONS whether they are there, in s; 0 is never.
     pub ping_s: u32,
     /// The registration's lifetime to ask for, in s.
@@ -134,6 +138,8 @@ impl TrunkConfig {
         let expires_s = small(s.number(r, "expires_s", 60..=86_400, 300));
         let outbound_proxy = read_host(r, &mut s, "outbound_proxy");
         let ping_s = read_ping(r, &mut s);
+        let max_calls = small(s.number(r, "max_calls", 0..=100_000, 0));
+        let max_cps = small(s.number(r, "max_cps", 0..=1_000, 0));
         let kind: TrunkKind = kind?;
         check_kind(
             r,
@@ -164,6 +170,8 @@ impl TrunkConfig {
             srtp,
             record,
             recording_announcement,
+            max_calls,
+            max_cps,
             ping_s,
             expires_s,
             outbound_proxy,

@@ -8,6 +8,7 @@ mod reach;
 mod registrar;
 mod route;
 mod trunk;
+mod trunk_load;
 mod whereabouts;
 
 pub use call::{Call, CallState, Direction, EndReason, Outcome};
@@ -17,4 +18,5 @@ pub use reach::{Hop, Outcome as Reached, Reach, Standing};
 pub use registrar::{Binding, Refused, Registrar};
 pub use route::{RouteTable, Routed, trunk_order};
 pub use trunk::{Dial, DialError, Dialled, Target, Trunk, TrunkKind, TrunkTable};
+pub use trunk_load::{TrunkBusy, TrunkLimits, TrunkLoad, Way};
 pub use whereabouts::Whereabouts;

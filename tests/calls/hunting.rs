@@ -11,8 +11,8 @@ const ONE: [u8; 4] = [127, 0, 0, 2];
 const TWO: [u8; 4] = [127, 0, 0, 3];
 const PASSWORD: &str = "correct horse battery";
 
-/// A switch that bridges what begins with +44 to two carriers, each a desk.
-async fn two_carriers() -> (Switch, Desk, Desk) {
+/// A switch that bridges what begins with +44 to two carriers, each a desk; `limits` are the first's.
+async fn two_carriers(limits: &str) -> (Switch, Desk, Desk) {
     let (one, two) = (
         Desk::open_at(ONE.into()).await,
         Desk::open_at(TWO.into()).await,
@@ -25,7 +25,7 @@ async fn two_carriers() -> (Switch, Desk, Desk) {
         )
     };
     let more = format!(
-        "{}{}[[route]]\nto = \"+44*\"\ntrunk = [\"one\", \"two\"]\n",
+        "{}{limits}{}[[route]]\nto = \"+44*\"\ntrunk = [\"one\", \"two\"]\n",
         trunk("one", "127.0.0.2", &one),
         trunk("two", "127.0.0.3", &two)
     );
@@ -34,7 +34,7 @@ async fn two_carriers() -> (Switch, Desk, Desk) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_carrier_that_cannot_is_followed_by_the_next_and_tried_last_after_that() {
-    let (switch, mut one, mut two) = two_carriers().await;
+    let (switch, mut one, mut two) = two_carriers("").await;
     let mut events = switch.events();
     let uri = switch.uri.replace("sip:test@", "sip:+442079460123@");
     let answers = async {
@@ -60,6 +60,47 @@ async fn a_carrier_that_cannot_is_followed_by_the_next_and_tried_last_after_that
     };
     let (refused, ()) = tokio::join!(refusal(&uri, [127, 0, 0, 1], "+12025550143"), busy);
     assert_eq!(refused, 486);
+    switch.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_trunk_that_carries_all_that_it_may_is_passed_over_until_a_call_is_over() {
+    let (switch, mut one, mut two) = two_carriers("max_calls = 1\n").await;
+    let mut events = switch.events();
+    let uri = switch.uri.replace("sip:test@", "sip:+442079460123@");
+    let (first, mut called) = tokio::join!(Caller::dial(&uri), one.answer());
+    let (second, mut next) = tokio::join!(Caller::dial(&uri), two.answer());
+    let trunks = switch.json("/v1/trunks").await;
+    let calls = [0, 1].map(|n| trunks["trunks"][n]["calls"].as_u64());
+    assert_eq!(calls, [Some(1), Some(1)], "{trunks:#}");
+    first.unwrap().hang_up().await;
+    called.until_over().await;
+    events.until("call.ended", |_| true).await;
+    let (third, mut called) = tokio::join!(Caller::dial(&uri), one.answer());
+    for (caller, called) in [(second, &mut next), (third, &mut called)] {
+        caller.unwrap().hang_up().await;
+        called.until_over().await;
+    }
+    switch.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_more_calls_begin_over_a_trunk_in_a_second_than_may() {
+    let (switch, mut one, _two) = two_carriers("max_cps = 1\n").await;
+    assert_eq!(switch.post_call("+442079460123").await.status(), 202);
+    let refused = switch.post_call("+442079460124").await;
+    assert_eq!(refused.status(), 503);
+    assert!(refused.headers().contains_key("retry-after"));
+    let problem: serde_json::Value = refused.json().await.unwrap();
+    assert!(
+        problem["detail"]
+            .as_str()
+            .unwrap()
+            .contains("trunk.max_cps")
+    );
+    let incoming = one.rings().await;
+    let line = one.line.sip();
+    line.reject(incoming.call, 486, Vec::new()).await.unwrap();
     switch.stop().await;
 }
 

@@ -266,7 +266,7 @@ impl Api for Memory {
     async fn trunks(&self) -> Result<Vec<Value>, ApiError> {
         Ok(vec![
             json!({ "name": "twilio", "kind": "peer", "host": "example.com", "caller_id": null,
-                    "registration": null,
+                    "registration": null, "calls": 2,
                     "addresses": [{ "address": "192.0.2.1:5060", "transport": "udp", "state": "up" }] }),
         ])
     }

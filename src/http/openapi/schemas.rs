@@ -246,6 +246,7 @@ fn switch() -> Value {
                 "string",
                 "How the registration stands, in words; null while none was tried",
             ),
+            "calls": { "type": "integer", "description": "Calls over it now, both ways" },
             "addresses": list("TrunkAddress"),
         })),
         "TrunkAddress": object(json!({
