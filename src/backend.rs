@@ -4,20 +4,21 @@ mod words;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use self::words::{
     answered_before, cursor_error, internal, mode, nearest, page, parse_id, shown_caller,
-    supervise_error,
+    shown_to_phone, supervise_error,
 };
 use crate::archive::StoreArchive;
 use crate::call::{self, Busy, Callee, Outbound, PausedBy, Services};
 use crate::clock;
 use crate::http::{
     Api, ApiError, CallCreated, CallQuery, Check, Direction, Idempotency, NewCall, OutboxQuery,
-    OutboxState, Page, PageQuery, Readiness, Supervise, SupervisorMode,
+    OutboxState, Page, PageQuery, Readiness, Supervise, SupervisorMode, Transfer,
 };
 use crate::http::{EventFilter, EventStream, replay};
 use crate::store::{
@@ -342,6 +343,21 @@ impl Api for Backend {
     async fn hold(&self, id: &str, hold: bool) -> Result<(), ApiError> {
         let record = self.of_two(id).await?;
         self.0.hold(record.id, hold).map_err(supervise_error)
+    }
+
+    async fn transfer(&self, id: &str, transfer: Transfer) -> Result<(), ApiError> {
+        let record = self.of_two(id).await?;
+        let callee = self.supervisor_phone(transfer.to.clone())?;
+        // A trunk's calls show the trunk's number.
+        let shown = match callee {
+            Callee::Registered(_) => shown_to_phone(record.remote(), &own_host(&self.0)),
+            Callee::Dialled(_) => None,
+        };
+        let ring = Duration::from_secs(transfer.ring_s.into());
+        let begun = self
+            .0
+            .transfer(record.id, transfer.to, (callee, shown), ring);
+        begun.map_err(supervise_error)
     }
 
     async fn supervise(&self, id: &str, supervise: Supervise) -> Result<(), ApiError> {

@@ -16,8 +16,8 @@ use crate::agent::{self, Variables};
 use crate::clock;
 use crate::mailbox::{self, mailbox};
 use crate::store::{
-    Appointment, CallRecord, CallState, CallUpdate, EventRecord, MediaSummary, Store, TurnLatency,
-    TurnRecord, Who,
+    Appointment, Bridge, CallRecord, CallState, CallUpdate, EventRecord, MediaSummary, Store,
+    TurnLatency, TurnRecord, Who,
 };
 
 /// Entries that may wait for the disk; a call that writes more loses the oldest news, never its
@@ -31,6 +31,7 @@ enum Entry {
     Variables(Map<String, Value>),
     Recording(std::path::PathBuf),
     Bridged(Whose),
+    Transferred(Box<Bridge>),
     Book(Box<Appointment>, oneshot::Sender<Result<(), String>>),
     Finish(Box<Final>, oneshot::Sender<CallRecord>),
 }
@@ -103,6 +104,11 @@ impl Journal {
     /// Writes down who of those who were called has answered.
     pub(super) fn bridged(&self, whose: Whose) {
         self.enter(Entry::Bridged(whose));
+    }
+
+    /// Writes down who has taken the call over from its agent.
+    pub(super) fn transferred(&self, bridge: Bridge) {
+        self.enter(Entry::Transferred(Box::new(bridge)));
     }
 
     /// Writes an appointment down, together with the delivery that tells the CRM.
@@ -212,6 +218,10 @@ impl Writer {
                 if let Some(bridge) = &mut self.record.bridge {
                     (bridge.trunk, bridge.user) = (trunk, user);
                 }
+                Ok(())
+            }
+            Entry::Transferred(bridge) => {
+                self.record.bridge = Some(*bridge);
                 Ok(())
             }
             Entry::Recording(path) => self.store().set_recording(id, &path).await,

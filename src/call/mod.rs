@@ -34,6 +34,7 @@ pub mod speech;
 mod supervise;
 mod talk;
 pub mod task;
+mod transfer;
 pub mod trouble;
 mod trunk_load;
 mod trunk_states;

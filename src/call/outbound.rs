@@ -12,6 +12,7 @@ use tracing::Instrument;
 
 use super::codecs::Codecs;
 use super::dial::{Answered, DialFailure, Dialling, dial};
+use super::hunt::Whose;
 use super::journal::Journal;
 use super::services::{AgentSpec, Live, Place, Services};
 use super::spans;
@@ -208,6 +209,20 @@ impl Callee {
         match self {
             Self::Registered(phones) => Ok(phones),
             Self::Dialled(dialled) => Ok(vec![dialling(services, &dialled).await?]),
+        }
+    }
+
+    /// Whose phones these are; `to` is what named them.
+    pub(super) fn whose(&self, to: &str) -> Whose {
+        match self {
+            Self::Registered(_) => Whose {
+                trunk: None,
+                user: Some(to.to_owned()),
+            },
+            Self::Dialled(dialled) => Whose {
+                trunk: dialled.trunk.clone(),
+                user: None,
+            },
         }
     }
 

@@ -57,12 +57,12 @@ impl Places {
         self.claim(1, pairs)
     }
 
-    /// Takes the port pair of a leg that joins a call.
+    /// Takes the port pairs of legs that join a call.
     ///
     /// # Errors
-    /// When no ports are free, or no call is taken any more.
-    pub(super) fn take_pair(self: &Arc<Self>) -> Result<Permit, Busy> {
-        self.claim(0, 1)
+    /// When too few ports are free, or no call is taken any more.
+    pub(super) fn take_pairs(self: &Arc<Self>, pairs: usize) -> Result<Permit, Busy> {
+        self.claim(0, pairs)
     }
 
     fn claim(self: &Arc<Self>, calls: usize, pairs: usize) -> Result<Permit, Busy> {
@@ -166,7 +166,7 @@ mod tests {
         assert_eq!(places.take(1).unwrap_err(), Busy::NoPorts);
         drop(bridge);
         assert!(places.has_room());
-        let supervisor = places.take_pair().unwrap();
+        let supervisor = places.take_pairs(1).unwrap();
         drop((call, supervisor));
         let three = [places.take(1), places.take(1), places.take(1)];
         assert!(three.iter().all(Result::is_ok));

@@ -80,8 +80,11 @@ pub enum SuperviseError {
     #[error("the call is not in progress: nobody talks there")]
     NotInProgress,
     /// There is one supervisor a call.
-    #[error("the call has a supervisor already")]
+    #[error("the call has a supervisor already, or is being transferred")]
     Taken,
+    /// No agent is on the call whose place somebody could take.
+    #[error("no agent talks on the call: only an agent's call is transferred")]
+    NoAgent,
     /// An agent is on the call, not a person.
     #[error(
         "the agent is software: there is nobody to whisper to; listen, or barge in (a bridged \
@@ -95,11 +98,31 @@ pub enum SuperviseError {
 
 /// A call's leg, and what its supervisor listens to.
 pub(super) struct Talking {
-    leg: LegId,
-    media: MediaThread,
-    journal: Journal,
-    bridge: Option<Bridged>,
+    pub(super) leg: LegId,
+    pub(super) media: MediaThread,
+    pub(super) journal: Journal,
+    pub(super) bridge: Option<Bridged>,
     supervisor: Option<Supervisor>,
+}
+
+impl Talking {
+    /// Takes the place of whoever joins the call, of whom there is one at a time. What is returned
+    /// hears of what is wanted, and ends when the call does or that is over.
+    pub(super) fn take_seat(&mut self) -> Result<mpsc::Receiver<Mode>, SuperviseError> {
+        if self.supervisor.is_some() {
+            return Err(SuperviseError::Taken);
+        }
+        let (sender, modes) = mpsc::channel(MODES);
+        self.supervisor = Some(Supervisor {
+            modes: Some(sender),
+        });
+        Ok(modes)
+    }
+
+    /// Frees it again.
+    pub(super) fn free_seat(&mut self) {
+        self.supervisor = None;
+    }
 }
 
 /// The call is bridged: both sides are people.
@@ -191,13 +214,7 @@ impl Services {
         let call = calls.get_mut(&id).ok_or(SuperviseError::NotInProgress)?;
         let talking = call.talking.as_mut().ok_or(SuperviseError::NotInProgress)?;
         mode.check(talking.bridge)?;
-        if talking.supervisor.is_some() {
-            return Err(SuperviseError::Taken);
-        }
-        let (sender, modes) = mpsc::channel(MODES);
-        talking.supervisor = Some(Supervisor {
-            modes: Some(sender),
-        });
+        let modes = talking.take_seat()?;
         let supervision = Supervision {
             services: Arc::clone(self),
             id,
@@ -301,14 +318,14 @@ impl Supervision {
         }
         let mut calls = self.services.live_calls();
         if let Some(talking) = calls.get_mut(&self.id).and_then(|c| c.talking.as_mut()) {
-            talking.supervisor = None;
+            talking.free_seat();
         }
     }
 
     /// Dials until the phone answers, or the call is over.
     async fn dial(&mut self, phone: Callee) -> Result<Answered, String> {
         let places = &self.services.places;
-        self.pair = Some(places.take_pair().map_err(|busy| busy.to_string())?);
+        self.pair = Some(places.take_pairs(1).map_err(|busy| busy.to_string())?);
         // The phone that the supervisor has registered last.
         let phones = phone.diallings(&self.services).await?;
         let dialling = phones.into_iter().next().ok_or("there is no phone")?;

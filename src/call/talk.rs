@@ -198,6 +198,7 @@ impl Answering {
 pub(super) fn end_reason_of(control: Option<Control>) -> EndReason {
     match control {
         Some(Control::HangUp) => EndReason::Api,
+        Some(Control::CalledHungUp) => EndReason::Called,
         Some(Control::Shutdown) | None => EndReason::Shutdown,
     }
 }

@@ -30,6 +30,8 @@ use crate::net::sip::Signal;
 use crate::store::Appointment;
 use crate::switch::EndReason;
 
+/// What came of a call that somebody took over from its agent.
+const TRANSFERRED: &str = "transferred";
 /// How long the flow's last requests may go on after the call.
 const CLOSING_TIME: Duration = Duration::from_secs(20);
 
@@ -38,6 +40,8 @@ const CLOSING_TIME: Duration = Duration::from_secs(20);
 pub enum Control {
     /// Somebody asked over the API that it end.
     HangUp,
+    /// Whom the call was transferred to has hung up.
+    CalledHungUp,
     /// The switch is being stopped.
     Shutdown,
 }
@@ -47,8 +51,12 @@ pub enum Control {
 pub struct Wishes {
     /// A supervisor talks in the agent's place.
     pub aside: bool,
-    /// The other side waits with music.
+    /// The other side waits with music, and is told so.
     pub hold: bool,
+    /// The other side waits with music, as while somebody rings whom the call is transferred to.
+    pub waits: bool,
+    /// The call is somebody else's: the agent is done.
+    pub transferred: bool,
 }
 
 /// Hears of a turn as it is written down.
@@ -172,6 +180,9 @@ impl Running {
         }
         self.leg.close();
         let reason = end.unwrap_or(EndReason::Agent);
+        if let Some(outcome) = outcome.as_mut().filter(|_| self.done.transferred) {
+            outcome.outcome = TRANSFERRED.to_owned();
+        }
         Over {
             reason,
             outcome,
@@ -263,6 +274,7 @@ impl Running {
     async fn handle_control(&mut self, control: Option<Control>) -> EndReason {
         let reason = match control {
             Some(Control::HangUp) => EndReason::Api,
+            Some(Control::CalledHungUp) => EndReason::Called,
             Some(Control::Shutdown) | None => EndReason::Shutdown,
         };
         self.give_up(reason).await
@@ -276,19 +288,26 @@ impl Running {
             // As on hold: the agent waits while somebody else talks in its place.
             self.ask(Command::SetAside(self.leg.id, wishes.aside));
         }
+        if wishes.transferred && !done.transferred {
+            // For the agent it is as if the caller had hung up.
+            self.conversation.handle_hung_up(clock::now());
+        }
+        let (waits, waited) = (wishes.hold || wishes.waits, done.hold || done.waits);
+        if waits != waited {
+            let leg = self.leg.id;
+            self.ask(match waits {
+                true => Command::Hold(leg, music::on_hold()),
+                false => Command::Unhold(leg),
+            });
+        }
         if wishes.hold != done.hold {
             self.hold(wishes.hold).await;
         }
         self.look_at_hold(clock::now());
     }
 
-    /// Lets the other side wait with music, or no longer, and tells it so.
+    /// Tells the other side that it waits, or no longer.
     async fn hold(&mut self, hold: bool) {
-        let leg = self.leg.id;
-        self.ask(match hold {
-            true => Command::Hold(leg, music::on_hold()),
-            false => Command::Unhold(leg),
-        });
         self.leg.hold(hold);
         offer(self.line.sip(), self.call, &mut self.leg).await;
         if let Some(journal) = &self.journal {
@@ -306,7 +325,8 @@ impl Running {
 
     /// Tells the agent whether it is listened to.
     fn look_at_hold(&mut self, now: Instant) {
-        let held = self.leg.is_held() || self.done.aside || self.done.hold;
+        let waits = self.done.aside || self.done.hold || self.done.waits;
+        let held = self.leg.is_held() || waits;
         self.conversation.handle_hold(now, held);
     }
 

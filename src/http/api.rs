@@ -49,6 +49,13 @@ pub trait Api: Send + Sync + 'static {
     /// Lets the other side of a running call wait with music, or no longer.
     fn hold(&self, id: &str, hold: bool) -> impl Future<Output = Result<(), ApiError>> + Send;
 
+    /// Calls somebody and gives them an agent's running call once they answer.
+    fn transfer(
+        &self,
+        id: &str,
+        transfer: Transfer,
+    ) -> impl Future<Output = Result<(), ApiError>> + Send;
+
     /// Dials a supervisor's phone and joins it to a running call.
     fn supervise(
         &self,
@@ -110,6 +117,21 @@ pub struct NewCall {
     /// Variables for the flow.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub variables: BTreeMap<String, Value>,
+}
+
+/// Whom an agent's call is to be given to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Transfer {
+    /// Their phone: a `[[user]]` that has registered, a number, or a `sip:` or `tel:` URI.
+    pub to: String,
+    /// How long it may ring, in s.
+    #[serde(default = "ring_s")]
+    pub ring_s: u32,
+}
+
+fn ring_s() -> u32 {
+    30
 }
 
 /// A supervisor who is to be joined to a call.

@@ -4,7 +4,7 @@
 pub const CALL_ENDED: &str = "call.ended";
 
 /// Every kind of event that there is, in the order of a call's life.
-pub const KINDS: [&str; 13] = [
+pub const KINDS: [&str; 14] = [
     "call.created",
     "call.ringing",
     "call.answered",
@@ -16,6 +16,7 @@ pub const KINDS: [&str; 13] = [
     "call.held",
     "call.resumed",
     "call.supervised",
+    "call.transfer",
     "appointment.booked",
     CALL_ENDED,
 ];

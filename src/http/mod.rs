@@ -29,7 +29,7 @@ use crate::observe::metrics::Metrics;
 
 pub use api::{
     Api, ApiError, CallCreated, CallQuery, Check, Direction, Idempotency, NewCall, OutboxQuery,
-    OutboxState, Page, PageQuery, Readiness, SetSupervision, Supervise, SupervisorMode,
+    OutboxState, Page, PageQuery, Readiness, SetSupervision, Supervise, SupervisorMode, Transfer,
 };
 pub use events::{Event, EventBus, EventFilter, EventStream, StreamItem};
 pub use replay::{Archive, replay};

@@ -77,6 +77,7 @@ impl<A: Api> Routes<A> {
         .get("/v1/calls/{id}/events", sse::of_call::<A>)
         .post("/v1/calls/{id}/hold", supervise::hold::<A>)
         .post("/v1/calls/{id}/resume", supervise::resume::<A>)
+        .post("/v1/calls/{id}/transfer", supervise::transfer::<A>)
         .post("/v1/calls/{id}/supervise", supervise::begin::<A>)
         .patch("/v1/calls/{id}/supervise", supervise::change::<A>)
         .delete("/v1/calls/{id}/supervise", supervise::end::<A>)

@@ -1,4 +1,5 @@
-//! `/v1/calls/{id}/hold`, `/resume` and `/supervise`: what is done to a running call from outside.
+//! `/v1/calls/{id}/hold`, `/resume`, `/transfer` and `/supervise`: what is done to a running call from
+//! outside.
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -6,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use super::Shared;
-use super::api::{Api, SetSupervision, Supervise};
+use super::api::{Api, ApiError, SetSupervision, Supervise, Transfer};
 use super::calls::check_address;
 use super::extract::{Id, Json};
 use super::problem::Problem;
@@ -30,6 +31,22 @@ pub(super) async fn resume<A: Api>(
     Id(id): Id,
 ) -> Result<Response, Problem> {
     shared.api.hold(&id, false).await?;
+    Ok(accepted(&id))
+}
+
+/// `POST /v1/calls/{id}/transfer`
+pub(super) async fn transfer<A: Api>(
+    State(shared): State<Shared<A>>,
+    Id(id): Id,
+    Json(transfer): Json<Transfer>,
+) -> Result<Response, Problem> {
+    check_address("to", &transfer.to)?;
+    if !(1..=300).contains(&transfer.ring_s) {
+        let message = format!("{} is out of range: from 1 to 300", transfer.ring_s);
+        let field = "ring_s".to_owned();
+        return Err(ApiError::Invalid { field, message }.into());
+    }
+    shared.api.transfer(&id, transfer).await?;
     Ok(accepted(&id))
 }
 

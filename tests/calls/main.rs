@@ -34,4 +34,5 @@ mod rooms;
 mod sound;
 mod supervision;
 mod tones;
+mod transferring;
 mod voice;

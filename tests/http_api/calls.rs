@@ -211,3 +211,23 @@ async fn a_dead_letter_is_seen_and_tried_again() {
         .unwrap();
     problem(missing, 404).await;
 }
+
+#[tokio::test]
+async fn a_call_is_transferred_to_whom_it_may_go_to_and_rings_for_a_while() {
+    let api = start().await;
+    for (call, body, status) in [
+        ("c3", json!({ "to": "alice" }), 202),
+        ("c3", json!({ "to": "+442079460123", "ring_s": 300 }), 202),
+        ("c3", json!({}), 422),
+        ("c3", json!({ "to": "a b" }), 422),
+        ("c3", json!({ "to": "alice", "ring_s": 0 }), 422),
+        ("c3", json!({ "to": "alice", "ring_s": 301 }), 422),
+        ("c3", json!({ "to": "alice", "mode": "blind" }), 422),
+        ("c1", json!({ "to": "alice" }), 409),
+        ("none", json!({ "to": "alice" }), 404),
+    ] {
+        let path = format!("/v1/calls/{call}/transfer");
+        let answer = api.post(&path, &body).await;
+        assert_eq!(answer.status().as_u16(), status, "{call} {body}");
+    }
+}

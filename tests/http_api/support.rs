@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use offhook::config::{HttpConfig, HttpKey, Secret};
 use offhook::http::{
     Api, ApiError, CallCreated, CallQuery, Check, EventBus, EventFilter, EventStream, Idempotency,
-    NewCall, OutboxQuery, Page, PageQuery, Readiness, Server, Supervise, SupervisorMode,
+    NewCall, OutboxQuery, Page, PageQuery, Readiness, Server, Supervise, SupervisorMode, Transfer,
 };
 use offhook::observe::metrics::Metrics;
 use serde_json::{Value, json};
@@ -236,6 +236,10 @@ impl Api for Memory {
         self.hang_up(id).await?;
         *self.held.lock().unwrap() = hold;
         Ok(())
+    }
+
+    async fn transfer(&self, id: &str, _transfer: Transfer) -> Result<(), ApiError> {
+        self.hang_up(id).await
     }
 
     async fn supervise(&self, id: &str, supervise: Supervise) -> Result<(), ApiError> {

@@ -240,6 +240,19 @@ fn supervision(paths: &mut Map<String, Value>) {
     )
     .json("202", "The phone is being dialled", "Reference")
     .at(paths, "post", path);
+    Operation::new("transfer", "calls", "Give an agent's call to a person")
+        .describe(
+            "Calls the phone while the caller waits with music; once it is answered the two talk, \
+             and the agent is done. Where nobody answers the agent goes on where it was. \
+             `call.transfer` tells how it goes. 409 when no agent talks on the call.",
+        )
+        .id("The call")
+        .set(
+            "requestBody",
+            body("Transfer", json!({ "to": "alice", "ring_s": 20 })),
+        )
+        .json("202", "The phone is being called", "Reference")
+        .at(paths, "post", "/v1/calls/{id}/transfer");
     Operation::new("setSupervision", "calls", "Change what a supervisor does")
         .id("The call")
         .set(

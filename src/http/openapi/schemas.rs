@@ -75,6 +75,16 @@ fn basics() -> Value {
                 "detail": text("Why not, or what it is"),
             })) },
         })),
+        "Transfer": {
+            "type": "object",
+            "required": ["to"],
+            "additionalProperties": false,
+            "properties": {
+                "to": text("A [[user]] that has registered, a number, or a sip: or tel: URI"),
+                "ring_s": { "type": "integer", "minimum": 1, "maximum": 300, "default": 30,
+                    "description": "How long it may ring, in seconds" },
+            },
+        },
         "Supervise": {
             "type": "object",
             "required": ["to"],

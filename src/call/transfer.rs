@@ -1,0 +1,278 @@
+//! An agent's call is given to a person: whoever is called rings while the caller waits with music,
+//! and talks with the caller once they answer. Where nobody does, the agent goes on where it was.
+//!
+//! For the agent a transfer is the end of the call: its flow closes as it does when a caller hangs up.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::sync::{mpsc, watch};
+use tracing::Instrument;
+use uuid::Uuid;
+
+use super::hunt::{Called, How, Hunt, Kind, Stage, Whose};
+use super::journal::Journal;
+use super::music;
+use super::outbound::Callee;
+use super::outgoing::Progress;
+use super::party::{News, Party};
+use super::places::Permit;
+use super::services::Services;
+use super::spans;
+use super::supervise::{Mode, SuperviseError};
+use super::task::{Control, Wishes};
+use super::trunk_load::TrunkPlace;
+use crate::clock;
+use crate::net::media::{Command, LegId, MediaThread, Part, RoomId};
+use crate::store::Bridge;
+
+/// Hops that such a call may take (RFC 3261 §8.1.1.6).
+const MAX_FORWARDS: u8 = 70;
+
+impl Services {
+    /// Calls somebody, whom `to` names and who sees the caller as `from`, a name-addr, and gives them
+    /// an agent's call once they answer.
+    ///
+    /// # Errors
+    /// When the call is not in progress, is no agent's, the switch stops, or somebody else has
+    /// joined it.
+    pub fn transfer(
+        self: &Arc<Self>,
+        id: Uuid,
+        to: String,
+        (callee, from): (Callee, Option<String>),
+        ring: Duration,
+    ) -> Result<(), SuperviseError> {
+        if self.is_stopping() {
+            return Err(SuperviseError::NotInProgress);
+        }
+        let mut calls = self.live_calls();
+        let call = calls.get_mut(&id).ok_or(SuperviseError::NotInProgress)?;
+        let talking = call.talking.as_mut().ok_or(SuperviseError::NotInProgress)?;
+        if talking.bridge.is_some() {
+            return Err(SuperviseError::NoAgent);
+        }
+        let goes_on = talking.take_seat()?;
+        let transfer = Transfer {
+            services: Arc::clone(self),
+            id,
+            to,
+            caller: talking.leg,
+            media: talking.media.clone(),
+            wishes: call.wishes.clone(),
+            journal: talking.journal.clone(),
+            goes_on,
+            ring,
+            pairs: None,
+            released: false,
+        };
+        let span = spans::call("transfer");
+        self.background
+            .spawn(transfer.run(callee, from).instrument(span));
+        Ok(())
+    }
+}
+
+/// One transfer's task. However it ends before somebody has answered, the agent goes on.
+struct Transfer {
+    services: Arc<Services>,
+    id: Uuid,
+    /// Who is called, for who watches.
+    to: String,
+    caller: LegId,
+    media: MediaThread,
+    wishes: watch::Sender<Wishes>,
+    journal: Journal,
+    /// Ends when the call does.
+    goes_on: mpsc::Receiver<Mode>,
+    ring: Duration,
+    /// The port pairs of the legs that ring, and of the one that talks.
+    pairs: Option<Permit>,
+    released: bool,
+}
+
+/// Somebody has answered, and what they take while they talk.
+struct Answered {
+    party: Party,
+    whose: Whose,
+    _trunk: Option<TrunkPlace>,
+}
+
+impl Transfer {
+    async fn run(mut self, callee: Callee, from: Option<String>) {
+        self.tell(json!({ "state": "ringing", "to": self.to }));
+        self.wish(|wishes| wishes.waits = true);
+        match self.ring_out(callee, from).await {
+            Ok(answered) => self.hand_over(answered).await,
+            Err(why) => {
+                tracing::info!(%why, "a call was not transferred");
+                // First the agent is back; who watches hears of it when somebody else may join.
+                self.release();
+                self.tell(json!({ "state": "failed", "to": self.to, "reason": why }));
+            }
+        }
+    }
+
+    /// Lets the agent go on, and frees the place of who joins.
+    fn release(&mut self) {
+        if std::mem::replace(&mut self.released, true) {
+            return;
+        }
+        self.wish(|wishes| wishes.waits = false);
+        let mut calls = self.services.live_calls();
+        if let Some(talking) = calls.get_mut(&self.id).and_then(|c| c.talking.as_mut()) {
+            talking.free_seat();
+        }
+    }
+
+    /// Rings until somebody answers or all have failed, or the call is over.
+    async fn ring_out(&mut self, callee: Callee, from: Option<String>) -> Result<Answered, String> {
+        let mut stage = Stage {
+            callees: vec![Called {
+                whose: callee.whose(&self.to),
+                callee,
+                from,
+            }],
+            kind: Kind::Users,
+        };
+        let places = &self.services.places;
+        let pairs = places.take_pairs(stage.places()).or_else(|_| {
+            stage.keep_best();
+            places.take_pairs(1)
+        });
+        let pairs = self.pairs.insert(pairs.map_err(|busy| busy.to_string())?);
+        let how = How {
+            codec: None,
+            max_forwards: MAX_FORWARDS,
+            ring: self.ring,
+        };
+        let mut hunt = Hunt::new(Arc::clone(&self.services), vec![stage], how, self.caller);
+        let mut progress = hunt.place().await;
+        loop {
+            match progress {
+                Some(Progress::Answered(party)) => {
+                    pairs.keep_pairs(1);
+                    return Ok(Answered {
+                        party: *party,
+                        whose: hunt.answered_by(),
+                        _trunk: hunt.into_trunk_place(),
+                    });
+                }
+                Some(Progress::Failed(failure)) => return Err(failure.to_string()),
+                Some(Progress::Rings(_) | Progress::Early) | None => {}
+            }
+            progress = tokio::select! {
+                heard = hunt.hear() => hunt.take(heard).await,
+                () = over(&mut self.goes_on) => {
+                    hunt.give_up().await;
+                    return Err("it was called off".to_owned());
+                }
+            };
+        }
+    }
+
+    /// Lets caller and callee hear each other, until one of them is gone.
+    async fn hand_over(&mut self, mut answered: Answered) {
+        let room = RoomId::next();
+        // The agent ends before the caller is heard by anybody else.
+        self.wish(|wishes| {
+            wishes.waits = false;
+            wishes.transferred = true;
+        });
+        let Whose { trunk, user } = answered.whose.clone();
+        let to = &self.to;
+        self.tell(json!({ "state": "answered", "to": to, "trunk": trunk, "user": user }));
+        self.journal.transferred(Bridge {
+            to: self.to.clone(),
+            trunk,
+            user,
+            media: None,
+        });
+        for leg in [self.caller, answered.party.leg.id] {
+            let joined = self.media.send(Command::Join {
+                leg,
+                room,
+                part: Part::Talks,
+                shares_playout: false,
+            });
+            if let Err(error) = joined {
+                tracing::error!(%error, "a transferred call is not heard");
+            }
+        }
+        self.talk(&mut answered.party).await;
+        answered.party.hang_up().await;
+        let _ = answered.party.measured().await;
+    }
+
+    async fn talk(&mut self, party: &mut Party) {
+        let mut waits = false;
+        loop {
+            let heard = tokio::select! {
+                heard = party.hear() => heard,
+                () = over(&mut self.goes_on) => return,
+            };
+            match party.take(clock::now(), heard).await {
+                Some(News::Over(_) | News::Joined(Err(_))) => return self.end_call(),
+                // Who is put on hold waits with music.
+                Some(News::Hold) if party.leg.is_held() != waits => {
+                    waits = party.leg.is_held();
+                    let asked = self.media.send(match waits {
+                        true => Command::Hold(self.caller, music::on_hold()),
+                        false => Command::Unhold(self.caller),
+                    });
+                    if let Err(error) = asked {
+                        tracing::error!(%error, "the media thread did not take a command");
+                    }
+                }
+                Some(News::Key {
+                    digit,
+                    informed: true,
+                    again: false,
+                }) => {
+                    let _ = self
+                        .media
+                        .send(Command::SendDtmf(self.caller, digit.into()));
+                }
+                Some(News::Sound(words)) => {
+                    let data = json!({ "trouble": words, "party": "called" });
+                    self.event("call.sound", data);
+                }
+                Some(_) | None => {}
+            }
+        }
+    }
+
+    /// The callee has hung up: so does the call.
+    fn end_call(&self) {
+        let calls = self.services.live_calls();
+        if let Some(call) = calls.get(&self.id) {
+            let _ = call.control.try_send(Control::CalledHungUp);
+        }
+    }
+
+    fn wish(&self, change: impl FnOnce(&mut Wishes)) {
+        self.wishes.send_modify(change);
+    }
+
+    fn tell(&self, data: Value) {
+        self.event("call.transfer", data);
+    }
+
+    fn event(&self, kind: &'static str, data: Value) {
+        let at = self.services.epoch.timestamp(clock::now());
+        self.journal.event(kind, at, data);
+    }
+}
+
+impl Drop for Transfer {
+    fn drop(&mut self) {
+        self.release();
+    }
+}
+
+/// Waits until nobody is there any more who would be heard. What is wanted of supervisors is not for
+/// whoever takes a call.
+async fn over(goes_on: &mut mpsc::Receiver<Mode>) {
+    while goes_on.recv().await.is_some() {}
+}

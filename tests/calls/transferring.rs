@@ -1,0 +1,147 @@
+//! An agent's call that is given to a person.
+
+use serde_json::{Value, json};
+
+use crate::bridging::{both_ways, keys};
+use crate::caller::Caller;
+use crate::desk::Desk;
+use crate::rig::{Events, Switch};
+use crate::tones::{is_audible, tone};
+
+/// It asks once, and waits patiently.
+const FLOW: &str = r#"
+name = "patient"
+start = "first"
+
+[on_silence]
+after_s = 60
+say = "Are you still there?"
+
+[nodes.first]
+type = "ask"
+say = "Welcome. Please hold the line for as long as you like, and then tell me your story."
+slot = "first"
+grammar = "text"
+next = "first"
+"#;
+const USER: &str = "[[user]]\nname = \"bob\"\npassword = \"correct horse battery\"\n";
+
+/// An agent's call, after the agent has said what it has to say.
+async fn talking() -> (Switch, Events, Caller, String, Desk) {
+    let switch = Switch::start(FLOW, USER).await;
+    let mut events = switch.events();
+    let desk = Desk::open().await;
+    let caller = Caller::dial(&switch.uri).await.unwrap();
+    let answered = events.until("call.answered", |_| true).await;
+    let path = format!("/v1/calls/{}/transfer", answered.call_id.clone().unwrap());
+    events.agent_said("tell me your story").await;
+    (switch, events, caller, path, desk)
+}
+
+async fn state(events: &mut Events, state: &str) -> Value {
+    let event = events
+        .until("call.transfer", |data| data["state"] == state)
+        .await;
+    event.data.read().clone()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_caller_waits_with_music_and_then_talks_to_whoever_takes_the_call() {
+    let (switch, mut events, mut caller, path, mut desk) = talking().await;
+    let to_bob = json!({ "to": "bob" });
+    assert_eq!(
+        switch.post(&path, &to_bob, None).await.status(),
+        409,
+        "nobody is registered"
+    );
+    let _bound = desk.register(&switch, "bob", "correct horse battery").await;
+    assert_eq!(switch.post(&path, &to_bob, None).await.status(), 202);
+    let incoming = desk.ring().await;
+    state(&mut events, "ringing").await;
+    assert_eq!(
+        switch.post(&path, &to_bob, None).await.status(),
+        409,
+        "it is under way"
+    );
+    caller.until_heard(is_audible).await;
+    let mut called = desk.pick_up(*incoming).await;
+    assert_eq!(called.from, "+12025550143", "it is shown who calls");
+    assert_eq!(state(&mut events, "answered").await["user"], "bob");
+    both_ways(&mut caller, &mut called).await;
+    caller.press("5");
+    assert_eq!(keys(&mut called, 1).await, "5");
+
+    called.hang_up().await;
+    caller.until_over().await;
+    let record = switch.record(&mut events).await;
+    assert_eq!(record["outcome"], "transferred", "{record:#}");
+    assert_eq!(record["state"], "completed");
+    assert_eq!(
+        (&record["agent"], &record["bridge"]["user"]),
+        (&json!("test"), &json!("bob"))
+    );
+    switch.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_caller_who_hangs_up_after_a_transfer_ends_the_other_side_too() {
+    let (switch, mut events, caller, path, mut desk) = talking().await;
+    let to = json!({ "to": desk.uri });
+    assert_eq!(switch.post(&path, &to, None).await.status(), 202);
+    let mut called = desk.answer().await;
+    state(&mut events, "answered").await;
+    caller.hang_up().await;
+    called.until_over().await;
+    assert_eq!(switch.record(&mut events).await["outcome"], "transferred");
+    switch.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_nobody_takes_the_call_the_agent_goes_on() {
+    let (switch, mut events, mut caller, path, mut desk) = talking().await;
+    let to = json!({ "to": desk.uri, "ring_s": 1 });
+    assert_eq!(switch.post(&path, &to, None).await.status(), 202);
+    let _rings = desk.ring().await;
+    let failed = state(&mut events, "failed").await;
+    assert!(
+        failed["reason"]
+            .as_str()
+            .unwrap()
+            .contains("nobody answered"),
+        "{failed}"
+    );
+    caller.say(&crate::rig::voice("jfk.wav"));
+    events
+        .until("call.turn", |turn| turn["who"] == "caller")
+        .await;
+
+    // Nor does one who declines take the call, and it may be tried again.
+    assert_eq!(switch.post(&path, &to, None).await.status(), 202);
+    let incoming = desk.rings().await;
+    let line = desk.line.sip();
+    line.reject(incoming.call, 486, Vec::new()).await.unwrap();
+    let failed = state(&mut events, "failed").await;
+    assert!(
+        failed["reason"].as_str().unwrap().contains("486"),
+        "{failed}"
+    );
+    caller.say(&tone(1_000.0, 1));
+    caller.hang_up().await;
+    let record = switch.record(&mut events).await;
+    assert_ne!(record["outcome"], "transferred", "{record:#}");
+    assert_eq!(record["bridge"], Value::Null);
+    switch.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_caller_who_hangs_up_while_it_rings_ends_that() {
+    let (switch, mut events, caller, path, mut desk) = talking().await;
+    let to = json!({ "to": desk.uri });
+    assert_eq!(switch.post(&path, &to, None).await.status(), 202);
+    let mut incoming = desk.ring().await;
+    caller.hang_up().await;
+    while incoming.signals.recv().await.is_some() {}
+    let record = switch.record(&mut events).await;
+    assert_eq!(record["bridge"], Value::Null);
+    switch.stop().await;
+}
