@@ -72,8 +72,8 @@ impl Backend {
         }
     }
 
-    /// Finds a supervisor's phone: a user's by its name, all others as those of calls.
-    fn supervisor_phone(&self, to: String) -> Result<Callee, ApiError> {
+    /// Finds whom to call for a call that goes on: a user by its name, all others as calls do.
+    fn callee(&self, to: String) -> Result<Callee, ApiError> {
         let services = &self.0;
         if services.config.users.iter().any(|user| user.name == to) {
             let phone = services.phones_of(&to);
@@ -347,23 +347,20 @@ impl Api for Backend {
 
     async fn transfer(&self, id: &str, transfer: Transfer) -> Result<(), ApiError> {
         let record = self.of_two(id).await?;
-        let callee = self.supervisor_phone(transfer.to.clone())?;
-        // A trunk's calls show the trunk's number.
-        let shown = match callee {
-            Callee::Registered(_) => shown_to_phone(record.remote(), &own_host(&self.0)),
-            Callee::Dialled(_) => None,
-        };
+        let callee = self.callee(transfer.to.clone())?;
+        let called = shown_to_phone(record.remote(), &own_host(&self.0));
+        let called = called.filter(|_| record.direction == store::Direction::Outbound);
         let ring = Duration::from_secs(transfer.ring_s.into());
         let begun = self
             .0
-            .transfer(record.id, transfer.to, (callee, shown), ring);
+            .transfer(record.id, transfer.to, (callee, called), ring);
         begun.map_err(supervise_error)
     }
 
     async fn supervise(&self, id: &str, supervise: Supervise) -> Result<(), ApiError> {
         let record = self.of_two(id).await?;
         let mode = mode(supervise.mode);
-        let phone = self.supervisor_phone(supervise.to.clone())?;
+        let phone = self.callee(supervise.to.clone())?;
         let supervised = self.0.supervise(record.id, supervise.to, phone, mode);
         supervised.map_err(supervise_error)
     }

@@ -44,6 +44,7 @@ fn settings() -> Settings {
         max_calls: CALLS_MAX,
         max_transactions: TRANSACTIONS_MAX,
         seed: [7; 32],
+        transfers: true,
         access: Access {
             trunks: vec![TrunkPeer {
                 name: "trunk".to_owned(),

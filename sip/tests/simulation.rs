@@ -89,6 +89,7 @@ impl World {
                     ..Access::default()
                 },
                 session,
+                transfers: true,
                 ..Settings::default()
             })
         };

@@ -36,7 +36,8 @@ pub(super) fn mode(mode: SupervisorMode) -> call::Mode {
     }
 }
 
-/// Whom a phone is shown that takes a call over, as a name-addr; none where it is no number or name.
+/// Whom we have called, as a name-addr for a phone that takes the call over; none where it is no
+/// number or name.
 pub(super) fn shown_to_phone(remote: &str, host: &str) -> Option<String> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "+-_.".contains(c);
     let is_user = !remote.is_empty() && remote.chars().all(allowed);

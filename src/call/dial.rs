@@ -73,6 +73,8 @@ pub enum DialFailure {
         retry_after_s: Option<u32>,
         /// What the carrier's own headers add, with a leading separator.
         explanation: String,
+        /// Nobody said that: no answer came at all.
+        unheard: bool,
     },
     /// Nobody answered in time.
     #[error("nobody answered within {} s", .0.as_secs())]
@@ -104,6 +106,18 @@ impl DialFailure {
         match self {
             Self::Refused { status, .. } => Some(*status),
             _ => None,
+        }
+    }
+
+    /// A refusal that says nothing but its status.
+    #[cfg(test)]
+    pub(super) fn refused(status: u16) -> Self {
+        Self::Refused {
+            status,
+            reason: String::new(),
+            retry_after_s: None,
+            explanation: String::new(),
+            unheard: false,
         }
     }
 
@@ -178,7 +192,7 @@ pub async fn dial(
 pub(super) fn note(line: &Line, hop: Hop, failure: Option<&DialFailure>) {
     let outcome = match failure {
         None => Reached::Answered,
-        Some(DialFailure::Refused { status: 408, .. }) => Reached::Silent,
+        Some(DialFailure::Refused { unheard: true, .. }) => Reached::Silent,
         Some(DialFailure::Refused {
             status: 503,
             retry_after_s,
@@ -289,6 +303,8 @@ async fn wait(
                     reason,
                     retry_after_s,
                     explanation,
+                    // Whatever came has a Via.
+                    unheard: headers.is_empty(),
                 });
             }
             Signal::Ended { .. } => return Err(DialFailure::Cancelled),

@@ -98,6 +98,14 @@ impl Fork {
         &self.answered
     }
 
+    /// Gives up on phones that were too slow; where none was heard of at all, nobody is there.
+    pub(super) async fn give_up_unheard(&mut self, heard: bool) {
+        for (branch, _) in self.branches.iter().filter(|_| !heard) {
+            branch.note_silence();
+        }
+        self.stop(None).await;
+    }
+
     /// Gives up.
     pub(super) async fn give_up(&mut self) {
         self.stop(None).await;
@@ -143,15 +151,6 @@ fn rank(failure: &DialFailure) -> u8 {
 mod tests {
     use super::*;
 
-    fn refused(status: u16) -> DialFailure {
-        DialFailure::Refused {
-            status,
-            reason: String::new(),
-            retry_after_s: None,
-            explanation: String::new(),
-        }
-    }
-
     #[test]
     fn of_what_several_phones_say_the_most_telling_is_told() {
         for (said, told) in [
@@ -166,7 +165,7 @@ mod tests {
                 failure: Some(DialFailure::NoTarget),
             };
             for status in said {
-                fork.note(refused(status));
+                fork.note(DialFailure::refused(status));
             }
             let told_now = match fork.failed() {
                 Some(Progress::Failed(failure)) => failure.status(),

@@ -113,13 +113,19 @@ impl Stage {
 
 impl Kind {
     /// Whether those who come next are tried after a failure.
-    fn moves_on_after(self, failure: &DialFailure) -> bool {
+    fn moves_on_after(self, failure: &DialFailure, rang: bool) -> bool {
         match self {
+            // The callee would ring twice.
+            Self::Trunk if rang => false,
             Self::Trunk => match failure {
                 DialFailure::Refused { status, .. } => matches!(status, 408 | 500..=599),
-                DialFailure::NoAnswer(_) | DialFailure::Cancelled => false,
-                // It never got as far as the callee.
-                _ => true,
+                DialFailure::NoAnswer(_)
+                | DialFailure::NoTarget
+                | DialFailure::Nowhere(_)
+                | DialFailure::Sip(_) => true,
+                DialFailure::Cancelled | DialFailure::NoDescription | DialFailure::Media(_) => {
+                    false
+                }
             },
             Self::Users => failure.status().is_none_or(|status| status < 600),
         }
@@ -145,6 +151,8 @@ pub(super) struct Hunt {
     fork: Fork,
     kind: Kind,
     until: Instant,
+    /// Whether it rang there, or something was heard of it.
+    rang: bool,
     /// The place on the trunk that it rings over.
     place: Option<TrunkPlace>,
     coming: VecDeque<Stage>,
@@ -174,6 +182,7 @@ impl Hunt {
             fork,
             kind: Kind::Users,
             until: Instant::now(),
+            rang: false,
             place: None,
             coming: stages.into(),
         }
@@ -201,8 +210,9 @@ impl Hunt {
             };
             self.fork = Fork::new(&self.services.line, phones, self.beside);
             self.until = Instant::now() + self.how.ring;
+            self.rang = false;
             match self.fork.place().await {
-                Some(Progress::Failed(failed)) if self.kind.moves_on_after(&failed) => {
+                Some(Progress::Failed(failed)) if self.kind.moves_on_after(&failed, false) => {
                     failure = failed;
                 }
                 progress => return progress,
@@ -224,18 +234,17 @@ impl Hunt {
         let failure = match heard {
             Heard::Phone(heard) => match self.fork.take(heard).await? {
                 Progress::Failed(failure) => failure,
-                other => return Some(other),
+                other => {
+                    self.rang = true;
+                    return Some(other);
+                }
             },
             Heard::Silence => {
-                self.fork.give_up().await;
-                let silence = DialFailure::NoAnswer(self.how.ring);
-                if self.kind == Kind::Trunk {
-                    return Some(Progress::Failed(silence));
-                }
-                silence
+                self.fork.give_up_unheard(self.rang).await;
+                DialFailure::NoAnswer(self.how.ring)
             }
         };
-        if self.coming.is_empty() || !self.kind.moves_on_after(&failure) {
+        if self.coming.is_empty() || !self.kind.moves_on_after(&failure, self.rang) {
             return Some(Progress::Failed(failure));
         }
         tracing::info!(%failure, "the next ones are rung");
@@ -274,35 +283,42 @@ impl Hunt {
 mod tests {
     use super::*;
 
-    fn refused(status: u16) -> DialFailure {
-        DialFailure::Refused {
-            status,
-            reason: String::new(),
-            retry_after_s: None,
-            explanation: String::new(),
-        }
-    }
-
     #[test]
     fn another_trunk_is_tried_for_what_is_the_carriers_fault_and_not_the_callees() {
         for status in [408, 500, 503, 504] {
-            assert!(Kind::Trunk.moves_on_after(&refused(status)), "{status}");
+            assert!(
+                Kind::Trunk.moves_on_after(&DialFailure::refused(status), false),
+                "{status}"
+            );
+            assert!(
+                !Kind::Trunk.moves_on_after(&DialFailure::refused(status), true),
+                "{status}"
+            );
         }
         for status in [403, 404, 480, 486, 603] {
-            assert!(!Kind::Trunk.moves_on_after(&refused(status)), "{status}");
+            assert!(
+                !Kind::Trunk.moves_on_after(&DialFailure::refused(status), false),
+                "{status}"
+            );
         }
-        assert!(Kind::Trunk.moves_on_after(&DialFailure::NoTarget));
-        let rang = DialFailure::NoAnswer(Duration::from_secs(60));
-        assert!(!Kind::Trunk.moves_on_after(&rang));
+        assert!(Kind::Trunk.moves_on_after(&DialFailure::NoTarget, false));
+        let silence = DialFailure::NoAnswer(Duration::from_secs(60));
+        assert!(Kind::Trunk.moves_on_after(&silence, false));
+        assert!(!Kind::Trunk.moves_on_after(&silence, true));
+        // It was answered.
+        assert!(!Kind::Trunk.moves_on_after(&DialFailure::NoDescription, false));
     }
 
     #[test]
     fn the_next_user_is_rung_unless_somebody_declined_for_all() {
         for status in [404, 480, 486, 503] {
-            assert!(Kind::Users.moves_on_after(&refused(status)), "{status}");
+            assert!(
+                Kind::Users.moves_on_after(&DialFailure::refused(status), true),
+                "{status}"
+            );
         }
-        assert!(!Kind::Users.moves_on_after(&refused(603)));
+        assert!(!Kind::Users.moves_on_after(&DialFailure::refused(603), true));
         let rang = DialFailure::NoAnswer(Duration::from_secs(20));
-        assert!(Kind::Users.moves_on_after(&rang));
+        assert!(Kind::Users.moves_on_after(&rang, true));
     }
 }

@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::admission::{Admitted, AgentsCall, Refusal, admit};
 use super::bridge;
+use super::caller::shown_to_user;
 use super::codecs::Codecs;
 use super::conference;
 use super::journal::Journal;
@@ -28,6 +29,7 @@ use crate::meters;
 use crate::net::sip::{IncomingCall, Signal};
 use crate::store::{CallRecord, CallState, Direction};
 use crate::switch::{Call, EndReason, Number, normalised};
+use crate::switchboard::own_host;
 
 /// How long an answer without SDP waits for the ACK that must bring it.
 const ACK_TIMEOUT: Duration = Duration::from_secs(32);
@@ -160,6 +162,7 @@ async fn answer(
         return None;
     }
     let live = services.go_live(id, record.trunk.as_deref());
+    services.note_shown(id, shown_to_user(invite, &own_host(&services)));
     let journal = Journal::start(&services, record.clone());
     journal.event(
         "call.ringing",

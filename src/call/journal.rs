@@ -218,11 +218,11 @@ impl Writer {
                 if let Some(bridge) = &mut self.record.bridge {
                     (bridge.trunk, bridge.user) = (trunk, user);
                 }
-                Ok(())
+                self.write_bridge().await
             }
             Entry::Transferred(bridge) => {
                 self.record.bridge = Some(*bridge);
-                Ok(())
+                self.write_bridge().await
             }
             Entry::Recording(path) => self.store().set_recording(id, &path).await,
             Entry::Book(appointment, reply) => {
@@ -236,6 +236,15 @@ impl Writer {
                 kept
             }
         }
+    }
+
+    async fn write_bridge(&self) -> Result<(), crate::store::StoreError> {
+        let update = CallUpdate {
+            bridge: self.record.bridge.clone(),
+            ..CallUpdate::default()
+        };
+        let store = self.store();
+        store.update_call(self.record.id, update, self.now()).await
     }
 
     async fn write_turn(&mut self, turn: TurnRecord) -> Result<(), crate::store::StoreError> {

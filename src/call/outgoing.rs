@@ -13,6 +13,7 @@ use super::party::Party;
 use crate::mailbox;
 use crate::net::media::LegId;
 use crate::net::sip::{Held, PlacedCall, Signal, SipError};
+use crate::switch::Reached;
 
 /// A party that is called.
 pub(super) struct Outgoing {
@@ -116,6 +117,7 @@ impl Outgoing {
                 reason,
                 retry_after_s,
                 explanation: explain(&headers),
+                unheard: headers.is_empty(),
             },
             Some(Signal::Ended { .. }) => DialFailure::Cancelled,
             Some(_) => return None,
@@ -176,6 +178,14 @@ impl Outgoing {
         let (call, held, signals) = (called.call, called.held, called.signals);
         let party = Party::new(self.line.sip().clone(), (call, held), signals, leg);
         Ok(Progress::Answered(Box::new(party)))
+    }
+
+    /// Takes note that the address at which it should ring has said nothing.
+    pub(super) fn note_silence(&self) {
+        if let Some(called) = &self.rings {
+            let hop = (self.dialling.transport, called.target);
+            self.line.reach().note_call(hop, Reached::Silent);
+        }
     }
 
     /// Gives up: by CANCEL, or by BYE where the answer was faster; `reason` is its Reason (RFC 3326).

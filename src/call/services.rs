@@ -102,6 +102,8 @@ pub(super) struct LiveCall {
     recording: RecordingSwitch,
     /// What is wanted of it.
     pub(super) wishes: watch::Sender<Wishes>,
+    /// Who calls, as a person may see it who takes the call over, as a name-addr.
+    pub(super) shown: Option<String>,
     /// Its leg, once an agent talks on it.
     pub(super) talking: Option<Talking>,
     /// Whether somebody is there who could be held.
@@ -306,9 +308,7 @@ impl Services {
         id: Uuid,
         mut trunks: impl Iterator<Item = &'t str>,
     ) -> (Live, mailbox::Receiver<Control>) {
-        let silently =
-            |trunk: &str| self.records(Some(trunk)) && self.announcement(trunk).is_none();
-        self.make_live(id, trunks.all(silently))
+        self.make_live(id, trunks.all(|trunk| self.records_silently(trunk)))
     }
 
     fn make_live(self: &Arc<Self>, id: Uuid, recorded: bool) -> (Live, mailbox::Receiver<Control>) {
@@ -319,6 +319,7 @@ impl Services {
             control: control.clone(),
             recording: recording.clone(),
             wishes: wishes.clone(),
+            shown: None,
             talking: None,
             may_be_held: false,
         };
@@ -366,6 +367,11 @@ impl Services {
     pub fn records(&self, trunk: Option<&str>) -> bool {
         let trunk = trunk.and_then(|name| self.config.trunk(name));
         self.recorder.is_some() && trunk.is_none_or(|trunk| trunk.record)
+    }
+
+    /// Whether a trunk's calls are recorded where nobody can tell them so.
+    pub(super) fn records_silently(&self, trunk: &str) -> bool {
+        self.records(Some(trunk)) && self.announcement(trunk).is_none()
     }
 
     /// What a trunk's calls hear first, because they are recorded.

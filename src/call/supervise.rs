@@ -24,11 +24,12 @@ use super::places::Permit;
 use super::services::Services;
 use super::spans;
 use super::task::Wishes;
+use super::trunk_load::TrunkPlace;
 use crate::clock;
 use crate::mailbox;
 use crate::net::media::{Command, LegEvent, LegId, MediaError, MediaThread, Part, RoomId};
 use crate::net::sip::Signal;
-use crate::switch::Binding;
+use crate::switch::{Binding, Way};
 use crate::switchboard::own_host;
 
 /// How long a supervisor's phone may ring.
@@ -80,7 +81,7 @@ pub enum SuperviseError {
     #[error("the call is not in progress: nobody talks there")]
     NotInProgress,
     /// There is one supervisor a call.
-    #[error("the call has a supervisor already, or is being transferred")]
+    #[error("somebody has joined the call already: a supervisor, or whom it is transferred to")]
     Taken,
     /// No agent is on the call whose place somebody could take.
     #[error("no agent talks on the call: only an agent's call is transferred")]
@@ -108,12 +109,13 @@ pub(super) struct Talking {
 impl Talking {
     /// Takes the place of whoever joins the call, of whom there is one at a time. What is returned
     /// hears of what is wanted, and ends when the call does or that is over.
-    pub(super) fn take_seat(&mut self) -> Result<mpsc::Receiver<Mode>, SuperviseError> {
+    pub(super) fn take_seat(&mut self, seat: Seat) -> Result<mpsc::Receiver<Mode>, SuperviseError> {
         if self.supervisor.is_some() {
             return Err(SuperviseError::Taken);
         }
         let (sender, modes) = mpsc::channel(MODES);
         self.supervisor = Some(Supervisor {
+            seat,
             modes: Some(sender),
         });
         Ok(modes)
@@ -134,13 +136,30 @@ pub(super) struct Bridged {
     pub(super) called: LegId,
 }
 
-/// A supervisor's place; it is taken until the supervisor's task has ended.
+/// What somebody who joins a call is there for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Seat {
+    /// To supervise it.
+    Supervision,
+    /// To take it over.
+    Transfer,
+}
+
+/// A place on a call; it is taken until the task of whoever has it has ended.
 struct Supervisor {
+    seat: Seat,
     /// None once the supervision is to end.
     modes: Option<mpsc::Sender<Mode>>,
 }
 
 impl Services {
+    /// Notes who calls, as a person may see it who takes the call over, as a name-addr.
+    pub(super) fn note_shown(&self, id: Uuid, shown: String) {
+        if let Some(call) = self.live_calls().get_mut(&id) {
+            call.shown = Some(shown);
+        }
+    }
+
     /// Notes on which leg a call talks, and with whom if not with an agent, so that it can be
     /// listened to.
     pub(super) fn in_conversation(
@@ -214,7 +233,7 @@ impl Services {
         let call = calls.get_mut(&id).ok_or(SuperviseError::NotInProgress)?;
         let talking = call.talking.as_mut().ok_or(SuperviseError::NotInProgress)?;
         mode.check(talking.bridge)?;
-        let modes = talking.take_seat()?;
+        let modes = talking.take_seat(Seat::Supervision)?;
         let supervision = Supervision {
             services: Arc::clone(self),
             id,
@@ -227,6 +246,7 @@ impl Services {
             modes,
             mode,
             pair: None,
+            trunk: None,
             released: false,
         };
         let span = spans::call("supervisor");
@@ -257,18 +277,23 @@ impl Services {
         let talking = calls.get(&id).and_then(|call| call.talking.as_ref());
         let talking = talking.ok_or(SuperviseError::Nobody)?;
         mode.check(talking.bridge)?;
-        let modes = talking.supervisor.as_ref().and_then(|s| s.modes.as_ref());
+        let supervisor = talking.supervisor.as_ref();
+        let supervisor = supervisor.filter(|s| s.seat == Seat::Supervision);
+        let modes = supervisor.and_then(|s| s.modes.as_ref());
         let told = modes.ok_or(SuperviseError::Nobody)?.try_send(mode);
         told.map_err(|_| SuperviseError::Nobody)
     }
 
-    /// Lets a call's supervisor go.
+    /// Lets a call's supervisor go, or calls a transfer off that rings still.
     ///
     /// # Errors
     /// When there is none.
     pub fn end_supervision(&self, id: Uuid) -> Result<(), SuperviseError> {
         let mut calls = self.live_calls();
-        let talking = calls.get_mut(&id).and_then(|call| call.talking.as_mut());
+        // Who has taken a call over is let go with the call.
+        let call = calls.get_mut(&id);
+        let call = call.filter(|call| !call.wishes.borrow().transferred);
+        let talking = call.and_then(|call| call.talking.as_mut());
         let supervisor = talking.and_then(|talking| talking.supervisor.as_mut());
         let modes = supervisor.and_then(|supervisor| supervisor.modes.take());
         modes.map(drop).ok_or(SuperviseError::Nobody)
@@ -289,8 +314,9 @@ struct Supervision {
     /// Ends when the call does, or when the supervisor is to go.
     modes: mpsc::Receiver<Mode>,
     mode: Mode,
-    /// The port pair of the supervisor's leg.
+    /// The port pair of the supervisor's leg, and its place on the trunk that it is reached over.
     pair: Option<Permit>,
+    trunk: Option<TrunkPlace>,
     /// The place is free again, and may be another's.
     released: bool,
 }
@@ -326,6 +352,10 @@ impl Supervision {
     async fn dial(&mut self, phone: Callee) -> Result<Answered, String> {
         let places = &self.services.places;
         self.pair = Some(places.take_pairs(1).map_err(|busy| busy.to_string())?);
+        if let Some(trunk) = phone.whose(&self.to).trunk {
+            let place = self.services.trunk_loads.take(&trunk, Way::Out);
+            self.trunk = Some(place.map_err(|busy| busy.to_string())?);
+        }
         // The phone that the supervisor has registered last.
         let phones = phone.diallings(&self.services).await?;
         let dialling = phones.into_iter().next().ok_or("there is no phone")?;

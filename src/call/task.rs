@@ -232,6 +232,9 @@ impl Running {
                 }
                 return end;
             }
+            Some(LegEvent::Joined(Err(error))) if self.wishes.borrow().transferred => {
+                EndReason::Failed(format!("whoever took the call is not heard: {error}"))
+            }
             Some(LegEvent::Joined(joined)) => {
                 if let Some(tell) = &self.on_joined {
                     tell(joined);

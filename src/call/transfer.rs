@@ -13,14 +13,14 @@ use uuid::Uuid;
 
 use super::hunt::{Called, How, Hunt, Kind, Stage, Whose};
 use super::journal::Journal;
-use super::music;
 use super::outbound::Callee;
 use super::outgoing::Progress;
 use super::party::{News, Party};
 use super::places::Permit;
+use super::recording::PausedBy;
 use super::services::Services;
 use super::spans;
-use super::supervise::{Mode, SuperviseError};
+use super::supervise::{Mode, Seat, SuperviseError};
 use super::task::{Control, Wishes};
 use super::trunk_load::TrunkPlace;
 use crate::clock;
@@ -31,8 +31,9 @@ use crate::store::Bridge;
 const MAX_FORWARDS: u8 = 70;
 
 impl Services {
-    /// Calls somebody, whom `to` names and who sees the caller as `from`, a name-addr, and gives them
-    /// an agent's call once they answer.
+    /// Calls somebody, whom `to` names, and gives them an agent's call once they answer. A user's
+    /// phone is shown who calls, or `called`, a name-addr, where we have; a trunk's calls show the
+    /// trunk's number.
     ///
     /// # Errors
     /// When the call is not in progress, is no agent's, the switch stops, or somebody else has
@@ -41,7 +42,7 @@ impl Services {
         self: &Arc<Self>,
         id: Uuid,
         to: String,
-        (callee, from): (Callee, Option<String>),
+        (callee, called): (Callee, Option<String>),
         ring: Duration,
     ) -> Result<(), SuperviseError> {
         if self.is_stopping() {
@@ -49,11 +50,13 @@ impl Services {
         }
         let mut calls = self.live_calls();
         let call = calls.get_mut(&id).ok_or(SuperviseError::NotInProgress)?;
+        let shown = call.shown.clone().or(called);
+        let from = shown.filter(|_| matches!(callee, Callee::Registered(_)));
         let talking = call.talking.as_mut().ok_or(SuperviseError::NotInProgress)?;
         if talking.bridge.is_some() {
             return Err(SuperviseError::NoAgent);
         }
-        let goes_on = talking.take_seat()?;
+        let goes_on = talking.take_seat(Seat::Transfer)?;
         let transfer = Transfer {
             services: Arc::clone(self),
             id,
@@ -175,20 +178,29 @@ impl Transfer {
     /// Lets caller and callee hear each other, until one of them is gone.
     async fn hand_over(&mut self, mut answered: Answered) {
         let room = RoomId::next();
-        // The agent ends before the caller is heard by anybody else.
+        let Whose { trunk, user } = answered.whose.clone();
+        let asks_for_none = |trunk: &&str| !self.services.records_silently(trunk);
+        if let Some(trunk) = trunk.as_deref().filter(asks_for_none)
+            && let Some(recording) = self.services.recording_switch(self.id)
+        {
+            tracing::info!(%trunk, "a transferred call is not recorded any more");
+            recording.pause(PausedBy::Transfer);
+        }
+        // For the agent it ends here.
         self.wish(|wishes| {
             wishes.waits = false;
             wishes.transferred = true;
         });
-        let Whose { trunk, user } = answered.whose.clone();
         let to = &self.to;
-        self.tell(json!({ "state": "answered", "to": to, "trunk": trunk, "user": user }));
+        let data =
+            json!({ "state": "answered", "to": to, "trunk": trunk.clone(), "user": user.clone() });
         self.journal.transferred(Bridge {
-            to: self.to.clone(),
+            to: to.clone(),
             trunk,
             user,
             media: None,
         });
+        self.tell(data);
         for leg in [self.caller, answered.party.leg.id] {
             let joined = self.media.send(Command::Join {
                 leg,
@@ -197,39 +209,36 @@ impl Transfer {
                 shares_playout: false,
             });
             if let Err(error) = joined {
-                tracing::error!(%error, "a transferred call is not heard");
+                tracing::error!(%error, "a transferred call is not heard, and ended");
+                self.end_call();
             }
         }
         self.talk(&mut answered.party).await;
+        // Whoever is gone, nobody is left whom the other could talk to.
+        self.end_call();
         answered.party.hang_up().await;
         let _ = answered.party.measured().await;
     }
 
     async fn talk(&mut self, party: &mut Party) {
-        let mut waits = false;
         loop {
             let heard = tokio::select! {
                 heard = party.hear() => heard,
                 () = over(&mut self.goes_on) => return,
             };
             match party.take(clock::now(), heard).await {
-                Some(News::Over(_) | News::Joined(Err(_))) => return self.end_call(),
+                Some(News::Over(_) | News::Joined(Err(_))) => return,
                 // Who is put on hold waits with music.
-                Some(News::Hold) if party.leg.is_held() != waits => {
-                    waits = party.leg.is_held();
-                    let asked = self.media.send(match waits {
-                        true => Command::Hold(self.caller, music::on_hold()),
-                        false => Command::Unhold(self.caller),
-                    });
-                    if let Err(error) = asked {
-                        tracing::error!(%error, "the media thread did not take a command");
-                    }
+                Some(News::Hold) => {
+                    let waits = party.leg.is_held();
+                    self.wish(|wishes| wishes.waits = waits);
                 }
+                // A key that comes with the sound has passed with it.
                 Some(News::Key {
                     digit,
                     informed: true,
                     again: false,
-                }) => {
+                }) if !party.leg.tells_keys_with_sound() => {
                     let _ = self
                         .media
                         .send(Command::SendDtmf(self.caller, digit.into()));
@@ -243,7 +252,7 @@ impl Transfer {
         }
     }
 
-    /// The callee has hung up: so does the call.
+    /// Ends the call, if it is not over.
     fn end_call(&self) {
         let calls = self.services.live_calls();
         if let Some(call) = calls.get(&self.id) {

@@ -24,13 +24,12 @@ pub(super) struct TrunkPlace {
 impl TrunkLoads {
     /// Makes trunks without calls.
     pub(super) fn new(trunks: &[TrunkConfig]) -> Arc<Self> {
-        let now = clock::now();
         let load = |trunk: &TrunkConfig| {
             let limits = TrunkLimits {
                 max_calls: trunk.max_calls,
                 max_cps: trunk.max_cps,
             };
-            (trunk.name.clone(), TrunkLoad::new(now, limits))
+            (trunk.name.clone(), TrunkLoad::new(limits))
         };
         Arc::new(Self {
             loads: Mutex::new(trunks.iter().map(load).collect()),

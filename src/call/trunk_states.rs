@@ -56,7 +56,11 @@ impl Services {
     #[must_use]
     pub fn trunk_is_down(&self, trunk: &str) -> bool {
         let (hops, reach) = (self.trunk_states.of(trunk).hops, self.line.reach());
-        let is_down = |hop: &Hop| reach.standing(*hop) == Standing::Down;
-        !hops.is_empty() && hops.iter().all(is_down)
+        let mut known = hops
+            .iter()
+            .map(|hop| reach.standing(*hop))
+            .filter(|standing| *standing != Standing::Unknown)
+            .peekable();
+        known.peek().is_some() && known.all(|standing| standing == Standing::Down)
     }
 }

@@ -80,7 +80,7 @@ impl RouteConfig {
             let to = s.or(r, "to", Pattern::any());
             let from = s.or(r, "from", Pattern::any());
             let from_trunk = read_from_trunk(r, &mut s, known);
-            let headers = s.map::<Pattern>(r, "headers");
+            let headers = read_headers(r, &mut s);
             let target = target::read(r, &mut s, known);
             let ring_s = small(s.number(r, "ring_s", 1..=300, RING_S));
             if target.is_some() && routes.iter().any(Self::takes_all) {
@@ -99,6 +99,25 @@ impl RouteConfig {
         }
         routes
     }
+}
+
+/// Reads which header fields a call must have.
+fn read_headers(r: &mut Reader<'_>, s: &mut Section) -> BTreeMap<String, Pattern> {
+    let origin = s.origin_of("headers");
+    let headers = s.map::<Pattern>(r, "headers");
+    for name in headers.keys() {
+        let token = |c: char| c.is_ascii_alphanumeric() || "-.!%*_+`'~".contains(c);
+        let is_secret = ["authorization", "proxy-authorization"];
+        let wrong = if name.is_empty() || !name.chars().all(token) {
+            "is not the name of a header field"
+        } else if is_secret.contains(&name.to_ascii_lowercase().as_str()) {
+            "holds credentials, which routes do not see"
+        } else {
+            continue;
+        };
+        s.wrong(r, "headers", &origin, format!("{name:?} {wrong}"));
+    }
+    headers
 }
 
 /// Reads over which trunk a call must come in.

@@ -304,6 +304,9 @@ pub struct CallUpdate {
     pub variables: Option<Map<String, Value>>,
     /// What the media session has measured so far.
     pub media: Option<MediaSummary>,
+    /// Who was called on the other side.
+    #[serde(default)]
+    pub bridge: Option<Bridge>,
 }
 
 /// Something that happened, for `GET /v1/events` and its replay.

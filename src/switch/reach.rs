@@ -67,31 +67,49 @@ pub struct Reach {
 #[derive(Debug, Clone, Copy)]
 struct Known {
     heard_of: Instant,
-    /// Whether it has answered OPTIONS: of one that never did, silence says nothing.
-    has_answered: bool,
+    /// Whether it has answered a call …
+    takes_calls: bool,
+    /// … and whether it has answered OPTIONS: of one that never did, silence says nothing.
+    answers_pings: bool,
     /// Answers to OPTIONS in a row, and silences.
     answers: u32,
     silences: u32,
     is_down: bool,
-    avoid_until: Option<Instant>,
+    avoid: Option<Avoid>,
+}
+
+/// Why calls go elsewhere first for a while.
+#[derive(Debug, Clone, Copy)]
+struct Avoid {
+    until: Instant,
+    /// It has asked for that: no answer to anything else ends it sooner.
+    as_asked: bool,
 }
 
 impl Known {
     fn new(now: Instant) -> Self {
         Self {
             heard_of: now,
-            has_answered: false,
+            takes_calls: false,
+            answers_pings: false,
             answers: 0,
             silences: 0,
             is_down: false,
-            avoid_until: None,
+            avoid: None,
         }
     }
 
+    fn avoid_for(&mut self, now: Instant, wait: Duration, as_asked: bool) {
+        let until = now + wait;
+        self.avoid = Some(Avoid { until, as_asked });
+        // It takes fresh answers to come back sooner.
+        self.answers = 0;
+    }
+
     fn standing(&self, now: Instant) -> Standing {
-        if self.is_down || self.avoid_until.is_some_and(|until| now < until) {
+        if self.is_down || self.avoid.is_some_and(|avoid| now < avoid.until) {
             Standing::Down
-        } else if self.has_answered {
+        } else if self.takes_calls || self.answers_pings {
             Standing::Up
         } else {
             Standing::Unknown
@@ -106,14 +124,15 @@ impl Reach {
         let known = self.known(now, hop);
         match outcome {
             Outcome::Answered => {
-                known.has_answered = true;
+                known.takes_calls = true;
                 known.is_down = false;
-                known.avoid_until = None;
+                known.silences = 0;
+                known.avoid = None;
             }
-            Outcome::Silent => known.avoid_until = Some(now + AVOIDED),
+            Outcome::Silent => known.avoid_for(now, AVOIDED, false),
             Outcome::Overloaded(retry_after) => {
                 let wait = retry_after.unwrap_or(AVOIDED).min(RETRY_AFTER_MAX);
-                known.avoid_until = Some(now + wait);
+                known.avoid_for(now, wait, true);
             }
         }
         known.standing(now)
@@ -125,18 +144,18 @@ impl Reach {
         let known = self.known(now, hop);
         match outcome {
             Outcome::Answered => {
-                known.has_answered = true;
+                known.answers_pings = true;
                 known.silences = 0;
                 known.answers = known.answers.saturating_add(1);
                 if known.answers >= ANSWERS {
                     known.is_down = false;
-                    known.avoid_until = None;
+                    known.avoid.take_if(|avoid| !avoid.as_asked);
                 }
             }
             Outcome::Silent | Outcome::Overloaded(_) => {
                 known.answers = 0;
                 known.silences = known.silences.saturating_add(1);
-                known.is_down |= known.has_answered && known.silences >= SILENCES;
+                known.is_down |= known.answers_pings && known.silences >= SILENCES;
             }
         }
         known.standing(now)
@@ -235,6 +254,35 @@ mod tests {
             );
         }
         assert_eq!(ordered(&reach, now), [at(1), at(2), at(3)]);
+    }
+
+    #[test]
+    fn a_carrier_that_takes_calls_and_drops_options_stays_up() {
+        let (mut reach, now) = (Reach::default(), crate::clock::now());
+        for _ in 0..10 {
+            reach.note_ping(now, hop(1), Outcome::Silent);
+        }
+        reach.note_call(now, hop(1), Outcome::Answered);
+        for _ in 0..10 {
+            let standing = reach.note_ping(now, hop(1), Outcome::Silent);
+            assert_eq!(standing, Standing::Up);
+        }
+    }
+
+    #[test]
+    fn an_answer_to_options_ends_no_wait_that_the_server_asked_for() {
+        let (mut reach, now) = (Reach::default(), crate::clock::now());
+        for _ in 0..5 {
+            reach.note_ping(now, hop(1), Outcome::Answered);
+        }
+        reach.note_call(now, hop(1), Outcome::Overloaded(None));
+        reach.note_call(now, hop(2), Outcome::Silent);
+        for expected in [Standing::Down, Standing::Up] {
+            reach.note_ping(now, hop(1), Outcome::Answered);
+            assert_eq!(reach.standing(now, hop(1)), Standing::Down);
+            let silent = reach.note_ping(now, hop(2), Outcome::Answered);
+            assert_eq!(silent, expected);
+        }
     }
 
     #[test]

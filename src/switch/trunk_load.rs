@@ -1,6 +1,9 @@
 //! How much a trunk carries, and how much it may: carriers refuse, or bill, what is more.
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
+
+const SECOND: Duration = Duration::from_secs(1);
 
 /// What a trunk may carry; 0 is no limit of its own.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -34,21 +37,18 @@ pub enum TrunkBusy {
 pub struct TrunkLoad {
     limits: TrunkLimits,
     calls: u32,
-    /// Time that was saved up to begin calls with, of which each costs its share of a second: a second
-    /// at most, so that no burst is longer.
-    saved: Duration,
-    looked: Instant,
+    /// When the last calls began that went out, as many as may in a second.
+    begun: VecDeque<Instant>,
 }
 
 impl TrunkLoad {
     /// Makes a trunk without calls.
     #[must_use]
-    pub fn new(now: Instant, limits: TrunkLimits) -> Self {
+    pub fn new(limits: TrunkLimits) -> Self {
         Self {
             limits,
             calls: 0,
-            saved: Duration::from_secs(1),
-            looked: now,
+            begun: VecDeque::new(),
         }
     }
 
@@ -62,14 +62,12 @@ impl TrunkLoad {
             return Err(TrunkBusy::Full(max_calls));
         }
         if max_cps > 0 && way == Way::Out {
-            let since = now.saturating_duration_since(self.looked);
-            self.looked = now;
-            self.saved = (self.saved + since).min(Duration::from_secs(1));
-            let price = Duration::from_secs(1) / max_cps;
-            self.saved = self
-                .saved
-                .checked_sub(price)
-                .ok_or(TrunkBusy::Fast(max_cps))?;
+            let is_old = |at: &mut Instant| now.saturating_duration_since(*at) >= SECOND;
+            while self.begun.pop_front_if(is_old).is_some() {}
+            if self.begun.len() >= usize::try_from(max_cps).unwrap_or(usize::MAX) {
+                return Err(TrunkBusy::Fast(max_cps));
+            }
+            self.begun.push_back(now);
         }
         self.calls += 1;
         Ok(())
@@ -93,7 +91,7 @@ mod tests {
 
     fn load(max_calls: u32, max_cps: u32) -> (TrunkLoad, Instant) {
         let now = crate::clock::now();
-        (TrunkLoad::new(now, TrunkLimits { max_calls, max_cps }), now)
+        (TrunkLoad::new(TrunkLimits { max_calls, max_cps }), now)
     }
 
     #[test]
@@ -118,9 +116,9 @@ mod tests {
         assert_eq!(begun(&mut load, now), 5);
         assert_eq!(load.begin(now, Way::In), Ok(()));
         let later = |ms| now + Duration::from_millis(ms);
-        assert_eq!(begun(&mut load, later(100)), 0);
-        assert_eq!(begun(&mut load, later(200)), 1);
-        assert_eq!(begun(&mut load, later(600)), 2);
+        assert_eq!(begun(&mut load, later(999)), 0);
+        assert_eq!(begun(&mut load, later(1_000)), 5);
+        assert_eq!(begun(&mut load, later(1_500)), 0);
         assert_eq!(begun(&mut load, later(60_000)), 5, "nothing is saved up");
     }
 

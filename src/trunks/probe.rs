@@ -19,7 +19,7 @@ use crate::switch::{Reached, Standing};
 
 /// Addresses of one trunk that are asked at most.
 const ASKED_MAX: usize = 8;
-/// How soon those are asked again of whom one was silent, where the trunk's own pace is slower.
+/// How soon those are asked again of whom one fell silent, where the trunk's own pace is slower.
 const HURRY: Duration = Duration::from_secs(10);
 
 /// Asks one trunk's addresses.
@@ -66,19 +66,21 @@ impl Probe {
             let mut targets = self.targets.borrow_and_update().clone();
             targets.truncate(ASKED_MAX);
             let asked = targets.iter().map(|target| self.ask(&sip, *target));
-            let all_there = match join_all(asked).await.into_iter().collect() {
-                Ok(answered) => Vec::into_iter(answered).all(|there: bool| there),
-                Err(SipError::Gone) => return,
-                Err(error) => {
-                    tracing::debug!(trunk = %self.trunk, %error, "OPTIONS cannot be sent");
-                    true
+            let mut falls_silent = false;
+            for asked in join_all(asked).await {
+                match asked {
+                    Ok(silent) => falls_silent |= silent,
+                    Err(SipError::Gone) => return,
+                    // We have no listener of its family, or too much to do.
+                    Err(error) => {
+                        tracing::debug!(trunk = %self.trunk, %error, "OPTIONS cannot be sent");
+                    }
                 }
-            };
+            }
             self.measure(&targets);
-            let pace = if all_there {
-                self.every
-            } else {
-                self.every.min(HURRY)
+            let pace = match falls_silent {
+                true => self.every.min(HURRY),
+                false => self.every,
             };
             let pace = pace.mul_f64(rand::rng().random_range(0.9..=1.1));
             let moved = tokio::time::timeout(pace, self.targets.changed()).await;
@@ -88,7 +90,7 @@ impl Probe {
         }
     }
 
-    /// Asks one address, and tells whether it answered.
+    /// Asks one address, and tells whether it is silent that has answered before.
     async fn ask(&self, sip: &Sip, target: SocketAddr) -> Result<bool, SipError> {
         if self.transport == Transport::Tls {
             sip.expect(&[target], &self.host, self.ca.as_deref())
@@ -113,7 +115,7 @@ impl Probe {
             Standing::Up => tracing::info!(%trunk, %target, "the trunk's address is up"),
             Standing::Unknown => {}
         }
-        Ok(outcome == Reached::Answered)
+        Ok(outcome != Reached::Answered && before != Standing::Unknown)
     }
 
     /// A trunk is up while one of its addresses is; one that we register with, while that holds.

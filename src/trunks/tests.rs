@@ -282,7 +282,7 @@ async fn a_registrar_that_is_gone_is_followed_by_the_next_and_its_first_word_is_
 }
 
 #[tokio::test]
-async fn an_address_that_falls_silent_is_down_and_tried_last_until_it_answers_again() {
+async fn each_address_is_asked_whether_it_is_there_and_one_that_says_nothing_keeps_its_place() {
     let server = NameServer::start().await;
     let peer = UdpSocket::bind((ip(43), 0)).await.unwrap();
     let port = peer.local_addr().unwrap().port();

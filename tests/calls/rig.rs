@@ -143,7 +143,12 @@ impl Switch {
 
     /// Asks the API for a call's end.
     pub(crate) async fn delete_call(&self, id: &str) -> reqwest::StatusCode {
-        let url = format!("{}/v1/calls/{id}", self.api);
+        self.delete(&format!("/v1/calls/{id}")).await
+    }
+
+    /// Takes something away.
+    pub(crate) async fn delete(&self, path: &str) -> reqwest::StatusCode {
+        let url = format!("{}{path}", self.api);
         let request = reqwest::Client::new().delete(url);
         request.send().await.unwrap().status()
     }

@@ -9,7 +9,7 @@ use crate::rig::Switch;
 use crate::tones::{PIECE, share, tone};
 
 /// It asks once, and waits patiently.
-const FLOW: &str = r#"
+pub(crate) const PATIENT: &str = r#"
 name = "patient"
 start = "first"
 
@@ -37,7 +37,7 @@ async fn code(answer: reqwest::Response) -> (u16, Value) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_supervisor_listens_barges_in_and_is_gone_and_the_agent_goes_on() {
-    let switch = Switch::start(FLOW, "").await;
+    let switch = Switch::start(PATIENT, "").await;
     let mut desk = Desk::open().await;
     let mut events = switch.events();
     let mut caller = Caller::dial(&switch.uri).await.unwrap();
@@ -113,7 +113,7 @@ async fn a_supervisor_listens_barges_in_and_is_gone_and_the_agent_goes_on() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_users_phone_is_reached_by_name_and_hung_up_with_the_call() {
     let user = "[[user]]\nname = \"boss\"\npassword = \"correct horse battery\"\n";
-    let switch = Switch::start(FLOW, user).await;
+    let switch = Switch::start(PATIENT, user).await;
     let mut desk = Desk::open().await;
     let mut events = switch.events();
     let caller = Caller::dial(&switch.uri).await.unwrap();

@@ -6,29 +6,14 @@ use crate::bridging::{both_ways, keys};
 use crate::caller::Caller;
 use crate::desk::Desk;
 use crate::rig::{Events, Switch};
+use crate::supervision::PATIENT;
 use crate::tones::{is_audible, tone};
 
-/// It asks once, and waits patiently.
-const FLOW: &str = r#"
-name = "patient"
-start = "first"
-
-[on_silence]
-after_s = 60
-say = "Are you still there?"
-
-[nodes.first]
-type = "ask"
-say = "Welcome. Please hold the line for as long as you like, and then tell me your story."
-slot = "first"
-grammar = "text"
-next = "first"
-"#;
 const USER: &str = "[[user]]\nname = \"bob\"\npassword = \"correct horse battery\"\n";
 
 /// An agent's call, after the agent has said what it has to say.
 async fn talking() -> (Switch, Events, Caller, String, Desk) {
-    let switch = Switch::start(FLOW, USER).await;
+    let switch = Switch::start(PATIENT, USER).await;
     let mut events = switch.events();
     let desk = Desk::open().await;
     let caller = Caller::dial(&switch.uri).await.unwrap();
@@ -70,6 +55,13 @@ async fn the_caller_waits_with_music_and_then_talks_to_whoever_takes_the_call() 
     both_ways(&mut caller, &mut called).await;
     caller.press("5");
     assert_eq!(keys(&mut called, 1).await, "5");
+    let call = switch.json(path.trim_end_matches("/transfer")).await;
+    assert_eq!(call["bridge"]["user"], "bob", "{call:#}");
+    // Who has taken the call is no supervisor.
+    let supervise = path.replace("/transfer", "/supervise");
+    let barge = json!({ "mode": "barge" });
+    assert_eq!(switch.patch(&supervise, &barge).await, 409);
+    assert_eq!(switch.delete(&supervise).await, 409);
 
     called.hang_up().await;
     caller.until_over().await;

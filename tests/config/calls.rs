@@ -309,6 +309,14 @@ fn a_route_leads_to_several_trunks_or_users_or_to_a_refusal() {
             "trunk = \"one\"\nhunt = \"all\"",
             "route.hunt: is for a route with `user`",
         ),
+        (
+            "reject = \"busy\"\nheaders = { \"X Tenant\" = \"a\" }",
+            "is not the name of a header",
+        ),
+        (
+            "reject = \"busy\"\nheaders = { Authorization = \"a\" }",
+            "holds credentials",
+        ),
         ("reject = \"no\"", "write \"busy\", \"declined\""),
         (
             "user = \"ann\"\nreject = \"busy\"",

@@ -17,6 +17,10 @@ impl UserAgent {
         &self,
         invite: &Message<'_>,
     ) -> Result<Option<(CallHandle, bool)>, Refusal> {
+        // Who does not know it takes no notice of it (RFC 3261 §8.2.2).
+        if !self.settings.transfers {
+            return Ok(None);
+        }
         let Some(replaces) = invite.replaces()? else {
             return Ok(None);
         };

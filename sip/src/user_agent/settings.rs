@@ -87,7 +87,7 @@ impl Default for Settings {
             seed: [0; 32],
             advertise: Advertise::default(),
             access: Access::default(),
-            transfers: true,
+            transfers: false,
             retry_after_s: 5,
             session: SessionTimer::default(),
         }

@@ -40,6 +40,7 @@ pub fn settings() -> Settings {
             open_loopback: true,
             ..Access::default()
         },
+        transfers: true,
         ..Settings::default()
     }
 }

@@ -443,4 +443,9 @@ fn who_lets_nobody_transfer_does_not_say_so_and_refuses_what_asks_for_it() {
     let refused = other.one();
     assert_eq!(refused.what(), "420");
     assert_eq!(refused.header("Unsupported").unwrap(), "replaces");
+    // Without that it is a call like any other.
+    let names = format!("Replaces: of@others;to-tag=a;from-tag=b\r\n{CONTACT}");
+    let invite = request("INVITE", 2, "z9hG4bKother", "", &names, "");
+    other.receive(&invite.replace("Call-ID: ", "Call-ID: other-"));
+    assert!(matches!(other.event(), Event::Incoming { .. }));
 }

@@ -11,6 +11,8 @@ pub enum PausedBy {
     Api,
     /// The flow is where nothing may be recorded, or a room has not let the caller in yet.
     Flow,
+    /// Somebody has taken the call over who is not to be recorded.
+    Transfer,
 }
 
 impl PausedBy {
@@ -18,6 +20,7 @@ impl PausedBy {
         match self {
             Self::Api => 1,
             Self::Flow => 2,
+            Self::Transfer => 4,
         }
     }
 
@@ -27,6 +30,7 @@ impl PausedBy {
         match self {
             Self::Api => "api",
             Self::Flow => "flow",
+            Self::Transfer => "transfer",
         }
     }
 }

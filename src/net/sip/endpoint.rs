@@ -43,7 +43,7 @@ pub(super) struct Endpoint {
     news: mpsc::Sender<News>,
     calls: HashMap<CallHandle, mailbox::Sender<Signal>>,
     registrations: HashMap<RegistrationHandle, watch::Sender<RegistrationState>>,
-    pings: HashMap<PingHandle, oneshot::Sender<Option<u16>>>,
+    pings: HashMap<PingHandle, oneshot::Sender<Result<Option<u16>, SipError>>>,
     wrong_credentials: Complaints,
     overloads: Complaints,
 }
@@ -172,15 +172,14 @@ impl Endpoint {
         })
     }
 
-    /// Asks a peer whether it is there; one that cannot be asked has not answered.
-    fn ping(&mut self, ping: OptionsPing, reply: oneshot::Sender<Option<u16>>) {
+    /// Asks a peer whether it is there.
+    fn ping(&mut self, ping: OptionsPing, reply: oneshot::Sender<Result<Option<u16>, SipError>>) {
         match self.agent.options(clock::now(), ping) {
             Ok(ping) => {
                 self.pings.insert(ping, reply);
             }
             Err(error) => {
-                tracing::warn!(%error, "an OPTIONS could not be sent");
-                let _ = reply.send(None);
+                let _ = reply.send(Err(SipError::Refused(error.to_string())));
             }
         }
     }
@@ -278,7 +277,7 @@ impl Endpoint {
             }
             Event::Pong { ping, result } => {
                 if let Some(reply) = self.pings.remove(&ping) {
-                    let _ = reply.send(result.ok());
+                    let _ = reply.send(Ok(result.ok()));
                 }
             }
             Event::Request {

@@ -5,7 +5,7 @@ use tokio::sync::mpsc;
 
 use super::Command;
 
-/// Ends its call when it is dropped ([`Sip::hold`]).
+/// Ends its call when it is dropped ([`Sip::hold`](super::Sip::hold)).
 #[derive(Debug)]
 pub struct Held {
     commands: mpsc::Sender<Command>,

@@ -130,7 +130,10 @@ pub(crate) enum Command {
         Box<Register>,
         oneshot::Sender<Result<PlacedRegistration, SipError>>,
     ),
-    Ping(Box<OptionsPing>, oneshot::Sender<Option<u16>>),
+    Ping(
+        Box<OptionsPing>,
+        oneshot::Sender<Result<Option<u16>, SipError>>,
+    ),
     Reroute(RegistrationHandle, Flow),
     Unregister(RegistrationHandle),
     TrunkNetworks(String, Vec<Network>),
@@ -368,11 +371,11 @@ impl Sip {
     /// is no answer.
     ///
     /// # Errors
-    /// When the SIP task has ended.
+    /// When the user agent refuses to ask, or has ended.
     pub async fn ping(&self, ping: OptionsPing) -> Result<Option<u16>, SipError> {
         let (reply, answer) = oneshot::channel();
         self.send(Command::Ping(Box::new(ping), reply)).await?;
-        answer.await.map_err(|_| SipError::Gone)
+        answer.await.map_err(|_| SipError::Gone)?
     }
 
     /// Sends a registration's next requests over another flow.

@@ -275,7 +275,7 @@ async fn update_call(
         "UPDATE calls SET state = COALESCE(?2, state), answered_ms = COALESCE(?3, answered_ms),
              trunk = COALESCE(?4, trunk), agent = COALESCE(?5, agent),
              variables = COALESCE(?6, variables), media = COALESCE(?7, media),
-             updated_ms = MAX(updated_ms, ?8)
+             bridge = COALESCE(?9, bridge), updated_ms = MAX(updated_ms, ?8)
          WHERE id = ?1 AND ended_ms IS NULL",
     )
     .bind(id.to_string())
@@ -286,6 +286,7 @@ async fn update_call(
     .bind(update.variables.as_ref().map(json))
     .bind(update.media.as_ref().map(json))
     .bind(at.as_millisecond())
+    .bind(update.bridge.as_ref().map(json))
     .execute(conn)
     .await?;
     Ok(())
