@@ -9,7 +9,7 @@ use super::bridge::Passage;
 use super::busy::Busy;
 use super::caller::{routed_as, shown_on_trunk, shown_to_user};
 use super::conference::Guest;
-use super::hunt::{Called, Kind, Stage, Whose};
+use super::hunt::{Called, Kind, MAX_FORWARDS, Stage, Whose};
 use super::inbound::called_party;
 use super::outbound::Callee;
 use super::room;
@@ -20,9 +20,6 @@ use crate::config::{Asked, Hunt, Rejection, RouteTarget, WeightedTrunk};
 use crate::store::Bridge;
 use crate::switch::{Dial, Number, Routed, Target, Way, trunk_order};
 use crate::switchboard::own_host;
-
-/// Hops that a call may take which says nothing of them (RFC 3261 §8.1.1.6).
-const MAX_FORWARDS: u8 = 70;
 
 /// Says why a call is not taken.
 pub(super) struct Refusal {
@@ -182,14 +179,7 @@ fn admit_to_trunks(
         let dialled = services.trunks.dial(&dial, &own_host);
         let dialled = dialled.map_err(|error| Refusal::new(503, error.to_string()))?;
         Ok(Stage {
-            callees: vec![Called {
-                callee: Callee::Dialled(dialled),
-                from: None,
-                whose: Whose {
-                    trunk: Some(trunk.to_owned()),
-                    user: None,
-                },
-            }],
+            callees: vec![Called::new(Callee::Dialled(dialled), trunk, None)],
             kind: Kind::Trunk,
         })
     };
@@ -211,14 +201,8 @@ fn admit_to_users(
 ) -> Result<Admitted, Refusal> {
     let from = shown_to_user(invite, &own_host(services));
     let phones = |user: &String| {
-        Some(Called {
-            callee: services.phones_of(user)?,
-            from: Some(from.clone()),
-            whose: Whose {
-                trunk: None,
-                user: Some(user.clone()),
-            },
-        })
+        let callee = services.phones_of(user)?;
+        Some(Called::new(callee, user, Some(from.clone())))
     };
     let there: Vec<Called> = users.iter().filter_map(phones).collect();
     if there.is_empty() {

@@ -20,6 +20,9 @@ use crate::net::media::LegId;
 use crate::net::sip::Signal;
 use crate::switch::Way;
 
+/// Hops that a call may take which says nothing of them (RFC 3261 §8.1.1.6).
+pub(super) const MAX_FORWARDS: u8 = 70;
+
 /// Those who ring at once.
 pub(super) struct Stage {
     pub(super) callees: Vec<Called>,
@@ -48,6 +51,18 @@ pub(super) struct Called {
 pub(super) struct Whose {
     pub(super) trunk: Option<String>,
     pub(super) user: Option<String>,
+}
+
+impl Called {
+    /// Makes one of those who ring; `to` is what named them.
+    pub(super) fn new(callee: Callee, to: &str, from: Option<String>) -> Self {
+        let whose = callee.whose(to);
+        Self {
+            callee,
+            from,
+            whose,
+        }
+    }
 }
 
 impl Stage {

@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, watch};
 use tracing::Instrument;
 use uuid::Uuid;
 
-use super::hunt::{Called, How, Hunt, Kind, Stage, Whose};
+use super::hunt::{Called, How, Hunt, Kind, MAX_FORWARDS, Stage, Whose};
 use super::journal::Journal;
 use super::outbound::Callee;
 use super::outgoing::Progress;
@@ -26,9 +26,6 @@ use super::trunk_load::TrunkPlace;
 use crate::clock;
 use crate::net::media::{Command, LegId, MediaThread, Part, RoomId};
 use crate::store::Bridge;
-
-/// Hops that such a call may take (RFC 3261 §8.1.1.6).
-const MAX_FORWARDS: u8 = 70;
 
 impl Services {
     /// Calls somebody, whom `to` names, and gives them an agent's call once they answer. A user's
@@ -132,11 +129,7 @@ impl Transfer {
     /// Rings until somebody answers or all have failed, or the call is over.
     async fn ring_out(&mut self, callee: Callee, from: Option<String>) -> Result<Answered, String> {
         let mut stage = Stage {
-            callees: vec![Called {
-                whose: callee.whose(&self.to),
-                callee,
-                from,
-            }],
+            callees: vec![Called::new(callee, &self.to, from)],
             kind: Kind::Users,
         };
         let places = &self.services.places;

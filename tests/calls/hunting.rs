@@ -2,9 +2,9 @@
 
 use crate::bridging::{both_ways, refusal};
 use crate::caller::Caller;
-use crate::desk::Desk;
+use crate::desk::{Desk, Listening};
 use crate::peer::LISTENER;
-use crate::rig::Switch;
+use crate::rig::{Events, Switch};
 
 /// Where the carriers are.
 const ONE: [u8; 4] = [127, 0, 0, 2];
@@ -32,6 +32,18 @@ async fn two_carriers(limits: &str) -> (Switch, Desk, Desk) {
     (Switch::start(LISTENER, &more).await, one, two)
 }
 
+/// Lets the two hear each other and then end it; returns what was written down.
+async fn talk(
+    switch: &Switch,
+    events: &mut Events,
+    (mut caller, mut called): (Caller, Listening),
+) -> serde_json::Value {
+    both_ways(&mut caller, &mut called).await;
+    caller.hang_up().await;
+    called.until_over().await;
+    switch.record(events).await
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_carrier_that_cannot_is_followed_by_the_next_and_tried_last_after_that() {
     let (switch, mut one, mut two) = two_carriers("").await;
@@ -43,12 +55,8 @@ async fn a_carrier_that_cannot_is_followed_by_the_next_and_tried_last_after_that
         one.line.sip().reject(first.call, 503, retry).await.unwrap();
         two.answer().await
     };
-    let (caller, mut called) = tokio::join!(Caller::dial(&uri), answers);
-    let mut caller = caller.unwrap();
-    both_ways(&mut caller, &mut called).await;
-    caller.hang_up().await;
-    called.until_over().await;
-    let record = switch.record(&mut events).await;
+    let (caller, called) = tokio::join!(Caller::dial(&uri), answers);
+    let record = talk(&switch, &mut events, (caller.unwrap(), called)).await;
     assert_eq!(record["bridge"]["trunk"], "two", "{record:#}");
 
     // The first has asked to be left alone: the second is the first to be asked now. What it says of
@@ -124,12 +132,8 @@ async fn users_are_rung_in_turn_until_one_answers_or_declines_for_all() {
         let called = bob.answer().await;
         (first.signals.recv().await, called)
     };
-    let (caller, (_cancelled, mut called)) = tokio::join!(Caller::dial(&uri), answers);
-    let mut caller = caller.unwrap();
-    both_ways(&mut caller, &mut called).await;
-    caller.hang_up().await;
-    called.until_over().await;
-    let record = switch.record(&mut events).await;
+    let (caller, (_cancelled, called)) = tokio::join!(Caller::dial(&uri), answers);
+    let record = talk(&switch, &mut events, (caller.unwrap(), called)).await;
     let bridge = &record["bridge"];
     assert_eq!(
         (&bridge["user"], &bridge["to"]),
@@ -161,12 +165,8 @@ async fn the_phones_of_several_users_ring_at_once_and_a_call_may_be_rejected() {
         let (_first, second) = tokio::join!(ann.rings(), bob.rings());
         bob.pick_up(*second).await
     };
-    let (caller, mut called) = tokio::join!(Caller::dial(&uri), answers);
-    let mut caller = caller.unwrap();
-    both_ways(&mut caller, &mut called).await;
-    caller.hang_up().await;
-    called.until_over().await;
-    let record = switch.record(&mut events).await;
+    let (caller, called) = tokio::join!(Caller::dial(&uri), answers);
+    let record = talk(&switch, &mut events, (caller.unwrap(), called)).await;
     assert_eq!(record["bridge"]["user"], "bob", "{record:#}");
 
     let gone = switch.uri.replace("sip:test@", "sip:666@");
