@@ -10,11 +10,11 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use self::words::{
-    answered_before, cursor_error, internal, mode, nearest, page, parse_id, shown_caller,
-    shown_to_phone, supervise_error,
+    answered_before, check_headers, cursor_error, internal, mode, nearest, page, parse_id,
+    shown_caller, supervise_error,
 };
 use crate::archive::StoreArchive;
-use crate::call::{self, Busy, Callee, Outbound, PausedBy, Services};
+use crate::call::{self, Busy, Callee, CalleeError, Outbound, PausedBy, Person, Services};
 use crate::clock;
 use crate::http::{
     Api, ApiError, CallCreated, CallQuery, Check, Direction, Idempotency, NewCall, OutboxQuery,
@@ -73,25 +73,11 @@ impl Backend {
     }
 
     /// Finds whom to call for a call that goes on: a user by its name, all others as calls do.
-    fn callee(&self, to: String) -> Result<Callee, ApiError> {
-        let services = &self.0;
-        if services.config.users.iter().any(|user| user.name == to) {
-            let phone = services.phones_of(&to);
-            return phone.ok_or_else(|| {
-                ApiError::Conflict(format!("no phone of user {to:?} has registered"))
-            });
-        }
-        let dialled = Target::parse(&to).and_then(|to| {
-            let dial = Dial {
-                to,
-                trunk: None,
-                from: None,
-            };
-            services.trunks.dial(&dial, &own_host(services))
-        });
-        dialled
-            .map(Callee::Dialled)
-            .map_err(|error| self.dial_error(&error))
+    fn callee(&self, to: &str) -> Result<Callee, ApiError> {
+        self.0.callee(to).map_err(|error| match error {
+            CalleeError::Dial(error) => self.dial_error(&error),
+            error @ CalleeError::NoPhone(_) => ApiError::Conflict(error.to_string()),
+        })
     }
 
     fn store_error(&self, error: StoreError) -> ApiError {
@@ -197,6 +183,7 @@ impl Api for Backend {
                 nearest,
             });
         };
+        check_headers(&call.headers)?;
         let dial = Dial {
             to: Target::parse(&call.to).map_err(|error| self.dial_error(&error))?,
             trunk: call.trunk,
@@ -241,6 +228,7 @@ impl Api for Backend {
             place,
             on_box,
             live,
+            headers: call.headers.into_iter().collect(),
         };
         tokio::spawn(call::place(Arc::clone(services), outbound));
         Ok(CallCreated {
@@ -347,20 +335,25 @@ impl Api for Backend {
 
     async fn transfer(&self, id: &str, transfer: Transfer) -> Result<(), ApiError> {
         let record = self.of_two(id).await?;
-        let callee = self.callee(transfer.to.clone())?;
-        let called = shown_to_phone(record.remote(), &own_host(&self.0));
-        let called = called.filter(|_| record.direction == store::Direction::Outbound);
-        let ring = Duration::from_secs(transfer.ring_s.into());
-        let begun = self
-            .0
-            .transfer(record.id, transfer.to, (callee, called), ring);
+        let callee = self.callee(&transfer.to)?;
+        let outbound = record.direction == store::Direction::Outbound;
+        let called = outbound.then(|| self.0.shown_to_phone(record.remote()));
+        let person = Person {
+            to: transfer.to,
+            callee,
+            called: called.flatten(),
+            ring: Duration::from_secs(transfer.ring_s.into()),
+            briefing: None,
+            on_failure: None,
+        };
+        let begun = self.0.transfer(record.id, person);
         begun.map_err(supervise_error)
     }
 
     async fn supervise(&self, id: &str, supervise: Supervise) -> Result<(), ApiError> {
         let record = self.of_two(id).await?;
         let mode = mode(supervise.mode);
-        let phone = self.callee(supervise.to.clone())?;
+        let phone = self.callee(&supervise.to)?;
         let supervised = self.0.supervise(record.id, supervise.to, phone, mode);
         supervised.map_err(supervise_error)
     }

@@ -30,7 +30,7 @@ pub async fn run(services: Arc<Services>, recorder: Metrics) {
 async fn read(services: &Services) {
     let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
     gauge!(names::CALLS_ACTIVE).set(services.running() as f64);
-    let mut sums = [0_u64; 6];
+    let mut sums = [0_u64; 8];
     for thread in services.line.media() {
         let counters = thread.counters();
         let all = [
@@ -40,6 +40,8 @@ async fn read(services: &Services) {
             &counters.sent,
             &counters.relayed,
             &counters.events_dropped,
+            &counters.early_dropped,
+            &counters.send_failed,
         ];
         let late_us = counters.worst_late_us.swap(0, Ordering::Relaxed);
         histogram!(names::MEDIA_TICK_LATE_MS).record(late_us as f64 / 1000.0);
@@ -47,13 +49,15 @@ async fn read(services: &Services) {
             *sum += read(counter);
         }
     }
-    let [ticks, late, received, sent, relayed, dropped] = sums;
+    let [ticks, late, received, sent, relayed, dropped, early, unsent] = sums;
     counter!(names::MEDIA_TICKS).absolute(ticks);
     counter!(names::MEDIA_TICKS_LATE).absolute(late);
     counter!(names::RTP_PACKETS, "way" => "in").absolute(received);
     counter!(names::RTP_PACKETS, "way" => "out").absolute(sent);
     counter!(names::RTP_RELAYED).absolute(relayed);
     counter!(names::QUEUE_OVERFLOWS, "queue" => "leg events").absolute(dropped);
+    counter!(names::RTP_EARLY).absolute(early);
+    counter!(names::RTP_UNSENT).absolute(unsent);
     if let Some(on_box) = services.on_box.get() {
         let hearing = on_box.hearing.counters();
         counter!(names::HEARING_FRAMES).absolute(read(&hearing.frames));
@@ -166,7 +170,14 @@ pub fn leg_closed(stats: &Stats, codec: Codec, rate_hz: u32) {
     }
     if let Some(rtt_ms) = stats.rtt_ms {
         histogram!(names::CALL_RTT_MS).record(f64::from(rtt_ms));
+        histogram!(names::CALL_JITTER_MS, "side" => "theirs")
+            .record(f64::from(stats.remote_jitter_ms));
     }
+    if stats.received > 0 {
+        histogram!(names::CALL_JITTER_MS, "side" => "ours").record(f64::from(stats.jitter_ms));
+    }
+    counter!(names::MEDIA_TICKS_SKIPPED).increment(stats.skipped_ticks);
+    counter!(names::QUEUE_OVERFLOWS, "queue" => "sessions").increment(stats.overrun);
     let reasons = [
         ("foreign", stats.foreign),
         ("ssrc", stats.wrong_ssrc),

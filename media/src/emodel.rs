@@ -1,9 +1,14 @@
 //! How well a call must have sounded, by the E-model (ITU-T G.107).
+//!
+//! All codecs are rated on the scale of G.711, as calls are compared by it and ITU-T G.113 gives
+//! no values for Opus: the score tells what the network and the buffer did to the call. A wideband
+//! call sounds better than its score.
 
 /// What impairs a call of telephone quality.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Impairments {
-    /// Share of the packets that were not there to be played, 0 to 1.
+    /// Share of the packets that were not there to be played, 0 to 1; what a later packet brought
+    /// again (Opus) was there.
     pub loss: f32,
     /// How much longer runs of losses were than by chance: 1 by chance (BurstR).
     pub burst_ratio: f32,

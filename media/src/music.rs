@@ -122,6 +122,12 @@ impl SoundLoop {
         self.narrow.samples.len() as u64 / 8
     }
 
+    /// One round of it, at 16 kHz where more than 8 is asked for, else at 8.
+    #[must_use]
+    pub fn samples(&self, rate_hz: u32) -> &[i16] {
+        &self.part(rate_hz).samples
+    }
+
     fn at_both_rates(rate_hz: u32, samples: Vec<i16>) -> Self {
         if rate_hz == 8_000 {
             let wide = convert_round(&samples, 16_000);

@@ -31,6 +31,9 @@ const BACKCHANNELS: &[&str] = &[
     "mmhm",
     "mhmm",
     "mmhmm",
+    "umhum",
+    "umhm",
+    "mhum",
     "hm",
     "hmm",
     "uh",
@@ -70,6 +73,12 @@ const BACKCHANNELS: &[&str] = &[
     "definitely",
 ];
 
+/// Words that alone say nothing: what a recogniser makes of a "hmm".
+const EMPTY_WORDS: &[&str] = &[
+    "a", "an", "and", "as", "at", "but", "i", "i'm", "im", "in", "is", "it", "it's", "of", "on",
+    "so", "that", "the", "them", "then", "there", "they", "this", "to", "was", "you",
+];
+
 const BACKCHANNEL_PHRASES: &[&str] = &[
     "i see",
     "got it",
@@ -81,6 +90,7 @@ const BACKCHANNEL_PHRASES: &[&str] = &[
     "mm hm",
     "that's right",
     "makes sense",
+    "make sense",
     "go on",
     "oh okay",
     "that would be great",
@@ -108,13 +118,20 @@ pub(super) fn grade(text: &str) -> Heard {
     }
     let joined = words.join(" ");
     let short = words.len() <= 4;
-    let listener = words.iter().all(|w| BACKCHANNELS.contains(&w.as_str()))
-        || BACKCHANNEL_PHRASES.contains(&joined.as_str());
-    if short && listener {
+    let of = |list: &[&str]| words.iter().all(|w| list.contains(&w.as_str()));
+    let listener = of(BACKCHANNELS) || BACKCHANNEL_PHRASES.contains(&joined.as_str());
+    if short && (listener || (words.len() <= 2 && of(EMPTY_WORDS))) {
         Heard::Backchannel
     } else {
         Heard::Words
     }
+}
+
+/// Whether a transcript is the beginning of what the agent says: its echo, which is not known as
+/// such before it has been heard for a moment.
+pub(super) fn is_beginning(heard: &str, said: &str) -> bool {
+    let (heard, said) = (words(heard), words(said));
+    heard.len() > 1 && said.starts_with(&heard)
 }
 
 /// Splits a transcript into lower-case words without the annotations of noise (`[music]`).
@@ -154,6 +171,8 @@ mod tests {
             "I see.",
             "Mmm.",
             "Hello?",
+            "Then",
+            "I'm on",
         ] {
             assert_eq!(grade(text), Heard::Backchannel, "{text}");
         }
@@ -172,12 +191,23 @@ mod tests {
     }
 
     #[test]
+    fn an_echo_begins_as_the_agent_does() {
+        let said = "Thank you for calling the bench.";
+        assert!(is_beginning("Thank you for...", said));
+        for other in ["Thank", "calling the bench", "Thank you for nothing", ""] {
+            assert!(!is_beginning(other, said), "{other}");
+        }
+    }
+
+    #[test]
     fn content_is_words() {
         for text in [
             "No.",
             "Stop.",
             "Wait, what?",
             "Yeah but no",
+            "Not that",
+            "I want that",
             "jane@example.com",
             "4",
         ] {

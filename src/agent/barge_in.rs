@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::backchannel::{Heard, grade};
+use super::backchannel::{Heard, grade, is_beginning};
 use super::command::{ClausePlayed, Command};
 use super::core::{Agent, Cut, Phase, Unsaid};
 use super::dialogue::{CutText, Event, SayId};
@@ -15,6 +15,10 @@ const TRANSCRIPT_GRACE: Duration = Duration::from_millis(1_000);
 const TAIL: Duration = Duration::from_millis(1_200);
 /// Voiced time of such a tail up to which the agent can still resume.
 const TAIL_MAX: Duration = Duration::from_millis(1_500);
+
+/// For so long after the agent's first sound its echo may be unknown: the longest delay of one, and
+/// the time to find it.
+const ECHO_UNKNOWN: Duration = Duration::from_millis(1_500);
 
 /// The caller made a sound while the floor was the agent's; it is not decided yet what it was.
 #[derive(Debug, Clone, Copy)]
@@ -152,6 +156,9 @@ impl Agent {
     /// Says whether the last transcript is worth giving way to.
     pub(super) fn is_content(&self, ear: &Listening, now: Instant) -> bool {
         let text = ear.text().unwrap_or_default();
+        if self.is_own_beginning(ear, &text) {
+            return false;
+        }
         match grade(&text) {
             Heard::Words => true,
             Heard::Nothing => false,
@@ -161,6 +168,16 @@ impl Agent {
                 answer && self.dialogue.answers(&text, &self.wall.zoned(now))
             }
         }
+    }
+
+    /// Says whether a transcript is the echo of the agent's first words.
+    fn is_own_beginning(&self, ear: &Listening, text: &str) -> bool {
+        let Some(air) = &self.air else { return false };
+        let since = air
+            .first_audio
+            .map(|at| ear.started.saturating_duration_since(at));
+        let early = since.is_some_and(|since| since <= ECHO_UNKNOWN);
+        early && is_beginning(text, &air.text())
     }
 
     /// Goes on where the sound paused: it was noise, or a listener's sound.
@@ -241,14 +258,14 @@ impl Agent {
         }
     }
 
-    /// Forgets the speech that waits, but for the end of the call; returns its texts.
+    /// Forgets the speech that waits, but not what becomes of the call; returns its texts.
     fn drop_unsaid(&mut self) -> Vec<SayId> {
         let mut dropped = Vec::new();
         self.unsaid.retain(|unsaid| {
             if let Unsaid::Say { say, .. } = unsaid {
                 dropped.push(*say);
             }
-            *unsaid == Unsaid::End
+            matches!(unsaid, Unsaid::Transfer(_) | Unsaid::End)
         });
         dropped
     }

@@ -83,6 +83,10 @@ pub enum Command {
     Llm(LlmRequest),
     /// Book an appointment; answer with [`Agent::handle_booked`](super::Agent::handle_booked).
     Book(BookRequest),
+    /// Give the call to a person. Where nobody takes it, answer with
+    /// [`Agent::handle_not_transferred`](super::Agent::handle_not_transferred); who takes it ends
+    /// the agent's part, as though the caller had hung up.
+    Transfer(TransferRequest),
     /// Abandon a pending request: its answer is no longer wanted.
     CancelRequest {
         /// The request.
@@ -172,6 +176,19 @@ pub struct BookRequest {
     pub kind: String,
     /// Free notes.
     pub notes: String,
+}
+
+/// Describes to whom a call is given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TransferRequest {
+    /// The request.
+    pub id: RequestId,
+    /// A user's name, or whatever a call may go to.
+    pub to: String,
+    /// How long their phone rings.
+    pub ring: Duration,
+    /// What they are told before the caller hears them; nothing when empty.
+    pub briefing: String,
 }
 
 /// Confirms an appointment.

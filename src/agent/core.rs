@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::barge_in::BargeIn;
 use super::command::{
     Booking, Command, HangUpReason, HttpResponse, LlmEvent, PlayoutEvent, RequestFailure,
-    RequestId, SpeculationId, TurnId,
+    RequestId, SpeculationId, TransferRequest, TurnId,
 };
 use super::dialogue::{Completeness, Context, Dialogue, Event, SayId};
 use super::hold::Hold;
@@ -44,6 +44,7 @@ pub(super) enum Unsaid {
         interruptible: bool,
     },
     Wait,
+    Transfer(TransferRequest),
     End,
 }
 
@@ -308,12 +309,27 @@ impl Agent {
         }
     }
 
+    /// Notes that nobody took the call.
+    pub fn handle_not_transferred(
+        &mut self,
+        now: Instant,
+        request: RequestId,
+        why: RequestFailure,
+    ) {
+        if self.end_request(request) {
+            self.deliver(now, Event::NotTransferred(request, why));
+            self.settle(now);
+        }
+    }
+
     /// Notes that the remote party hung up. What is being said is cancelled; the end waits for the
     /// playout's report on it.
     pub fn handle_hang_up(&mut self, now: Instant) {
         match self.phase {
             Phase::Ringing => self.phase = Phase::Closing(EndedBy::Caller),
             Phase::Live => {
+                // Whoever took the call has it: that is not called off.
+                self.requests.retain(|request| !request.is_transfer());
                 self.silence_everything(now);
                 self.phase = Phase::Closing(EndedBy::Caller);
                 self.deliver(now, Event::HungUp);

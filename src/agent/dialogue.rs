@@ -7,7 +7,7 @@ use jiff::Zoned;
 use super::Variables;
 use super::command::{
     BookRequest, Booking, HttpRequest, HttpResponse, LlmEvent, LlmRequest, RequestFailure,
-    RequestId,
+    RequestId, TransferRequest,
 };
 use super::flow::SlotKind;
 
@@ -44,6 +44,8 @@ pub enum Event<'a> {
     Llm(RequestId, LlmEvent),
     /// A booking was answered.
     Booked(RequestId, Result<Booking, RequestFailure>),
+    /// Nobody took the call.
+    NotTransferred(RequestId, RequestFailure),
     /// The call reached its longest duration: say goodbye.
     CallLimit,
     /// The caller hung up: no more speech, requests may still be made.
@@ -83,6 +85,8 @@ pub enum Act {
     Llm(LlmRequest),
     /// Book an appointment.
     Book(BookRequest),
+    /// Give the call to a person, once everything was said.
+    Transfer(TransferRequest),
     /// Abandon a request.
     Cancel(RequestId),
     /// Hang up once everything was said.
@@ -187,6 +191,14 @@ impl<'a> Context<'a> {
         request.id = RequestId(self.number());
         let id = request.id;
         self.acts.push(Act::Book(request));
+        id
+    }
+
+    /// Numbers a transfer, which begins after what was said.
+    pub fn transfer(&mut self, mut request: TransferRequest) -> RequestId {
+        request.id = RequestId(self.number());
+        let id = request.id;
+        self.acts.push(Act::Transfer(request));
         id
     }
 

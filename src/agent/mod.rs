@@ -9,7 +9,7 @@
 //!
 //! ```text
 //! VAD edges ─┐                       ┌─ Recognise, DetectTurn, Discard
-//! transcript ┼─▶ Agent ─ Heard ─▶ Dialogue ─ Say, Http, Llm, Book, End
+//! transcript ┼─▶ Agent ─ Heard ─▶ Dialogue ─ Say, Http, Llm, Book, Transfer, End
 //! playout   ─┘     └─ Speak, PausePlayout, ResumePlayout, CancelTurn, Record, HangUp
 //! ```
 
@@ -44,7 +44,7 @@ mod watch;
 pub use self::command::{
     BookRequest, Booking, ClausePlayed, Command, HangUpReason, HttpRequest, HttpResponse, LlmEvent,
     LlmFailure, LlmMessage, LlmRequest, LlmRole, PlayoutEvent, RequestFailure, RequestId,
-    SpeculationId, ToolCall, ToolSpec, TurnId,
+    SpeculationId, ToolCall, ToolSpec, TransferRequest, TurnId,
 };
 pub use self::core::Agent;
 pub use self::dialogue::{Act, Completeness, Context, CutText, Dialogue, DigitPlan, Event, SayId};

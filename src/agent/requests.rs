@@ -3,19 +3,22 @@
 use std::time::{Duration, Instant};
 
 use super::command::{Command, LlmEvent, LlmFailure, LlmRequest, RequestFailure, RequestId};
-use super::core::Agent;
+use super::core::{Agent, Unsaid};
 use super::dialogue::{Act, Context, Event};
 use super::endpoint::millis;
 
 /// Grace beyond a request's own time-out, within which the shell reports by itself.
 pub(super) const GRACE: Duration = Duration::from_millis(500);
 const BOOK_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a person may be told what it is about, beyond the time that their phone rings.
+const HAND_OVER: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum PendingKind {
     Http(Duration),
     Llm(Duration),
     Book,
+    Transfer(Duration),
 }
 
 /// Says whose answer a request is.
@@ -38,6 +41,12 @@ pub(super) struct Pending {
     pub(super) filled: bool,
 }
 
+impl Pending {
+    pub(super) fn is_transfer(&self) -> bool {
+        matches!(self.kind, PendingKind::Transfer(_))
+    }
+}
+
 impl Agent {
     pub(super) fn begin(&mut self, now: Instant, id: RequestId, kind: PendingKind) {
         self.begin_owned(now, id, kind, Owner::Dialogue);
@@ -53,6 +62,7 @@ impl Agent {
             PendingKind::Http(timeout) => timeout + GRACE,
             PendingKind::Llm(delay) => delay + self.settings.llm_first,
             PendingKind::Book => BOOK_TIMEOUT,
+            PendingKind::Transfer(ring) => ring + HAND_OVER,
         };
         self.requests.push(Pending {
             id,
@@ -73,6 +83,8 @@ impl Agent {
     }
 
     pub(super) fn cancel_request(&mut self, id: RequestId) {
+        self.unsaid
+            .retain(|unsaid| !matches!(unsaid, Unsaid::Transfer(request) if request.id == id));
         if self.end_request(id) {
             self.commands
                 .push_back(Command::CancelRequest { request: id });
@@ -180,6 +192,7 @@ impl Agent {
         let event = match pending.kind {
             PendingKind::Http(_) => Event::Http(pending.id, Err(failure)),
             PendingKind::Book => Event::Booked(pending.id, Err(failure)),
+            PendingKind::Transfer(_) => Event::NotTransferred(pending.id, failure),
             PendingKind::Llm(_) => Event::Llm(pending.id, LlmEvent::Failed(LlmFailure::Stalled)),
         };
         match pending.owner {
@@ -197,7 +210,7 @@ impl Agent {
         let waiting = self
             .requests
             .iter()
-            .filter(|r| r.owner == Owner::Dialogue && !r.filled);
+            .filter(|r| r.owner == Owner::Dialogue && !r.filled && !r.is_transfer());
         let since = waiting.map(|r| r.issued).min()?;
         let last_sound = self.air.as_ref().map_or(self.idle_since, |a| a.touched);
         Some(since.max(last_sound) + self.settings.filler_after)

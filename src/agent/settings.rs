@@ -108,7 +108,7 @@ impl Default for Settings {
             no_model_silence: ms(700),
             barge_in_decision: ms(400),
             barge_in_voiced: ms(300),
-            backchannel_max: ms(700),
+            backchannel_max: ms(1_000),
             recognise_timeout: ms(5_000),
             segment: ms(20_000),
             max_turn: ms(60_000),

@@ -66,6 +66,7 @@ prompt = "Be kind."
 tools = ["end_call", "book", "set_variable"]
 exits = [{ name = "done", when = "done", goto = "bye" }]
 http_tools = [{ name = "stock", description = "stock", url = "/stock" }]
+transfers = [{ name = "sales", to = "bob", when = "sales" }]
 on_error = "name"
 [nodes.name]
 type = "ask"
@@ -205,6 +206,14 @@ impl Run {
             };
             self.rig.agent.handle_booked(now, *id, result);
         }
+        let transfers = self.rig.log.iter().filter_map(|(_, c)| match c {
+            Command::Transfer(request) => Some(request.id),
+            _ => None,
+        });
+        if let Some(id) = transfers.last() {
+            let busy = RequestFailure::Refused("busy".into());
+            self.rig.agent.handle_not_transferred(now, id, busy);
+        }
         if let Some(request) = self.rig.https.pop() {
             let result = match self.rng.random_range(0..4) {
                 0 => Err(RequestFailure::Connection("refused".into())),
@@ -233,7 +242,7 @@ impl Run {
                 arguments: arguments.into(),
             })
         };
-        let event = match self.rng.random_range(0..24) {
+        let event = match self.rng.random_range(0..25) {
             0..10 => LlmEvent::Token(
                 ["Sure. ", "I can ", "help you, ", "of course. ", "What "]
                     [self.rng.random_range(0..5)]
@@ -248,6 +257,7 @@ impl Run {
             20 => call("stock", "{}"),
             21 => call("done", "not json"),
             22 => call("nonsense", "{}"),
+            23 => call("transfer", r#"{"to":"sales"}"#),
             _ if self.rng.random_bool(0.2) => call("end_call", "{}"),
             _ => LlmEvent::Token("ok? ".into()),
         };

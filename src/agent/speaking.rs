@@ -40,6 +40,7 @@ impl Agent {
                     self.begin(now, request.id, PendingKind::Book);
                     self.commands.push_back(Command::Book(request));
                 }
+                Act::Transfer(request) => self.leave_unsaid(Unsaid::Transfer(request)),
                 Act::Cancel(request) => self.cancel_request(request),
             }
         }
@@ -47,7 +48,8 @@ impl Agent {
 
     fn leave_unsaid(&mut self, unsaid: Unsaid) {
         let live = self.phase == Phase::Live;
-        if live && (self.unsaid.len() < MAX_UNSAID || unsaid == Unsaid::End) {
+        let is_speech = matches!(unsaid, Unsaid::Say { .. } | Unsaid::Wait);
+        if live && (self.unsaid.len() < MAX_UNSAID || !is_speech) {
             self.unsaid.push_back(unsaid);
         }
     }
@@ -85,12 +87,30 @@ impl Agent {
                 self.close_turn(now);
                 true
             }
+            Some(Unsaid::Transfer(_)) => self.step_transfer(now),
             Some(Unsaid::End) => {
                 self.unsaid.clear();
                 self.begin_ending(now, HangUpReason::Completed);
                 true
             }
         }
+    }
+
+    /// Gives the call away once all was said and the caller is silent.
+    fn step_transfer(&mut self, now: Instant) -> bool {
+        if self.air.as_ref().is_some_and(|air| !air.closed) {
+            self.close_turn(now);
+            return true;
+        }
+        if self.air.is_some() || self.cut.is_some() || !self.has_floor(true) {
+            return false;
+        }
+        if let Some(Unsaid::Transfer(request)) = self.unsaid.pop_front() {
+            self.close_retraction();
+            self.begin(now, request.id, PendingKind::Transfer(request.ring));
+            self.commands.push_back(Command::Transfer(request));
+        }
+        true
     }
 
     /// Says whether the agent may hand a clause to the synthesiser now.

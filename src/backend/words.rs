@@ -1,8 +1,11 @@
 //! Between the API's words and the switch's.
 
+use std::collections::BTreeMap;
+
 use uuid::Uuid;
 
 use crate::call::{self, SuperviseError};
+use crate::config::cannot_set;
 use crate::http::{ApiError, CallCreated, Page, SupervisorMode};
 use crate::store::{self, Created, StoreError};
 
@@ -36,12 +39,25 @@ pub(super) fn mode(mode: SupervisorMode) -> call::Mode {
     }
 }
 
-/// Whom we have called, as a name-addr for a phone that takes the call over; none where it is no
-/// number or name.
-pub(super) fn shown_to_phone(remote: &str, host: &str) -> Option<String> {
-    let allowed = |c: char| c.is_ascii_alphanumeric() || "+-_.".contains(c);
-    let is_user = !remote.is_empty() && remote.chars().all(allowed);
-    is_user.then(|| format!("<sip:{remote}@{host}>"))
+/// Header fields of one call, at most.
+const HEADERS_MAX: usize = 20;
+
+/// Accepts header fields that a call may get from outside.
+pub(super) fn check_headers(headers: &BTreeMap<String, String>) -> Result<(), ApiError> {
+    let invalid = |message| ApiError::Invalid {
+        field: "headers".to_owned(),
+        message,
+    };
+    if headers.len() > HEADERS_MAX {
+        let message = format!("are more than {HEADERS_MAX}");
+        return Err(invalid(message));
+    }
+    for (name, value) in headers {
+        if let Some(wrong) = cannot_set(name, value) {
+            return Err(invalid(format!("{name:?} {wrong}")));
+        }
+    }
+    Ok(())
 }
 
 pub(super) fn supervise_error(error: SuperviseError) -> ApiError {

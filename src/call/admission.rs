@@ -9,6 +9,7 @@ use super::bridge::Passage;
 use super::busy::Busy;
 use super::caller::{routed_as, shown_on_trunk, shown_to_user};
 use super::conference::Guest;
+use super::headers::passed_on;
 use super::hunt::{Called, Kind, MAX_FORWARDS, Stage, Whose};
 use super::inbound::called_party;
 use super::outbound::Callee;
@@ -80,6 +81,7 @@ pub(super) fn admit(services: &Services, invite: &Incoming) -> Result<Admitted, 
         from: &caller,
         trunk,
         headers: &invite.headers,
+        at: services.epoch.timestamp(clock::now()),
     };
     let Some(routed) = services.routes.route(&asked) else {
         // Numbers are not logged above DEBUG.
@@ -178,8 +180,14 @@ fn admit_to_trunks(
         };
         let dialled = services.trunks.dial(&dial, &own_host);
         let dialled = dialled.map_err(|error| Refusal::new(503, error.to_string()))?;
+        let mut called = Called::new(Callee::Dialled(dialled), trunk, None);
+        let wanted = services
+            .config
+            .trunk(trunk)
+            .map(|trunk| &trunk.pass_headers[..]);
+        called.headers = passed_on(invite, wanted.unwrap_or_default());
         Ok(Stage {
-            callees: vec![Called::new(Callee::Dialled(dialled), trunk, None)],
+            callees: vec![called],
             kind: Kind::Trunk,
         })
     };

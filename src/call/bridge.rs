@@ -294,6 +294,7 @@ impl Pair {
         };
         let (leg, journal) = (&self.answered.party.leg, written.journal.clone());
         services.in_conversation(id, leg, journal, Some(bridge));
+        self.answered.announce(&[&self.called.leg]);
         let reason = self.talk_on().await;
         services.nobody_talks(id);
         reason

@@ -53,7 +53,7 @@ pub(super) fn shown_to_user(invite: &Incoming, own_host: &str) -> String {
 }
 
 /// Whether nobody but us may learn who calls.
-fn is_private(invite: &Incoming) -> bool {
+pub(super) fn is_private(invite: &Incoming) -> bool {
     let proven = matches!(invite.source, Source::User(_));
     (withholds(invite) && !proven) || asks_for_privacy(invite)
 }
@@ -85,42 +85,48 @@ fn asserted(invite: &Incoming) -> Option<String> {
     named.find_map(number)
 }
 
-fn values<'i>(invite: &'i Incoming, name: &'static str) -> impl Iterator<Item = &'i str> {
+/// The values of a header field, in order.
+pub(super) fn values<'i>(
+    invite: &'i Incoming,
+    name: &'static str,
+) -> impl Iterator<Item = &'i str> {
     let headers = invite.headers.iter();
     headers.filter_map(move |(n, value)| n.eq_ignore_ascii_case(name).then_some(value.as_str()))
 }
 
+/// A call for tests.
 #[cfg(test)]
-mod tests {
+pub(super) fn incoming(source: Source, user: &str, headers: &[(&str, &str)]) -> Incoming {
     use offhook_sip::{Flow, Party, Transport};
 
-    use super::*;
-
-    fn from(source: Source, user: &str, headers: &[(&str, &str)]) -> Incoming {
-        let address = "192.0.2.1:5060".parse().unwrap();
-        let told = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
-        Incoming {
-            request_uri: "sip:100@192.0.2.1".to_owned(),
-            from: Party {
-                display: "Ada".to_owned(),
-                uri: format!("sip:{user}@192.0.2.2"),
-                user: user.to_owned(),
-            },
-            to: Party::default(),
-            call_id: "1".to_owned(),
-            headers: headers.iter().map(told).collect(),
-            offer: None,
-            content_type: None,
-            replaces: None,
-            replaces_is_early_only: false,
-            source,
-            flow: Flow {
-                transport: Transport::Udp,
-                local: address,
-                remote: address,
-            },
-        }
+    let address = "192.0.2.1:5060".parse().unwrap();
+    let told = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+    Incoming {
+        request_uri: "sip:100@192.0.2.1".to_owned(),
+        from: Party {
+            display: "Ada".to_owned(),
+            uri: format!("sip:{user}@192.0.2.2"),
+            user: user.to_owned(),
+        },
+        to: Party::default(),
+        call_id: "1".to_owned(),
+        headers: headers.iter().map(told).collect(),
+        offer: None,
+        content_type: None,
+        replaces: None,
+        replaces_is_early_only: false,
+        source,
+        flow: Flow {
+            transport: Transport::Udp,
+            local: address,
+            remote: address,
+        },
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
 
     fn trunk() -> Source {
         Source::Trunk("carrier".to_owned())
@@ -135,14 +141,14 @@ mod tests {
     fn who_wants_privacy_is_shown_to_nobody() {
         for privacy in ["id", "Id; critical", "user;header", "header"] {
             let headers = [("privacy", privacy), ASSERTED];
-            let invite = from(trunk(), "+12025550143", &headers);
+            let invite = incoming(trunk(), "+12025550143", &headers);
             assert_eq!(shown_on_trunk(&invite), "anonymous", "{privacy}");
             assert_eq!(shown_to_user(&invite, "h"), "<sip:anonymous@h>");
         }
-        let user = from(Source::User("ada".to_owned()), "ada", &[("Privacy", "id")]);
+        let user = incoming(Source::User("ada".to_owned()), "ada", &[("Privacy", "id")]);
         assert_eq!(shown_to_user(&user, "h"), "<sip:anonymous@h>");
         for other in ["none", "session", "critical", "identity"] {
-            let invite = from(trunk(), "+12025550143", &[("Privacy", other)]);
+            let invite = incoming(trunk(), "+12025550143", &[("Privacy", other)]);
             assert_eq!(shown_on_trunk(&invite), "+12025550143", "{other}");
             assert_eq!(shown_to_user(&invite, "h"), "\"Ada\" <sip:+12025550143@h>");
         }
@@ -151,17 +157,17 @@ mod tests {
     #[test]
     fn what_a_trunk_asserts_of_who_withholds_its_number_routes_the_call_and_is_told_nobody() {
         let headers = [("Privacy", "id"), ASSERTED];
-        let invite = from(trunk(), "anonymous", &headers);
+        let invite = incoming(trunk(), "anonymous", &headers);
         assert_eq!(routed_as(&invite), "+12025550143");
         assert_eq!(shown_on_trunk(&invite), "anonymous");
         assert_eq!(shown_to_user(&invite, "h"), "<sip:anonymous@h>");
         // Who is none of the carriers asserts nothing.
         assert_eq!(
-            routed_as(&from(Source::Local, "anonymous", &headers)),
+            routed_as(&incoming(Source::Local, "anonymous", &headers)),
             "anonymous"
         );
         // Who shows a number is routed by it.
-        assert_eq!(routed_as(&from(trunk(), "+44 20", &headers)), "+4420");
-        assert_eq!(routed_as(&from(trunk(), "anonymous", &[])), "anonymous");
+        assert_eq!(routed_as(&incoming(trunk(), "+44 20", &headers)), "+4420");
+        assert_eq!(routed_as(&incoming(trunk(), "anonymous", &[])), "anonymous");
     }
 }

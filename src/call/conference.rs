@@ -73,6 +73,7 @@ pub(super) async fn serve(
     let over = match admitted {
         Ok(seat) => {
             answered.written.record(true);
+            answered.announce(&[]);
             let over = confer(&mut answered, &room, &seat).await;
             // The others are alone with each other from here on.
             answered.party.leg.close();

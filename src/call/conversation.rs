@@ -13,7 +13,7 @@ use super::spans::Turns;
 use super::speech::{SpeechQueue, Step};
 use crate::agent::{
     Agent, BookRequest, CallOutcome, Command, LlmEvent, PlayoutEvent, RequestFailure, RequestId,
-    SpeculationId, TurnRecord, Variables,
+    SpeculationId, TransferRequest, TurnRecord, Variables,
 };
 use crate::agent::{Booking, HangUpReason, HttpResponse};
 use crate::ai::hearing::{Ears, Edge};
@@ -39,6 +39,8 @@ pub enum Work {
     Llm(RequestId, LlmEvent),
     /// An appointment's answer.
     Booked(RequestId, Result<Booking, RequestFailure>),
+    /// Nobody took the call.
+    NotTransferred(RequestId, RequestFailure),
 }
 
 /// What the call around the conversation must do.
@@ -50,6 +52,10 @@ pub enum Directive {
     Variables(Variables),
     /// Book an appointment; the answer comes back as [`Work::Booked`].
     Book(BookRequest),
+    /// Give the call to a person; a failure comes back as [`Work::NotTransferred`].
+    Transfer(TransferRequest),
+    /// Nobody is to take the call any more.
+    CallOffTransfer,
     /// Pause the call's recording, or let it go on.
     PauseRecording(bool),
     /// End the call.
@@ -72,6 +78,8 @@ pub struct Conversation {
     synthesising: HashMap<UtteranceId, Abandon>,
     speculations: HashMap<SpeculationId, Abandon>,
     directives: Vec<Directive>,
+    /// The transfer that is under way.
+    transferring: Option<RequestId>,
     turns: Turns,
     /// Edges of the caller's speech taken so far, and by when the ears were last told that no turn
     /// is under way.
@@ -119,7 +127,14 @@ impl Conversation {
             turns: Turns::begin(),
             edges: 0,
             between_turns_at: 0,
+            transferring: None,
         }
+    }
+
+    /// The agent's voice.
+    #[must_use]
+    pub fn voice(&self) -> &Arc<dyn TextToSpeech> {
+        &self.voice
     }
 
     /// Synthesises a text ahead, such as the greeting while the phone still rings.
@@ -233,6 +248,10 @@ impl Conversation {
             }
             Work::Llm(request, event) => self.agent.handle_llm(now, request, event),
             Work::Booked(request, answer) => self.agent.handle_booked(now, request, answer),
+            Work::NotTransferred(request, why) => {
+                self.transferring = None;
+                self.agent.handle_not_transferred(now, request, why);
+            }
         }
         self.drain(now);
     }
@@ -344,7 +363,15 @@ impl Conversation {
             }
             Command::Http(request) => self.requests.http(request, self.work.clone()),
             Command::Llm(request) => self.requests.llm(request, self.work.clone()),
+            Command::CancelRequest { request } if self.transferring == Some(request) => {
+                self.transferring = None;
+                self.directives.push(Directive::CallOffTransfer);
+            }
             Command::CancelRequest { request } => self.requests.cancel(request),
+            Command::Transfer(request) => {
+                self.transferring = Some(request.id);
+                self.directives.push(Directive::Transfer(request));
+            }
             Command::Book(request) => self.directives.push(Directive::Book(request)),
             Command::Record(turn) => {
                 self.directives.push(Directive::Record(turn));

@@ -47,6 +47,19 @@ pub struct Dialling {
     pub ring_timeout: Duration,
 }
 
+impl Dialling {
+    /// Adds header fields; one that is there already has its new value.
+    pub(super) fn add_headers(&mut self, headers: Vec<(String, String)>) {
+        let is_new = |name: &str| {
+            headers
+                .iter()
+                .any(|(new, _)| new.eq_ignore_ascii_case(name))
+        };
+        self.headers.retain(|(name, _)| !is_new(name));
+        self.headers.extend(headers);
+    }
+}
+
 /// An answered call.
 pub struct Answered {
     /// Its handle.

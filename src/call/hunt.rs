@@ -43,6 +43,8 @@ pub(super) struct Called {
     pub(super) callee: Callee,
     /// Whom it sees, as a name-addr; none shows what the trunk's calls show.
     pub(super) from: Option<String>,
+    /// Header fields of the caller's that it is told.
+    pub(super) headers: Vec<(String, String)>,
     pub(super) whose: Whose,
 }
 
@@ -60,6 +62,7 @@ impl Called {
         Self {
             callee,
             from,
+            headers: Vec::new(),
             whose,
         }
     }
@@ -115,6 +118,7 @@ impl Stage {
                 // transcoded.
                 phone.codecs = phone.codecs.preferring(how.codec);
                 let hops = ("Max-Forwards".to_owned(), how.max_forwards.to_string());
+                phone.add_headers(called.headers.clone());
                 phone.headers.push(hops);
                 phones.push((phone, called.whose.clone()));
             }

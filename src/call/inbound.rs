@@ -16,6 +16,7 @@ use super::bridge;
 use super::caller::shown_to_user;
 use super::codecs::Codecs;
 use super::conference;
+use super::headers;
 use super::journal::Journal;
 use super::line::{Half, LineError};
 use super::services::{Place, Services};
@@ -330,5 +331,6 @@ fn caller_variables(invite: &Incoming) -> Vec<(String, serde_json::Value)> {
             variables.push(("twilio_call_sid".to_owned(), json!(value)));
         }
     }
+    variables.extend(headers::told(invite));
     variables
 }

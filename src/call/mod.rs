@@ -1,8 +1,11 @@
 //! Calls: one task each, which joins signalling, media, models, the agent and the records.
 
 mod admission;
+mod announce;
 mod bridge;
+mod briefing;
 mod busy;
+mod callee;
 mod caller;
 pub mod codecs;
 mod conference;
@@ -11,6 +14,8 @@ pub mod dial;
 pub(crate) mod digits;
 mod ending;
 mod fork;
+mod hand_over;
+pub mod headers;
 mod hunt;
 mod inbound;
 mod journal;
@@ -42,6 +47,7 @@ mod turn_log;
 
 pub use crate::net::sip::Sip;
 pub use busy::Busy;
+pub use callee::CalleeError;
 pub(crate) use ending::stored_state;
 pub use inbound::{party, take};
 pub(crate) use journal::{stored_turn, stored_variables};
@@ -59,6 +65,7 @@ pub use services::{AgentSpec, Place, ServiceParts, Services, Watcher};
 pub(crate) use sound::media_summary;
 pub use supervise::{Mode, SuperviseError};
 pub use talk::outbound_facts;
+pub use transfer::Person;
 pub use trunk_load::TrunkLoads;
 pub use trunk_states::{TrunkState, TrunkStates};
 

@@ -45,6 +45,8 @@ pub struct Outbound {
     pub on_box: Arc<OnBox>,
     /// That it can be reached, and by what it hears of it.
     pub live: (Live, mailbox::Receiver<Control>),
+    /// Header fields that its INVITE gets.
+    pub headers: Vec<(String, String)>,
 }
 
 /// Places a call and lets its agent talk.
@@ -74,6 +76,7 @@ async fn ring_out(services: Arc<Services>, outbound: Outbound) -> Option<Box<Con
         place,
         on_box,
         live,
+        headers,
     } = outbound;
     spans::name(record.id, &agent.config.name);
     let Place {
@@ -113,7 +116,10 @@ async fn ring_out(services: Arc<Services>, outbound: Outbound) -> Option<Box<Con
         control = talk.controls().recv() => Err(end_reason_of(control)),
     };
     let dialling = match dialling {
-        Ok(dialling) => dialling,
+        Ok(mut dialling) => {
+            dialling.add_headers(headers);
+            dialling
+        }
         Err(reason) => {
             talk.never_answered(call, reason).await;
             return None;
@@ -279,7 +285,9 @@ async fn dialling(services: &Services, dialled: &Dialled) -> Result<Dialling, St
             Some(trunk) => services.config.trunk_srtp(trunk),
             None => services.config.media.srtp,
         },
-        headers: Vec::new(),
+        headers: trunk
+            .map(|trunk| trunk.headers.clone().into_iter().collect())
+            .unwrap_or_default(),
         ring_timeout: RING,
     })
 }

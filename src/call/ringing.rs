@@ -80,9 +80,8 @@ impl Ringing {
             refuse(&services, call, 503, "its record was not kept").await;
             return None;
         }
-        // Nobody is there who could say that it is recorded.
         let trunks = record.trunk.iter().chain(&others).map(String::as_str);
-        let (live, controls) = services.go_live_unannounced(record.id, trunks);
+        let (live, controls) = services.go_live_between(record.id, trunks);
         let journal = Journal::start(&services, record.clone());
         let parties = json!({ "from": record.from, "to": record.to });
         journal.event("call.ringing", record.started_at, parties);
@@ -281,12 +280,21 @@ impl Ringing {
         let sip = services.line.sip().clone();
         let held = sip.hold(call);
         let party = Party::new(sip, (call, held), signals, leg);
+        let far = record
+            .bridge
+            .as_ref()
+            .and_then(|bridge| bridge.trunk.as_deref());
+        let trunks = [record.trunk.as_deref(), far];
+        let recorded = written.live.recording.is_recorded();
+        let told = trunks.into_iter().flatten().filter(|_| recorded);
+        let announcement = told.filter_map(|trunk| services.announcement(trunk)).next();
         written.answered(&services, &mut record, path);
         PickedUp {
             services,
             party,
             written,
             controls,
+            announcement,
         }
     }
 }
@@ -301,6 +309,8 @@ pub(super) struct PickedUp {
     pub(super) party: Party,
     pub(super) written: Written,
     pub(super) controls: mailbox::Receiver<Control>,
+    /// What those are told who are recorded.
+    announcement: Option<String>,
 }
 
 /// How a call that no agent took has ended.
@@ -323,6 +333,17 @@ impl Over {
 }
 
 impl PickedUp {
+    /// Tells whoever has answered, and the other ones, that they are recorded, where a trunk wants
+    /// them told. They hear each other meanwhile.
+    pub(super) fn announce(&self, others: &[&Leg]) {
+        if let Some(text) = &self.announcement {
+            self.services.announce(text, &self.party.leg);
+            others
+                .iter()
+                .for_each(|leg| self.services.announce(text, leg));
+        }
+    }
+
     /// Closes the media and writes the end down.
     pub(super) async fn end(mut self, over: Over) {
         let media = self.party.measured().await;

@@ -301,14 +301,14 @@ impl Services {
         self.make_live(id, self.records(trunk))
     }
 
-    /// Does the same for a call without an agent, over the trunks of its parties. Where one of them is not to be recorded, or a trunk's calls are told that they are,
-    /// it is not recorded: nobody could tell it.
-    pub(super) fn go_live_unannounced<'t>(
+    /// Does the same for a call without an agent, over the trunks of its parties. Where one of them
+    /// is not to be recorded, or is to be told and no voice is there to tell it, it is not recorded.
+    pub(super) fn go_live_between<'t>(
         self: &Arc<Self>,
         id: Uuid,
         mut trunks: impl Iterator<Item = &'t str>,
     ) -> (Live, mailbox::Receiver<Control>) {
-        self.make_live(id, trunks.all(|trunk| self.records_silently(trunk)))
+        self.make_live(id, trunks.all(|trunk| self.may_record(trunk)))
     }
 
     fn make_live(self: &Arc<Self>, id: Uuid, recorded: bool) -> (Live, mailbox::Receiver<Control>) {
@@ -369,9 +369,10 @@ impl Services {
         self.recorder.is_some() && trunk.is_none_or(|trunk| trunk.record)
     }
 
-    /// Whether a trunk's calls are recorded where nobody can tell them so.
-    pub(super) fn records_silently(&self, trunk: &str) -> bool {
-        self.records(Some(trunk)) && self.announcement(trunk).is_none()
+    /// Whether a trunk's calls are recorded that no agent talks on: who is to be told can be.
+    pub(super) fn may_record(&self, trunk: &str) -> bool {
+        let can_tell = self.announcement(trunk).is_none() || self.on_box.get().is_some();
+        self.records(Some(trunk)) && can_tell
     }
 
     /// What a trunk's calls hear first, because they are recorded.

@@ -16,6 +16,7 @@ use tracing::Instrument;
 
 use super::conversation::{Conversation, Parts, WORK_QUEUE, Work};
 use super::ending::Ending;
+use super::hand_over::HandOver;
 use super::journal::Journal;
 use super::line::{Attached, Half, Leg, LineError};
 use super::places::Permit;
@@ -36,7 +37,7 @@ use crate::mailbox::{self, mailbox};
 use crate::meters;
 use crate::net::media::{FrameSink, LegId, RecordSink};
 use crate::net::sip::Signal;
-use crate::store::{CallRecord, CallState as StoredState};
+use crate::store::{CallRecord, CallState as StoredState, Direction};
 use crate::switch::{Call, EndReason};
 
 /// A call that an agent is about to take.
@@ -348,6 +349,13 @@ impl Talk {
             }
         });
         let over_services = Arc::clone(&self.services);
+        let outbound = self.record.direction == Direction::Outbound;
+        let called = outbound.then(|| self.services.shown_to_phone(self.record.remote()));
+        let hand_over = HandOver {
+            services: Arc::clone(&self.services),
+            id,
+            called: called.flatten(),
+        };
         let joined_services = Arc::clone(&self.services);
         let running = Running {
             line: Arc::clone(&self.services.line),
@@ -366,6 +374,7 @@ impl Talk {
             troubles: Troubles::default(),
             wishes: self.live.wishes(),
             done: Wishes::default(),
+            hand_over: Some(hand_over),
             on_joined: Some(Box::new(move |joined| {
                 if joined.is_err() {
                     // A supervisor who would talk to nobody leaves the agent alone.

@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::conversation::{Conversation, Directive, Work};
 use super::digits::info_digit;
+use super::hand_over::HandOver;
 use super::journal::Journal;
 use super::line::{Leg, Line};
 use super::music;
@@ -20,7 +21,7 @@ use super::negotiate::{negotiate, offer};
 use super::recording::{PausedBy, RecordingSwitch, recording_event};
 use super::trouble::{self, Mend, Troubles};
 use crate::agent::{BookRequest, CallOutcome, HangUpReason, RequestFailure};
-use crate::agent::{Booking, TurnRecord};
+use crate::agent::{Booking, TransferRequest, TurnRecord};
 use crate::ai::hearing::Edge;
 use crate::clock::{self, Epoch};
 use crate::mailbox;
@@ -96,6 +97,8 @@ pub struct Running {
     pub wishes: watch::Receiver<Wishes>,
     /// What of that is done.
     pub done: Wishes,
+    /// What gives it to a person; a demonstration caller's side is given to nobody.
+    pub hand_over: Option<HandOver>,
     /// Told what came of bringing its leg into a room.
     pub on_joined: Option<OnJoined>,
     /// Told once nobody talks on the call any more, though its flow may still have to do.
@@ -391,6 +394,12 @@ impl Running {
                 }
             }
             Directive::Book(request) => self.book(request),
+            Directive::Transfer(request) => self.transfer(request),
+            Directive::CallOffTransfer => {
+                if let Some(hand_over) = &self.hand_over {
+                    hand_over.call_off();
+                }
+            }
             Directive::PauseRecording(pause) => self.pause_recording(pause),
             Directive::HangUp(_) | Directive::Finished(_) => {}
         }
@@ -406,6 +415,18 @@ impl Running {
         if let Some(journal) = self.journal.as_ref().filter(|_| changed) {
             let at = self.epoch.timestamp(clock::now());
             journal.event(recording_event(pause), at, json!({ "by": by.as_str() }));
+        }
+    }
+
+    fn transfer(&self, request: TransferRequest) {
+        let (id, results) = (request.id, self.results.clone());
+        let tell = move |why: String| {
+            let failure = RequestFailure::Refused(why);
+            let _ = results.try_send(Work::NotTransferred(id, failure));
+        };
+        match &self.hand_over {
+            Some(hand_over) => hand_over.begin(request, self.conversation.voice(), tell),
+            None => tell("there is nobody else here".to_owned()),
         }
     }
 

@@ -7,17 +7,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tracing::Instrument;
 use uuid::Uuid;
 
+use super::briefing::{Briefed, Briefing};
 use super::hunt::{Called, How, Hunt, Kind, MAX_FORWARDS, Stage, Whose};
 use super::journal::Journal;
 use super::outbound::Callee;
 use super::outgoing::Progress;
 use super::party::{News, Party};
 use super::places::Permit;
-use super::recording::PausedBy;
+use super::recording::{PausedBy, RecordingSwitch};
 use super::services::Services;
 use super::spans;
 use super::supervise::{Mode, Seat, SuperviseError};
@@ -27,28 +28,37 @@ use crate::clock;
 use crate::net::media::{Command, LegId, MediaThread, Part, RoomId};
 use crate::store::Bridge;
 
+/// To whom an agent's call is given.
+pub struct Person {
+    /// What names them.
+    pub to: String,
+    /// Where they are called.
+    pub callee: Callee,
+    /// What a user's phone is shown where we have called, as a name-addr, and not the caller; a
+    /// trunk's calls show the trunk's number.
+    pub called: Option<String>,
+    /// How long it rings.
+    pub ring: Duration,
+    /// What they are told before the caller hears them.
+    pub briefing: Option<Briefing>,
+    /// Hears why nobody took the call.
+    pub on_failure: Option<oneshot::Sender<String>>,
+}
+
 impl Services {
-    /// Calls somebody, whom `to` names, and gives them an agent's call once they answer. A user's
-    /// phone is shown who calls, or `called`, a name-addr, where we have; a trunk's calls show the
-    /// trunk's number.
+    /// Calls somebody and gives them an agent's call once they answer and are briefed.
     ///
     /// # Errors
     /// When the call is not in progress, is no agent's, the switch stops, or somebody else has
     /// joined it.
-    pub fn transfer(
-        self: &Arc<Self>,
-        id: Uuid,
-        to: String,
-        (callee, called): (Callee, Option<String>),
-        ring: Duration,
-    ) -> Result<(), SuperviseError> {
+    pub fn transfer(self: &Arc<Self>, id: Uuid, person: Person) -> Result<(), SuperviseError> {
         if self.is_stopping() {
             return Err(SuperviseError::NotInProgress);
         }
         let mut calls = self.live_calls();
         let call = calls.get_mut(&id).ok_or(SuperviseError::NotInProgress)?;
-        let shown = call.shown.clone().or(called);
-        let from = shown.filter(|_| matches!(callee, Callee::Registered(_)));
+        let shown = call.shown.clone().or(person.called);
+        let from = shown.filter(|_| matches!(person.callee, Callee::Registered(_)));
         let talking = call.talking.as_mut().ok_or(SuperviseError::NotInProgress)?;
         if talking.bridge.is_some() {
             return Err(SuperviseError::NoAgent);
@@ -57,19 +67,21 @@ impl Services {
         let transfer = Transfer {
             services: Arc::clone(self),
             id,
-            to,
+            to: person.to,
             caller: talking.leg,
             media: talking.media.clone(),
             wishes: call.wishes.clone(),
             journal: talking.journal.clone(),
             goes_on,
-            ring,
+            ring: person.ring,
+            briefing: person.briefing,
+            on_failure: person.on_failure,
             pairs: None,
             released: false,
         };
         let span = spans::call("transfer");
         self.background
-            .spawn(transfer.run(callee, from).instrument(span));
+            .spawn(transfer.run(person.callee, from).instrument(span));
         Ok(())
     }
 }
@@ -87,6 +99,8 @@ struct Transfer {
     /// Ends when the call does.
     goes_on: mpsc::Receiver<Mode>,
     ring: Duration,
+    briefing: Option<Briefing>,
+    on_failure: Option<oneshot::Sender<String>>,
     /// The port pairs of the legs that ring, and of the one that talks.
     pairs: Option<Permit>,
     released: bool,
@@ -103,14 +117,41 @@ impl Transfer {
     async fn run(mut self, callee: Callee, from: Option<String>) {
         self.tell(json!({ "state": "ringing", "to": self.to }));
         self.wish(|wishes| wishes.waits = true);
-        match self.ring_out(callee, from).await {
+        let answered = match self.ring_out(callee, from).await {
+            Ok(answered) => self.brief(answered).await,
+            Err(why) => Err(why),
+        };
+        match answered {
             Ok(answered) => self.hand_over(answered).await,
             Err(why) => {
                 tracing::info!(%why, "a call was not transferred");
                 // First the agent is back; who watches hears of it when somebody else may join.
                 self.release();
                 self.tell(json!({ "state": "failed", "to": self.to, "reason": why }));
+                if let Some(tell) = self.on_failure.take() {
+                    let _ = tell.send(why);
+                }
             }
+        }
+    }
+
+    /// Tells who has answered what the call is about, while the caller waits on.
+    async fn brief(&mut self, mut answered: Answered) -> Result<Answered, String> {
+        let Some(briefing) = self.briefing.take() else {
+            return Ok(answered);
+        };
+        self.tell(json!({ "state": "briefing", "to": self.to }));
+        let briefed = tokio::select! {
+            briefed = briefing.say(&mut answered.party) => briefed,
+            () = over(&mut self.goes_on) => {
+                answered.party.hang_up().await;
+                let _ = answered.party.measured().await;
+                return Err("it was called off".to_owned());
+            }
+        };
+        match briefed {
+            Briefed::Heard => Ok(answered),
+            Briefed::Gone => Err("whoever answered hung up before the caller was heard".to_owned()),
         }
     }
 
@@ -172,12 +213,15 @@ impl Transfer {
     async fn hand_over(&mut self, mut answered: Answered) {
         let room = RoomId::next();
         let Whose { trunk, user } = answered.whose.clone();
-        let asks_for_none = |trunk: &&str| !self.services.records_silently(trunk);
-        if let Some(trunk) = trunk.as_deref().filter(asks_for_none)
-            && let Some(recording) = self.services.recording_switch(self.id)
-        {
-            tracing::info!(%trunk, "a transferred call is not recorded any more");
-            recording.pause(PausedBy::Transfer);
+        let recording = self.services.recording_switch(self.id);
+        let recording = recording.filter(RecordingSwitch::is_recorded);
+        if let Some((trunk, recording)) = trunk.as_deref().zip(recording) {
+            if !self.services.may_record(trunk) {
+                tracing::info!(%trunk, "a transferred call is not recorded any more");
+                recording.pause(PausedBy::Transfer);
+            } else if let Some(text) = self.services.announcement(trunk) {
+                self.services.announce(&text, &answered.party.leg);
+            }
         }
         // For the agent it ends here.
         self.wish(|wishes| {

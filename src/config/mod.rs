@@ -8,6 +8,8 @@ mod agent;
 mod codec;
 mod env;
 mod error;
+mod headers;
+mod hours;
 mod network;
 mod pattern;
 mod providers;
@@ -34,6 +36,8 @@ pub use agent::{
 pub use codec::Codec;
 pub use env::{ENV_PREFIX, Env};
 pub use error::{ConfigErrors, Origin, Problem};
+pub use headers::cannot_set;
+pub use hours::{Hours, Opening};
 pub use network::Network;
 pub use pattern::Pattern;
 pub use providers::{BaseUrl, CrmConfig, LlmConfig};
@@ -174,6 +178,7 @@ impl Config {
                 from: Pattern::any(),
                 from_trunk: None,
                 headers: BTreeMap::new(),
+                opening: None,
                 target: RouteTarget::Agent(agent),
                 ring_s: 60,
             });
@@ -189,14 +194,15 @@ impl Config {
         PLACES.iter().map(PathBuf::from).find(|path| path.is_file())
     }
 
-    /// Returns the route that takes a call that came in over no trunk.
-    pub fn route(&self, to: &str, from: &str) -> Option<&RouteConfig> {
+    /// Returns the route that takes a call that comes in over no trunk at that moment.
+    pub fn route(&self, to: &str, from: &str, at: jiff::Timestamp) -> Option<&RouteConfig> {
         let mut routes = self.routes.iter();
         let asked = Asked {
             to,
             from,
             trunk: None,
             headers: &[],
+            at,
         };
         routes.find(|route| route.matches(&asked))
     }

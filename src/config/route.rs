@@ -2,6 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::Timestamp;
+
+use super::headers;
+use super::hours::Opening;
 use super::pattern::Pattern;
 use super::reader::{Reader, Section};
 use super::sip::small;
@@ -23,6 +27,8 @@ pub struct RouteConfig {
     pub from_trunk: Option<String>,
     /// Only calls whose INVITE has these header fields, each with a value that matches.
     pub headers: BTreeMap<String, Pattern>,
+    /// When it is open; always where nothing is written.
+    pub opening: Option<Opening>,
     /// Who answers.
     pub target: RouteTarget,
     /// How long a trunk or user may ring, in s.
@@ -40,6 +46,8 @@ pub struct Asked<'a> {
     pub trunk: Option<&'a str>,
     /// The header fields of its INVITE.
     pub headers: &'a [(String, String)],
+    /// When it came.
+    pub at: Timestamp,
 }
 
 /// The names that a route may lead to.
@@ -64,14 +72,18 @@ impl RouteConfig {
             let mut found = call.headers.iter().filter(named);
             found.any(|(_, found)| value.matches(found.trim()))
         };
-        over && self.to.matches(call.to)
+        let opening = self.opening.as_ref();
+        let open = opening.is_none_or(|opening| opening.holds(call.at));
+        open && over
+            && self.to.matches(call.to)
             && self.from.matches(call.from)
             && self.headers.iter().all(has)
     }
 
     fn takes_all(&self) -> bool {
         let anybody = self.to.is_any() && self.from.is_any();
-        anybody && self.from_trunk.is_none() && self.headers.is_empty()
+        let always = self.opening.is_none() && self.headers.is_empty();
+        anybody && always && self.from_trunk.is_none()
     }
 
     pub(super) fn read_all(r: &mut Reader<'_>, sections: Vec<Section>, known: &Known) -> Vec<Self> {
@@ -80,7 +92,8 @@ impl RouteConfig {
             let to = s.or(r, "to", Pattern::any());
             let from = s.or(r, "from", Pattern::any());
             let from_trunk = read_from_trunk(r, &mut s, known);
-            let headers = read_headers(r, &mut s);
+            let headers = headers::read_wanted(r, &mut s);
+            let opening = Opening::read(r, &mut s);
             let target = target::read(r, &mut s, known);
             let ring_s = small(s.number(r, "ring_s", 1..=300, RING_S));
             if target.is_some() && routes.iter().any(Self::takes_all) {
@@ -93,31 +106,13 @@ impl RouteConfig {
                 from,
                 from_trunk,
                 headers,
+                opening,
                 target,
                 ring_s,
             }));
         }
         routes
     }
-}
-
-/// Reads which header fields a call must have.
-fn read_headers(r: &mut Reader<'_>, s: &mut Section) -> BTreeMap<String, Pattern> {
-    let origin = s.origin_of("headers");
-    let headers = s.map::<Pattern>(r, "headers");
-    for name in headers.keys() {
-        let token = |c: char| c.is_ascii_alphanumeric() || "-.!%*_+`'~".contains(c);
-        let is_secret = ["authorization", "proxy-authorization"];
-        let wrong = if name.is_empty() || !name.chars().all(token) {
-            "is not the name of a header field"
-        } else if is_secret.contains(&name.to_ascii_lowercase().as_str()) {
-            "holds credentials, which routes do not see"
-        } else {
-            continue;
-        };
-        s.wrong(r, "headers", &origin, format!("{name:?} {wrong}"));
-    }
-    headers
 }
 
 /// Reads over which trunk a call must come in.

@@ -1,6 +1,6 @@
 //! `[[trunk]]`: the carriers and PBXs that calls come from and go to.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -8,7 +8,9 @@ use std::str::FromStr;
 use offhook_media::SrtpPolicy;
 
 use super::codec::{self, Codec};
+use super::headers;
 use super::network::{Network, is_twilio, preset};
+use super::pattern::Pattern;
 use super::reader::{Reader, Section};
 use super::secret::Secret;
 use super::sip::{Transport, small};
@@ -97,6 +99,10 @@ pub struct TrunkConfig {
     pub ping_s: u32,
     /// The registration's lifetime to ask for, in s.
     pub expires_s: u32,
+    /// Header fields that our calls over it get.
+    pub headers: BTreeMap<String, String>,
+    /// Header fields (`X-…`) of a caller's that go on over it.
+    pub pass_headers: Vec<Pattern>,
     /// `host` or `host:port` that requests go through as a preloaded Route (RFC 3261 §8.1.2).
     pub outbound_proxy: Option<String>,
 }
@@ -140,6 +146,8 @@ impl TrunkConfig {
         let ping_s = read_ping(r, &mut s);
         let max_calls = small(s.number(r, "max_calls", 0..=100_000, 0));
         let max_cps = small(s.number(r, "max_cps", 0..=1_000, 0));
+        let headers = headers::read_added(r, &mut s);
+        let pass_headers = s.list::<Pattern>(r, "pass_headers").unwrap_or_default();
         let kind: TrunkKind = kind?;
         check_kind(
             r,
@@ -174,6 +182,8 @@ impl TrunkConfig {
             max_cps,
             ping_s,
             expires_s,
+            headers,
+            pass_headers,
             outbound_proxy,
         })
     }

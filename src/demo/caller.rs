@@ -131,6 +131,7 @@ impl DemoCaller {
             troubles: Troubles::default(),
             wishes: watch::channel(Wishes::default()).1,
             done: Wishes::default(),
+            hand_over: None,
             on_joined: None,
             on_over: None,
         };

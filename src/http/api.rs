@@ -117,6 +117,9 @@ pub struct NewCall {
     /// Variables for the flow.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub variables: BTreeMap<String, Value>,
+    /// Header fields that the INVITE gets.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, String>,
 }
 
 /// Whom an agent's call is to be given to.

@@ -128,6 +128,7 @@ impl Conversation {
             Work::Http(id, answer) => self.agent.handle_http(now, id, answer),
             Work::Llm(id, event) => self.agent.handle_llm(now, id, event),
             Work::Booked(id, answer) => self.agent.handle_booked(now, id, answer),
+            Work::NotTransferred(id, why) => self.agent.handle_not_transferred(now, id, why),
         }
         self.drain(cx);
     }
@@ -136,7 +137,9 @@ impl Conversation {
         match work {
             Work::Transcript(id, _) | Work::TurnProbability(id, _) => self.discarded.contains(id),
             Work::Sound(utterance, _) => self.abandoned.contains(utterance),
-            Work::Http(id, _) | Work::Llm(id, _) => self.cancelled.contains(id),
+            Work::Http(id, _) | Work::Llm(id, _) | Work::NotTransferred(id, _) => {
+                self.cancelled.contains(id)
+            }
             Work::Booked(..) => false,
         }
     }
@@ -237,6 +240,10 @@ impl Conversation {
                 let answer = self.models.book(format!("{}-{}", self.call, request.id.0));
                 self.answer(cx, request.id, answer, Work::Booked);
                 self.directives.push(Directive::Book(request));
+            }
+            Command::Transfer(request) => {
+                let (after, why) = self.models.transfer(request.ring);
+                self.later(cx, after, Work::NotTransferred(request.id, why));
             }
             Command::Record(turn) => {
                 cx.watch_recorded(self.call, &turn);

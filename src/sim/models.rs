@@ -184,6 +184,12 @@ impl Models {
         Some((took, Ok(Booking { id: Some(id) })))
     }
 
+    /// Nobody is there who would take a call over.
+    pub(super) fn transfer(&mut self, ring: Duration) -> (Duration, RequestFailure) {
+        let took = self.ms(5, 900).min(ring);
+        (took, RequestFailure::Refused("nobody answers".to_owned()))
+    }
+
     /// Streams an answer: some sentences, and sooner or later the end of the call.
     pub(super) fn llm(&mut self, request: &LlmRequest) -> Vec<(Duration, LlmEvent)> {
         self.answers += 1;

@@ -83,6 +83,7 @@ mod tests {
             from,
             trunk,
             headers: &[],
+            at: jiff::Timestamp::UNIX_EPOCH,
         }
     }
 
@@ -132,6 +133,7 @@ mod tests {
             from: from.parse().unwrap(),
             from_trunk: None,
             headers: Default::default(),
+            opening: None,
             target,
             ring_s: 20,
         }

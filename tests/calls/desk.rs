@@ -200,6 +200,12 @@ impl Listening {
         self.leg.media.send(play).unwrap();
     }
 
+    /// Presses keys.
+    pub(crate) fn press(&self, keys: &str) {
+        let press = Command::SendDtmf(self.leg.id, keys.to_owned());
+        self.leg.media.send(press).unwrap();
+    }
+
     /// Hangs up.
     pub(crate) async fn hang_up(&self) {
         self.sip.hang_up(self.call, None).await.unwrap();

@@ -1,10 +1,15 @@
 //! A call's recording: while it is made, what is kept off it, and whom it is announced to.
 
+use std::cell::RefCell;
+
 use offhook_media::wav::named_bytes;
 use serde_json::{Value, json};
 
+use crate::bridging::{both_ways, number};
 use crate::caller::Caller;
+use crate::desk::Desk;
 use crate::rig::{Switch, heard_words, voice};
+use crate::tones::is_audible;
 
 /// It hears the caller out twice.
 const LISTENER: &str = r#"
@@ -173,6 +178,44 @@ async fn a_trunk_s_calls_hear_first_that_they_are_recorded() {
     let granule = u64::from_le_bytes(file[last + 6..last + 14].try_into().unwrap());
     assert_eq!(file[last + 5], 4, "its end is marked");
     assert!(granule > 4 * 48_000, "{granule}");
+}
+
+/// Collects what is heard, and says when there was a sentence and then silence.
+fn sentence(heard: &RefCell<Vec<i16>>, piece: &[i16]) -> bool {
+    let mut heard = heard.borrow_mut();
+    heard.extend_from_slice(piece);
+    let spoken = heard.chunks(160).filter(|piece| is_audible(piece)).count();
+    let tail = heard.len().saturating_sub(8_000);
+    spoken > 30 && !heard[tail..].chunks(160).any(is_audible)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn those_who_talk_over_a_bridge_hear_first_that_they_are_recorded() {
+    let mut desk = Desk::open_at([127, 0, 0, 2].into()).await;
+    let port = desk.line.sip().listeners()[0].1.port();
+    let more = format!(
+        "[media]\nrecordings = \"recordings\"\n[[trunk]]\nname = \"carrier\"\nkind = \"peer\"\n\
+         host = \"127.0.0.2\"\nport = {port}\nrecording_announcement = \"This call is recorded.\"\n\
+         [[route]]\nto = \"+44*\"\ntrunk = \"carrier\"\n"
+    );
+    let switch = Switch::start(LISTENER, &more).await;
+    let mut events = switch.events();
+    let uri = number(&switch);
+    let (caller, called) = tokio::join!(Caller::dial(&uri), desk.answer());
+    let (mut caller, mut called) = (caller.unwrap(), called);
+    let heard = RefCell::default();
+    called.until(|piece| sentence(&heard, piece)).await;
+    // It was said to the caller first.
+    for heard in [heard.into_inner(), caller.heard_so_far()] {
+        assert_eq!(heard_words(&heard), "this call is recorded");
+    }
+    both_ways(&mut caller, &mut called).await;
+    caller.hang_up().await;
+    let record = switch.record(&mut events).await;
+    let id = record["id"].as_str().unwrap().to_owned();
+    let folder = switch.stop().await;
+    let file = std::fs::read(folder.path().join(format!("recordings/{id}.wav"))).unwrap();
+    assert!(parties(&file).iter().all(|side| loudest(side) > 1_000));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

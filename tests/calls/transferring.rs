@@ -11,6 +11,23 @@ use crate::tones::{is_audible, tone};
 
 const USER: &str = "[[user]]\nname = \"bob\"\npassword = \"correct horse battery\"\n";
 
+/// Gives every call to bob, whom it tells of it.
+const GIVER: &str = r#"
+name = "giver"
+start = "person"
+[nodes.person]
+type = "transfer"
+to = "bob"
+say = "One moment, please."
+briefing = "Somebody has a question about the last bill, and about the one before that."
+ring_s = 2
+on_fail = "sorry"
+[nodes.sorry]
+type = "end"
+say = "Nobody is there."
+outcome = "nobody_there"
+"#;
+
 /// An agent's call, after the agent has said what it has to say.
 async fn talking() -> (Switch, Events, Caller, String, Desk) {
     let switch = Switch::start(PATIENT, USER).await;
@@ -134,6 +151,77 @@ async fn a_caller_who_hangs_up_while_it_rings_ends_that() {
     caller.hang_up().await;
     while incoming.signals.recv().await.is_some() {}
     let record = switch.record(&mut events).await;
+    assert_eq!(record["bridge"], Value::Null);
+    switch.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_tells_a_person_what_it_is_about_and_gives_them_the_call() {
+    let switch = Switch::start(GIVER, USER).await;
+    let mut events = switch.events();
+    let mut desk = Desk::open().await;
+    let _bound = desk.register(&switch, "bob", "correct horse battery").await;
+    let mut caller = Caller::dial(&switch.uri).await.unwrap();
+    let incoming = desk.ring().await;
+    events.agent_said("One moment").await;
+    let mut called = desk.pick_up(*incoming).await;
+    state(&mut events, "briefing").await;
+    // The agent speaks to the one, and the other waits with music.
+    called.until(is_audible).await;
+    caller.until_heard(is_audible).await;
+    state(&mut events, "answered").await;
+    both_ways(&mut caller, &mut called).await;
+    called.hang_up().await;
+    caller.until_over().await;
+    let record = switch.record(&mut events).await;
+    assert_eq!(record["outcome"], "transferred", "{record:#}");
+    assert_eq!(record["bridge"]["user"], "bob");
+    switch.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_person_who_presses_a_key_has_heard_enough() {
+    let switch = Switch::start(GIVER, USER).await;
+    let mut events = switch.events();
+    let mut desk = Desk::open().await;
+    let _bound = desk.register(&switch, "bob", "correct horse battery").await;
+    let mut caller = Caller::dial(&switch.uri).await.unwrap();
+    let incoming = desk.ring().await;
+    let mut called = desk.pick_up(*incoming).await;
+    state(&mut events, "briefing").await;
+    called.until(is_audible).await;
+    called.press("1");
+    state(&mut events, "answered").await;
+    both_ways(&mut caller, &mut called).await;
+    caller.hang_up().await;
+    called.until_over().await;
+    switch.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_whose_person_is_not_there_or_hangs_up_goes_on_with_its_flow() {
+    let switch = Switch::start(GIVER, USER).await;
+    let mut events = switch.events();
+    let caller = Caller::dial(&switch.uri).await.unwrap();
+    caller.until_over().await;
+    let record = switch.record(&mut events).await;
+    assert_eq!(record["outcome"], "nobody_there", "{record:#}");
+    // The next one's person hangs up as soon as they hear what it is about.
+    let mut desk = Desk::open().await;
+    let _bound = desk.register(&switch, "bob", "correct horse battery").await;
+    let caller = Caller::dial(&switch.uri).await.unwrap();
+    let incoming = desk.ring().await;
+    let called = desk.pick_up(*incoming).await;
+    state(&mut events, "briefing").await;
+    called.hang_up().await;
+    let failed = state(&mut events, "failed").await;
+    assert!(
+        failed["reason"].as_str().unwrap().contains("hung up"),
+        "{failed}"
+    );
+    caller.until_over().await;
+    let record = switch.record(&mut events).await;
+    assert_eq!(record["outcome"], "nobody_there", "{record:#}");
     assert_eq!(record["bridge"], Value::Null);
     switch.stop().await;
 }

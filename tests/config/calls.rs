@@ -154,9 +154,61 @@ fn the_first_route_that_matches_takes_the_call() {
                   [[route]]\nto = \"+49*\"\nfrom = \"+1*\"\nagent = \"a\"\n\
                   [[route]]\nagent = \"b\"\n";
     let config = parse(source).unwrap();
-    let target = |to, from| config.route(to, from).unwrap().target.to_string();
+    let target = |to, from| {
+        config
+            .route(to, from, jiff::Timestamp::UNIX_EPOCH)
+            .unwrap()
+            .target
+            .to_string()
+    };
     assert_eq!(target("+4930123", "+1202555"), "a");
     assert_eq!(target("+4930123", "+3312345"), "b");
+}
+
+#[test]
+fn a_route_takes_calls_while_it_is_open_and_the_next_one_the_others() {
+    let of = |when: &str| {
+        format!(
+            "[[agent]]\nname = \"day\"\nflow = \"builtin:lead-qualification\"\n\
+             [[agent]]\nname = \"night\"\nflow = \"builtin:lead-qualification\"\n\
+             [[route]]\nwhen = {when}\ntime_zone = \"America/New_York\"\nagent = \"day\"\n\
+             [[route]]\nagent = \"night\"\n"
+        )
+    };
+    let config = parse(&of("[\"mon-fri 09:00-17:00\"]")).unwrap();
+    let target = |at: &str| {
+        let route = config.route("1", "2", at.parse().unwrap()).unwrap();
+        route.target.to_string()
+    };
+    assert_eq!(target("2026-11-30T14:00:00Z"), "day", "nine o'clock there");
+    assert_eq!(target("2026-11-30T13:59:00Z"), "night");
+    let text = complaint(&of("\"9 to 5\""));
+    assert!(text.contains("mon-fri 09:00-17:30"), "{text}");
+    let text = complaint(&of("\"mon 9:00-17:00\"").replace("America/New_York", "Mars/Base"));
+    assert!(text.contains("time_zone"), "{text}");
+}
+
+#[test]
+fn a_trunk_s_calls_get_header_fields_but_none_that_the_switch_writes() {
+    let of = |headers: &str| {
+        format!(
+            "[[trunk]]\nname = \"carrier\"\nkind = \"peer\"\nhost = \"192.0.2.1\"\n\
+             headers = {{ {headers} }}\npass_headers = [\"X-Tenant\"]\n"
+        )
+    };
+    let config = parse(&of("X-Account = \"42\"")).unwrap();
+    assert_eq!(config.trunks[0].headers["X-Account"], "42");
+    assert!(config.trunks[0].pass_headers[0].matches("x-tenant"));
+    for bad in [
+        "Via = \"x\"",
+        "t = \"x\"",
+        "X-A = \"a\\r\\nVia: b\"",
+        "\"X A\" = \"1\"",
+        "X-A = \"\"",
+    ] {
+        let text = complaint(&of(bad));
+        assert!(text.contains("headers"), "{bad}: {text}");
+    }
 }
 
 #[test]
@@ -176,6 +228,7 @@ fn a_route_of_a_trunk_is_for_its_calls_alone_and_the_trunk_must_be_there() {
             from,
             trunk,
             headers,
+            at: jiff::Timestamp::UNIX_EPOCH,
         })
     };
     assert!(takes(Some("office")));
@@ -190,7 +243,10 @@ fn a_route_of_a_trunk_is_for_its_calls_alone_and_the_trunk_must_be_there() {
 #[test]
 fn a_route_leads_to_an_agent_or_to_a_room_and_not_to_both() {
     let config = parse("[[route]]\nto = \"8000\"\nroom = \"sales\"\n").unwrap();
-    let target = &config.route("8000", "alice").unwrap().target;
+    let target = &config
+        .route("8000", "alice", jiff::Timestamp::UNIX_EPOCH)
+        .unwrap()
+        .target;
     assert_eq!(*target, RouteTarget::Room("sales".to_owned()));
     let plain = config.room("sales");
     assert_eq!((plain.max_parties, plain.pin), (32, None));

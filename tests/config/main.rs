@@ -462,7 +462,11 @@ fn the_demo_needs_no_file_and_stays_on_this_machine() {
     let config = Config::demo(&none()).unwrap();
     assert!(config.sip.is_loopback_only() && config.http.listen.ip().is_loopback());
     assert_eq!(config.store.url.expose(), "sqlite://data/offhook.db");
-    let RouteTarget::Agent(name) = &config.route("anything", "anyone").unwrap().target else {
+    let RouteTarget::Agent(name) = &config
+        .route("anything", "anyone", jiff::Timestamp::UNIX_EPOCH)
+        .unwrap()
+        .target
+    else {
         panic!("the demonstration has no room");
     };
     let agent = config.agent(name).unwrap();

@@ -109,7 +109,7 @@ impl Talk {
                 Act::Llm(request) => self.llm.push(request),
                 Act::Book(request) => self.book.push(request),
                 Act::End => self.ended = true,
-                Act::Wait | Act::Cancel(_) => {}
+                Act::Wait | Act::Cancel(_) | Act::Transfer(_) => {}
             }
         }
         self.everything.push_str(&self.said);

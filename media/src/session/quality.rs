@@ -116,8 +116,11 @@ impl MediaSession {
     fn impairments(&self, jitter: &JitterStats, losses: &Losses) -> Impairments {
         let (lost, expected) = self.peer.losses();
         let way_ms = self.round_trip_ms().unwrap_or(0.0) / 2.0;
+        let packet_samples = self.jitter.packet_ms() * self.rate_hz() as f32 / 1_000.0;
+        let packet = (packet_samples as u64).max(1);
+        let missed = (lost + jitter.late_packets).saturating_sub(jitter.recovered / packet);
         Impairments {
-            loss: (lost + jitter.late_packets) as f32 / expected.max(1) as f32,
+            loss: missed as f32 / expected.max(1) as f32,
             burst_ratio: losses.burst_ratio,
             delay_ms: way_ms + jitter.delay_ms as f32 + PACKETISATION_MS,
         }

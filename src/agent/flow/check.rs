@@ -1,5 +1,7 @@
 //! Validation: everything that is wrong with a flow, each with its place and its mend.
 
+mod llm;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::Path;
@@ -8,7 +10,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::condition::Condition;
-use super::definition::{Ask, Flow, LlmTool, Node, Text};
+use super::definition::{Ask, Flow, Node, Text};
 use super::load;
 use super::nearest::nearest;
 use super::slots::SlotKind;
@@ -230,6 +232,14 @@ impl Checker<'_> {
                     );
                 }
             }
+            Node::Transfer(n) => {
+                self.template(at, "to", &n.to);
+                self.texts(at, "say", &n.say);
+                n.briefing
+                    .iter()
+                    .for_each(|text| self.template(at, "briefing", text));
+                self.transfer(name, "", &n.to, n.ring_s);
+            }
             Node::Llm(n) => self.llm(name, n),
             Node::End(n) => self.texts(at, "say", &n.say),
         }
@@ -290,37 +300,6 @@ impl Checker<'_> {
                 "confirm",
                 "does not read the value back: use {{spoken}}",
             );
-        }
-    }
-
-    fn llm(&mut self, name: &str, n: &super::definition::Llm) {
-        let at = Some(name);
-        self.template(at, "prompt", &n.prompt);
-        self.texts(at, "say", &n.say);
-        if n.on_error.is_none() {
-            self.warning(
-                at,
-                "on_error",
-                "is missing: without an LLM the call ends with an apology",
-            );
-        }
-        if n.exits.is_empty() && !n.tools.contains(&LlmTool::EndCall) {
-            self.warning(
-                at,
-                "exits",
-                "are missing, and so is the `end_call` tool: there is no way out",
-            );
-        }
-        for (i, tool) in n.http_tools.iter().enumerate() {
-            self.request(name, &tool.method, &tool.url, tool.timeout_s);
-            let valid = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
-            if tool.name.is_empty() || !tool.name.chars().all(valid) {
-                self.error(
-                    at,
-                    &format!("http_tools.{i}.name"),
-                    "must be of a to z, 0 to 9 and _",
-                );
-            }
         }
     }
 

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::phrases::Phrases;
 use super::slots::{Choice, SlotKind};
+use super::transfer::{Transfer, TransferTarget};
 
 /// Describes a conversation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -128,6 +129,8 @@ pub enum Node {
     Http(Box<HttpNode>),
     /// Books an appointment.
     Book(Book),
+    /// Gives the call to a person.
+    Transfer(Transfer),
     /// Lets an LLM lead the conversation.
     Llm(Box<Llm>),
     /// Says something and ends the call.
@@ -292,6 +295,9 @@ pub struct Llm {
     /// The built-in tools it may use.
     #[serde(default)]
     pub tools: Vec<LlmTool>,
+    /// People to whom it may give the call.
+    #[serde(default)]
+    pub transfers: Vec<TransferTarget>,
     /// HTTP requests it may make.
     #[serde(default)]
     pub http_tools: Vec<HttpTool>,
@@ -426,6 +432,7 @@ impl Node {
                 out.push(("next".into(), &n.next));
                 out.extend(n.on_error.as_deref().map(|t| ("on_error".into(), t)));
             }
+            Self::Transfer(n) => out.push(("on_fail".into(), &n.on_fail)),
             Self::Llm(n) => {
                 for (at, exit) in n.exits.iter().enumerate() {
                     out.push((format!("exits.{at}.goto"), &exit.goto));

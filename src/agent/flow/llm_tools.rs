@@ -10,7 +10,10 @@ use super::effects::Recipe;
 use super::llm::LlmTurn;
 use super::run::{At, FlowRun};
 use super::slots::{Reading, SlotContext, SlotKind, read};
-use crate::agent::{BookRequest, Context, RequestId, ToolCall, ToolSpec, Variables};
+use super::transfer::{MAX_BRIEFING, ring};
+use crate::agent::{
+    BookRequest, Context, RequestId, ToolCall, ToolSpec, TransferRequest, Variables,
+};
 
 /// A tool whose answer is awaited.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,6 +86,16 @@ pub(super) fn specs(n: &Llm) -> Vec<ToolSpec> {
             ),
         });
     }
+    if !n.transfers.is_empty() {
+        let names: Vec<&str> = n.transfers.iter().map(|t| t.name.as_str()).collect();
+        let who = json!({"type": "string", "enum": names, "description": "Who takes the call"});
+        let about = text("What they are told before the caller hears them, in one sentence");
+        out.push(spec(
+            "transfer",
+            &transfer_help(n),
+            object(json!({"to": who, "briefing": about}), &["to"]),
+        ));
+    }
     for tool in &n.http_tools {
         let properties: Map<String, Value> = tool
             .parameters
@@ -111,6 +124,15 @@ fn set_variable_help(n: &Llm) -> String {
     format!(
         "Notes what the caller said. Variables: {}",
         list.collect::<Vec<_>>().join(", ")
+    )
+}
+
+fn transfer_help(n: &Llm) -> String {
+    let list = n.transfers.iter();
+    let list = list.map(|target| format!("{}: {}", target.name, target.when));
+    format!(
+        "Gives the call to a person, after what you say in the same answer. {}",
+        list.collect::<Vec<_>>().join("; ")
     )
 }
 
@@ -165,6 +187,7 @@ impl FlowRun {
                 Called::Result(self.set_variable(n, &args))
             }
             "book" if offered(LlmTool::Book) => self.book_tool(cx, &args),
+            "transfer" if !n.transfers.is_empty() => self.transfer_tool(cx, n, &args),
             name => {
                 if let Some(tool) = n.http_tools.iter().find(|t| t.name == name) {
                     return self.http_tool(cx, tool, &args);
@@ -210,6 +233,27 @@ impl FlowRun {
             date_time,
             kind,
             notes: text("notes"),
+        }))
+    }
+
+    fn transfer_tool(
+        &mut self,
+        cx: &mut Context<'_>,
+        n: &Llm,
+        args: &Map<String, Value>,
+    ) -> Called {
+        let text = |key: &str| args.get(key).and_then(Value::as_str).unwrap_or_default();
+        let wanted = text("to");
+        // Only to whom the flow names: what a model says is no number to dial.
+        let Some(target) = n.transfers.iter().find(|target| target.name == wanted) else {
+            return Called::Result(format!("error: the call cannot go to \"{wanted}\""));
+        };
+        let briefing: String = text("briefing").chars().take(MAX_BRIEFING).collect();
+        Called::Waiting(cx.transfer(TransferRequest {
+            id: RequestId(0),
+            to: self.render(cx.wall(), &target.to, &[]),
+            ring: ring(target.ring_s),
+            briefing,
         }))
     }
 

@@ -10,7 +10,9 @@ use super::check::{Problem, Severity, check_flow};
 use super::definition::{Flow, Node};
 use super::nearest::nearest;
 
-const NODE_TYPES: [&str; 7] = ["say", "ask", "branch", "http", "book", "llm", "end"];
+const NODE_TYPES: [&str; 8] = [
+    "say", "ask", "branch", "http", "book", "transfer", "llm", "end",
+];
 /// The largest flow file, in bytes.
 const MAX_FILE: u64 = 1024 * 1024;
 
@@ -130,6 +132,7 @@ fn node(value: Value) -> Result<Node, Fault> {
         "branch" => typed(value).map(Node::Branch),
         "http" => typed(value).map(|n| Node::Http(Box::new(n))),
         "book" => typed(value).map(Node::Book),
+        "transfer" => typed(value).map(Node::Transfer),
         "llm" => typed(value).map(|n| Node::Llm(Box::new(n))),
         "end" => typed(value).map(Node::End),
         wrong => {

@@ -1,6 +1,6 @@
 //! Flows: conversations written down as TOML, run without a model or with an LLM inside.
 //!
-//! A [`Flow`] is a graph of nodes (say, ask, branch, http, book, llm, end). [`load`] reads and
+//! A [`Flow`] is a graph of nodes (say, ask, branch, http, book, transfer, llm, end). [`load`] reads and
 //! validates one, [`check`] reports everything that is wrong with one, [`FlowRun`] plays one.
 
 mod answer;
@@ -23,6 +23,7 @@ mod phrases;
 mod run;
 mod slots;
 mod template;
+mod transfer;
 
 pub use self::check::{Problem, Severity, check, check_flow};
 pub use self::condition::Condition;
@@ -39,6 +40,7 @@ pub use self::slots::{
 };
 pub(crate) use self::slots::{similar, tokens};
 pub use self::template::{Mode, Scope, render};
+pub use self::transfer::{Transfer, TransferTarget};
 
 /// Returns the JSON Schema of flow files, as committed in `config/flow.schema.json`.
 pub fn schema() -> serde_json::Value {

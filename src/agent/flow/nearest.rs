@@ -33,6 +33,6 @@ mod tests {
         ] {
             assert_eq!(nearest(wrong, types), Some(want), "{wrong}");
         }
-        assert_eq!(nearest("transfer", types), None);
+        assert_eq!(nearest("weather", types), None);
     }
 }

@@ -46,6 +46,7 @@ pub(super) enum At {
     Ask(Asking),
     Http { node: String, request: RequestId },
     Book { node: String, request: RequestId },
+    Transfer { node: String, request: RequestId },
     Llm(Box<LlmTurn>),
     Over,
 }
@@ -161,12 +162,13 @@ impl FlowRun {
             Node::Http(n) => self.enter_http(cx, name, n),
             Node::End(n) => self.enter_end(cx, n),
             // What needs a caller cannot be done without one.
-            Node::Ask(_) | Node::Llm(_) | Node::Book(_) if self.hung_up => {
+            Node::Ask(_) | Node::Llm(_) | Node::Book(_) | Node::Transfer(_) if self.hung_up => {
                 self.at = At::Over;
                 Step::Stay
             }
             Node::Ask(n) => self.enter_ask(cx, name, n),
             Node::Book(n) => self.enter_book(cx, name, n),
+            Node::Transfer(n) => self.enter_transfer(cx, name, n),
             Node::Llm(n) => self.enter_llm(cx, name, n),
         }
     }
@@ -322,6 +324,7 @@ impl Dialogue for FlowRun {
             Event::Http(id, result) => self.http_answered(cx, id, result),
             Event::Llm(id, event) => self.llm_event(cx, id, event),
             Event::Booked(id, result) => self.booked(cx, id, result),
+            Event::NotTransferred(id, why) => self.not_transferred(cx, id, &why),
             Event::CallLimit => self.call_limit(cx),
             Event::HungUp => self.hung_up(cx),
         }

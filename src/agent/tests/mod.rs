@@ -5,6 +5,7 @@ mod hold;
 mod manners;
 mod patience;
 mod secret;
+mod transfer;
 mod turns;
 
 use std::time::Duration;

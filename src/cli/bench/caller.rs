@@ -44,29 +44,9 @@ pub(super) struct BenchCaller {
 
 impl BenchCaller {
     pub(super) async fn dial(phone: Arc<Phone>, uri: &str) -> anyhow::Result<Self> {
-        let destination = Destination::resolve(uri).await?;
-        phone.expect(&destination, None).await?;
         let (sender, frames) = sync_channel(FRAMES);
-        let dialling = Dialling {
-            request_uri: destination.uri.clone(),
-            from: "sip:bench@127.0.0.1".to_owned(),
-            targets: destination.targets,
-            transport: destination.transport,
-            local: None,
-            route: Vec::new(),
-            credentials: None,
-            codecs: Codecs::in_order([Codec::Pcmu]),
-            srtp: SrtpPolicy::Off,
-            headers: Vec::new(),
-            ring_timeout: PATIENCE,
-        };
-        let attached = Attached {
-            sink: Some(Box::new(Meter(sender))),
-            ..Attached::default()
-        };
-        let (_keep, mut give_up) = mpsc::channel(1);
-        let line = Arc::clone(&phone.line);
-        let answered = dial(&line, next_leg(), &dialling, attached, |_| {}, &mut give_up).await?;
+        let sink = Box::new(Meter(sender));
+        let answered = call(&phone, uri, "bench", sink).await?;
         Ok(Self {
             phone,
             answered,
@@ -216,6 +196,44 @@ impl BenchCaller {
         let closed = tokio::time::timeout(PATIENCE, self.answered.leg.closed()).await;
         closed.ok().flatten()
     }
+}
+
+/// Calls as that user, and hands the sound that comes to `sink`.
+pub(super) async fn call(
+    phone: &Phone,
+    uri: &str,
+    user: &str,
+    sink: Box<dyn FrameSink>,
+) -> anyhow::Result<Answered> {
+    let destination = Destination::resolve(uri).await?;
+    phone.expect(&destination, None).await?;
+    let dialling = Dialling {
+        request_uri: destination.uri.clone(),
+        from: format!("sip:{user}@127.0.0.1"),
+        targets: destination.targets,
+        transport: destination.transport,
+        local: None,
+        route: Vec::new(),
+        credentials: None,
+        codecs: Codecs::in_order([Codec::Pcmu]),
+        srtp: SrtpPolicy::Off,
+        headers: Vec::new(),
+        ring_timeout: PATIENCE,
+    };
+    let attached = Attached {
+        sink: Some(sink),
+        ..Attached::default()
+    };
+    let (_keep, mut give_up) = mpsc::channel(1);
+    let answered = dial(
+        &phone.line,
+        next_leg(),
+        &dialling,
+        attached,
+        |_| {},
+        &mut give_up,
+    );
+    Ok(answered.await?)
 }
 
 /// Whether a frame can be heard.

@@ -26,7 +26,7 @@ const SPEECH_SHARE: f64 = 0.45;
 /// What the callers say, over and over: eleven seconds of a speech, with its pauses.
 const SPEECH: &[u8] = include_bytes!("../../../tests/corpora/speech/jfk.wav");
 /// Counts the frames that are not in their recordings.
-const UNWRITTEN: &str = "offhook_queue_overflows_total{queue=\"recordings\"}";
+pub(super) const UNWRITTEN: &str = "offhook_queue_overflows_total{queue=\"recordings\"}";
 /// Between two calls' beginnings.
 const STAGGER: Duration = Duration::from_millis(30);
 /// From the last call's beginning to the measurement's.

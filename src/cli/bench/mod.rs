@@ -3,6 +3,7 @@
 //! is measured offline.
 
 mod active_call;
+mod barge_in;
 mod caller;
 mod capacity;
 mod churn;
@@ -33,6 +34,12 @@ pub(super) enum BenchCommand {
     /// Voice to voice and barge-in, with everything on the box
     #[command(after_help = "Example:\n  offhook bench turn --calls 1 --json")]
     Turn(turn::TurnArgs),
+    /// Whether the agent gives way to whoever interrupts it, and to nothing else
+    #[command(
+        after_help = "Examples:\n  offhook bench barge-in\n  offhook bench barge-in --only \
+                            echo --json\n  offhook bench barge-in --sounds /usr/share/asterisk/moh"
+    )]
+    BargeIn(barge_in::BargeInArgs),
     /// Simultaneous calls with voice detection on one core, and what they cost
     #[command(after_help = "Example:\n  offhook bench capacity --calls 100 --seconds 30 --json")]
     Capacity(capacity::CapacityArgs),
@@ -57,6 +64,7 @@ pub(super) enum BenchCommand {
 pub(super) fn run(command: &BenchCommand) -> anyhow::Result<ExitCode> {
     match command {
         BenchCommand::Turn(args) => super::runtime()?.block_on(turn::run(args)),
+        BenchCommand::BargeIn(args) => super::runtime()?.block_on(barge_in::run(args)),
         BenchCommand::Capacity(args) => super::runtime()?.block_on(capacity::run(args)),
         BenchCommand::Jitter(args) => jitter::run(args),
         BenchCommand::RelaySubject => relay::engine::run(),

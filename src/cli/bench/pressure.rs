@@ -1,5 +1,5 @@
 //! `offhook bench switch --load`: how evenly the same calls are sent while the models are idle, and
-//! then while they are as busy as they can be. The media thread has its core and the load another;
+//! then while they are as busy as they can be. The one media thread has its core and the load another;
 //! the inference threads run wherever the system lets them, as they do in production.
 
 use std::process::ExitCode;
@@ -22,6 +22,7 @@ pub(super) async fn run(args: &SwitchArgs) -> anyhow::Result<ExitCode> {
     let options = Options {
         saturates: true,
         calls: args.calls + 1,
+        media_threads: Some(1),
         warm_up: Some(track),
         ..Options::default()
     };

@@ -60,6 +60,8 @@ pub(super) struct Options {
     pub(super) keep: Option<PathBuf>,
     /// Pin the phone's media, of which there is little, to this core.
     pub(super) phone_core: Option<usize>,
+    /// Only so many media threads, rather than one for each core.
+    pub(super) media_threads: Option<usize>,
     /// What one caller says before the others come, so that the agent's answer is made by then.
     pub(super) warm_up: Option<Arc<[i16]>>,
 }
@@ -76,6 +78,7 @@ impl Default for Options {
             probe: false,
             keep: None,
             phone_core: Some(LOAD_CORE),
+            media_threads: None,
             warm_up: None,
         }
     }
@@ -257,12 +260,13 @@ fn write_files(folder: &Path, sip: u16, api: u16, options: &Options) -> anyhow::
         Some(_) => "debug",
         None => "warn",
     };
-    let record = options.record.map(|format| {
-        format!("[media]\nrecordings = \"recordings\"\nrecording_format = \"{format}\"\n")
-    });
+    let record = options
+        .record
+        .map(|format| format!("recordings = \"recordings\"\nrecording_format = \"{format}\"\n"));
     let record = record.unwrap_or_default();
+    let threads = options.media_threads.unwrap_or(0);
     let config = format!(
-        "{record}[sip]\nlisten = [\"udp://127.0.0.1:{sip}\"]\n[http]\nlisten = \"127.0.0.1:{api}\"\n\
+        "[media]\nthreads = {threads}\n{record}[sip]\nlisten = [\"udp://127.0.0.1:{sip}\"]\n[http]\nlisten = \"127.0.0.1:{api}\"\n\
          [limits]\nmax_calls = {}\n[log]\nlevel = \"{level}\"\n\
          [[agent]]\nname = \"bench\"\nflow = \"flow.toml\"\nmax_duration_s = 3600\n",
         options.calls.max(CALLS_MIN)

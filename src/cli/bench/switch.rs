@@ -15,7 +15,7 @@ use offhook_sip::{Invite, Transport};
 use serde_json::{Value, json};
 
 use super::active_call::{self, Beside};
-use super::capacity::{share, track};
+use super::capacity::{UNWRITTEN, share, track};
 use super::churn;
 use super::cpu::{LOAD_CORE, SUBJECT_CORE, process_seconds};
 use super::cyclictest;
@@ -27,8 +27,9 @@ use super::process::{Running, pinned};
 use super::progress::Progress;
 use super::subject::{Options, start};
 use crate::clock;
+use crate::config::RecordingFormat;
 use crate::net::sip::{PlacedCall, Signal};
-use crate::observe::metrics::HEARING_DROPPED;
+use crate::observe::metrics::{CALLS_UNRECORDED, HEARING_DROPPED};
 use crate::phone::{Destination, Phone};
 
 /// From the load's beginning to the measurement's.
@@ -61,6 +62,9 @@ pub(in crate::cli) struct SwitchArgs {
     /// Measure what memory so many calls, one after the other, leave behind, and nothing else
     #[arg(long, value_name = "CALLS")]
     churn: Option<usize>,
+    /// Record each call, as `wav` or `opus`
+    #[arg(long, value_name = "FORMAT", conflicts_with_all = ["load", "churn", "relay"])]
+    record: Option<RecordingFormat>,
     /// Draw them as an SVG file as well
     #[arg(long, value_name = "SVG")]
     graph: Option<PathBuf>,
@@ -96,6 +100,8 @@ struct Switch {
     heard_ms: Vec<f64>,
     /// Frames that its voice detection had no room for.
     unheard: f64,
+    /// Frames that are not in their recordings, and calls that have none.
+    unrecorded: [f64; 2],
 }
 
 impl Switch {
@@ -114,7 +120,9 @@ impl Switch {
     /// Whether every call was answered, and each frame heard and sent.
     fn is_clean(&self, calls: usize) -> bool {
         let all = self.failed == 0 && self.answered == calls;
-        all && self.part.measured.lost == 0 && self.left_out() == 0 && self.unheard == 0.0
+        let recorded = self.unrecorded == [0.0; 2];
+        let passed = self.part.measured.lost == 0 && self.left_out() == 0;
+        all && passed && self.unheard == 0.0 && recorded
     }
 }
 
@@ -200,6 +208,7 @@ async fn measure_switch(
     let options = Options {
         core: Some(SUBJECT_CORE),
         calls: args.calls + 1,
+        record: args.record,
         probe: true,
         warm_up: Some(Arc::clone(track)),
         ..Options::default()
@@ -221,6 +230,10 @@ async fn measure_switch(
     let heard_ms = subject.heard_after_ms(begin, end)?;
     let unheard = subject.metric(HEARING_DROPPED).await? - unheard_before?;
     let grown_kib = subject.resident_kib()?.saturating_sub(resident_kib);
+    let unrecorded = [
+        subject.metric(UNWRITTEN).await?,
+        subject.metric(CALLS_UNRECORDED).await?,
+    ];
     for placed in &calls.placed {
         let _ = phone.line.sip().hang_up(placed.call, None).await;
     }
@@ -231,6 +244,7 @@ async fn measure_switch(
         grown_kib,
         heard_ms,
         unheard,
+        unrecorded,
     })
 }
 
@@ -394,12 +408,14 @@ fn report(args: &SwitchArgs, run: &Run) {
     let floor = f64::midpoint(before.busy, after.busy);
     let ratio = busy / floor.max(1e-9);
     let kib_per_call = switch.grown_kib as f64 / calls;
+    let [frames_unwritten, calls_unrecorded] = switch.unrecorded;
     if args.json {
         return crate::cli::say(json!({
             "bench": "switch", "calls": args.calls, "seconds": args.seconds,
             "floor_seconds": args.floor_seconds(),
             "failed_calls": switch.failed, "packets_left_out": switch.left_out(),
-            "frames_unheard": switch.unheard, "speech_share": round(run.speech_share),
+            "frames_unheard": switch.unheard, "recorded_as": args.record.map(|f| f.to_string()),
+            "frames_unwritten": frames_unwritten, "calls_unrecorded": calls_unrecorded, "speech_share": round(run.speech_share),
             "core_percent_per_call": round(busy * 100.0 / calls),
             "times_the_floor": round(ratio), "kib_per_call": round(kib_per_call),
             "switch": part(&switch.part, calls),
@@ -428,6 +444,12 @@ fn report(args: &SwitchArgs, run: &Run) {
         switch.unheard,
         switch.failed,
     ));
+    if let Some(format) = args.record {
+        crate::cli::say(format_args!(
+            "recorded as {format}: {frames_unwritten} frames lost from files, {calls_unrecorded} \
+             calls without one"
+        ));
+    }
     active_call::say(&run.beside, busy, calls);
     for (name, part) in [
         ("switch", &switch.part),

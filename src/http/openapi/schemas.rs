@@ -134,6 +134,11 @@ fn call() -> Value {
                     "type": "object", "maxProperties": 64,
                     "description": "Variables for the flow",
                 },
+                "headers": {
+                    "type": "object", "maxProperties": 20,
+                    "additionalProperties": { "type": "string", "maxLength": 256 },
+                    "description": "Header fields that the INVITE gets, such as X-Order-Id; none that the switch itself writes",
+                },
             },
         },
         "CallCreated": object(json!({ "id": text("The call's id") })),

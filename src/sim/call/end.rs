@@ -26,7 +26,8 @@ impl SwitchCall {
                     self.command(cx, SipCommand::HangUp);
                     self.after(cx);
                 }
-                Directive::HangUp(_) => {}
+                // Nobody is there who would take it: `Work::NotTransferred` says so.
+                Directive::HangUp(_) | Directive::Transfer(_) | Directive::CallOffTransfer => {}
                 Directive::PauseRecording(pause) => {
                     self.recording.pause(PausedBy::Flow, pause);
                 }

@@ -1,0 +1,62 @@
+//! An agent gives its call to a person.
+
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+use tracing::Instrument;
+use uuid::Uuid;
+
+use super::briefing::Briefing;
+use super::services::Services;
+use super::transfer::Person;
+use crate::agent::TransferRequest;
+use crate::ai::TextToSpeech;
+
+/// What an agent needs to give its call away.
+pub struct HandOver {
+    pub(super) services: Arc<Services>,
+    /// The call.
+    pub(super) id: Uuid,
+    /// Whom we have called, where we have, for phones that take the call over.
+    pub(super) called: Option<String>,
+}
+
+impl HandOver {
+    /// Has somebody rung; `failed` hears why nobody took the call.
+    pub(super) fn begin(
+        &self,
+        request: TransferRequest,
+        voice: &Arc<dyn TextToSpeech>,
+        failed: impl FnOnce(String) + Send + 'static,
+    ) {
+        let callee = match self.services.callee(&request.to) {
+            Ok(callee) => callee,
+            Err(error) => return failed(error.to_string()),
+        };
+        let (on_failure, why) = oneshot::channel();
+        let person = Person {
+            callee,
+            called: self.called.clone(),
+            ring: request.ring,
+            briefing: Briefing::new(&request.briefing, voice),
+            on_failure: Some(on_failure),
+            to: request.to,
+        };
+        match self.services.transfer(self.id, person) {
+            Err(error) => failed(error.to_string()),
+            Ok(()) => {
+                let telling = async move {
+                    if let Ok(why) = why.await {
+                        failed(why);
+                    }
+                };
+                tokio::spawn(telling.in_current_span());
+            }
+        }
+    }
+
+    /// Nobody is to take the call any more, if nobody has.
+    pub(super) fn call_off(&self) {
+        let _ = self.services.end_supervision(self.id);
+    }
+}

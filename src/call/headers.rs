@@ -1,0 +1,240 @@
+//! What of a call's header fields others learn: its flow by variables, and the other side of a
+//! bridge by header fields of its own.
+
+use offhook_sip::message::NameAddr;
+use offhook_sip::{Incoming, Source};
+use serde_json::{Map, Value, json};
+
+use super::caller::{is_private, values};
+use crate::config::Pattern;
+use crate::switch::Number;
+
+/// Header fields of a call that a flow is told of, at most …
+const FIELDS_MAX: usize = 20;
+/// … and bytes of each one's value.
+const VALUE_MAX: usize = 512;
+/// The most bytes of a signed identity that goes on: PASSporTs with a certificate's address take
+/// some 800.
+const IDENTITY_MAX: usize = 2_048;
+
+/// What a call's header fields tell its flow: those of its own (`X-…`) in `headers`, who had the
+/// call before (RFC 5806, RFC 7044), and what its carrier made of the caller's number
+/// (ATIS-1000074).
+pub(super) fn told(invite: &Incoming) -> Vec<(String, Value)> {
+    let mut told = Vec::new();
+    let own = own_fields(invite);
+    if !own.is_empty() {
+        told.push(("headers".to_owned(), Value::Object(own)));
+    }
+    if let Some(number) = diverted_from(invite) {
+        told.push(("diverted_from".to_owned(), json!(number)));
+    }
+    if let Some(verdict) = verstat(invite) {
+        told.push(("verstat".to_owned(), json!(verdict)));
+    }
+    told
+}
+
+/// The fields of a call's own, by names as flows can write them: `X-Order-Id` is `x_order_id`.
+fn own_fields(invite: &Incoming) -> Map<String, Value> {
+    let fields = invite.headers.iter();
+    let own = fields.filter(|(name, value)| is_own(name) && value.len() <= VALUE_MAX);
+    own.take(FIELDS_MAX)
+        .map(|(name, value)| (variable(name), json!(value.trim())))
+        .collect()
+}
+
+/// Whether a header field is a call's own, so that it means something to whoever agreed on it alone.
+#[must_use]
+pub fn is_own(name: &str) -> bool {
+    let prefix = name.get(..2);
+    prefix.is_some_and(|prefix| prefix.eq_ignore_ascii_case("x-")) && name.len() > 2
+}
+
+fn variable(name: &str) -> String {
+    let letter = |c: char| match c.is_ascii_alphanumeric() {
+        true => c.to_ascii_lowercase(),
+        false => '_',
+    };
+    name.chars().map(letter).collect()
+}
+
+/// Who was called before this call came here: whom the topmost Diversion names (RFC 5806 §5), or
+/// the last but one entry of the History-Info (RFC 7044 §5).
+fn diverted_from(invite: &Incoming) -> Option<String> {
+    let entries = |name| values(invite, name).flat_map(split_at_commas);
+    let user = |entry: &str| {
+        let address = NameAddr::parse(entry.trim())?;
+        let user = address.uri.user_text().into_owned();
+        let number = Number::parse(&user).map(|number| number.to_string());
+        number.or(Some(user)).filter(|user| !user.is_empty())
+    };
+    if let Some(diversion) = entries("Diversion").next() {
+        return user(diversion);
+    }
+    let history: Vec<&str> = entries("History-Info").collect();
+    let before = history.len().checked_sub(2)?;
+    user(history.get(before)?)
+}
+
+/// Splits a header field's value at its commas, but not within quotes or angle brackets.
+fn split_at_commas(value: &str) -> impl Iterator<Item = &str> {
+    let (mut quoted, mut bracketed, mut escaped) = (false, false, false);
+    value.split(move |c: char| {
+        let literal = escaped;
+        escaped = quoted && c == '\\' && !literal;
+        match c {
+            '"' if !literal => quoted = !quoted,
+            '<' if !quoted => bracketed = true,
+            '>' if !quoted => bracketed = false,
+            ',' => return !quoted && !bracketed,
+            _ => {}
+        }
+        false
+    })
+}
+
+/// What a trunk says of its caller's number: `TN-Validation-Passed`, `TN-Validation-Failed` or
+/// `No-TN-Validation`. Nobody else is believed.
+pub(super) fn verstat(invite: &Incoming) -> Option<String> {
+    if !matches!(invite.source, Source::Trunk(_)) {
+        return None;
+    }
+    let asserted = values(invite, "P-Asserted-Identity").flat_map(split_at_commas);
+    let named = asserted.chain(values(invite, "From"));
+    named.filter_map(verstat_of).next()
+}
+
+fn verstat_of(value: &str) -> Option<String> {
+    const VERDICTS: [&str; 3] = [
+        "TN-Validation-Passed",
+        "TN-Validation-Failed",
+        "No-TN-Validation",
+    ];
+    let at = value.find(";verstat=")?;
+    let said = value.get(at + ";verstat=".len()..)?;
+    let said = said.split([';', '@', '>', '?', ' ', ',']).next()?;
+    let mut verdicts = VERDICTS.iter();
+    let known = verdicts.find(|verdict| verdict.eq_ignore_ascii_case(said))?;
+    Some((*known).to_owned())
+}
+
+/// What of a call's header fields goes on over another trunk: the caller's signed identity
+/// (RFC 8224), which signs the number that goes on with it, and those of its own that `wanted` names.
+pub(super) fn passed_on(invite: &Incoming, wanted: &[Pattern]) -> Vec<(String, String)> {
+    let is_known = matches!(invite.source, Source::Trunk(_)) && !is_private(invite);
+    let signed = |name: &str, value: &str| {
+        is_known && name.eq_ignore_ascii_case("Identity") && value.len() <= IDENTITY_MAX
+    };
+    let named = |name: &str, value: &str| {
+        let wanted = wanted.iter().any(|pattern| pattern.matches(name));
+        wanted && is_own(name) && value.len() <= VALUE_MAX
+    };
+    let fields = invite.headers.iter();
+    let passed = fields.filter(|(name, value)| signed(name, value) || named(name, value));
+    passed.take(FIELDS_MAX).cloned().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::call::caller::incoming;
+
+    fn trunk() -> Source {
+        Source::Trunk("carrier".to_owned())
+    }
+
+    fn value(told: &[(String, Value)], name: &str) -> Option<Value> {
+        let mut told = told.iter();
+        told.find(|(n, _)| n == name)
+            .map(|(_, value)| value.clone())
+    }
+
+    #[test]
+    fn a_flow_is_told_of_a_calls_own_headers() {
+        let headers = [
+            ("X-Order-Id", " 42 "),
+            ("x-tenant", "acme"),
+            ("Subject", "hello"),
+            ("X-", "?"),
+        ];
+        let told = told(&incoming(trunk(), "+12025550143", &headers));
+        assert_eq!(
+            value(&told, "headers"),
+            Some(json!({ "x_order_id": "42", "x_tenant": "acme" }))
+        );
+    }
+
+    #[test]
+    fn who_had_the_call_before_is_the_topmost_diversion_or_the_last_but_one_of_the_history() {
+        let diverted = |headers: &[(&str, &str)]| {
+            let invite = incoming(trunk(), "+12025550143", headers);
+            value(&told(&invite), "diverted_from")
+        };
+        let diversions = [
+            (
+                "Diversion",
+                "\"a, b\" <sip:+12025550111@x;user=phone>;reason=no-answer, <sip:+1202@y>",
+            ),
+            ("Diversion", "<sip:+12025550112@z>"),
+        ];
+        assert_eq!(diverted(&diversions), Some(json!("+12025550111")));
+        let history = [(
+            "History-Info",
+            "<sip:+12025550113@x?Reason=SIP%3Bcause%3D302>;index=1, <sip:desk@here>;index=1.1",
+        )];
+        assert_eq!(diverted(&history), Some(json!("+12025550113")));
+        assert_eq!(
+            diverted(&[("History-Info", "<sip:desk@here>;index=1")]),
+            None
+        );
+        assert_eq!(diverted(&[("Diversion", ",,\"")]), None);
+    }
+
+    #[test]
+    fn what_a_carrier_made_of_the_number_is_told_and_nobody_else_is_believed() {
+        let asserted = [(
+            "P-Asserted-Identity",
+            "<sip:+12025550143;verstat=TN-Validation-Passed@carrier.example>",
+        )];
+        let said = verstat(&incoming(trunk(), "+12025550143", &asserted));
+        assert_eq!(said.as_deref(), Some("TN-Validation-Passed"));
+        assert_eq!(
+            verstat(&incoming(Source::Local, "+12025550143", &asserted)),
+            None
+        );
+        let odd = [("From", "<tel:+12025550143;verstat=Trust-Me>;tag=1")];
+        assert_eq!(verstat(&incoming(trunk(), "+12025550143", &odd)), None);
+        let from = [("From", "<tel:+12025550143;verstat=No-TN-Validation>;tag=1")];
+        let said = verstat(&incoming(trunk(), "+12025550143", &from));
+        assert_eq!(said.as_deref(), Some("No-TN-Validation"));
+    }
+
+    #[test]
+    fn a_signed_identity_goes_on_and_other_headers_where_a_trunk_wants_them() {
+        let headers = [
+            (
+                "Identity",
+                "eyJ;info=<https://cert.example/a.pem>;alg=ES256;ppt=shaken",
+            ),
+            ("X-Tenant", "acme"),
+            ("X-Secret", "1"),
+            ("Via", "SIP/2.0/UDP inside"),
+        ];
+        let invite = incoming(trunk(), "+12025550143", &headers);
+        let names = |patterns: &[&str]| {
+            let wanted: Vec<Pattern> = patterns.iter().map(|text| text.parse().unwrap()).collect();
+            let passed = passed_on(&invite, &wanted);
+            passed.into_iter().map(|(name, _)| name).collect::<Vec<_>>()
+        };
+        assert_eq!(names(&[]), ["Identity"]);
+        assert_eq!(names(&["x-ten*", "Via"]), ["Identity", "X-Tenant"]);
+        let user = incoming(Source::User("bob".to_owned()), "bob", &headers);
+        assert!(
+            passed_on(&user, &[]).is_empty(),
+            "it has no number of its own"
+        );
+        let private = [headers[0], ("Privacy", "id")];
+        assert!(passed_on(&incoming(trunk(), "anonymous", &private), &[]).is_empty());
+    }
+}

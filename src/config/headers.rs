@@ -1,0 +1,92 @@
+//! Header fields that the configuration names.
+
+use std::collections::BTreeMap;
+
+use super::pattern::Pattern;
+use super::reader::{Reader, Section};
+
+/// Bytes of a value, at most.
+const VALUE_MAX: usize = 256;
+/// Those that the user agent writes itself, or that hold credentials.
+const OURS: [&str; 28] = [
+    "accept",
+    "allow",
+    "authorization",
+    "call-id",
+    "contact",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "cseq",
+    "expires",
+    "from",
+    "identity",
+    "max-forwards",
+    "min-se",
+    "path",
+    "proxy-authorization",
+    "proxy-require",
+    "rack",
+    "record-route",
+    "refer-to",
+    "replaces",
+    "require",
+    "route",
+    "rseq",
+    "session-expires",
+    "supported",
+    "to",
+    "via",
+];
+
+/// Whether a text is the name of a header field.
+fn is_token(name: &str) -> bool {
+    let token = |c: char| c.is_ascii_alphanumeric() || "-.!%*_+`'~".contains(c);
+    !name.is_empty() && name.chars().all(token)
+}
+
+/// Explains why a header field cannot be set to a value from outside; none where it can.
+#[must_use]
+pub fn cannot_set(name: &str, value: &str) -> Option<&'static str> {
+    // A name of one letter is another name's short form (RFC 3261 §7.3.3).
+    if !is_token(name) || name.len() == 1 {
+        return Some("is not the name of a header field");
+    }
+    if OURS.contains(&name.to_ascii_lowercase().as_str()) {
+        return Some("is a header field that the switch itself writes");
+    }
+    if value.trim().is_empty() || value.len() > VALUE_MAX || value.chars().any(char::is_control) {
+        return Some("has a value that is empty, longer than 256 bytes, or of more than one line");
+    }
+    None
+}
+
+/// Reads which header fields a call must have.
+pub(super) fn read_wanted(r: &mut Reader<'_>, s: &mut Section) -> BTreeMap<String, Pattern> {
+    let origin = s.origin_of("headers");
+    let headers = s.map::<Pattern>(r, "headers");
+    for name in headers.keys() {
+        let is_secret = ["authorization", "proxy-authorization"];
+        let wrong = if !is_token(name) {
+            "is not the name of a header field"
+        } else if is_secret.contains(&name.to_ascii_lowercase().as_str()) {
+            "holds credentials, which routes do not see"
+        } else {
+            continue;
+        };
+        s.wrong(r, "headers", &origin, format!("{name:?} {wrong}"));
+    }
+    headers
+}
+
+/// Reads the header fields that a trunk's calls get.
+pub(super) fn read_added(r: &mut Reader<'_>, s: &mut Section) -> BTreeMap<String, String> {
+    let origin = s.origin_of("headers");
+    let headers = s.map::<String>(r, "headers");
+    for (name, value) in &headers {
+        if let Some(wrong) = cannot_set(name, value) {
+            s.wrong(r, "headers", &origin, format!("{name:?} {wrong}"));
+        }
+    }
+    headers
+}
