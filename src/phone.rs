@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use offhook_sip::uri::{Scheme, Uri};
-use offhook_sip::{Access, Advertise, SessionTimer, Settings, Timers, Transport};
+use offhook_sip::{Access, Advertise, Reliable, SessionTimer, Settings, Timers, Transport};
 use rand::Rng;
 
 use crate::call::line::LegTerms;
@@ -146,6 +146,7 @@ impl Phone {
             access: Access::default(),
             transfers: false,
             retry_after_s: 5,
+            reliable: Reliable::Supported,
         };
         let (sip, mut news) = Sip::start(&listen, Tls::default(), settings).await?;
         let media = MediaThread::start(media_core)?;

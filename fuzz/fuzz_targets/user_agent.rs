@@ -4,7 +4,7 @@
 //! The input is a run of records with a zero byte after each. A record's first byte says what is
 //! done; the rest, if it is a message, may name by marks what the user agent has sent: `{v}`
 //! `{f}` `{o}` `{c}` `{q}` its last request's Via, From, To, Call-ID and CSeq, `{t}` its last
-//! response's To tag, `{auth}` the answer to its last challenge.
+//! response's To tag, `{r}` that one's RSeq, `{auth}` the answer to its last challenge.
 #![no_main]
 
 #[path = "../answer.rs"]
@@ -123,6 +123,7 @@ impl Desk {
             (b'c', _) => self.ua.flow_closed(now, flow(Transport::Tcp, [192, 0, 2, 1])),
             (b'd', _) => self.ua.transport_failed(now, trunk),
             (b'r', Some(call)) => self.ua.ring(now, call, 183, Some(rest.to_vec())),
+            (b'b', Some(call)) => self.ua.ring(now, call, 180, None),
             (b'a', Some(call)) => drop(self.ua.answer(now, call, rest.to_vec())),
             (b'x', Some(call)) => self.ua.reject(now, call, 486, &[]),
             (b'h', Some(call)) => self.ua.hang_up(now, call, Some("SIP;cause=500")),
@@ -231,7 +232,7 @@ impl Desk {
                 self.client = DigestClient::new();
                 let _ = self.client.challenged(sent);
             }
-            vec![("{t}", tag().unwrap_or_default())]
+            vec![("{t}", tag().unwrap_or_default()), ("{r}", value(HeaderName::RSeq))]
         } else {
             vec![
                 ("{v}", value(HeaderName::Via)),

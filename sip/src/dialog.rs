@@ -165,6 +165,13 @@ impl Dialog {
         ))
     }
 
+    /// Goes on counting where an early dialog with the same peer was (§13.2.2.4): a 2xx makes the
+    /// dialog anew, its route set included, but not its sequence numbers.
+    pub fn follow(&mut self, early: &Dialog) {
+        self.local_cseq = self.local_cseq.max(early.local_cseq);
+        self.remote_cseq = self.remote_cseq.max(early.remote_cseq);
+    }
+
     /// Returns the sequence number of our next request, which only ever rises (§12.2.1.1).
     pub fn next_cseq(&mut self) -> u32 {
         self.local_cseq = self.local_cseq.saturating_add(1);

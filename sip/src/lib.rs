@@ -26,6 +26,6 @@ pub use network::{Advertise, Network};
 pub use transaction::Timers;
 pub use user_agent::{
     CallHandle, EndCause, Error, Event, Incoming, Invite, OptionsPing, Party, PingError,
-    PingHandle, Reason, Refer, ReferTo, Register, RegistrationHandle, ReplacesBuf, RequestHandle,
-    SessionTimer, Settings, Stats, Transmit, UserAgent,
+    PingHandle, Reason, Refer, ReferTo, Register, RegistrationHandle, Reliable, ReplacesBuf,
+    RequestHandle, SessionTimer, Settings, Stats, Transmit, UserAgent,
 };

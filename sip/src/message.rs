@@ -57,7 +57,7 @@ pub use start_line::StartLine;
 pub use support::Support;
 pub use typed::{Addresses, Vias};
 pub use validate::Essentials;
-pub use values::{CSeq, MediaType, Reason, Refresher, SessionExpires};
+pub use values::{CSeq, MediaType, RAck, Reason, Refresher, SessionExpires};
 pub use via::{MAGIC_COOKIE, Rport, Via};
 pub use view::{Header, Headers, Values};
 pub use write::MessageWriter;

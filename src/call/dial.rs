@@ -321,6 +321,8 @@ async fn wait(
                 });
             }
             Signal::Ended { .. } => return Err(DialFailure::Cancelled),
+            // There is no leg yet that could change (RFC 3311 §5.2).
+            Signal::Reoffer { .. } => line.sip().answer_reoffer(placed.call, Err(488)).await?,
             _ => {}
         }
     }

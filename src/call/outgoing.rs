@@ -120,6 +120,12 @@ impl Outgoing {
                 unheard: headers.is_empty(),
             },
             Some(Signal::Ended { .. }) => DialFailure::Cancelled,
+            // What is heard before the answer does not change (RFC 3311 §5.2).
+            Some(Signal::Reoffer { .. }) => {
+                let call = self.rings.as_ref()?.call;
+                let _ = self.line.sip().answer_reoffer(call, Err(488)).await;
+                return None;
+            }
             Some(_) => return None,
             None => SipError::Gone.into(),
         };

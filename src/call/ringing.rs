@@ -175,6 +175,11 @@ impl Ringing {
             tokio::select! {
                 signal = self.signals.recv() => match signal {
                     Some(Signal::Ended { .. }) | None => return (None, EndReason::Cancelled),
+                    // What is heard before the answer does not change (RFC 3311 §5.2).
+                    Some(Signal::Reoffer { .. }) => {
+                        let sip = self.services.line.sip();
+                        let _ = sip.answer_reoffer(self.call, Err(488)).await;
+                    }
                     Some(_) => {}
                 },
                 control = self.controls.recv() => return (Some(480), end_reason_of(control)),

@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
-use offhook_sip::{Access, Advertise, SessionTimer, Settings, Timers, TrunkPeer, UserSecret};
+use offhook_sip::{
+    Access, Advertise, Reliable, SessionTimer, Settings, Timers, TrunkPeer, UserSecret,
+};
 use rand::Rng;
 use tokio_util::sync::CancellationToken;
 
@@ -354,6 +356,7 @@ fn sip_settings(config: &Config, trunks: Vec<TrunkPeer>) -> Settings {
         },
         transfers: false,
         retry_after_s: config.limits.retry_after_s,
+        reliable: Reliable::Supported,
     }
 }
 

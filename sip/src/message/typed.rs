@@ -2,8 +2,8 @@
 
 use super::parse::Line;
 use super::{
-    CSeq, Contact, HeaderError, HeaderName, Headers, MediaType, Message, NameAddr, Reason,
-    SessionExpires, Values, Via, lex,
+    CSeq, Contact, HeaderError, HeaderName, Headers, MediaType, Message, NameAddr, RAck, Reason,
+    SessionExpires, Values, Via, lex, values,
 };
 
 impl<'a> Message<'a> {
@@ -155,6 +155,25 @@ impl<'a> Message<'a> {
     /// The Min-SE in seconds, held at 2³²−1; its parameters are passed over (RFC 4028 §5).
     pub fn min_se(&self) -> Option<u32> {
         self.seconds(HeaderName::MinSe)
+    }
+
+    /// The RSeq of a reliable provisional response, 1 to 2³²−1 (RFC 3262 §7.1).
+    ///
+    /// # Errors
+    /// [`HeaderError`] where there is none, or it is no such number.
+    pub fn rseq(&self) -> Result<u32, HeaderError> {
+        let value = self.require_header(HeaderName::RSeq)?;
+        let number = values::response_number(lex::trim(value));
+        number.ok_or(HeaderError::Malformed(HeaderName::RSeq))
+    }
+
+    /// The RAck of a PRACK (RFC 3262 §7.2).
+    ///
+    /// # Errors
+    /// [`HeaderError`] where there is none or its value is malformed.
+    pub fn rack(&self) -> Result<RAck<'a>, HeaderError> {
+        let value = self.require_header(HeaderName::RAck)?;
+        RAck::parse(value).ok_or(HeaderError::Malformed(HeaderName::RAck))
     }
 
     /// The Retry-After in seconds, held at 2³²−1; its comment and parameters are passed over.

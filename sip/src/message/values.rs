@@ -1,4 +1,4 @@
-//! Small typed values: CSeq, media types, reasons, session intervals.
+//! Small typed values: CSeq, RAck, media types, reasons, session intervals.
 
 use std::fmt;
 
@@ -49,6 +49,47 @@ impl fmt::Display for CSeq<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.number, self.method)
     }
+}
+
+/// The RAck header field of a PRACK (RFC 3262 §7.2): which reliable provisional response it
+/// acknowledges.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RAck<'a> {
+    /// The RSeq of the response, at least 1.
+    pub rseq: u32,
+    /// The CSeq of the response: the number of the request that it answers, and its method.
+    pub cseq: CSeq<'a>,
+}
+
+impl<'a> RAck<'a> {
+    /// Reads a value such as `776656 1 INVITE`; an RSeq of 0 or over 2³²−1 is malformed, and so is
+    /// a CSeq number over 2³²−1.
+    pub fn parse(text: &'a str) -> Option<RAck<'a>> {
+        let bytes = text.as_bytes();
+        let start = lex::skip_lws(bytes, 0);
+        let digits = bytes.get(start..)?.iter();
+        let end = start + digits.take_while(|b| b.is_ascii_digit()).count();
+        // The two numbers would run into one.
+        if lex::skip_lws(bytes, end) == end {
+            return None;
+        }
+        Some(RAck {
+            rseq: response_number(lex::slice(text, start, end))?,
+            cseq: CSeq::parse(lex::slice(text, end, text.len()))?,
+        })
+    }
+}
+
+impl fmt::Display for RAck<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.rseq, self.cseq)
+    }
+}
+
+/// Reads an RSeq (RFC 3262 §7.1): 1 to 2³²−1.
+pub(super) fn response_number(digits: &str) -> Option<u32> {
+    let number = u32::try_from(lex::decimal(digits)?).ok()?;
+    (number > 0).then_some(number)
 }
 
 /// A media type, as in Content-Type and Accept.
@@ -228,6 +269,31 @@ mod tests {
             "1 INVITE x",
         ] {
             assert_eq!(CSeq::parse(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_rack_names_a_response_and_a_zero_names_none() {
+        let rack = RAck::parse(" 776656  1\tINVITE ").unwrap();
+        assert_eq!((rack.rseq, rack.cseq.number), (776_656, 1));
+        assert_eq!(rack.cseq.method, Method::Invite);
+        assert_eq!(rack.to_string(), "776656 1 INVITE");
+        let most = RAck::parse("4294967295 4294967295 INVITE").unwrap();
+        assert_eq!((most.rseq, most.cseq.number), (u32::MAX, u32::MAX));
+        for bad in [
+            "",
+            "1",
+            "1 INVITE",
+            "0 1 INVITE",
+            "4294967296 1 INVITE",
+            "1 4294967296 INVITE",
+            "36893488147419103233 1 INVITE",
+            "1 1INVITE",
+            "x 1 INVITE",
+            "-1 1 INVITE",
+            "1 1 INVITE x",
+        ] {
+            assert_eq!(RAck::parse(bad), None, "{bad}");
         }
     }
 

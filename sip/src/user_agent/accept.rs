@@ -1,43 +1,32 @@
-//! Answering a call: ringing, the 2xx and its retransmission, refusals (RFC 3261 §13.3.1).
+//! Answering a call: the 2xx and its retransmission, refusals (RFC 3261 §13.3.1).
 
 use std::time::Instant;
 
-use super::calls::{Accepted, Call, Phase};
+use super::calls::{Accepted, Phase};
 use super::event::EndCause;
+use super::provisional::Answering;
 use super::respond::Reply;
-use super::settings::pace;
 use super::{CallHandle, UserAgent};
 
-const SDP: &str = "application/sdp";
+pub(super) const SDP: &str = "application/sdp";
 
 impl UserAgent {
-    /// Tells the caller that the call rings (180) or shows early media (183): any status from 101
-    /// to 199. A call that no longer waits for an answer is left alone.
-    pub fn ring(&mut self, now: Instant, call: CallHandle, status: u16, body: Option<Vec<u8>>) {
-        let Some((server, reply)) = self.reply_to_ringing(call, status.clamp(101, 199)) else {
-            return;
-        };
-        self.reply_in(
-            now,
-            server,
-            &reply.with_body(SDP, &body.unwrap_or_default()),
-        );
-        if let Some(Call {
-            phase: Phase::Ringing { repeat_at, .. },
-            ..
-        }) = self.calls.get_mut(&call)
-        {
-            *repeat_at = now + pace::STILL_RINGING;
-        }
-        self.arm_call(call);
-    }
-
     /// Answers a call. `body` is the answer to the caller's offer or, if there was none, our
     /// offer, whose answer [`super::Event::Confirmed`] brings. Returns whether the answer was sent:
     /// not when the call waits for none any more, because the caller has given up.
+    ///
+    /// An answer that a reliable provisional response has given holds: `body` is then not sent
+    /// (RFC 6337 §3.1.1). While that one is not acknowledged, the 2xx waits (RFC 3262 §3); the call
+    /// rings until then, and may still end as one that rings does.
     pub fn answer(&mut self, now: Instant, call: CallHandle, body: Vec<u8>) -> bool {
         let Some((server, reply)) = self.reply_to_ringing(call, 200) else {
             return false;
+        };
+        let kept = self.calls.get_mut(&call);
+        let body = match kept.map(|kept| kept.provisionals.answer(body)) {
+            Some(Answering::Now(body)) => body,
+            Some(Answering::Held) => return true,
+            Some(Answering::Already) | None => return false,
         };
         let request = self
             .servers
@@ -52,12 +41,16 @@ impl UserAgent {
         let kept = self.calls.get_mut(&call);
         let fields = kept.map(|kept| kept.session.agree(now, &request));
         let reply = reply.with_fields(fields.unwrap_or_default());
-        let sent = self.reply_in(now, server, &reply.with_body(SDP, &body));
+        let description = body.as_deref().unwrap_or_default();
+        let sent = self.reply_in(now, server, &reply.with_body(SDP, description));
         let (Some(sent), Some(kept)) = (sent, self.calls.get_mut(&call)) else {
             return false;
         };
         kept.phase = Phase::Established;
-        kept.session.describe(body);
+        kept.provisionals.end();
+        if let Some(body) = body {
+            kept.session.describe(body);
+        }
         let sent = (cseq, sent.bytes, server);
         let accepted = Accepted::new(now, &self.settings.timers, sent, offers);
         kept.unacknowledged.push(accepted);
@@ -78,12 +71,17 @@ impl UserAgent {
             return;
         };
         self.reply_in(now, server, &reply.with_all(headers));
+        self.drop_offers(now, call);
         self.end_call(call, Some(EndCause::Refused { status }));
     }
 
     /// Begins a response to the INVITE of a call that still waits for an answer. A refusal names
     /// no Contact: it would be read as a redirection.
-    fn reply_to_ringing(&self, call: CallHandle, status: u16) -> Option<(u64, Reply<'static>)> {
+    pub(super) fn reply_to_ringing(
+        &self,
+        call: CallHandle,
+        status: u16,
+    ) -> Option<(u64, Reply<'static>)> {
         let kept = self.calls.get(&call)?;
         let Phase::Ringing { server, .. } = kept.phase else {
             return None;
@@ -101,19 +99,14 @@ impl UserAgent {
     /// Acts on whichever of a call's own timers is due.
     pub(super) fn call_timeout(&mut self, now: Instant, call: CallHandle) {
         self.unacknowledged_timeout(now, call);
-        let Some(kept) = self.calls.get_mut(&call) else {
-            return;
-        };
-        match &mut kept.phase {
-            Phase::Ringing { server, repeat_at } if *repeat_at <= now => {
-                *repeat_at = now + pace::STILL_RINGING;
-                let server = *server;
-                self.resend_response(server);
-            }
-            Phase::Calling { give_up_at, .. } if *give_up_at <= now => {
+        self.provisional_timeout(now, call);
+        self.still_ringing(now, call);
+        match self.calls.get(&call).map(|call| &call.phase) {
+            Some(Phase::Calling { give_up_at, .. }) if *give_up_at <= now => {
                 self.give_up(now, call, None, EndCause::Timeout);
             }
-            _ => {}
+            Some(_) => {}
+            None => return,
         }
         self.glare_timeout(now, call);
         self.offer_timeout(now, call);

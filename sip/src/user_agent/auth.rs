@@ -92,8 +92,9 @@ impl UserAgent {
         let request = Message::parse(&bytes).ok()?;
         let call = self.calls.get_mut(&handle)?;
         fields.extend(call.answerer.authorize(&request, &mut self.rng));
+        let peer = request.to().ok()?.tag().unwrap_or_default();
         let before_dialog = matches!(purpose, Purpose::Invite(_));
-        let cseq = match &mut call.dialog {
+        let cseq = match self.dialog_with(handle, peer) {
             Some(dialog) if !before_dialog => dialog.next_cseq(),
             _ => request.cseq().ok()?.number.checked_add(1)?,
         };
@@ -129,8 +130,7 @@ impl UserAgent {
         let timer_c = now + self.settings.timers.c;
         match (again, self.calls.get_mut(&handle)) {
             (Some(again), Some(call)) => {
-                // The early dialogs of the first attempt ended with it.
-                call.dialog = None;
+                // The early dialogs of the first attempt ended with it, and are its own.
                 if let Phase::Calling {
                     client,
                     heard,
@@ -142,7 +142,7 @@ impl UserAgent {
                 }
                 self.arm_call(handle);
             }
-            _ => self.rejected(handle, message, status),
+            _ => self.rejected(now, handle, message, status),
         }
     }
 

@@ -147,6 +147,7 @@ impl UserAgent {
             // A caller may end an early dialog by BYE too (§15): its INVITE is answered 487.
             Phase::Ringing { server, .. } => {
                 self.reply_in(now, server, &Reply::new(487).tagged(call.tag()));
+                self.drop_offers(now, call);
                 self.end_call(call, Some(EndCause::RemoteBye { reason }));
             }
             Phase::Calling { .. } | Phase::Cancelling { .. } => {
@@ -162,7 +163,7 @@ impl UserAgent {
 
     /// Ends whatever was being negotiated: the peer's request is answered 487 (§15.1.2), ours is
     /// forgotten once it is answered.
-    fn drop_offers(&mut self, now: Instant, call: CallHandle) {
+    pub(super) fn drop_offers(&mut self, now: Instant, call: CallHandle) {
         self.drop_refers(now, call);
         let Some(kept) = self.calls.get_mut(&call) else {
             return;
@@ -184,10 +185,14 @@ impl UserAgent {
     /// Moves what goes over a connection that is gone to the peer's own address.
     pub(super) fn leave_flow(&mut self, flow: Flow) {
         self.servers.leave_flow(flow);
-        let calls = self.calls.values_mut().filter(|call| call.flow == flow);
-        for call in calls {
-            if let Some(dialog) = &call.dialog {
-                call.flow = dialog.flow_without_connection(flow);
+        let calls = self.calls.iter().filter(|(_, call)| call.flow == flow);
+        let handles: Vec<CallHandle> = calls.map(|(&handle, _)| handle).collect();
+        for handle in handles {
+            // Of several early dialogs the latest is as good as any.
+            let next = self.dialogs(handle).last();
+            let next = next.map(|dialog| dialog.flow_without_connection(flow));
+            if let (Some(next), Some(call)) = (next, self.calls.get_mut(&handle)) {
+                call.flow = next;
             }
         }
     }

@@ -8,6 +8,7 @@ use super::clients::ClientId;
 use super::deadlines::Reason;
 use super::event::EndCause;
 use super::incoming::Heard;
+use super::provisional::Provisionals;
 use super::refer::OwnRefer;
 use super::referred::PeerRefer;
 use super::settings::pace;
@@ -19,7 +20,7 @@ use crate::transaction::Timers;
 /// A call: at most one dialog, and the transactions that make, change and end it.
 pub(super) struct Call {
     pub(super) phase: Phase,
-    /// None until a peer has named itself by a tag.
+    /// None while our INVITE is not answered: its early dialogs are the transaction's.
     pub(super) dialog: Option<Dialog>,
     /// Where our requests go.
     pub(super) flow: Flow,
@@ -29,7 +30,9 @@ pub(super) struct Call {
     pub(super) answerer: Answerer,
     /// Our 2xx responses that wait for their ACK: to the first INVITE, and to a re-INVITE.
     pub(super) unacknowledged: Vec<Accepted>,
-    /// The peer's re-INVITE or UPDATE that the switch has not answered yet.
+    /// Our provisional responses, of a call that came in.
+    pub(super) provisionals: Provisionals,
+    /// The peer's re-INVITE, UPDATE or PRACK that the switch has not answered yet.
     pub(super) peer_offer: Option<PeerOffer>,
     /// Our own re-INVITE.
     pub(super) own_offer: Option<OwnOffer>,
@@ -119,8 +122,10 @@ impl Accepted {
 /// The peer's wish to change or refresh the session.
 pub(super) struct PeerOffer {
     pub(super) server: u64,
+    /// The peer's tag: an early dialog may be one of several.
+    pub(super) peer: String,
     pub(super) cseq: u32,
-    /// Whether it came by INVITE, so that our 2xx is repeated until its ACK, or by UPDATE.
+    /// Whether it came by INVITE, so that our 2xx is repeated until its ACK, or by UPDATE or PRACK.
     pub(super) by_invite: bool,
     /// Whether it brought an offer.
     pub(super) offered: bool,
@@ -163,6 +168,7 @@ impl Call {
             }
             None => None,
         };
+        let provisional = self.provisionals.deadline();
         let refresh = match self.phase {
             Phase::Established => self.session.deadline(),
             _ => None,
@@ -173,6 +179,7 @@ impl Call {
         let transfer = asked.into_iter().chain(told);
         let others = phase
             .into_iter()
+            .chain(provisional)
             .chain(retry)
             .chain(refresh)
             .chain(transfer);

@@ -107,6 +107,7 @@ impl UserAgent {
             self.reply_in(now, server, &Reply::new(487).tagged(handle.tag()));
         }
         if rings {
+            self.drop_offers(now, handle);
             let reason = message.header(HeaderName::Reason).map(str::to_owned);
             self.end_call(handle, Some(EndCause::Cancelled { reason }));
         }

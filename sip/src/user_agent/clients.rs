@@ -5,13 +5,15 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::deadlines::{Owner, Reason};
-use super::{CallHandle, PingHandle, RegistrationHandle, Transmit, UserAgent, compose};
+use super::early::Early;
+use super::{CallHandle, PingHandle, RegistrationHandle, Transmit, UserAgent, compose, prack};
 use crate::flow::Flow;
 use crate::message::{MAGIC_COOKIE, Message, Method, Via};
 use crate::transaction::{InviteClient, NonInviteClient, OnResponse, OnTimeout, Timer};
 
-/// How many different answers to one INVITE are acknowledged: forks beyond are not.
-const MAX_FORKS: usize = 8;
+/// How many different answers to one INVITE are acknowledged, and how many early dialogs it has:
+/// forks beyond are not.
+pub(super) const MAX_FORKS: usize = 8;
 
 /// Names a client transaction by the number that its branch spells; a CANCEL has its INVITE's
 /// branch (RFC 3261 §9.1) and is told apart by its method.
@@ -59,6 +61,8 @@ pub(super) enum Purpose {
     Refresh(CallHandle),
     /// The BYE that ends a call.
     Bye(CallHandle),
+    /// A PRACK within an early dialog of a call, and how many challenges it has met.
+    Prack(CallHandle, u8),
     /// An INFO within a call.
     Info(CallHandle),
     /// A REFER within a call.
@@ -141,6 +145,8 @@ pub(super) struct Client {
     pub(super) flow: Flow,
     pub(super) request: Arc<[u8]>,
     acks: Vec<Ack>,
+    /// The early dialogs that an INVITE has made.
+    pub(super) early: Vec<Early>,
 }
 
 /// An ACK that was sent, for the fork that answered with `tag`.
@@ -162,6 +168,11 @@ impl Client {
     pub(super) fn description(&self) -> Option<Vec<u8>> {
         let request = Message::parse(&self.request).ok()?;
         compose::session_description(&request)
+    }
+
+    /// Returns whether the request says that we acknowledge provisional responses.
+    pub(super) fn knows_prack(&self) -> bool {
+        Message::parse(&self.request).is_ok_and(|request| prack::offers_prack(&request))
     }
 
     /// Returns whether one more fork may be acknowledged.
@@ -222,6 +233,7 @@ impl UserAgent {
                 flow,
                 request,
                 acks: Vec::new(),
+                early: Vec::new(),
             },
         );
         self.arm_client(id);
@@ -297,7 +309,7 @@ impl UserAgent {
             return;
         };
         match client.purpose {
-            Purpose::Invite(call) => self.invite_failed(call, failure),
+            Purpose::Invite(call) => self.invite_failed(now, call, failure),
             Purpose::Reinvite(call) => self.reinvite_failed(now, call, failure),
             Purpose::Refresh(call) => self.refresh_failed(now, call, id, failure),
             Purpose::Bye(call) => self.bye_failed(call, failure),
@@ -308,7 +320,7 @@ impl UserAgent {
                 self.register_failed(now, registration, failure.status(), failure.reason(), None);
             }
             Purpose::Ping(ping) => self.ping_failed(ping, failure),
-            Purpose::Nobody => {}
+            Purpose::Prack(..) | Purpose::Nobody => {}
         }
     }
 }

@@ -15,6 +15,8 @@ pub(super) struct Outgoing<'a> {
     method: Method<'a>,
     flow: Flow,
     branch: ClientId,
+    /// Whether it is within a dialog.
+    within: bool,
     pub(super) request_uri: String,
     pub(super) routes: Vec<String>,
     pub(super) from: String,
@@ -37,6 +39,7 @@ impl<'a> Outgoing<'a> {
             method,
             flow,
             branch,
+            within: false,
             request_uri: String::new(),
             routes: Vec::new(),
             from: String::new(),
@@ -60,6 +63,7 @@ impl<'a> Outgoing<'a> {
     ) -> Self {
         let target = dialog.target();
         let mut outgoing = Self::new(method, flow, branch);
+        outgoing.within = true;
         outgoing.request_uri = target.request_uri;
         outgoing.routes = target.routes;
         outgoing.from = dialog.local().to_owned();
@@ -80,6 +84,17 @@ impl<'a> Outgoing<'a> {
         self.headers
             .extend(fields.map(|(name, value)| (name.to_string(), value)));
         self
+    }
+
+    /// What the request says that we support. Provisional responses are taken reliably by an INVITE
+    /// that makes a call and has an offer: one without would be offered something by the first of
+    /// them (RFC 3262 §5), and one within a call waits for its final response only.
+    fn supported(&self, settings: &Settings) -> &'static str {
+        let without = self.within || self.body.is_empty();
+        match self.method {
+            Method::Invite if without => settings.supported_without_prack(),
+            _ => settings.supported(),
+        }
     }
 
     /// Writes the request.
@@ -124,7 +139,7 @@ impl<'a> Outgoing<'a> {
             Method::Invite | Method::Update | Method::Options | Method::Refer
         ) {
             writer.header(HeaderName::Allow, settings.allow());
-            writer.header(HeaderName::Supported, settings.supported());
+            writer.header(HeaderName::Supported, self.supported(settings));
         }
         writer.header(HeaderName::UserAgent, &settings.product);
         Ok(match self.body.is_empty() {

@@ -16,6 +16,10 @@ pub enum Reason {
     Retransmit2xx,
     /// A 2xx was never acknowledged.
     NoAck,
+    /// A reliable provisional response is sent again, until its PRACK comes (RFC 3262 §3).
+    RetransmitProvisional,
+    /// A reliable provisional response was never acknowledged.
+    NoPrack,
     /// A provisional response is repeated towards proxies (RFC 3261 §13.3.1.1).
     StillRinging,
     /// A call that we place has heard nothing new for Timer C.

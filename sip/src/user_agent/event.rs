@@ -36,20 +36,23 @@ pub enum Event {
         /// Who calls whom, and with what.
         invite: Box<Incoming>,
     },
-    /// The callee made progress: 180 rings, 183 may bring early media, and neither is an answer.
+    /// The callee made progress: 180 rings, 183 may bring early media, and neither answers the call.
+    /// A reliable one (RFC 3262) is told once, and has been acknowledged.
     Progress {
         /// Our call.
         call: CallHandle,
         /// 101 to 199.
         status: u16,
-        /// A session description, if the response had one.
+        /// A session description, if the response had one and none before it was an answer.
         body: Option<Vec<u8>>,
     },
     /// The callee answered; the ACK has been sent.
     Answered {
         /// Our call.
         call: CallHandle,
-        /// The answer to our offer; none if an earlier response brought it.
+        /// The answer to our offer: of the callee's first reliable response that had one, which is
+        /// this one or a reliable provisional one before it (RFC 3261 §13.2.1). None if no such
+        /// response had any, or if the session was changed since.
         body: Option<Vec<u8>>,
     },
     /// The callee, or someone on the way, refused: the call is over.
@@ -73,7 +76,8 @@ pub enum Event {
         /// The answer to the description that we sent last, where that was an offer.
         body: Option<Vec<u8>>,
     },
-    /// The peer offers to change or refresh the session. Answered by `answer_reoffer`.
+    /// The peer offers to change or refresh the session, perhaps before the call is answered
+    /// (RFC 3311). Answered by `answer_reoffer`.
     Reoffer {
         /// The call.
         call: CallHandle,

@@ -5,8 +5,9 @@ use std::time::Instant;
 use super::auth::Answerer;
 use super::calls::Call;
 use super::event::{Event, Incoming, Party};
+use super::provisional::Provisionals;
 use super::respond::Reply;
-use super::settings::Settings;
+use super::settings::{RELIABLE, Reliable, Settings};
 use super::timer::{self, Session};
 use super::{CallHandle, RequestHandle, UserAgent, compose};
 use crate::access::{Admission, Source};
@@ -15,27 +16,43 @@ use crate::flow::Flow;
 use crate::message::{HeaderName, Message, Method, NameAddr, OwnedMessage, Support};
 use crate::uri::Scheme;
 
-/// The extensions that we understand: session timers, Replaces (RFC 3891), and REFER without
-/// reports (RFC 4488).
-pub(super) const OPTIONS: &[&str] = &[timer::OPTION, "replaces", "norefersub"];
+/// The extensions that we understand: reliable provisional responses, session timers, Replaces
+/// (RFC 3891), and REFER without reports (RFC 4488).
+pub(super) const OPTIONS: &[&str] = &[RELIABLE, timer::OPTION, "replaces", "norefersub"];
 
 impl Settings {
     /// The same, as Supported lists them.
     pub(super) fn supported(&self) -> &'static str {
+        match (self.takes_prack(), self.transfers) {
+            (true, true) => "100rel, timer, replaces, norefersub",
+            (true, false) => "100rel, timer",
+            (false, _) => self.supported_without_prack(),
+        }
+    }
+
+    /// The same where provisional responses are not to be reliable.
+    pub(super) fn supported_without_prack(&self) -> &'static str {
         match self.transfers {
             true => "timer, replaces, norefersub",
             false => timer::OPTION,
         }
     }
 
-    /// What an INVITE may ask of us.
-    fn support(&self) -> Support<'static> {
-        match self.transfers {
-            true => SUPPORT,
-            false => Support {
-                options: &[timer::OPTION],
-                ..SUPPORT
-            },
+    /// Whether provisional responses are acknowledged at all.
+    pub(super) fn takes_prack(&self) -> bool {
+        self.reliable != Reliable::Off
+    }
+
+    /// What a request that makes or changes a call may ask of us.
+    pub(super) fn support(&self) -> Support<'static> {
+        let first = usize::from(!self.takes_prack());
+        let end = match self.transfers {
+            true => OPTIONS.len(),
+            false => 2,
+        };
+        Support {
+            options: OPTIONS.get(first..end).unwrap_or_default(),
+            ..SUPPORT
         }
     }
 }
@@ -49,6 +66,7 @@ pub(super) const SUPPORT: Support<'static> = Support {
         Method::Bye,
         Method::Options,
         Method::Update,
+        Method::Prack,
         Method::Info,
         Method::Refer,
         Method::Notify,
@@ -107,6 +125,7 @@ impl UserAgent {
             contact_user: contact_user(message),
             answerer: Answerer::new(None),
             unacknowledged: Vec::new(),
+            provisionals: Provisionals::of(message, &self.settings),
             peer_offer: None,
             own_offer: None,
             own_refer: None,

@@ -3,11 +3,14 @@
 use std::time::Instant;
 
 use super::auth::Answerer;
-use super::calls::{Call, Phase};
+use super::calls::{Call, PeerOffer, Phase};
 use super::clients::{Client, ClientId, Failure, Purpose};
 use super::compose::{self, Outgoing};
+use super::early::EarlyAnswer;
 use super::event::{EndCause, Event};
-use super::settings::{Error, Invite};
+use super::provisional::Provisionals;
+use super::respond::Reply;
+use super::settings::{Error, Invite, RELIABLE, Reliable};
 use super::timer::Session;
 use super::{CallHandle, Transmit, UserAgent};
 use crate::dialog::Dialog;
@@ -38,6 +41,9 @@ impl UserAgent {
         outgoing.cseq = 1;
         outgoing.contact_user = Some(contact_user.clone());
         outgoing.headers.extend(invite.headers);
+        if self.settings.reliable == Reliable::Required && !invite.body.is_empty() {
+            outgoing = outgoing.with("Require", RELIABLE);
+        }
         outgoing.body = invite.body;
         outgoing.content_type = invite.content_type;
         let request = outgoing.write(&self.settings)?;
@@ -56,6 +62,7 @@ impl UserAgent {
                 contact_user,
                 answerer: Answerer::new(invite.credentials),
                 unacknowledged: Vec::new(),
+                provisionals: Provisionals::none(),
                 peer_offer: None,
                 own_offer: None,
                 own_refer: None,
@@ -83,10 +90,10 @@ impl UserAgent {
         let phase = self.calls.get(&call).map(|call| &call.phase);
         match phase {
             Some(Phase::Calling { client, .. }) if *client == id => match status {
-                0..=199 => self.progress(now, call, message, status),
+                0..=199 => self.progress(now, call, id, message, status),
                 200..=299 => self.established(now, call, id, message),
                 401 | 407 | 422 => self.invite_challenged(now, call, id, message, status),
-                _ => self.rejected(call, message, status),
+                _ => self.rejected(now, call, message, status),
             },
             Some(Phase::Cancelling { client, .. }) if *client == id => {
                 self.answered_while_cancelling(now, call, id, message, status);
@@ -96,30 +103,30 @@ impl UserAgent {
         }
     }
 
-    /// A provisional response (§13.2.2.1): with or without a session description it is no answer.
-    fn progress(&mut self, now: Instant, handle: CallHandle, message: &Message<'_>, status: u16) {
+    /// A provisional response (§13.2.2.1): with or without a session description the call is not
+    /// answered, even where our offer is (RFC 3262 §5).
+    fn progress(
+        &mut self,
+        now: Instant,
+        handle: CallHandle,
+        id: ClientId,
+        message: &Message<'_>,
+        status: u16,
+    ) {
         let timer_c = self.settings.timers.c;
         let Some(call) = self.calls.get_mut(&handle) else {
             return;
         };
         if let Phase::Calling {
-            client,
-            heard,
-            give_up_at,
-            ..
+            heard, give_up_at, ..
         } = &mut call.phase
         {
             *heard = true;
             *give_up_at = now + timer_c;
-            let early = message.to().is_ok_and(|to| to.tag().is_some());
-            let request = self.clients.get(client).map(|client| &*client.request);
-            if let Some(Ok(request)) = request.filter(|_| early).map(Message::parse) {
-                // The latest early dialog is kept: a callee that forks confirms one of them.
-                call.dialog = Dialog::uac(&request, message).ok().or(call.dialog.take());
-            }
         }
-        if status > 100 {
-            let body = compose::session_description(message);
+        if status > 100
+            && let Some(body) = self.hear_provisional(now, handle, id, message)
+        {
             self.emit(Event::Progress {
                 call: handle,
                 status,
@@ -139,17 +146,45 @@ impl UserAgent {
     ) {
         match self.acknowledge_2xx(handle, id, message) {
             Some(()) => {
+                let answer = self.early_answer(id, message);
                 let offer = self.clients.get(&id).and_then(Client::description);
+                self.drop_other_fork(now, handle);
                 if let Some(call) = self.calls.get_mut(&handle) {
                     call.phase = Phase::Established;
-                    call.session.describe(offer.unwrap_or_default());
+                    if !matches!(answer, EarlyAnswer::Changed) {
+                        call.session.describe(offer.unwrap_or_default());
+                    }
                     call.session.accepted(now, message);
                 }
-                let body = compose::session_description(message);
+                let body = match answer {
+                    EarlyAnswer::None => compose::session_description(message),
+                    EarlyAnswer::Given(answer) => Some(answer),
+                    EarlyAnswer::Changed => None,
+                };
                 self.emit(Event::Answered { call: handle, body });
                 self.arm_call(handle);
             }
             None => self.end_call(handle, Some(EndCause::Protocol)),
+        }
+    }
+
+    /// Returns how our offer was answered before the 2xx came.
+    fn early_answer(&mut self, id: ClientId, message: &Message<'_>) -> EarlyAnswer {
+        let tag = message.to().ok().and_then(|to| to.tag());
+        let client = self.clients.get_mut(&id);
+        let early = client.and_then(|client| client.early(tag.unwrap_or_default()));
+        early.map_or(EarlyAnswer::None, |early| std::mem::take(&mut early.answer))
+    }
+
+    /// Ends what a callee other than the one that answered has offered.
+    fn drop_other_fork(&mut self, now: Instant, handle: CallHandle) {
+        let Some(call) = self.calls.get_mut(&handle) else {
+            return;
+        };
+        let confirmed = call.dialog.as_ref().map(Dialog::remote_tag);
+        let other = |offer: &mut PeerOffer| Some(offer.peer.as_str()) != confirmed;
+        if let Some(offer) = call.peer_offer.take_if(other) {
+            self.reply_in(now, offer.server, &Reply::new(487));
         }
     }
 
@@ -161,10 +196,12 @@ impl UserAgent {
         message: &Message<'_>,
     ) -> Option<()> {
         let branch = self.new_branch();
-        let client = self.clients.get(&id)?;
-        let request = Message::parse(&client.request).ok()?;
-        let dialog = Dialog::uac(&request, message).ok()?;
-        let ack = self.write_ack(dialog.flow(client.flow), &dialog, branch, &request)?;
+        let client = self.clients.get_mut(&id)?;
+        let bytes = client.request.clone();
+        let request = Message::parse(&bytes).ok()?;
+        let dialog = client.confirm(Dialog::uac(&request, message).ok()?);
+        let flow = client.flow;
+        let ack = self.write_ack(dialog.flow(flow), &dialog, branch, &request)?;
         let call = self.calls.get_mut(&handle)?;
         call.flow = ack.flow;
         call.dialog = Some(dialog);
@@ -191,7 +228,7 @@ impl UserAgent {
         let (ack_branch, bye) = (self.new_branch(), self.new_branch());
         let Some(client) = self
             .clients
-            .get(&id)
+            .get_mut(&id)
             .filter(|client| client.has_room_for_fork())
         else {
             return;
@@ -200,9 +237,10 @@ impl UserAgent {
         let Ok(request) = Message::parse(&request_bytes) else {
             return;
         };
-        let Ok(mut dialog) = Dialog::uac(&request, message) else {
+        let Ok(dialog) = Dialog::uac(&request, message) else {
             return;
         };
+        let mut dialog = client.confirm(dialog);
         let flow = dialog.flow(client.flow);
         let Some(ack) = self.write_ack(flow, &dialog, ack_branch, &request) else {
             return;
@@ -216,7 +254,14 @@ impl UserAgent {
     }
 
     /// A final response other than 2xx: the call is over.
-    pub(super) fn rejected(&mut self, call: CallHandle, message: &Message<'_>, status: u16) {
+    pub(super) fn rejected(
+        &mut self,
+        now: Instant,
+        call: CallHandle,
+        message: &Message<'_>,
+        status: u16,
+    ) {
+        self.drop_offers(now, call);
         let retry_after_s = message.retry_after();
         let headers = compose::fields(message);
         let reason = compose::reason_phrase(message);
@@ -240,7 +285,13 @@ impl UserAgent {
         status: u16,
     ) {
         match status {
-            0..=199 => self.send_cancel(now, handle),
+            0..=199 => {
+                // It may have to be acknowledged before the callee looks at anything else.
+                if status > 100 {
+                    self.hear_provisional(now, handle, id, message);
+                }
+                self.send_cancel(now, handle);
+            }
             200..=299 => {
                 // The answer crossed our CANCEL: acknowledged, then hung up.
                 if self.acknowledge_2xx(handle, id, message).is_none() {
@@ -252,6 +303,7 @@ impl UserAgent {
             }
             _ => {
                 let cause = self.given_up(handle).map(|(_, cause)| cause);
+                self.drop_offers(now, handle);
                 self.end_call(handle, cause);
             }
         }
@@ -266,7 +318,10 @@ impl UserAgent {
     }
 
     /// Nobody answered the INVITE at all.
-    pub(super) fn invite_failed(&mut self, call: CallHandle, failure: Failure) {
+    pub(super) fn invite_failed(&mut self, now: Instant, call: CallHandle, failure: Failure) {
+        if self.invite_of(call).is_some() {
+            self.drop_offers(now, call);
+        }
         match self.calls.get(&call).map(|call| &call.phase) {
             Some(Phase::Calling { .. }) => {
                 self.end_call(call, None);

@@ -19,11 +19,14 @@ mod cancel;
 mod clients;
 mod compose;
 mod deadlines;
+mod early;
 mod event;
 mod incoming;
 mod info;
 mod invite;
 mod options;
+mod prack;
+mod provisional;
 mod refer;
 mod referred;
 mod refresh;
@@ -55,7 +58,7 @@ pub use event::{
     CallHandle, EndCause, Event, Incoming, Party, PingError, PingHandle, RegistrationHandle,
     RequestHandle,
 };
-pub use settings::{Error, Invite, OptionsPing, Register, SessionTimer, Settings};
+pub use settings::{Error, Invite, OptionsPing, Register, Reliable, SessionTimer, Settings};
 pub use stats::Stats;
 pub use transfer::{Refer, ReferTo, ReplacesBuf};
 

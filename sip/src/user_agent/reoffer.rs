@@ -1,4 +1,5 @@
-//! The peer changes or refreshes the session: re-INVITE and UPDATE (RFC 3261 §14.2, RFC 3311).
+//! The peer changes or refreshes the session: re-INVITE and UPDATE (RFC 3261 §14.2, RFC 3311), and
+//! PRACK (RFC 3262 §5).
 //!
 //! A refresh must never end a call: whatever the peer asks is either answered with the session's
 //! own description by the switch, or, for an UPDATE without an offer, 200 from here.
@@ -9,7 +10,8 @@ use rand::Rng;
 
 use super::calls::{Accepted, Call, OwnOffer, PeerOffer, Phase};
 use super::event::Event;
-use super::incoming::{Heard, SUPPORT};
+use super::incoming::Heard;
+use super::requests::tag_of_sender;
 use super::respond::Reply;
 use super::settings::pace;
 use super::{CallHandle, UserAgent, compose};
@@ -42,23 +44,40 @@ impl UserAgent {
         key: &[u8],
     ) {
         let server = self.open_server(now, flow, message, (key.into(), None));
-        if let Err(refusal) = message.check_support(&SUPPORT) {
+        if let Err(refusal) = message.check_support(&self.settings.support()) {
             self.reply_in(now, server, &Reply::refusing(&refusal));
             return;
         }
+        self.take_offer(now, handle, flow, message, server);
+    }
+
+    /// Takes a re-INVITE or UPDATE, or an offer in a PRACK, that has its transaction.
+    pub(super) fn take_offer(
+        &mut self,
+        now: Instant,
+        handle: CallHandle,
+        flow: Flow,
+        message: &Message<'_>,
+        server: u64,
+    ) {
+        let peer = tag_of_sender(message);
+        let by_invite = message.method() == Some(Method::Invite);
+        let settled = !by_invite && self.is_settled_early(handle, peer);
         let Some(call) = self.calls.get_mut(&handle) else {
             return;
         };
-        let by_invite = message.method() == Some(Method::Invite);
         let offer = compose::session_description(message);
-        let contact = contact_uri(message).ok().flatten();
+        // A PRACK moves nobody (RFC 3262 §7.3).
+        let moves = message.method() != Some(Method::Prack);
+        let contact = contact_uri(message).ok().flatten().filter(|_| moves);
         let heard = Heard::asking(flow, message);
-        let reply = match verdict(call, by_invite, offer.is_some()) {
+        let reply = match verdict(call, settled, by_invite, offer.is_some()) {
             Verdict::Ask => {
                 let cseq = message.cseq().map(|cseq| cseq.number).unwrap_or_default();
                 let offered = offer.is_some();
                 call.peer_offer = Some(PeerOffer {
                     server,
+                    peer: peer.to_owned(),
                     cseq,
                     by_invite,
                     offered,
@@ -76,9 +95,9 @@ impl UserAgent {
                 return;
             }
             Verdict::Agree => {
-                call.refresh_target(contact, heard);
                 let fields = call.session.agree(now, message);
                 let reply = Reply::new(200).in_dialog(handle.tag(), &call.contact_user);
+                self.move_target(handle, peer, (contact, heard));
                 reply.with_fields(fields)
             }
             Verdict::Glare => Reply::new(491),
@@ -114,10 +133,12 @@ impl UserAgent {
                 return;
             }
         };
-        call.refresh_target(offer.contact, offer.heard);
         let request = self.servers.get(offer.server);
         let request = request.and_then(|server| server.request.as_ref());
-        let fields = request.map(|request| call.session.agree(now, &request.view()));
+        let request = request.map(|request| request.view());
+        // A PRACK says nothing of the session timer (RFC 4028 §4).
+        let request = request.filter(|request| request.method() != Some(Method::Prack));
+        let fields = request.map(|request| call.session.agree(now, &request));
         let reply = Reply::new(200)
             .in_dialog(handle.tag(), &call.contact_user)
             .with_fields(fields.unwrap_or_default());
@@ -136,21 +157,26 @@ impl UserAgent {
         }
         if !body.is_empty() {
             call.session.describe(body);
+            self.early_changed(handle, &offer.peer);
         }
+        self.move_target(handle, &offer.peer, (offer.contact, offer.heard));
         self.overtake_own_offer(handle);
         self.arm_call(handle);
     }
 }
 
 /// Decides by what is being negotiated already (§14.2; RFC 3311 §5.2; RFC 5407 §3.1.4 for a
-/// re-INVITE that overtakes the ACK of our offer).
-fn verdict(call: &Call, by_invite: bool, offered: bool) -> Verdict {
+/// re-INVITE that overtakes the ACK of our offer). In an early dialog the first offer must be
+/// `settled`: ours, of a call that we place, is pending until then, and theirs, of one that rings
+/// here.
+fn verdict(call: &Call, settled: bool, by_invite: bool, offered: bool) -> Verdict {
     let refreshes_only = !by_invite && !offered;
     match call.phase {
         _ if !call.is_alive() => Verdict::Gone,
         _ if refreshes_only => Verdict::Agree,
-        Phase::Calling { .. } | Phase::Cancelling { .. } => Verdict::Glare,
-        Phase::Ringing { .. } => Verdict::Overlap,
+        Phase::Cancelling { .. } => Verdict::Glare,
+        Phase::Calling { .. } if !settled => Verdict::Glare,
+        Phase::Ringing { .. } if !settled => Verdict::Overlap,
         _ if call.peer_offer.is_some() || call.unacknowledged.len() > 1 => Verdict::Overlap,
         _ if matches!(call.own_offer, Some(OwnOffer::InFlight { .. })) => Verdict::Glare,
         _ if call.session.is_offered() => Verdict::Glare,

@@ -30,7 +30,7 @@ impl UserAgent {
         let unknown = || Refusal::new(481, "Call/Transaction Does Not Exist");
         let handle = CallHandle::from_tag(replaces.to_tag).ok_or_else(unknown)?;
         let call = self.calls.get(&handle).ok_or_else(unknown)?;
-        if !call.dialog.as_ref().is_some_and(|d| names(&replaces, d)) {
+        if !self.dialogs(handle).any(|d| names(&replaces, d)) {
             return Err(unknown());
         }
         match call.phase {

@@ -13,9 +13,11 @@ use crate::message::{HeaderName, Message, Method, ParseError, ParseErrorKind, St
 impl Settings {
     /// The methods that we answer, as Allow lists them. NOTIFY tells us of transfers that we ask for.
     pub(super) fn allow(&self) -> &'static str {
-        match self.transfers {
-            true => "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, INFO, REFER, NOTIFY",
-            false => "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, INFO, NOTIFY",
+        match (self.takes_prack(), self.transfers) {
+            (true, true) => "INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, INFO, REFER, NOTIFY",
+            (true, false) => "INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, INFO, NOTIFY",
+            (false, true) => "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, INFO, REFER, NOTIFY",
+            (false, false) => "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, INFO, NOTIFY",
         }
     }
 }
@@ -117,9 +119,10 @@ impl UserAgent {
         let (ours, theirs) = if is_request { (to, from) } else { (from, to) };
         let tag = ours.tag()?;
         let call = CallHandle::from_tag(tag)?;
-        let dialog = self.calls.get(&call)?.dialog.as_ref()?;
-        dialog
-            .matches(message.call_id().ok()?, tag, theirs.tag())
+        let call_id = message.call_id().ok()?;
+        let mut dialogs = self.dialogs(call);
+        dialogs
+            .any(|dialog| dialog.matches(call_id, tag, theirs.tag()))
             .then_some(call)
     }
 
@@ -136,10 +139,7 @@ impl UserAgent {
             return;
         };
         let number = message.cseq().map(|cseq| cseq.number).unwrap_or_default();
-        let dialog = self
-            .calls
-            .get_mut(&call)
-            .and_then(|call| call.dialog.as_mut());
+        let dialog = self.dialog_with(call, tag_of_sender(message));
         if !dialog.is_some_and(|dialog| dialog.accept_cseq(number, method)) {
             self.reply(flow, message, &Reply::new(500).because("CSeq Out Of Order"));
             return;
@@ -152,6 +152,9 @@ impl UserAgent {
         match method {
             Method::Bye => self.remote_bye(now, call, flow, message, key),
             Method::Invite | Method::Update => self.peer_offers(now, call, flow, message, key),
+            Method::Prack if self.settings.takes_prack() => {
+                self.remote_prack(now, call, flow, message, key)
+            }
             Method::Info => self.remote_info(now, call, flow, message, key),
             Method::Refer if self.settings.transfers => {
                 self.peer_refers(now, call, flow, message, key)
@@ -196,4 +199,10 @@ impl UserAgent {
             })
         })
     }
+}
+
+/// Returns the tag of whoever sent a request, empty for a peer of RFC 2543.
+pub(super) fn tag_of_sender<'m>(message: &Message<'m>) -> &'m str {
+    let from = message.from().ok();
+    from.and_then(|from| from.tag()).unwrap_or_default()
 }

@@ -94,6 +94,9 @@ impl UserAgent {
             Purpose::Reinvite(call) => self.reinvite_answered(now, call, id, message, status),
             Purpose::Refresh(call) => self.refresh_answered(now, call, id, message, status),
             Purpose::Bye(call) => self.bye_answered(now, call, id, message, status),
+            Purpose::Prack(call, challenges) => {
+                self.prack_answered(now, (call, challenges), id, message, status);
+            }
             Purpose::Info(call) => self.info_answered(now, call, status),
             Purpose::Refer(call) => self.refer_answered(now, call, id, message, status),
             Purpose::Report(call) => self.report_answered(now, call, id, message, status),

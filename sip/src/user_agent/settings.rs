@@ -35,6 +35,26 @@ pub struct Settings {
     pub retry_after_s: u32,
     /// How often a call's two sides make sure of each other.
     pub session: SessionTimer,
+    /// Whether provisional responses are delivered reliably.
+    pub reliable: Reliable,
+}
+
+/// The option tag of reliable provisional responses (RFC 3262 §8.1).
+pub(super) const RELIABLE: &str = "100rel";
+
+/// Whether provisional responses are delivered reliably (RFC 3262): acknowledged by PRACK, and sent
+/// again until they are.
+#[derive(Clone, Copy, Eq, PartialEq, Default, Debug)]
+pub enum Reliable {
+    /// Never: PRACK is a method that we do not serve, and an INVITE that demands it gets 420.
+    Off,
+    /// Where the peer wants it: an INVITE of ours that makes a call and has an offer says that we
+    /// can, and a call that comes in gets them as its INVITE asks.
+    #[default]
+    Supported,
+    /// The same, and an INVITE of ours that makes a call and has an offer demands it: a callee that
+    /// cannot refuses with 420.
+    Required,
 }
 
 /// The session timer that is asked for and agreed to (RFC 4028).
@@ -72,6 +92,7 @@ impl fmt::Debug for Settings {
             .field("transfers", &self.transfers)
             .field("retry_after_s", &self.retry_after_s)
             .field("session", &self.session)
+            .field("reliable", &self.reliable)
             .finish_non_exhaustive()
     }
 }
@@ -90,6 +111,7 @@ impl Default for Settings {
             transfers: false,
             retry_after_s: 5,
             session: SessionTimer::default(),
+            reliable: Reliable::default(),
         }
     }
 }

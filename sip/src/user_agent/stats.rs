@@ -29,6 +29,8 @@ pub struct Stats {
     pub retransmissions_received: u64,
     /// Answers that were never acknowledged.
     pub no_ack: u64,
+    /// Reliable provisional responses that were never acknowledged (RFC 3262 §3).
+    pub no_prack: u64,
     /// Client transactions that nobody answered.
     pub timeouts: u64,
     /// Requests refused with 482: they came twice on different ways, or came back to us.

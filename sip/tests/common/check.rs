@@ -1,8 +1,8 @@
 //! What holds of any bytes at all, for the mutation test and the fuzz target.
 
 use offhook_sip::message::{
-    Header, HeaderName, Message, MessageWriter, OwnedMessage, ParseErrorKind, ResponseBuilder,
-    StartLine,
+    Header, HeaderName, Message, MessageWriter, OwnedMessage, ParseErrorKind, RAck,
+    ResponseBuilder, StartLine,
 };
 
 /// Asks a message everything that a peer's bytes could answer wrongly.
@@ -61,6 +61,12 @@ fn interrogate(message: &Message<'_>) {
         message.min_expires(),
         message.retry_after(),
     );
+    if let Ok(rack) = message.rack() {
+        let written = rack.to_string();
+        assert_eq!(RAck::parse(&written), Some(rack), "{written}");
+        assert!(rack.rseq > 0);
+    }
+    assert_ne!(message.rseq(), Ok(0));
     let _ = (
         message.reason().count(),
         message.supported().count(),

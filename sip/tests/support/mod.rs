@@ -257,7 +257,7 @@ impl Desk {
     }
 }
 
-pub const SUPPORTED: &str = "timer, replaces, norefersub";
+pub const SUPPORTED: &str = "100rel, timer, replaces, norefersub";
 pub const CONTACT: &str = "Contact: <sip:them@127.0.0.1:5070>\r\n";
 
 pub fn credentials(password: &str) -> Credentials {

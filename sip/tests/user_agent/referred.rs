@@ -338,7 +338,7 @@ fn a_refer_outside_of_an_answered_call_is_refused() {
     ask(&mut desk, 2, &tag, TO);
     assert_eq!(desk.one().what(), "403");
     desk.no_event();
-    ask(&mut desk, 3, &tag, "Require: 100rel\r\n");
+    ask(&mut desk, 3, &tag, "Require: precondition\r\n");
     assert_eq!(desk.one().what(), "420");
 }
 

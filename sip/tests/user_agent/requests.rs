@@ -130,11 +130,11 @@ fn our_own_call_that_comes_back_to_us_gets_482() {
 #[test]
 fn required_extensions_that_we_lack_get_420() {
     let mut desk = Desk::new();
-    let fields = format!("Require: 100rel, timer\r\n{CONTACT}");
+    let fields = format!("Require: precondition, timer\r\n{CONTACT}");
     desk.receive(&request("INVITE", 1, "z9hG4bKi", "", &fields, OFFER));
     let refused = desk.one();
     assert_eq!(refused.what(), "420");
-    assert_eq!(refused.header("Unsupported").unwrap(), "100rel");
+    assert_eq!(refused.header("Unsupported").unwrap(), "precondition");
 }
 
 #[test]

@@ -1,29 +1,25 @@
-//! Two user agents over a network that loses, doubles and reorders, on a virtual clock.
-//!
-//! Every run is decided by its seed. A failure prints it; `OFFHOOK_SEED=… cargo test -p
-//! offhook-sip --test simulation` runs that one alone.
-#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-
-mod support;
+//! The two sides, what they decide, and the network between them.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
-use std::time::{Duration, Instant};
+use std::hash::{DefaultHasher, Hash};
+use std::time::Instant;
 
 use offhook_sip::{
-    Access, CallHandle, Credentials, EndCause, Event, Flow, Invite, Refer, SessionTimer, Settings,
-    Stats, UserAgent, UserSecret,
+    Access, CallHandle, Credentials, EndCause, Event, Flow, Invite, Refer, Reliable, SessionTimer,
+    Settings, UserAgent, UserSecret,
 };
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use support::weather::{CALM, DEAD, STORM, STREAM, Weather};
-use support::{ANSWER, OFFER, ms, origin};
+
+use crate::support::weather::Weather;
+use crate::support::{ANSWER, OFFER, ms, origin};
 
 /// What one side decides to do.
 #[derive(Clone, Debug)]
-enum Action {
+pub(crate) enum Action {
     Invite,
-    Ring(CallHandle),
+    Ring(CallHandle, u16),
     Answer(CallHandle),
     Reject(CallHandle),
     HangUp(CallHandle),
@@ -41,39 +37,61 @@ enum Moment {
     Act { side: usize, action: Action },
 }
 
-struct World {
-    seed: u64,
-    now: Instant,
-    rng: StdRng,
+pub(crate) struct World {
+    pub(crate) seed: u64,
+    began: Instant,
+    pub(crate) now: Instant,
+    pub(crate) rng: StdRng,
     weather: Weather,
-    sides: [UserAgent; 2],
+    pub(crate) sides: [UserAgent; 2],
     agenda: BinaryHeap<Reverse<(Instant, u64)>>,
     moments: HashMap<u64, Moment>,
     last: u64,
     /// Every call that a side has heard of, and how it ended there.
-    calls: HashMap<(usize, CallHandle), Option<Ending>>,
-    answered: usize,
-    confirmed: usize,
+    pub(crate) calls: HashMap<(usize, CallHandle), Option<Ending>>,
+    pub(crate) answered: usize,
+    pub(crate) confirmed: usize,
     /// Whether the network hides that both sides take UPDATE.
     hides_update: bool,
     /// How many requests had nothing to say but that the session goes on.
-    refreshes: usize,
+    pub(crate) refreshes: usize,
     /// How many transfers were accepted, and of how many the outcome was told.
-    transfers: (usize, usize),
+    pub(crate) transfers: (usize, usize),
+    /// Whether both sides know reliable provisional responses.
+    reliable: bool,
+    /// The answers that came by provisional responses, of each call that was placed.
+    early: HashMap<(usize, CallHandle), usize>,
+    /// How many PRACKs were sent, those that were sent again included.
+    pub(crate) pracks: usize,
+    /// Everything that was sent, and when.
+    pub(crate) trace: DefaultHasher,
+}
+
+/// Draws how the sides stand to reliable provisional responses; who does not know them is not asked
+/// to.
+fn policies(rng: &mut StdRng) -> [Reliable; 2] {
+    match rng.random_range(0..6) {
+        0 => [Reliable::Off, Reliable::Supported],
+        1 => [Reliable::Supported, Reliable::Off],
+        2 => [Reliable::Required, Reliable::Supported],
+        3 => [Reliable::Required; 2],
+        _ => [Reliable::Supported; 2],
+    }
 }
 
 #[derive(Clone, Debug)]
-enum Ending {
+pub(crate) enum Ending {
     Rejected(u16),
     Ended(EndCause),
 }
 
 impl World {
-    fn new(seed: u64, weather: Weather) -> Self {
+    pub(crate) fn new(seed: u64, weather: Weather) -> Self {
         let mut rng = StdRng::seed_from_u64(seed);
         let guarded = rng.random_bool(0.5);
         let mut session = SessionTimer::default();
         session.expires_s = session.min_se_s;
+        let reliable = policies(&mut rng);
         let side = |n: u8, rng: &mut StdRng| {
             let mut secret: [u8; 32] = rng.random();
             secret[0] = n;
@@ -90,14 +108,17 @@ impl World {
                 },
                 session,
                 transfers: true,
+                reliable: reliable[usize::from(n)],
                 ..Settings::default()
             })
         };
         let sides = [side(0, &mut rng), side(1, &mut rng)];
         let hides_update = rng.random_bool(0.5);
+        let began = origin();
         Self {
             seed,
-            now: origin(),
+            began,
+            now: began,
             rng,
             weather,
             sides,
@@ -110,6 +131,10 @@ impl World {
             hides_update,
             refreshes: 0,
             transfers: (0, 0),
+            reliable: !reliable.contains(&Reliable::Off),
+            early: HashMap::new(),
+            pracks: 0,
+            trace: DefaultHasher::new(),
         }
     }
 
@@ -131,13 +156,13 @@ impl World {
         self.moments.insert(self.last, moment);
     }
 
-    fn later(&mut self, side: usize, longest: u64, action: Action) {
+    pub(crate) fn later(&mut self, side: usize, longest: u64, action: Action) {
         let at = self.now + ms(self.rng.random_range(0..=longest));
         self.at(at, Moment::Act { side, action });
     }
 
     /// Runs until nothing is left to happen.
-    fn run(&mut self) {
+    pub(crate) fn run(&mut self) {
         for steps in 0.. {
             assert!(steps < 2_000_000, "seed {}: it never ends", self.seed);
             self.drain();
@@ -180,6 +205,8 @@ impl World {
                     "seed {}",
                     self.seed
                 );
+                let at = self.now - self.began;
+                (at, side, &transmit.bytes).hash(&mut self.trace);
                 let copies = 1 + usize::from(self.rng.random_bool(self.weather.duplication));
                 for _ in 0..copies {
                     if self.rng.random_bool(self.weather.loss) {
@@ -209,6 +236,7 @@ impl World {
         // A callee's own offer is another than its answer, which a refresh repeats.
         let by_invite = text.starts_with("INVITE ") && text.ends_with(ANSWER);
         self.refreshes += usize::from(by_invite || text.starts_with("UPDATE "));
+        self.pracks += usize::from(text.starts_with("PRACK "));
         let hidden = if self.hides_update { "UPDATE, " } else { "\0" };
         text.replace(hidden, "").into_bytes()
     }
@@ -236,7 +264,8 @@ impl World {
                 self.calls.insert((side, call), None);
                 self.later(side, 90_000, Action::HangUp(call));
             }
-            Action::Ring(call) => ua.ring(now, call, 183, Some(ANSWER.into())),
+            Action::Ring(call, 183) => ua.ring(now, call, 183, Some(ANSWER.into())),
+            Action::Ring(call, status) => ua.ring(now, call, status, None),
             Action::Answer(call) => {
                 ua.answer(now, call, ANSWER.into());
             }
@@ -301,7 +330,18 @@ impl World {
         *known = ending;
         match event {
             Event::Incoming { call, .. } => self.pick(side, call),
-            Event::Answered { call, .. } => {
+            Event::Progress {
+                call,
+                body: Some(_),
+                ..
+            } => *self.early.entry((side, call)).or_default() += 1,
+            Event::Answered { call, body } => {
+                assert_eq!(
+                    body.as_deref(),
+                    Some(ANSWER.as_bytes()),
+                    "seed {}",
+                    self.seed
+                );
                 self.answered += 1;
                 self.chat(side, call);
             }
@@ -320,7 +360,9 @@ impl World {
 
     fn pick(&mut self, side: usize, call: CallHandle) {
         if self.rng.random_bool(0.8) {
-            self.later(side, 3_000, Action::Ring(call));
+            self.later(side, 3_000, Action::Ring(call, 180));
+            self.later(side, 3_000, Action::Ring(call, 183));
+            self.later(side, 3_000, Action::Ring(call, 180));
         }
         let decision = match self.rng.random_range(0..10) {
             0 => Action::Reject(call),
@@ -353,7 +395,7 @@ impl World {
         }
     }
 
-    fn check(&self) {
+    pub(crate) fn check(&self) {
         let seed = self.seed;
         for ((side, call), ending) in &self.calls {
             assert!(
@@ -361,6 +403,11 @@ impl World {
                 "seed {seed}: {call:?} never ended on side {side}"
             );
         }
+        let twice = self.early.values().any(|&times| times > 1);
+        assert!(
+            !(self.reliable && twice),
+            "seed {seed}: an early answer is told twice"
+        );
         for side in &self.sides {
             assert_eq!(side.call_count(), 0, "seed {seed}: calls are left");
             assert_eq!(
@@ -376,125 +423,4 @@ impl World {
             );
         }
     }
-}
-
-fn simulate(seed: u64, weather: Weather, calls: usize) -> World {
-    let mut world = World::new(seed, weather);
-    for _ in 0..calls {
-        let side = world.rng.random_range(0..2);
-        world.later(side, 60_000, Action::Invite);
-    }
-    world.run();
-    world.check();
-    world
-}
-
-/// `OFFHOOK_RUNS=100` runs a hundred times as many seeds.
-fn runs(usual: u64) -> u64 {
-    let times = std::env::var("OFFHOOK_RUNS")
-        .ok()
-        .and_then(|times| times.parse::<u64>().ok());
-    usual * times.unwrap_or(1)
-}
-
-fn each_seed(runs: u64, test: impl Fn(u64)) {
-    match std::env::var("OFFHOOK_SEED")
-        .ok()
-        .and_then(|seed| seed.parse().ok())
-    {
-        Some(seed) => test(seed),
-        None => (0..runs).for_each(test),
-    }
-}
-
-#[test]
-fn every_call_ends_on_both_sides_in_a_storm() {
-    each_seed(runs(400), |seed| {
-        simulate(seed, STORM, 12);
-    });
-}
-
-#[test]
-fn in_calm_weather_every_answer_is_confirmed_and_nobody_gives_up() {
-    let refreshes = std::cell::Cell::new(0);
-    let transfers = std::cell::Cell::new(0);
-    each_seed(runs(150), |seed| {
-        let world = simulate(seed, CALM, 12);
-        assert!(
-            world.answered > 0 && world.confirmed >= world.answered,
-            "seed {seed}"
-        );
-        refreshes.set(refreshes.get() + world.refreshes);
-        let (accepted, told) = world.transfers;
-        assert!(told <= accepted, "seed {seed}");
-        transfers.set(transfers.get() + told);
-        for ending in world.calls.values().flatten() {
-            let fine = match ending {
-                Ending::Rejected(status) => matches!(status, 480 | 486),
-                Ending::Ended(cause) => !matches!(
-                    cause,
-                    EndCause::NoAck
-                        | EndCause::Timeout
-                        | EndCause::Lost
-                        | EndCause::Transport
-                        | EndCause::Protocol
-                ),
-            };
-            assert!(fine, "seed {seed}: {ending:?} on a network without faults");
-        }
-        for side in &world.sides {
-            let Stats {
-                timeouts,
-                retransmissions,
-                no_ack,
-                ..
-            } = *side.stats();
-            assert_eq!(
-                (timeouts, retransmissions, no_ack),
-                (0, 0, 0),
-                "seed {seed}"
-            );
-        }
-    });
-    assert!(refreshes.get() > 50 && transfers.get() > 50 || std::env::var("OFFHOOK_SEED").is_ok());
-}
-
-#[test]
-fn every_call_ends_on_both_sides_over_streams() {
-    each_seed(runs(150), |seed| {
-        let world = simulate(seed, STREAM, 12);
-        assert!(
-            world.sides.iter().all(|side| side.stats().timeouts == 0),
-            "seed {seed}"
-        );
-    });
-}
-
-#[test]
-fn calls_into_nothing_end_too() {
-    each_seed(runs(30), |seed| {
-        let world = simulate(seed, DEAD, 12);
-        assert!(world.calls.values().flatten().all(|ending| {
-            matches!(
-                ending,
-                Ending::Rejected(408) | Ending::Ended(EndCause::Cancelled { .. })
-            )
-        }));
-    });
-}
-
-#[test]
-fn the_same_seed_runs_the_same_way() {
-    let run = |seed| {
-        let world = simulate(seed, STORM, 12);
-        (
-            world.transfers,
-            world.answered,
-            world.confirmed,
-            world.sides.map(|side| *side.stats()),
-        )
-    };
-    assert_eq!(run(1), run(1));
-    let longest = Duration::from_secs(3600);
-    assert!(simulate(2, STORM, 12).now - origin() < longest);
 }
