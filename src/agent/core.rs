@@ -4,10 +4,7 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use super::barge_in::BargeIn;
-use super::command::{
-    Booking, Command, HangUpReason, HttpResponse, LlmEvent, PlayoutEvent, RequestFailure,
-    RequestId, SpeculationId, TransferRequest, TurnId,
-};
+use super::command::{Command, HangUpReason, PlayoutEvent, SpeculationId, TransferRequest, TurnId};
 use super::dialogue::{Completeness, Context, Dialogue, Event, SayId};
 use super::hold::Hold;
 use super::listening::{Listening, Speculation};
@@ -275,51 +272,6 @@ impl Agent {
     pub fn handle_playout(&mut self, now: Instant, event: PlayoutEvent) {
         self.played(now, event);
         self.settle(now);
-    }
-
-    /// Takes an HTTP request's answer.
-    pub fn handle_http(
-        &mut self,
-        now: Instant,
-        request: RequestId,
-        result: Result<HttpResponse, RequestFailure>,
-    ) {
-        if self.end_request(request) {
-            self.deliver(now, Event::Http(request, result));
-            self.settle(now);
-        }
-    }
-
-    /// Takes an LLM request's progress.
-    pub fn handle_llm(&mut self, now: Instant, request: RequestId, event: LlmEvent) {
-        self.llm_progress(now, request, event);
-        self.settle(now);
-    }
-
-    /// Takes a booking's answer.
-    pub fn handle_booked(
-        &mut self,
-        now: Instant,
-        request: RequestId,
-        result: Result<Booking, RequestFailure>,
-    ) {
-        if self.end_request(request) {
-            self.deliver(now, Event::Booked(request, result));
-            self.settle(now);
-        }
-    }
-
-    /// Notes that nobody took the call.
-    pub fn handle_not_transferred(
-        &mut self,
-        now: Instant,
-        request: RequestId,
-        why: RequestFailure,
-    ) {
-        if self.end_request(request) {
-            self.deliver(now, Event::NotTransferred(request, why));
-            self.settle(now);
-        }
     }
 
     /// Notes that the remote party hung up. What is being said is cancelled; the end waits for the

@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::command::{Command, LlmEvent, LlmFailure, LlmRequest, RequestFailure, RequestId};
+use super::command::{
+    Booking, Command, HttpResponse, LlmEvent, LlmFailure, LlmRequest, RequestFailure, RequestId,
+};
 use super::core::{Agent, Unsaid};
 use super::dialogue::{Act, Context, Event};
 use super::endpoint::millis;
@@ -48,6 +50,51 @@ impl Pending {
 }
 
 impl Agent {
+    /// Takes an HTTP request's answer.
+    pub fn handle_http(
+        &mut self,
+        now: Instant,
+        request: RequestId,
+        result: Result<HttpResponse, RequestFailure>,
+    ) {
+        if self.end_request(request) {
+            self.deliver(now, Event::Http(request, result));
+            self.settle(now);
+        }
+    }
+
+    /// Takes an LLM request's progress.
+    pub fn handle_llm(&mut self, now: Instant, request: RequestId, event: LlmEvent) {
+        self.llm_progress(now, request, event);
+        self.settle(now);
+    }
+
+    /// Takes a booking's answer.
+    pub fn handle_booked(
+        &mut self,
+        now: Instant,
+        request: RequestId,
+        result: Result<Booking, RequestFailure>,
+    ) {
+        if self.end_request(request) {
+            self.deliver(now, Event::Booked(request, result));
+            self.settle(now);
+        }
+    }
+
+    /// Notes that nobody took the call.
+    pub fn handle_not_transferred(
+        &mut self,
+        now: Instant,
+        request: RequestId,
+        why: RequestFailure,
+    ) {
+        if self.end_request(request) {
+            self.deliver(now, Event::NotTransferred(request, why));
+            self.settle(now);
+        }
+    }
+
     pub(super) fn begin(&mut self, now: Instant, id: RequestId, kind: PendingKind) {
         self.begin_owned(now, id, kind, Owner::Dialogue);
     }
