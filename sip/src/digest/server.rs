@@ -99,12 +99,8 @@ impl DigestServer {
         proxy: bool,
         stale: bool,
     ) -> Vec<(HeaderName, String)> {
-        self.serial = self.serial.wrapping_add(1);
-        let nonce = Stamp::new(now, self.serial).seal(&self.config.secret, &self.config.realm);
-        let name = match proxy {
-            true => HeaderName::ProxyAuthenticate,
-            false => HeaderName::WwwAuthenticate,
-        };
+        let nonce = self.fresh_nonce(now);
+        let name = challenge_field(proxy);
         let realm = Quoted(&self.config.realm);
         let stale = if stale { ", stale=true" } else { "" };
         OFFERED
@@ -117,6 +113,27 @@ impl DigestServer {
                 (name, value)
             })
             .collect()
+    }
+
+    /// The one header line that every client can answer, for a response that is to be no longer
+    /// than its request: MD5, which is what a challenge without an algorithm means (RFC 7616
+    /// §3.3).
+    pub fn short_challenge(
+        &mut self,
+        now: Duration,
+        proxy: bool,
+        stale: bool,
+    ) -> (HeaderName, String) {
+        let nonce = self.fresh_nonce(now);
+        let realm = Quoted(&self.config.realm);
+        let stale = if stale { ",stale=true" } else { "" };
+        let value = format!("Digest realm={realm},nonce=\"{nonce}\",qop=\"auth\"{stale}");
+        (challenge_field(proxy), value)
+    }
+
+    fn fresh_nonce(&mut self, now: Duration) -> String {
+        self.serial = self.serial.wrapping_add(1);
+        Stamp::new(now, self.serial).seal(&self.config.secret, &self.config.realm)
     }
 
     /// Judges the credentials of a request, Authorization or (for a proxy) Proxy-Authorization.
@@ -219,6 +236,13 @@ impl DigestServer {
             Some(_) => Verdict::Stale,
             None => Verdict::Wrong,
         }
+    }
+}
+
+fn challenge_field(proxy: bool) -> HeaderName {
+    match proxy {
+        true => HeaderName::ProxyAuthenticate,
+        false => HeaderName::WwwAuthenticate,
     }
 }
 
