@@ -3,8 +3,8 @@
 use offhook_sip::digest::DigestClient;
 use offhook_sip::message::{HeaderName, Message};
 use offhook_sip::{Credentials, Event, Guard, Settings, Transport};
-use rand::SeedableRng;
 use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
 
 use crate::access::guarded;
 use crate::support::*;
@@ -325,4 +325,55 @@ fn an_authorization_that_was_overheard_opens_nothing() {
         desk.receive(&counted.replace("replay", "counted"));
         assert_eq!(desk.one().what(), "403");
     }
+}
+
+#[test]
+fn no_call_rings_for_who_guesses_forges_or_repeats() {
+    let seed = 20_261_130;
+    let mut rng = StdRng::seed_from_u64(seed);
+    let guard = Guard::off();
+    let mut desk = Desk::with(Settings { guard, ..guarded() }).from(STRANGER);
+    // What a phone has sent, which was overheard.
+    let invite = stranger("INVITE", "alice", 1);
+    desk.receive(&invite);
+    let challenge = desk.one();
+    let good = answering(&invite, &challenge, "alice", "alice-secret");
+    desk.receive(&good);
+    assert_eq!(desk.events().len(), 1);
+    let overheard = good
+        .lines()
+        .find(|line| line.starts_with("Authorization: "));
+    let overheard = overheard.unwrap().to_owned();
+    desk.sent();
+    for n in 0..20_000 {
+        let text = stranger("INVITE", "alice", 1_000 + n);
+        let mut line = match rng.random_range(0..3) {
+            0 => overheard.clone(),
+            1 => overheard.replace("nc=00000001", &format!("nc={:08x}", n + 2)),
+            _ => {
+                let guess = answering(&text, &challenge, "alice", &format!("guess{n}"));
+                let line = guess
+                    .lines()
+                    .find(|line| line.starts_with("Authorization: "));
+                line.unwrap().to_owned()
+            }
+        };
+        if rng.random_bool(0.5) {
+            let at = rng.random_range(16..line.len());
+            let other = char::from(rng.random_range(b'!'..=b'~'));
+            line.replace_range(at..at + 1, &other.to_string());
+        }
+        desk.receive(&text.replace("Content-Length", &format!("{line}\r\nContent-Length")));
+        let what = desk.sent_what();
+        assert!(
+            ["401", "403"].contains(&what[0].as_str()),
+            "seed {seed}, {n}: {what:?}"
+        );
+        for event in desk.events() {
+            let failed = matches!(event, Event::AuthenticationFailed { .. });
+            assert!(failed, "seed {seed}, {n}: {line} {event:?}");
+        }
+        desk.now += ms(5);
+    }
+    assert_eq!(desk.ua.call_count(), 1, "the phone's own");
 }
