@@ -59,15 +59,24 @@ impl Sentry {
     /// Returns what is known of a flow by what came on it.
     pub(crate) fn standing(&self, now: Instant, flow: Flow) -> Standing {
         let lasts = |entry: Option<(Instant, ())>| entry.is_some_and(|(until, ())| until > now);
-        let remote = flow.remote.ip();
-        let is_told = || self.guard.trusted.iter().any(|n| n.contains(remote));
-        if self.guard.is_off() || lasts(self.trusted.get(&flow)) || is_told() {
+        if self.guard.is_off() || lasts(self.trusted.get(&flow)) || self.is_told(flow) {
             Standing::Trusted
         } else if flow.transport.is_reliable() || lasts(self.proven.get(&flow)) {
             Standing::Proven
         } else {
             Standing::Stranger
         }
+    }
+
+    /// Whether the settings say to trust it.
+    fn is_told(&self, flow: Flow) -> bool {
+        let remote = flow.remote.ip();
+        self.guard.trusted.iter().any(|n| n.contains(remote))
+    }
+
+    /// Forgets what a connection has shown: the next one between the same ports is another's.
+    pub(crate) fn closed(&mut self, flow: Flow) {
+        self.trusted.remove(&flow);
     }
 
     /// Learns what a flow has shown. What it has shown before is only renewed when half of its
@@ -119,7 +128,7 @@ impl Sentry {
     /// Counts wrong credentials; too many ban the source, and the flow is trusted no longer: who
     /// has one password shall not try those of others.
     pub(crate) fn failed(&mut self, now: Instant, flow: Flow) -> Option<Ban> {
-        if self.guard.failures == 0 {
+        if self.guard.failures == 0 || self.is_told(flow) {
             return None;
         }
         let source = Network::of_sender(flow.remote.ip());

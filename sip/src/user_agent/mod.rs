@@ -195,6 +195,7 @@ impl UserAgent {
     /// Learns that a connection was closed, by either side: what waits for it goes another way or
     /// fails.
     pub fn flow_closed(&mut self, now: Instant, flow: Flow) {
+        self.sentry.closed(flow);
         self.leave_flow(flow);
         self.fail_clients_on(now, flow);
         self.registrations_lost_flow(now, flow);

@@ -276,3 +276,28 @@ fn what_we_asked_is_heard_from_a_banned_source() {
     desk.receive(&respond(&invite, 486, "t", "", "").replace("branch=", "branch=x"));
     desk.nothing_sent();
 }
+
+#[test]
+fn a_connection_takes_its_trust_with_it() {
+    let mut desk = Desk::with(guarded()).from(STRANGER);
+    desk.flow.transport = offhook_sip::Transport::Tcp;
+    assert!(registers(&mut desk, "alice", "alice-secret", 1));
+    desk.receive(&stranger("OPTIONS", "a", 2).replace("Zoiper", "sipcli"));
+    assert_eq!(desk.one().what(), "200", "trusted");
+    desk.ua.flow_closed(desk.now, desk.flow);
+    desk.receive(&stranger("OPTIONS", "a", 3).replace("Zoiper", "sipcli"));
+    desk.nothing_sent();
+    assert_eq!(desk.ua.stats().bans_scanner, 1);
+}
+
+#[test]
+fn a_trusted_network_may_forget_its_passwords() {
+    let guard = Guard {
+        trusted: vec!["203.0.113.0/24".parse().unwrap()],
+        ..Guard::default()
+    };
+    let mut desk = Desk::with(Settings { guard, ..guarded() }).from(STRANGER);
+    assert!((0..50).all(|n| !registers(&mut desk, "alice", "guess", n)));
+    assert!(registers(&mut desk, "alice", "alice-secret", 100));
+    assert_eq!(desk.ua.bans(desk.now).count(), 0);
+}
