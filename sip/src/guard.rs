@@ -54,7 +54,7 @@ pub struct Guard {
     /// private network is trusted by itself.
     pub trusted: Vec<Network>,
     /// How many sources are watched, and how many are banned, at the most; 2,048 by default, which
-    /// takes 1.2 MiB when all places are taken. Sixteen times as many flows may be trusted at a time.
+    /// takes less than 2 MiB when all places are taken. Sixteen times as many flows may be trusted at a time.
     pub max_sources: usize,
     /// Whether a stranger over UDP gets no more bytes than it has sent; true by default. Answers
     /// are then written as short as they may be.

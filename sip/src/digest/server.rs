@@ -72,16 +72,22 @@ pub struct DigestServer {
     config: ServerConfig,
     serial: u64,
     replay: Replay,
+    /// What is hashed for a user that there is not: as long as a password, and made beforehand, so
+    /// that it takes as long.
+    no_password: String,
 }
 
 impl DigestServer {
     /// Begins with no nonce in use.
     pub fn new(config: ServerConfig) -> Self {
         let (serial, replay) = (config.first_serial, Replay::new(config.max_nonces));
+        let no_password = super::hmac::hmac_sha256(&config.secret, &[b"nobody"]);
+        let no_password = super::algorithm::hex(no_password.get(..8).unwrap_or_default());
         DigestServer {
             config,
             serial,
             replay,
+            no_password,
         }
     }
 
@@ -201,8 +207,7 @@ impl DigestServer {
     }
 
     fn nobody(&self, algorithm: Algorithm, username: &str) -> Ha1 {
-        let secret = super::algorithm::hex(&self.config.secret);
-        Ha1::new(algorithm, username, &self.config.realm, &secret)
+        Ha1::new(algorithm, username, &self.config.realm, &self.no_password)
     }
 
     /// Judges the nonce of a right answer, and takes its count.
