@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use offhook_sip::uri::{Scheme, Uri};
-use offhook_sip::{Access, Advertise, Reliable, SessionTimer, Settings, Timers, Transport};
+use offhook_sip::{Access, Advertise, Guard, Reliable, SessionTimer, Settings, Timers, Transport};
 use rand::Rng;
 
 use crate::call::line::LegTerms;
@@ -144,6 +144,7 @@ impl Phone {
             seed: rand::rng().random(),
             advertise: Advertise::default(),
             access: Access::default(),
+            guard: Guard::off(),
             transfers: false,
             retry_after_s: 5,
             reliable: Reliable::Supported,

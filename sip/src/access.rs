@@ -75,8 +75,11 @@ pub enum Source {
 pub(crate) enum Admission {
     /// It is let in.
     Admit(Source),
-    /// It is answered 401 with these header fields.
-    Challenge { headers: Vec<(String, String)> },
+    /// It is answered 401 with these header fields, or with one where there is little room.
+    Challenge {
+        headers: Vec<(String, String)>,
+        shortest: (String, String),
+    },
     /// It is answered 403, and the attempt by this user name is worth a log line.
     WrongCredentials { username: String },
     /// It is answered with this status.
@@ -135,19 +138,29 @@ impl Gate {
         !self.passwords.is_empty()
     }
 
+    /// Returns whether a flow is one that calls are let in from without further questions.
+    pub(crate) fn knows(&self, flow: Flow) -> bool {
+        self.is_local(flow) || self.trunk(flow).is_some()
+    }
+
+    fn trunk(&self, flow: Flow) -> Option<&TrunkPeer> {
+        let remote = flow.remote.ip();
+        let mut trunks = self.trunks.iter();
+        trunks.find(|trunk| trunk.networks.iter().any(|n| n.contains(remote)))
+    }
+
+    fn is_local(&self, flow: Flow) -> bool {
+        self.open_loopback && flow.remote.ip().to_canonical().is_loopback()
+    }
+
     /// Judges an INVITE or a REGISTER. A REGISTER binds a user's address, so that only a user may
     /// send it, wherever it comes from.
     pub(crate) fn admit(&mut self, now: Instant, flow: Flow, message: &Message<'_>) -> Admission {
-        let remote = flow.remote.ip();
         let registers = message.method() == Some(Method::Register);
-        let trunk = self
-            .trunks
-            .iter()
-            .find(|trunk| trunk.networks.iter().any(|n| n.contains(remote)));
-        if let Some(trunk) = trunk.filter(|_| !registers) {
+        if let Some(trunk) = self.trunk(flow).filter(|_| !registers) {
             return Admission::Admit(Source::Trunk(trunk.name.clone()));
         }
-        let local = self.open_loopback && !registers && remote.to_canonical().is_loopback();
+        let local = self.is_local(flow) && !registers;
         if self.passwords.is_empty() {
             return if local {
                 Admission::Admit(Source::Local)
@@ -180,9 +193,11 @@ impl Gate {
     fn challenge(&mut self, now: Instant, stale: bool) -> Admission {
         let since = self.since_epoch(now);
         let lines = self.digest.challenge(since, false, stale);
+        let shortest = self.digest.short_challenge(since, false, stale);
         let text = |(name, value): (HeaderName, String)| (name.as_str().to_owned(), value);
         Admission::Challenge {
             headers: lines.into_iter().map(text).collect(),
+            shortest: text(shortest),
         }
     }
 

@@ -68,12 +68,19 @@ impl Dialog {
     }
 
     /// Makes the dialog that our response to an INVITE creates: the route set is the request's
-    /// Record-Route as it stands (§12.1.1).
+    /// Record-Route as it stands (§12.1.1). A peer of RFC 2543, which its branch tells, may leave
+    /// the Contact out: its requests then go to its From.
     ///
     /// # Errors
     /// From, To, Call-ID, CSeq, Contact or Record-Route is missing or cannot be read.
     pub fn uas(request: &Message<'_>, local_tag: &str) -> Result<Self, HeaderError> {
-        let target = contact_uri(request)?.ok_or(HeaderError::Missing(HeaderName::Contact))?;
+        let target = match contact_uri(request)? {
+            Some(target) => target,
+            None if request.top_via()?.has_rfc3261_branch() => {
+                return Err(HeaderError::Missing(HeaderName::Contact));
+            }
+            None => request.from()?.uri.as_str().to_owned(),
+        };
         Ok(Self {
             call_id: request.call_id()?.to_owned(),
             local_tag: local_tag.to_owned(),

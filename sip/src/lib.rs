@@ -11,6 +11,7 @@ pub mod access;
 pub mod dialog;
 pub mod digest;
 pub mod flow;
+mod guard;
 pub mod message;
 pub mod network;
 mod registration;
@@ -22,6 +23,7 @@ mod user_agent;
 pub use access::{Access, Source, TrunkPeer, UserSecret};
 pub use digest::Credentials;
 pub use flow::{Flow, Transport};
+pub use guard::{Ban, BanReason, Guard};
 pub use network::{Advertise, Network};
 pub use transaction::Timers;
 pub use user_agent::{

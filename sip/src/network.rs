@@ -9,7 +9,7 @@ use thiserror::Error;
 use crate::flow::Flow;
 
 /// An IP network, parsed from `10.0.0.0/8`, `2001:db8::/32` or a single address.
-#[derive(Copy, Clone, Eq, PartialEq, Hash, Debug)]
+#[derive(Copy, Clone, Eq, PartialEq, Hash, Ord, PartialOrd, Debug)]
 pub struct Network {
     address: IpAddr,
     prefix: u8,
@@ -21,6 +21,26 @@ pub struct Network {
 pub struct NetworkError(String);
 
 impl Network {
+    /// Returns the address that it was written with.
+    pub fn address(&self) -> IpAddr {
+        self.address
+    }
+
+    /// Returns the network that whoever sends from `address` has as its own: the IPv4 address, or
+    /// the /64 that a link gets (RFC 4291 §2.5.4).
+    pub(crate) fn of_sender(address: IpAddr) -> Self {
+        match address.to_canonical() {
+            IpAddr::V6(v6) => {
+                let prefix = u128::from(v6) & !u128::from(u64::MAX);
+                Self {
+                    address: IpAddr::V6(prefix.into()),
+                    prefix: 64,
+                }
+            }
+            v4 => v4.into(),
+        }
+    }
+
     /// Returns whether `address` lies in the network; IPv4-mapped IPv6 addresses count as IPv4.
     pub fn contains(&self, address: IpAddr) -> bool {
         match (self.address, address.to_canonical()) {

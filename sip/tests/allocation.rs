@@ -1,4 +1,4 @@
-//! Reading a message allocates nothing.
+//! Reading a message allocates nothing, nor does dropping one.
 #![allow(
     missing_docs,
     clippy::unwrap_used,
@@ -9,8 +9,10 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::time::Instant;
 
 use offhook_sip::message::{HeaderName, Message};
+use offhook_sip::{Flow, Settings, Transport, UserAgent};
 
 mod common;
 use common::carrier;
@@ -61,4 +63,35 @@ fn an_invite_is_parsed_typed_and_validated_without_allocation() {
         assert_eq!(message.header_named("X-None"), None);
     });
     assert_eq!(count, 0);
+}
+
+#[test]
+#[allow(clippy::disallowed_methods)] // an arbitrary origin: only differences matter
+fn what_the_guard_drops_is_dropped_without_allocation() {
+    let now = Instant::now();
+    let bytes = carrier("03_twilio_termination_invite_noauth.sip");
+    let broken = bytes.get(..bytes.len() - 1).unwrap();
+    let flow = Flow {
+        transport: Transport::Udp,
+        local: "192.0.2.1:5060".parse().unwrap(),
+        remote: "203.0.113.9:5060".parse().unwrap(),
+    };
+    let mut ua = UserAgent::new(Settings::default());
+    let send = |ua: &mut UserAgent, count: usize, bytes: &[u8]| {
+        for _ in 0..count {
+            ua.receive(now, flow, bytes);
+        }
+    };
+    send(&mut ua, 1_001, &bytes);
+    while ua.poll_transmit().is_some() {}
+    let over = allocations(|| send(&mut ua, 400, &bytes));
+    assert_eq!((over, ua.stats().dropped_flood), (0, 400));
+    // The parser keeps what it could read of a bad one, for an answer.
+    let bad = allocations(|| send(&mut ua, 400, broken));
+    assert_eq!((bad, ua.stats().dropped_flood), (400, 800));
+    send(&mut ua, 200, &bytes);
+    assert_eq!(ua.stats().bans_flood, 1);
+    let banned = allocations(|| send(&mut ua, 1_000, &bytes));
+    assert_eq!((banned, ua.stats().dropped_banned), (0, 1_000));
+    assert!(ua.poll_transmit().is_none());
 }

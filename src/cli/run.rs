@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Args;
 use offhook_sip::{
-    Access, Advertise, Reliable, SessionTimer, Settings, Timers, TrunkPeer, UserSecret,
+    Access, Advertise, Guard, Reliable, SessionTimer, Settings, Timers, TrunkPeer, UserSecret,
 };
 use rand::Rng;
 use tokio_util::sync::CancellationToken;
@@ -354,6 +354,7 @@ fn sip_settings(config: &Config, trunks: Vec<TrunkPeer>) -> Settings {
             realm: config.sip.realm.clone(),
             open_loopback: config.sip.is_loopback_only(),
         },
+        guard: Guard::default(),
         transfers: false,
         retry_after_s: config.limits.retry_after_s,
         reliable: Reliable::Supported,

@@ -5,47 +5,77 @@ use std::time::Duration;
 
 use subtle::ConstantTimeEq;
 
-use super::algorithm::hex;
 use super::hmac::hmac_sha256;
 
 /// How far behind the highest count a late one may be (requests overtake each other over UDP).
 const WINDOW: u32 = 64;
 
+/// The bytes of a nonce: milliseconds, which six bytes hold for 8,900 years, serial number and
+/// authentication code.
+const STAMP: usize = 6 + 4;
+const SEALED: usize = STAMP + 12;
+/// What the bytes are written with, six bits each: a challenge is to be short, since it answers
+/// strangers.
+const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
 /// A nonce's own part: when it was made and which one of them it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Stamp {
     pub(crate) issued_ms: u64,
-    serial: u64,
+    serial: u32,
 }
 
 impl Stamp {
+    /// Takes the lower half of the serial number: enough for a millisecond.
     pub(crate) fn new(now: Duration, serial: u64) -> Stamp {
+        let [.., a, b, c, d] = serial.to_be_bytes();
         Stamp {
             issued_ms: u64::try_from(now.as_millis()).unwrap_or(u64::MAX),
-            serial,
+            serial: u32::from_be_bytes([a, b, c, d]),
         }
     }
 
-    /// Prints the nonce: stamp and the first 16 bytes of its authentication code.
+    /// Prints the nonce: stamp and the first 12 bytes of its authentication code (RFC 2104 §5),
+    /// six bits a letter (RFC 4648 §5).
     pub(crate) fn seal(self, secret: &[u8; 32], realm: &str) -> String {
         let (issued, serial) = (self.issued_ms.to_be_bytes(), self.serial.to_be_bytes());
         let mac = hmac_sha256(secret, &[&issued, &serial, realm.as_bytes()]);
-        let mut text = hex(&issued);
-        text += &hex(&serial);
-        text += &hex(mac.get(..16).unwrap_or_default());
+        let bytes = issued.iter().skip(2).chain(&serial).chain(&mac);
+        let (mut text, mut bits, mut held) = (String::with_capacity(30), 0u32, 0);
+        for byte in bytes.take(SEALED) {
+            bits = bits << 8 | u32::from(*byte);
+            held += 8;
+            while held >= 6 {
+                held -= 6;
+                text.push(letter(bits >> held));
+            }
+        }
+        // 176 bits are 29 letters and two bits.
+        text.push(letter(bits << (6 - held)));
         text
     }
 
     /// Reads a nonce back, or `None` where this server did not make it for this realm.
     pub(crate) fn open(nonce: &str, secret: &[u8; 32], realm: &str) -> Option<Stamp> {
-        let number = |from, to| u64::from_str_radix(nonce.get(from..to)?, 16).ok();
+        // The stamp's 80 bits are within the first 14 letters.
+        let mut bits = 0u128;
+        for letter in nonce.as_bytes().get(..14)? {
+            let value = ALPHABET.iter().position(|known| known == letter)?;
+            bits = bits << 6 | u128::try_from(value).ok()?;
+        }
+        let stamp = bits >> (14 * 6 - STAMP * 8);
         let stamp = Stamp {
-            issued_ms: number(0, 16)?,
-            serial: number(16, 32)?,
+            issued_ms: u64::try_from(stamp >> 32).ok()?,
+            serial: u32::try_from(stamp & u128::from(u32::MAX)).ok()?,
         };
         let genuine = stamp.seal(secret, realm);
         bool::from(genuine.as_bytes().ct_eq(nonce.as_bytes())).then_some(stamp)
     }
+}
+
+fn letter(bits: u32) -> char {
+    let at = usize::try_from(bits & 63).unwrap_or_default();
+    ALPHABET.get(at).copied().unwrap_or_default().into()
 }
 
 /// The counts that a nonce has been used with.
@@ -162,7 +192,13 @@ mod tests {
         assert_eq!(Stamp::open(&nonce, &secret, "a"), Some(stamp));
         assert_eq!(Stamp::open(&nonce, &secret, "b"), None);
         assert_eq!(Stamp::open(&nonce, &[8; 32], "a"), None);
-        assert_eq!(Stamp::open(&nonce.replace('3', "4"), &secret, "a"), None);
+        assert_eq!(nonce.len(), 30);
+        for at in 0..nonce.len() {
+            let mut changed = nonce.clone().into_bytes();
+            changed[at] ^= 1;
+            let changed = String::from_utf8(changed).unwrap();
+            assert_eq!(Stamp::open(&changed, &secret, "a"), None, "{changed}");
+        }
         assert_eq!(Stamp::open("ü", &secret, "a"), None);
     }
 

@@ -72,16 +72,22 @@ pub struct DigestServer {
     config: ServerConfig,
     serial: u64,
     replay: Replay,
+    /// What is hashed for a user that there is not: as long as a password, and made beforehand, so
+    /// that it takes as long.
+    no_password: String,
 }
 
 impl DigestServer {
     /// Begins with no nonce in use.
     pub fn new(config: ServerConfig) -> Self {
         let (serial, replay) = (config.first_serial, Replay::new(config.max_nonces));
+        let no_password = super::hmac::hmac_sha256(&config.secret, &[b"nobody"]);
+        let no_password = super::algorithm::hex(no_password.get(..8).unwrap_or_default());
         DigestServer {
             config,
             serial,
             replay,
+            no_password,
         }
     }
 
@@ -99,12 +105,8 @@ impl DigestServer {
         proxy: bool,
         stale: bool,
     ) -> Vec<(HeaderName, String)> {
-        self.serial = self.serial.wrapping_add(1);
-        let nonce = Stamp::new(now, self.serial).seal(&self.config.secret, &self.config.realm);
-        let name = match proxy {
-            true => HeaderName::ProxyAuthenticate,
-            false => HeaderName::WwwAuthenticate,
-        };
+        let nonce = self.fresh_nonce(now);
+        let name = challenge_field(proxy);
         let realm = Quoted(&self.config.realm);
         let stale = if stale { ", stale=true" } else { "" };
         OFFERED
@@ -117,6 +119,27 @@ impl DigestServer {
                 (name, value)
             })
             .collect()
+    }
+
+    /// The one header line that every client can answer, for a response that is to be no longer
+    /// than its request: MD5, which is what a challenge without an algorithm means (RFC 7616
+    /// §3.3).
+    pub fn short_challenge(
+        &mut self,
+        now: Duration,
+        proxy: bool,
+        stale: bool,
+    ) -> (HeaderName, String) {
+        let nonce = self.fresh_nonce(now);
+        let realm = Quoted(&self.config.realm);
+        let stale = if stale { ",stale=true" } else { "" };
+        let value = format!("Digest realm={realm},nonce=\"{nonce}\",qop=\"auth\"{stale}");
+        (challenge_field(proxy), value)
+    }
+
+    fn fresh_nonce(&mut self, now: Duration) -> String {
+        self.serial = self.serial.wrapping_add(1);
+        Stamp::new(now, self.serial).seal(&self.config.secret, &self.config.realm)
     }
 
     /// Judges the credentials of a request, Authorization or (for a proxy) Proxy-Authorization.
@@ -184,8 +207,7 @@ impl DigestServer {
     }
 
     fn nobody(&self, algorithm: Algorithm, username: &str) -> Ha1 {
-        let secret = super::algorithm::hex(&self.config.secret);
-        Ha1::new(algorithm, username, &self.config.realm, &secret)
+        Ha1::new(algorithm, username, &self.config.realm, &self.no_password)
     }
 
     /// Judges the nonce of a right answer, and takes its count.
@@ -219,6 +241,13 @@ impl DigestServer {
             Some(_) => Verdict::Stale,
             None => Verdict::Wrong,
         }
+    }
+}
+
+fn challenge_field(proxy: bool) -> HeaderName {
+    match proxy {
+        true => HeaderName::ProxyAuthenticate,
+        false => HeaderName::WwwAuthenticate,
     }
 }
 

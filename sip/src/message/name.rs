@@ -257,6 +257,18 @@ impl HeaderName {
         }
     }
 
+    /// The compact forms of those names that every response has (RFC 3261 §7.3.3).
+    pub(crate) fn compact_form(&self) -> Option<&'static str> {
+        match self {
+            HeaderName::Via => Some("v"),
+            HeaderName::From => Some("f"),
+            HeaderName::To => Some("t"),
+            HeaderName::CallId => Some("i"),
+            HeaderName::ContentLength => Some("l"),
+            _ => None,
+        }
+    }
+
     /// The name's long form; empty for [`HeaderName::Other`].
     pub fn as_str(&self) -> &'static str {
         TEXTS.get(*self as usize).copied().unwrap_or_default()

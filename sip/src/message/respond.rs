@@ -14,6 +14,7 @@ pub struct ResponseBuilder<'m, 'a, 'r> {
     reason: &'r str,
     source: Option<SocketAddr>,
     to_tag: Option<&'r str>,
+    compact: bool,
     lines: MessageWriter,
 }
 
@@ -27,6 +28,7 @@ impl<'m, 'a, 'r> ResponseBuilder<'m, 'a, 'r> {
             reason,
             source: None,
             to_tag: None,
+            compact: false,
             lines,
         }
     }
@@ -52,6 +54,12 @@ impl<'m, 'a, 'r> ResponseBuilder<'m, 'a, 'r> {
     /// Gives the tag for a To that has none; a 100 goes without (§8.2.6.2).
     pub fn to_tag(mut self, tag: &'r str) -> Self {
         self.to_tag = Some(tag);
+        self
+    }
+
+    /// Writes the names of what is copied in their compact forms (§7.3.3).
+    pub fn compact(mut self) -> Self {
+        self.compact = true;
         self
     }
 
@@ -84,6 +92,7 @@ impl<'m, 'a, 'r> ResponseBuilder<'m, 'a, 'r> {
 
     fn write(&self) -> MessageWriter {
         let mut writer = MessageWriter::response(self.status, self.reason);
+        writer.set_compact(self.compact);
         self.write_vias(&mut writer);
         let copies_routes = matches!(self.status, 101..=299)
             && !matches!(self.request.method(), Some(Method::Register));

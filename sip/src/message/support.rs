@@ -35,7 +35,12 @@ impl<'a> Message<'a> {
         Ok(())
     }
 
-    fn check_require(&self, support: &Support<'_>) -> Result<(), Refusal> {
+    /// Refuses a request that requires an extension that the server does not understand
+    /// (§8.2.2.3).
+    ///
+    /// # Errors
+    /// [`Refusal`]: 420 with the extensions' names.
+    pub fn check_require(&self, support: &Support<'_>) -> Result<(), Refusal> {
         let unknown: Vec<&str> = self
             .require()
             .filter(|tag| {

@@ -10,6 +10,8 @@ use super::{HeaderName, Method, lex, reason_phrase};
 #[derive(Clone, Debug, Default)]
 pub struct MessageWriter {
     buffer: Vec<u8>,
+    /// Whether names have their compact forms.
+    compact: bool,
 }
 
 impl MessageWriter {
@@ -57,12 +59,13 @@ impl MessageWriter {
         // The size of an INVITE with its session description.
         MessageWriter {
             buffer: Vec::with_capacity(1536),
+            compact: false,
         }
     }
 
     /// Adds a header line.
     pub fn header(&mut self, name: HeaderName, value: impl Display) -> &mut Self {
-        self.header_named(name.as_str(), value)
+        self.header_named(self.name(name), value)
     }
 
     /// Adds a header line of any name; a name that is no token adds nothing.
@@ -78,11 +81,22 @@ impl MessageWriter {
 
     /// Adds a header line whose value is bytes, UTF-8 or not, as received from a peer.
     pub fn header_bytes(&mut self, name: HeaderName, value: &[u8]) -> &mut Self {
-        self.buffer.extend_from_slice(name.as_str().as_bytes());
+        self.buffer.extend_from_slice(self.name(name).as_bytes());
         self.buffer.extend_from_slice(b": ");
         clean(&mut self.buffer, value, true);
         self.buffer.extend_from_slice(b"\r\n");
         self
+    }
+
+    /// Has names written in their compact forms from now on, where they have one.
+    pub(crate) fn set_compact(&mut self, compact: bool) {
+        self.compact = compact;
+    }
+
+    fn name(&self, name: HeaderName) -> &'static str {
+        name.compact_form()
+            .filter(|_| self.compact)
+            .unwrap_or(name.as_str())
     }
 
     /// Adds lines that another writer has made.

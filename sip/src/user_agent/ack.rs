@@ -9,6 +9,7 @@ use super::event::Event;
 use super::{Transmit, UserAgent};
 use crate::dialog::Dialog;
 use crate::flow::Flow;
+use crate::guard::Standing;
 use crate::message::{HeaderName, Message, Method};
 use crate::transaction::AckReceived;
 
@@ -36,14 +37,28 @@ impl UserAgent {
     }
 
     /// Takes an ACK; `server` is the transaction that its branch names, if any.
-    pub(super) fn ack(&mut self, now: Instant, message: &Message<'_>, server: Option<u64>) {
+    pub(super) fn ack(
+        &mut self,
+        now: Instant,
+        flow: Flow,
+        message: &Message<'_>,
+        server: Option<u64>,
+    ) {
         if let Some(server) = server
             && self.ack_in(now, server) == AckReceived::Consumed
         {
             return;
         }
-        let acknowledged = self.acknowledged(now, message);
-        self.stats.stray += u64::from(acknowledged.is_none());
+        if self.acknowledged(now, message).is_some() {
+            return;
+        }
+        // The ACK of an answer that was sent without state repeats its tag: it has arrived.
+        let tag = message.to().ok().and_then(|to| to.tag());
+        if self.is_asked_by_stranger() && tag.is_some_and(|tag| self.is_stateless_tag(tag, message))
+        {
+            self.vouch(now, flow, Standing::Proven);
+        }
+        self.stats.stray += 1;
     }
 
     /// An ACK for a 2xx of ours: it is told by its dialog and its number.

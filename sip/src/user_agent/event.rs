@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::transfer::ReferTo;
 use crate::access::Source;
 use crate::flow::Flow;
+use crate::guard::Ban;
 use crate::message::OwnedMessage;
 
 /// Names a call of one user agent; it is never used twice.
@@ -194,6 +195,8 @@ pub enum Event {
         /// Where it came from.
         flow: Flow,
     },
+    /// A source is not listened to for a while: what it sends is dropped without an answer.
+    Banned(Ban),
     /// A new call was refused with 503, because a bound is reached.
     Overloaded,
 }

@@ -13,6 +13,7 @@ use super::{CallHandle, RequestHandle, UserAgent, compose};
 use crate::access::{Admission, Source};
 use crate::dialog::Dialog;
 use crate::flow::Flow;
+use crate::guard::Standing;
 use crate::message::{HeaderName, Message, Method, NameAddr, OwnedMessage, Support};
 use crate::uri::Scheme;
 
@@ -200,14 +201,22 @@ impl UserAgent {
     /// Lets a request in, or answers it without keeping anything (§8.2.7, §22).
     fn admit(&mut self, now: Instant, flow: Flow, message: &Message<'_>) -> Option<Source> {
         match self.gate.admit(now, flow, message) {
-            Admission::Admit(source) => return Some(source),
-            Admission::Challenge { headers } => {
+            Admission::Admit(source) => {
+                // Whoever answers our nonce has received it; the others are trusted already.
+                if let Source::User(_) = source {
+                    self.vouch(now, flow, Standing::Trusted);
+                }
+                return Some(source);
+            }
+            Admission::Challenge { headers, shortest } => {
                 self.stats.challenged += 1;
-                self.reply(flow, message, &Reply::new(401).with_all(&headers));
+                let reply = Reply::new(401).with_all(&headers);
+                self.reply(flow, message, &reply.or_only(shortest));
             }
             Admission::WrongCredentials { username } => {
                 self.stats.auth_failed += 1;
                 self.reply(flow, message, &Reply::new(403));
+                self.mistrust(now, flow);
                 self.emit(Event::AuthenticationFailed { username, flow });
             }
             Admission::Refuse(status) => {

@@ -63,6 +63,9 @@ impl UserAgent {
         message: &Message<'_>,
         key: &[u8],
     ) {
+        if let Err(refusal) = message.check_require(&self.settings.support()) {
+            return self.refuse(flow, message, &refusal);
+        }
         let server = self.open_server(now, flow, message, (key.into(), None));
         self.reply_in(now, server, &Reply::new(200));
         let alive = self.calls.get(&handle).is_some_and(|call| call.is_alive());

@@ -37,6 +37,7 @@ mod replaces;
 mod requests;
 mod respond;
 mod responses;
+mod screen;
 mod servers;
 mod settings;
 mod stats;
@@ -64,11 +65,13 @@ pub use transfer::{Refer, ReferTo, ReplacesBuf};
 
 use crate::access::Gate;
 use crate::flow::Flow;
+use crate::guard::Sentry;
 use crate::network::Network;
 use crate::registration::Registration;
 use calls::Call;
 use clients::Client;
 use deadlines::{Deadlines, Owner};
+use screen::Asking;
 use servers::Servers;
 
 /// Bytes to be sent.
@@ -120,6 +123,9 @@ pub struct UserAgent {
     /// Mixed into the tags of stateless responses, so that nobody else can write one.
     tag_secret: [u8; 16],
     gate: Gate,
+    sentry: Sentry,
+    /// Where the message in hand came from.
+    asking: Asking,
     clients: HashMap<ClientId, Client>,
     servers: Servers,
     calls: HashMap<CallHandle, Call>,
@@ -142,10 +148,12 @@ impl UserAgent {
         let tag_secret = rng.random();
         let gate = Gate::new(&settings.access, rng.random(), rng.random());
         Self {
-            settings,
             rng,
             tag_secret,
             gate,
+            sentry: Sentry::new(&settings.guard),
+            settings,
+            asking: Asking::NOBODY,
             clients: HashMap::new(),
             servers: Servers::default(),
             calls: HashMap::new(),
@@ -187,6 +195,7 @@ impl UserAgent {
     /// Learns that a connection was closed, by either side: what waits for it goes another way or
     /// fails.
     pub fn flow_closed(&mut self, now: Instant, flow: Flow) {
+        self.sentry.closed(flow);
         self.leave_flow(flow);
         self.fail_clients_on(now, flow);
         self.registrations_lost_flow(now, flow);

@@ -61,6 +61,9 @@ impl UserAgent {
     /// Answers OPTIONS as an INVITE would be answered (§11.2): whoever watches us by it learns
     /// when we are full or not ready. Nothing is kept of it.
     pub(super) fn answer_options(&mut self, flow: Flow, message: &Message<'_>) {
+        if let Err(refusal) = message.check_support(&self.settings.support()) {
+            return self.refuse(flow, message, &refusal);
+        }
         if self.is_busy() {
             return self.reply_overloaded(flow, message);
         }

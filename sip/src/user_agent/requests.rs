@@ -4,6 +4,7 @@
 use std::time::Instant;
 
 use super::respond::Reply;
+use super::screen::Asking;
 use super::servers::{match_key, merge_key};
 use super::settings::Settings;
 use super::{CallHandle, Transmit, UserAgent};
@@ -23,15 +24,23 @@ impl Settings {
 }
 
 impl UserAgent {
-    /// Takes one datagram, or one message out of a stream.
+    /// Takes one datagram, or one message out of a stream. What the guard drops
+    /// ([`crate::Guard`]) is only counted.
     pub fn receive(&mut self, now: Instant, flow: Flow, bytes: &[u8]) {
+        if self.listens(now, flow, bytes) {
+            self.read(now, flow, bytes);
+        }
+        self.asking = Asking::NOBODY;
+    }
+
+    fn read(&mut self, now: Instant, flow: Flow, bytes: &[u8]) {
         match Message::parse(bytes) {
             Ok(message) => match message.start_line() {
                 StartLine::Request { method, .. } => self.request(now, flow, &message, method),
-                StartLine::Response { status, .. } => self.response(now, &message, status),
+                StartLine::Response { status, .. } => self.response(now, flow, &message, status),
             },
             Err(error) if error.kind() == ParseErrorKind::Empty => self.keep_alive(flow, bytes),
-            Err(error) => self.malformed(flow, &error),
+            Err(error) => self.malformed(now, flow, &error),
         }
     }
 
@@ -46,9 +55,11 @@ impl UserAgent {
         }
     }
 
-    fn malformed(&mut self, flow: Flow, error: &ParseError<'_>) {
+    fn malformed(&mut self, now: Instant, flow: Flow, error: &ParseError<'_>) {
         self.stats.malformed += 1;
-        if let Some(request) = error.answerable() {
+        if self.charge(now, flow)
+            && let Some(request) = error.answerable()
+        {
             self.stats.answered_400 += 1;
             self.refuse(flow, request, &error.refusal());
         }
@@ -56,6 +67,9 @@ impl UserAgent {
 
     fn request(&mut self, now: Instant, flow: Flow, message: &Message<'_>, method: Method<'_>) {
         self.stats.requests_received += 1;
+        if !self.lets_in(now, flow, message, method) {
+            return;
+        }
         if let Err(refusal) = message.validate() {
             // A response cannot be addressed without these, and an ACK is never answered.
             if method != Method::Ack {
@@ -83,7 +97,7 @@ impl UserAgent {
         (method, key): (Method<'_>, &[u8]),
     ) {
         match (method, self.servers.find(key)) {
-            (Method::Ack, server) => self.ack(now, message, server),
+            (Method::Ack, server) => self.ack(now, flow, message, server),
             (Method::Cancel, _) => self.cancelled(now, flow, message),
             (_, Some(server)) => self.request_again(server),
             (_, None) if message.to().is_ok_and(|to| to.tag().is_some()) => {

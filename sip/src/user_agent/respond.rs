@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
 
 use super::compose::contact_uri;
 use super::settings::Settings;
@@ -21,6 +22,8 @@ pub(super) struct Reply<'a> {
     /// The user part of our Contact; none writes no Contact.
     contact_user: Option<String>,
     headers: Vec<(String, String)>,
+    /// What stands for all of them where there is little room.
+    shortest: Option<(String, String)>,
     content_type: &'a str,
     body: &'a [u8],
 }
@@ -59,6 +62,12 @@ impl<'a> Reply<'a> {
 
     pub(super) fn with_all(mut self, headers: &[(String, String)]) -> Self {
         self.headers.extend_from_slice(headers);
+        self
+    }
+
+    /// Gives the one field that the others can be left out for.
+    pub(super) fn or_only(mut self, shortest: (String, String)) -> Self {
+        self.shortest = Some(shortest);
         self
     }
 
@@ -125,6 +134,40 @@ impl<'a> Reply<'a> {
     }
 }
 
+impl Reply<'_> {
+    /// Writes the response without anything that a request can do without: no Server, Allow or
+    /// Supported (§20 has them as optional in a 2xx, and tells a 405, 415 or 420 what it must
+    /// say), the code's own phrase, compact names (§7.3.3). Where it is longer than `room` bytes
+    /// it has its shortest field in place of all.
+    pub(super) fn write_brief(
+        &self,
+        came_on: &Flow,
+        request: &Message<'_>,
+        room: usize,
+    ) -> Vec<u8> {
+        let told = match self.status {
+            200..300 => &[],
+            _ => self.headers.as_slice(),
+        };
+        let write = |fields: &[(String, String)]| {
+            let builder = ResponseBuilder::to(request, self.status, "").compact();
+            let builder = builder.source(came_on.remote);
+            let builder = builder.to_tag(self.to_tag.as_deref().unwrap_or_default());
+            fields
+                .iter()
+                .fold(builder, |builder, (name, value)| {
+                    builder.header_named(name, value)
+                })
+                .build()
+        };
+        let bytes = write(told);
+        match &self.shortest {
+            Some(shortest) if bytes.len() > room => write(std::slice::from_ref(shortest)),
+            _ => bytes,
+        }
+    }
+}
+
 /// Returns where responses to a request go (RFC 3261 §18.2.2, RFC 3581 §4): back over the same
 /// connection; for a datagram to its source address, and to the source port if that was asked
 /// for, else to the port that the Via names. `maddr` is not honoured: it would let anyone point
@@ -148,7 +191,13 @@ impl UserAgent {
         reply
             .to_tag
             .get_or_insert_with(|| self.stateless_tag(request));
-        let bytes = reply.write(&self.settings, &flow, request);
+        let bytes = match self.is_asked_by_stranger() {
+            false => reply.write(&self.settings, &flow, request),
+            true => match self.brief(flow, request, &reply) {
+                Some(bytes) => bytes,
+                None => return,
+            },
+        };
         self.send(Transmit {
             flow: reply_flow(flow, request),
             bytes: bytes.into(),
@@ -172,20 +221,28 @@ impl UserAgent {
     }
 
     /// Makes a tag that is the same for every copy of a request, and that nobody else can make
-    /// (§8.2.7). It is longer than a call's tag, so that neither is ever taken for the other.
+    /// (§8.2.7), the ACK included. It is shorter than a call's tag, so that neither is ever taken
+    /// for the other.
     fn stateless_tag(&self, request: &Message<'_>) -> String {
         let mut hash = Sha256::new();
         hash.update(self.tag_secret);
-        for name in [HeaderName::CallId, HeaderName::From, HeaderName::CSeq] {
+        for name in [HeaderName::CallId, HeaderName::From] {
             hash.update(request.header_bytes(name).unwrap_or_default());
             hash.update([0]);
         }
+        let number = request.cseq().map_or(0, |cseq| cseq.number);
+        hash.update(number.to_be_bytes());
         let digest = hash.finalize();
         digest
             .iter()
-            .take(10)
+            .take(6)
             .map(|byte| format!("{byte:02x}"))
             .collect()
+    }
+
+    /// Returns whether a tag is the one that we gave this request's INVITE.
+    pub(super) fn is_stateless_tag(&self, tag: &str, ack: &Message<'_>) -> bool {
+        bool::from(tag.as_bytes().ct_eq(self.stateless_tag(ack).as_bytes()))
     }
 
     /// Answers a request that [`super::Event::Request`] has reported.

@@ -4,12 +4,20 @@ use std::time::Instant;
 
 use super::clients::{ClientId, Purpose};
 use super::{Transmit, UserAgent, compose};
+use crate::flow::Flow;
+use crate::guard::Standing;
 use crate::message::{Message, Method};
 use crate::transaction::OnResponse;
 
 impl UserAgent {
     /// Gives a response to the transaction that its topmost branch and its CSeq's method name.
-    pub(super) fn response(&mut self, now: Instant, message: &Message<'_>, status: u16) {
+    pub(super) fn response(
+        &mut self,
+        now: Instant,
+        flow: Flow,
+        message: &Message<'_>,
+        status: u16,
+    ) {
         self.stats.responses_received += 1;
         if message.validate().is_err() {
             self.stats.malformed += 1;
@@ -25,6 +33,8 @@ impl UserAgent {
         };
         let action = client.machine.handle_response(now, status);
         let purpose = client.purpose;
+        // Nobody else knows the branch: what we sent has come to this address.
+        self.vouch(now, flow, Standing::Proven);
         match action {
             OnResponse::Ignore => self.stats.retransmissions_received += 1,
             OnResponse::Reack => {

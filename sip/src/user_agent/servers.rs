@@ -144,12 +144,15 @@ pub(super) fn match_key(
     } else {
         method
     };
+    // Nothing is allocated: it is written for messages that are dropped as well.
+    key.extend_from_slice(method.as_str().as_bytes());
+    key.push(0);
+    key.extend(via.sent_by.bytes().map(|byte| byte.to_ascii_lowercase()));
+    key.push(0);
     let mut put = |part: &str| {
         key.extend_from_slice(part.as_bytes());
         key.push(0);
     };
-    put(method.as_str());
-    put(&via.sent_by.to_ascii_lowercase());
     put(via.branch.unwrap_or_default());
     if !via.has_rfc3261_branch() {
         put(message.call_id()?);

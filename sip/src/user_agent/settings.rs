@@ -7,6 +7,7 @@ use thiserror::Error;
 
 use crate::access::Access;
 use crate::flow::Flow;
+use crate::guard::Guard;
 use crate::network::Advertise;
 use crate::transaction::Timers;
 
@@ -29,6 +30,8 @@ pub struct Settings {
     pub advertise: Advertise,
     /// Who may call and register.
     pub access: Access,
+    /// What a source may cost that is nobody we know.
+    pub guard: Guard,
     /// Whether peers may transfer calls (REFER, Replaces): whoever says so must act on what they ask.
     pub transfers: bool,
     /// What a 503 asks the peer to wait, in seconds.
@@ -89,6 +92,7 @@ impl fmt::Debug for Settings {
             .field("max_transactions", &self.max_transactions)
             .field("advertise", &self.advertise)
             .field("access", &self.access)
+            .field("guard", &self.guard)
             .field("transfers", &self.transfers)
             .field("retry_after_s", &self.retry_after_s)
             .field("session", &self.session)
@@ -108,6 +112,7 @@ impl Default for Settings {
             seed: [0; 32],
             advertise: Advertise::default(),
             access: Access::default(),
+            guard: Guard::default(),
             transfers: false,
             retry_after_s: 5,
             session: SessionTimer::default(),

@@ -39,4 +39,18 @@ pub struct Stats {
     pub calls_in: u64,
     /// Calls that went out.
     pub calls_out: u64,
+    /// Messages dropped unread because their source is banned.
+    pub dropped_banned: u64,
+    /// Messages dropped because their source sent more than [`crate::Guard::messages_per_s`].
+    pub dropped_flood: u64,
+    /// Messages dropped because they called themselves a scanner's.
+    pub dropped_scanner: u64,
+    /// Answers that were not sent because a stranger would have got more bytes than it sent.
+    pub withheld: u64,
+    /// Bans for sending too much.
+    pub bans_flood: u64,
+    /// Bans for wrong credentials.
+    pub bans_wrong_credentials: u64,
+    /// Bans of scanners.
+    pub bans_scanner: u64,
 }

@@ -135,6 +135,14 @@ fn required_extensions_that_we_lack_get_420() {
     let refused = desk.one();
     assert_eq!(refused.what(), "420");
     assert_eq!(refused.header("Unsupported").unwrap(), "precondition");
+    let (_, tag) = desk.pick_up();
+    for (method, tag) in [("OPTIONS", ""), ("OPTIONS", &tag), ("INFO", &tag)] {
+        let branch = format!("z9hG4bK{method}{tag}");
+        desk.receive(&request(method, 2, &branch, tag, &fields, ""));
+        let refused = desk.one();
+        assert_eq!(refused.what(), "420", "{method}");
+        assert_eq!(refused.header("Unsupported").unwrap(), "precondition");
+    }
 }
 
 #[test]

@@ -46,6 +46,7 @@ pub(super) struct Endpoint {
     pings: HashMap<PingHandle, oneshot::Sender<Result<Option<u16>, SipError>>>,
     wrong_credentials: Complaints,
     overloads: Complaints,
+    bans: Complaints,
 }
 
 impl Endpoint {
@@ -59,6 +60,7 @@ impl Endpoint {
             pings: HashMap::new(),
             wrong_credentials: Complaints::default(),
             overloads: Complaints::default(),
+            bans: Complaints::default(),
         }
     }
 
@@ -299,6 +301,13 @@ impl Endpoint {
                 if let Some(unwritten) = noted {
                     let remote = flow.remote;
                     tracing::warn!(%username, %remote, unwritten, "wrong SIP credentials: 403");
+                }
+            }
+            Event::Banned(ban) => {
+                let noted = self.bans.note(clock::now(), ban.source.address());
+                if let Some(unwritten) = noted {
+                    let (source, for_s, reason) = (ban.source, ban.for_s, ban.reason);
+                    tracing::warn!(%source, for_s, %reason, unwritten, "a SIP source is banned");
                 }
             }
             Event::Overloaded => {
