@@ -75,6 +75,23 @@ async fn read(services: &Services) {
         counter!(names::SIP_MALFORMED).absolute(sip.malformed);
         counter!(names::SIP_CHALLENGED).absolute(sip.challenged);
         counter!(names::SIP_AUTH_FAILED).absolute(sip.auth_failed);
+        let dropped = [
+            ("banned", sip.dropped_banned),
+            ("flood", sip.dropped_flood),
+            ("scanner", sip.dropped_scanner),
+            ("amplification", sip.withheld),
+        ];
+        for (reason, messages) in dropped {
+            counter!(names::SIP_DROPPED, "reason" => reason).absolute(messages);
+        }
+        let bans = [
+            ("flood", sip.bans_flood),
+            ("wrong credentials", sip.bans_wrong_credentials),
+            ("scanner", sip.bans_scanner),
+        ];
+        for (reason, count) in bans {
+            counter!(names::SIP_BANS, "reason" => reason).absolute(count);
+        }
         counter!(names::SIP_RETRANSMISSIONS).absolute(sip.retransmissions);
     }
 }

@@ -206,11 +206,11 @@ impl Run {
             };
             self.rig.agent.handle_booked(now, *id, result);
         }
-        let transfers = self.rig.log.iter().filter_map(|(_, c)| match c {
+        let mut transfers = self.rig.log.iter().filter_map(|(_, c)| match c {
             Command::Transfer(request) => Some(request.id),
             _ => None,
         });
-        if let Some(id) = transfers.last() {
+        if let Some(id) = transfers.next_back() {
             let busy = RequestFailure::Refused("busy".into());
             self.rig.agent.handle_not_transferred(now, id, busy);
         }

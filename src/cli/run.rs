@@ -329,6 +329,13 @@ fn advertise(config: &Config) -> Advertise {
     }
 }
 
+fn networks(configured: &[config::Network]) -> Vec<offhook_sip::Network> {
+    let networks = configured.iter();
+    networks
+        .filter_map(|network| network.to_string().parse().ok())
+        .collect()
+}
+
 fn sip_settings(config: &Config, trunks: Vec<TrunkPeer>) -> Settings {
     // A bridged call has two, and so has one with a supervisor.
     let dialogs = config.limits.max_calls.saturating_mul(2);
@@ -354,7 +361,11 @@ fn sip_settings(config: &Config, trunks: Vec<TrunkPeer>) -> Settings {
             realm: config.sip.realm.clone(),
             open_loopback: config.sip.is_loopback_only(),
         },
-        guard: Guard::default(),
+        guard: Guard {
+            messages_per_s: config.limits.messages_per_s,
+            trusted: networks(&config.sip.trusted_networks),
+            ..Guard::default()
+        },
         transfers: false,
         retry_after_s: config.limits.retry_after_s,
         reliable: Reliable::Supported,

@@ -120,6 +120,8 @@ pub struct SipConfig {
     pub public_address: Option<IpAddr>,
     /// Towards these networks the local address is used instead.
     pub local_networks: Vec<Network>,
+    /// Networks that may send whatever they like: never slowed down, never banned.
+    pub trusted_networks: Vec<Network>,
     /// The realm that users are challenged in (RFC 7616).
     pub realm: String,
     /// How long calls last without a refresh, in s, as we ask for it; 0 asks for none.
@@ -189,6 +191,7 @@ impl SipConfig {
             s.wrong(r, "public_address", &origin, message);
         }
         let local_networks = s.list(r, "local_networks").unwrap_or_else(default_local);
+        let trusted_networks = s.list(r, "trusted_networks").unwrap_or_default();
         let origin = s.origin_of("realm");
         let realm = s.or(r, "realm", "offhook".to_owned());
         if realm.is_empty() || realm.contains(['"', '\\']) || realm.contains(char::is_control) {
@@ -212,6 +215,7 @@ impl SipConfig {
             listen,
             public_address,
             local_networks,
+            trusted_networks,
             realm,
             session_expires_s,
             min_se_s,
@@ -396,14 +400,18 @@ pub struct LimitsConfig {
     pub max_calls: usize,
     /// What the 503's Retry-After says, in s (RFC 3261 section 20.33).
     pub retry_after_s: u32,
+    /// The most SIP messages in a second from a source that is unknown; 0 is no limit.
+    pub messages_per_s: u32,
 }
 
 impl LimitsConfig {
     pub(super) fn read(r: &mut Reader<'_>, mut s: Section) -> Self {
         let max_calls = s.number(r, "max_calls", 1..=100_000, 200);
         let retry_after_s = small(s.number(r, "retry_after_s", 1..=3_600, 5));
+        let messages_per_s = small(s.number(r, "messages_per_s", 0..=100_000, 100));
         s.finish(r);
         Self {
+            messages_per_s,
             max_calls: usize::try_from(max_calls).unwrap_or(usize::MAX),
             retry_after_s,
         }

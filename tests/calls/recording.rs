@@ -1,6 +1,6 @@
 //! A call's recording: while it is made, what is kept off it, and whom it is announced to.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use offhook_media::wav::named_bytes;
 use serde_json::{Value, json};
@@ -210,12 +210,17 @@ async fn those_who_talk_over_a_bridge_hear_first_that_they_are_recorded() {
         assert_eq!(heard_words(&heard), "this call is recorded");
     }
     both_ways(&mut caller, &mut called).await;
+    let pieces = Cell::new(0);
+    called
+        .until(|_| pieces.replace(pieces.get() + 1) > 50)
+        .await;
     caller.hang_up().await;
     let record = switch.record(&mut events).await;
     let id = record["id"].as_str().unwrap().to_owned();
     let folder = switch.stop().await;
     let file = std::fs::read(folder.path().join(format!("recordings/{id}.wav"))).unwrap();
-    assert!(parties(&file).iter().all(|side| loudest(side) > 1_000));
+    let loudest = parties(&file).map(|side| loudest(&side));
+    assert!(loudest.iter().all(|peak| *peak > 1_000), "{loudest:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -61,7 +61,8 @@ impl UserAgent {
     /// Answers OPTIONS as an INVITE would be answered (§11.2): whoever watches us by it learns
     /// when we are full or not ready. Nothing is kept of it.
     pub(super) fn answer_options(&mut self, flow: Flow, message: &Message<'_>) {
-        if let Err(refusal) = message.check_support(&self.settings.support()) {
+        // A body tells nothing here, and whoever watches us is not to take us for dead by it.
+        if let Err(refusal) = message.check_require(&self.settings.support()) {
             return self.refuse(flow, message, &refusal);
         }
         if self.is_busy() {

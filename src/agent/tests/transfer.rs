@@ -48,11 +48,11 @@ fn transfers(c: &Command) -> bool {
 }
 
 fn transfer(rig: &Rig) -> TransferRequest {
-    let transfers = rig.log.iter().filter_map(|(_, command)| match command {
+    let mut transfers = rig.log.iter().filter_map(|(_, command)| match command {
         Command::Transfer(request) => Some(request.clone()),
         _ => None,
     });
-    transfers.last().expect("nobody is called")
+    transfers.next_back().expect("nobody is called")
 }
 
 /// A caller who has said what it is about, and hears that somebody is called.
