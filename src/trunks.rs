@@ -360,7 +360,8 @@ fn listed(trunk: &TrunkConfig) -> Vec<Network> {
         .collect()
 }
 
-fn register(trunk: &TrunkConfig, flow: Flow) -> Register {
+/// What a trunk is asked for when we register with it.
+pub(crate) fn register(trunk: &TrunkConfig, flow: Flow) -> Register {
     let user = trunk.username.clone().unwrap_or_default();
     let port = trunk
         .port

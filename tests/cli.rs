@@ -68,6 +68,9 @@ fn every_command_has_help_with_an_example() {
         "bench",
         "bench turn",
         "bench capacity",
+        "bench barge-in",
+        "bench switch",
+        "doctor",
         "health",
     ] {
         let mut args: Vec<&str> = command.split_whitespace().collect();

@@ -77,11 +77,16 @@ fn what_the_guard_drops_is_dropped_without_allocation() {
         remote: "203.0.113.9:5060".parse().unwrap(),
     };
     let mut ua = UserAgent::new(Settings::default());
-    let send = |ua: &mut UserAgent, count: usize, bytes: &[u8]| {
+    let connected = Flow {
+        transport: Transport::Tcp,
+        ..flow
+    };
+    let send_on = |flow: Flow, ua: &mut UserAgent, count: usize, bytes: &[u8]| {
         for _ in 0..count {
             ua.receive(now, flow, bytes);
         }
     };
+    let send = |ua: &mut UserAgent, count, bytes: &[u8]| send_on(flow, ua, count, bytes);
     send(&mut ua, 1_001, &bytes);
     while ua.poll_transmit().is_some() {}
     let over = allocations(|| send(&mut ua, 400, &bytes));
@@ -89,7 +94,7 @@ fn what_the_guard_drops_is_dropped_without_allocation() {
     // The parser keeps what it could read of a bad one, for an answer.
     let bad = allocations(|| send(&mut ua, 400, broken));
     assert_eq!((bad, ua.stats().dropped_flood), (400, 800));
-    send(&mut ua, 200, &bytes);
+    send_on(connected, &mut ua, 200, &bytes);
     assert_eq!(ua.stats().bans_flood, 1);
     let banned = allocations(|| send(&mut ua, 1_000, &bytes));
     assert_eq!((banned, ua.stats().dropped_banned), (0, 1_000));

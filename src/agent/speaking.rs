@@ -8,7 +8,7 @@ use super::core::{Agent, MAX_UNSAID, Phase, Unsaid};
 use super::dialogue::{Act, SayId};
 use super::endpoint::millis;
 use super::record::EndedBy;
-use super::requests::{Owner, PendingKind};
+use super::requests::{Owner, Pending, PendingKind};
 use super::utterance::{Clause, ClauseState, Utterance};
 
 impl Agent {
@@ -87,6 +87,8 @@ impl Agent {
                 self.close_turn(now);
                 true
             }
+            // Whoever is being called is waited for.
+            Some(Unsaid::Transfer(_) | Unsaid::End) if self.is_given_away() => false,
             Some(Unsaid::Transfer(_)) => self.step_transfer(now),
             Some(Unsaid::End) => {
                 self.unsaid.clear();
@@ -94,6 +96,11 @@ impl Agent {
                 true
             }
         }
+    }
+
+    /// Says whether somebody is being called who is to take the call.
+    fn is_given_away(&self) -> bool {
+        self.requests.iter().any(Pending::is_transfer)
     }
 
     /// Gives the call away once all was said and the caller is silent.

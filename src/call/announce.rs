@@ -5,6 +5,7 @@ use std::sync::Arc;
 use offhook_media::UtteranceId;
 
 use super::line::Leg;
+use super::recording::{PausedBy, RecordingSwitch};
 use super::services::Services;
 use crate::ai::{Abandon, Sound};
 use crate::net::media::Command;
@@ -13,9 +14,11 @@ use crate::net::media::Command;
 const UTTERANCE: UtteranceId = UtteranceId(1_000);
 
 impl Services {
-    /// Says a text to a leg, over what it hears else.
-    pub(super) fn announce(self: &Arc<Self>, text: &str, leg: &Leg) {
+    /// Says a text to a leg, over what it hears else. Where that fails, nothing is recorded from
+    /// then on.
+    pub(super) fn announce(self: &Arc<Self>, text: &str, leg: &Leg, recording: RecordingSwitch) {
         let Some(on_box) = self.on_box.get() else {
+            recording.pause(PausedBy::Untold);
             return;
         };
         let (media, leg, rate_hz) = (leg.media.clone(), leg.id, leg.rate_hz);
@@ -28,7 +31,8 @@ impl Services {
                 },
                 Sound::End => Command::Finish(leg, UTTERANCE),
                 Sound::Failed(reason) => {
-                    tracing::error!(%reason, "a party was not told that it is recorded");
+                    tracing::error!(%reason, "a party was not told that it is recorded, and is not");
+                    recording.pause(PausedBy::Untold);
                     Command::Finish(leg, UTTERANCE)
                 }
             };

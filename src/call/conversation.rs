@@ -249,7 +249,7 @@ impl Conversation {
             Work::Llm(request, event) => self.agent.handle_llm(now, request, event),
             Work::Booked(request, answer) => self.agent.handle_booked(now, request, answer),
             Work::NotTransferred(request, why) => {
-                self.transferring = None;
+                self.transferring.take_if(|under_way| *under_way == request);
                 self.agent.handle_not_transferred(now, request, why);
             }
         }

@@ -58,6 +58,17 @@ impl Dialling {
         self.headers.retain(|(name, _)| !is_new(name));
         self.headers.extend(headers);
     }
+
+    /// Adds header fields of which there is none yet.
+    pub(super) fn add_missing_headers(&mut self, mut headers: Vec<(String, String)>) {
+        let is_there = |name: &str| {
+            self.headers
+                .iter()
+                .any(|(n, _)| n.eq_ignore_ascii_case(name))
+        };
+        headers.retain(|(name, _)| !is_there(name));
+        self.headers.extend(headers);
+    }
 }
 
 /// An answered call.

@@ -57,6 +57,6 @@ impl HandOver {
 
     /// Nobody is to take the call any more, if nobody has.
     pub(super) fn call_off(&self) {
-        let _ = self.services.end_supervision(self.id);
+        self.services.call_off_transfer(self.id);
     }
 }

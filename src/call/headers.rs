@@ -111,9 +111,17 @@ fn verstat_of(value: &str) -> Option<String> {
         "TN-Validation-Failed",
         "No-TN-Validation",
     ];
-    let at = value.find(";verstat=")?;
-    let said = value.get(at + ";verstat=".len()..)?;
-    let said = said.split([';', '@', '>', '?', ' ', ',']).next()?;
+    // Of the address alone: a caller may choose the name that stands before it.
+    let address = NameAddr::parse(value.trim())?;
+    let of_user = address
+        .uri
+        .user
+        .into_iter()
+        .flat_map(|user| user.split(';').skip(1));
+    let of_user = of_user.filter_map(|param| param.split_once('='));
+    let mut of_user = of_user.filter(|(name, _)| name.eq_ignore_ascii_case("verstat"));
+    let said = of_user.next().map(|(_, said)| said);
+    let said = said.or_else(|| address.uri.param("verstat"))?;
     let mut verdicts = VERDICTS.iter();
     let known = verdicts.find(|verdict| verdict.eq_ignore_ascii_case(said))?;
     Some((*known).to_owned())
@@ -122,7 +130,9 @@ fn verstat_of(value: &str) -> Option<String> {
 /// What of a call's header fields goes on over another trunk: the caller's signed identity
 /// (RFC 8224), which signs the number that goes on with it, and those of its own that `wanted` names.
 pub(super) fn passed_on(invite: &Incoming, wanted: &[Pattern]) -> Vec<(String, String)> {
-    let is_known = matches!(invite.source, Source::Trunk(_)) && !is_private(invite);
+    // What goes on without its number is signed for nobody.
+    let has_number = Number::parse(&invite.from.user).is_some() && !is_private(invite);
+    let is_known = matches!(invite.source, Source::Trunk(_)) && has_number;
     let signed = |name: &str, value: &str| {
         is_known && name.eq_ignore_ascii_case("Identity") && value.len() <= IDENTITY_MAX
     };
@@ -203,6 +213,11 @@ mod tests {
             verstat(&incoming(Source::Local, "+12025550143", &asserted)),
             None
         );
+        let forged = [(
+            "From",
+            "\"x;verstat=TN-Validation-Passed\" <sip:+12025550143@carrier.example>;tag=1",
+        )];
+        assert_eq!(verstat(&incoming(trunk(), "+12025550143", &forged)), None);
         let odd = [("From", "<tel:+12025550143;verstat=Trust-Me>;tag=1")];
         assert_eq!(verstat(&incoming(trunk(), "+12025550143", &odd)), None);
         let from = [("From", "<tel:+12025550143;verstat=No-TN-Validation>;tag=1")];

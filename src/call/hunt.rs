@@ -118,7 +118,7 @@ impl Stage {
                 // transcoded.
                 phone.codecs = phone.codecs.preferring(how.codec);
                 let hops = ("Max-Forwards".to_owned(), how.max_forwards.to_string());
-                phone.add_headers(called.headers.clone());
+                phone.add_missing_headers(called.headers.clone());
                 phone.headers.push(hops);
                 phones.push((phone, called.whose.clone()));
             }

@@ -342,10 +342,10 @@ impl PickedUp {
     /// them told. They hear each other meanwhile.
     pub(super) fn announce(&self, others: &[&Leg]) {
         if let Some(text) = &self.announcement {
-            self.services.announce(text, &self.party.leg);
-            others
-                .iter()
-                .for_each(|leg| self.services.announce(text, leg));
+            for leg in std::iter::once(&&self.party.leg).chain(others) {
+                let recording = self.written.live.recording.clone();
+                self.services.announce(text, leg, recording);
+            }
         }
     }
 

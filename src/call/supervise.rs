@@ -289,12 +289,23 @@ impl Services {
     /// # Errors
     /// When there is none.
     pub fn end_supervision(&self, id: Uuid) -> Result<(), SuperviseError> {
+        self.end_seat(id, None)
+    }
+
+    /// Calls off that somebody is called who is to take the call over.
+    pub(super) fn call_off_transfer(&self, id: Uuid) {
+        let _ = self.end_seat(id, Some(Seat::Transfer));
+    }
+
+    /// Ends what has the place of who joins a call, or only that.
+    fn end_seat(&self, id: Uuid, only: Option<Seat>) -> Result<(), SuperviseError> {
         let mut calls = self.live_calls();
         // Who has taken a call over is let go with the call.
         let call = calls.get_mut(&id);
         let call = call.filter(|call| !call.wishes.borrow().transferred);
         let talking = call.and_then(|call| call.talking.as_mut());
         let supervisor = talking.and_then(|talking| talking.supervisor.as_mut());
+        let supervisor = supervisor.filter(|s| only.is_none_or(|only| s.seat == only));
         let modes = supervisor.and_then(|supervisor| supervisor.modes.take());
         modes.map(drop).ok_or(SuperviseError::Nobody)
     }

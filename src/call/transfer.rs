@@ -121,6 +121,10 @@ impl Transfer {
             Ok(answered) => self.brief(answered).await,
             Err(why) => Err(why),
         };
+        let answered = match answered {
+            Ok(answered) => self.take_over(answered).await,
+            Err(why) => Err(why),
+        };
         match answered {
             Ok(answered) => self.hand_over(answered).await,
             Err(why) => {
@@ -209,6 +213,27 @@ impl Transfer {
         }
     }
 
+    /// Ends it for the agent, unless it was called off meanwhile: nobody can from here on.
+    async fn take_over(&mut self, mut answered: Answered) -> Result<Answered, String> {
+        let called_off = {
+            let _calls = self.services.live_calls();
+            let called_off = self.goes_on.is_closed();
+            if !called_off {
+                self.wish(|wishes| {
+                    wishes.waits = false;
+                    wishes.transferred = true;
+                });
+            }
+            called_off
+        };
+        if called_off {
+            answered.party.hang_up().await;
+            let _ = answered.party.measured().await;
+            return Err("it was called off".to_owned());
+        }
+        Ok(answered)
+    }
+
     /// Lets caller and callee hear each other, until one of them is gone.
     async fn hand_over(&mut self, mut answered: Answered) {
         let room = RoomId::next();
@@ -220,14 +245,10 @@ impl Transfer {
                 tracing::info!(%trunk, "a transferred call is not recorded any more");
                 recording.pause(PausedBy::Transfer);
             } else if let Some(text) = self.services.announcement(trunk) {
-                self.services.announce(&text, &answered.party.leg);
+                self.services
+                    .announce(&text, &answered.party.leg, recording);
             }
         }
-        // For the agent it ends here.
-        self.wish(|wishes| {
-            wishes.waits = false;
-            wishes.transferred = true;
-        });
         let to = &self.to;
         let data =
             json!({ "state": "answered", "to": to, "trunk": trunk.clone(), "user": user.clone() });

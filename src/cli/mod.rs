@@ -5,6 +5,7 @@ mod bench;
 mod call;
 mod config;
 mod demonstration;
+mod doctor;
 mod flow;
 mod health;
 mod housekeeping;
@@ -50,6 +51,8 @@ enum Command {
     /// Check a flow
     #[command(subcommand, after_help = "Example:\n  offhook flow check flow.toml")]
     Flow(flow::FlowCommand),
+    /// Find out what is wrong with a trunk: its addresses, its registration, a call over it
+    Doctor(doctor::DoctorArgs),
     /// Measure the switch on the wire
     #[command(
         subcommand,
@@ -71,6 +74,7 @@ pub fn run() -> ExitCode {
         Command::Models(command) => models::run(&command),
         Command::Config(command) => config::run(&command),
         Command::Flow(command) => flow::run(&command),
+        Command::Doctor(args) => doctor::run(&args),
         Command::Bench(command) => bench::run(&command),
         Command::Health(args) => health::run(&args),
     };

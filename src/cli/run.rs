@@ -372,7 +372,8 @@ fn sip_settings(config: &Config, trunks: Vec<TrunkPeer>) -> Settings {
     }
 }
 
-fn trunk(trunk: &config::TrunkConfig) -> Trunk {
+/// A trunk as calls are placed over it.
+pub(super) fn trunk(trunk: &config::TrunkConfig) -> Trunk {
     Trunk {
         name: trunk.name.clone(),
         kind: match trunk.kind {

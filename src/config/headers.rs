@@ -8,20 +8,24 @@ use super::reader::{Reader, Section};
 /// Bytes of a value, at most.
 const VALUE_MAX: usize = 256;
 /// Those that the user agent writes itself, or that hold credentials.
-const OURS: [&str; 28] = [
+const OURS: [&str; 34] = [
     "accept",
     "allow",
     "authorization",
     "call-id",
     "contact",
+    "content-disposition",
     "content-encoding",
+    "content-language",
     "content-length",
     "content-type",
     "cseq",
+    "event",
     "expires",
     "from",
     "identity",
     "max-forwards",
+    "mime-version",
     "min-se",
     "path",
     "proxy-authorization",
@@ -34,8 +38,10 @@ const OURS: [&str; 28] = [
     "route",
     "rseq",
     "session-expires",
+    "subscription-state",
     "supported",
     "to",
+    "user-agent",
     "via",
 ];
 

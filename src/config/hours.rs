@@ -61,6 +61,23 @@ impl Opening {
             s.wrong(r, "time_zone", &origin, message);
             None
         });
+        if hours.is_none() && zone.is_some() {
+            s.wrong(
+                r,
+                "time_zone",
+                &origin,
+                "is the time zone of `when`, which is missing",
+            );
+        }
+        if hours.as_ref().is_some_and(Vec::is_empty) {
+            let origin = s.origin_of("when");
+            s.wrong(
+                r,
+                "when",
+                &origin,
+                "is empty: the route would never be open",
+            );
+        }
         let zone = zone.unwrap_or_else(TimeZone::system);
         hours.map(|hours| Self { hours, zone })
     }
@@ -183,6 +200,10 @@ fn date(word: &str) -> Option<Day> {
         _ => (None, word),
     };
     let (month, day) = rest.split_once('-')?;
+    // `9-17` is an attempt at a time.
+    if month.len() != 2 || day.len() != 2 {
+        return None;
+    }
     let (month, day) = (month.parse().ok()?, day.parse().ok()?);
     // A leap year has them all.
     jiff::civil::Date::new(year.unwrap_or(2_024), month, day).ok()?;
@@ -243,6 +264,7 @@ mod tests {
         for text in [
             "",
             "mo 9-5",
+            "mon 9-17",
             "mon 25:00-26:00",
             "9:60-10:00",
             "02-30",

@@ -71,10 +71,20 @@ impl Caller {
 
     /// Calls and asks for privacy.
     pub(crate) async fn dial_private(uri: &str) -> Result<Self, DialFailure> {
+        Self::dial_saying(LOCAL.into(), uri, &[("Privacy", "id")]).await
+    }
+
+    /// Calls from an address of this machine with header fields of its own.
+    pub(crate) async fn dial_saying(
+        address: IpAddr,
+        uri: &str,
+        headers: &[(&str, &str)],
+    ) -> Result<Self, DialFailure> {
         let how = (Codec::Pcmu, SrtpPolicy::Off);
-        let private = vec![("Privacy".to_owned(), "id".to_owned())];
+        let headers = headers.iter();
+        let headers = headers.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         let never = std::future::pending::<()>();
-        Self::place_with(how, (LOCAL.into(), NUMBER), uri, private, never).await
+        Self::place_with(how, (address, NUMBER), uri, headers.collect(), never).await
     }
 
     /// Calls, and gives up once something happens.

@@ -100,8 +100,15 @@ impl Sentry {
         self.bans.get(&source).is_some_and(|(until, _)| until > now)
     }
 
-    /// Counts a message of so many bytes that belongs to nothing.
-    pub(crate) fn charge(&mut self, now: Instant, flow: Flow, bytes: usize) -> Charge {
+    /// Counts a message of so many bytes that belongs to nothing. A stranger that floods is only
+    /// slowed down: it may have forged where it comes from, and whoever is there would be banned.
+    pub(crate) fn charge(
+        &mut self,
+        now: Instant,
+        flow: Flow,
+        bytes: usize,
+        standing: Standing,
+    ) -> Charge {
         let source = Network::of_sender(flow.remote.ip());
         let Some(watched) = self.watch.of(now, source) else {
             return Charge::Paid;
@@ -110,19 +117,23 @@ impl Sentry {
             watched.bring(bytes);
             return Charge::Paid;
         }
-        if watched.excess < self.guard.burst.max(self.guard.messages_per_s) {
+        let goes_on = watched.excess >= self.guard.burst.max(self.guard.messages_per_s);
+        if standing == Standing::Stranger || !goes_on {
             return Charge::Over;
         }
         watched.forgive();
         Charge::Banned(self.ban(now, source, BanReason::Flood))
     }
 
+    /// Returns whether a `User-Agent` is a scanner's.
+    pub(crate) fn is_scanner(&self, user_agent: &str) -> bool {
+        self.guard.is_scanner(user_agent)
+    }
+
     /// Bans a source that calls itself a scanner.
-    pub(crate) fn unmask(&mut self, now: Instant, flow: Flow, user_agent: &str) -> Option<Ban> {
+    pub(crate) fn unmask(&mut self, now: Instant, flow: Flow) -> Ban {
         let source = Network::of_sender(flow.remote.ip());
-        self.guard
-            .is_scanner(user_agent)
-            .then(|| self.ban(now, source, BanReason::Scanner))
+        self.ban(now, source, BanReason::Scanner)
     }
 
     /// Counts wrong credentials; too many ban the source, and the flow is trusted no longer: who
@@ -209,17 +220,31 @@ mod tests {
     fn a_source_has_a_burst_and_a_rate_and_is_banned_for_going_on() {
         let (mut sentry, now) = (Sentry::new(&Guard::default()), origin());
         let peer = flow("203.0.113.9:5060");
-        let paid = (0..1_500).filter(|_| sentry.charge(now, peer, 400) == Charge::Paid);
+        let paid =
+            (0..1_500).filter(|_| sentry.charge(now, peer, 400, Standing::Proven) == Charge::Paid);
         assert_eq!(paid.count(), 1_001);
         let later = now + s(1);
-        let paid = (0..200).filter(|_| sentry.charge(later, peer, 400) == Charge::Paid);
+        let paid =
+            (0..200).filter(|_| sentry.charge(later, peer, 400, Standing::Proven) == Charge::Paid);
         assert_eq!(paid.count(), 100, "the rate");
         assert!(!sentry.is_banned(later, peer));
-        let ban = (0..1_000).find_map(|_| match sentry.charge(later, peer, 400) {
-            Charge::Banned(ban) => Some(ban),
-            _ => None,
-        });
+        let ban =
+            (0..1_000).find_map(
+                |_| match sentry.charge(later, peer, 400, Standing::Proven) {
+                    Charge::Banned(ban) => Some(ban),
+                    _ => None,
+                },
+            );
         assert_eq!(ban.unwrap().reason, BanReason::Flood);
+        let mut flooding = 0..10_000;
+        let other = flow("203.0.113.11:5060");
+        assert!(
+            flooding.all(|_| !matches!(
+                sentry.charge(later, other, 400, Standing::Stranger),
+                Charge::Banned(_)
+            )),
+            "it may be forged"
+        );
         let neighbour = flow("203.0.113.9:9999");
         assert!(sentry.is_banned(later, neighbour), "every port of it");
         assert!(!sentry.is_banned(later, flow("203.0.113.10:5060")));
@@ -232,13 +257,13 @@ mod tests {
         let peer = flow("203.0.113.9:5060");
         let mut lasted = Vec::new();
         for _ in 0..8 {
-            let ban = sentry.unmask(now, peer, "sipvicious").unwrap();
+            let ban = sentry.unmask(now, peer);
             lasted.push(ban.for_s);
             now += s(ban.for_s.into());
         }
         assert_eq!(lasted, [60, 120, 240, 480, 960, 1_920, 3_600, 3_600]);
         now += REMEMBERED;
-        assert_eq!(sentry.unmask(now, peer, "sipvicious").unwrap().for_s, 60);
+        assert_eq!(sentry.unmask(now, peer).for_s, 60);
     }
 
     #[test]
@@ -260,11 +285,11 @@ mod tests {
     #[test]
     fn an_ipv6_source_is_its_64_and_a_mapped_address_is_ipv4() {
         let (mut sentry, now) = (Sentry::new(&Guard::default()), origin());
-        let ban = sentry.unmask(now, flow("[2001:db8:1:2:3::9]:5060"), "sipcli");
-        assert_eq!(ban.unwrap().source.to_string(), "2001:db8:1:2::/64");
+        let ban = sentry.unmask(now, flow("[2001:db8:1:2:3::9]:5060"));
+        assert_eq!(ban.source.to_string(), "2001:db8:1:2::/64");
         assert!(sentry.is_banned(now, flow("[2001:db8:1:2:ffff::1]:7")));
         assert!(!sentry.is_banned(now, flow("[2001:db8:1:3::1]:7")));
-        sentry.unmask(now, flow("[::ffff:203.0.113.9]:5060"), "sipcli");
+        sentry.unmask(now, flow("[::ffff:203.0.113.9]:5060"));
         assert!(sentry.is_banned(now, flow("203.0.113.9:5060")));
     }
 
@@ -276,12 +301,12 @@ mod tests {
         };
         let (mut sentry, now) = (Sentry::new(&guard), origin());
         let (banned, suspect) = (flow("203.0.113.9:1"), flow("203.0.113.10:1"));
-        sentry.unmask(now, banned, "sipcli");
+        sentry.unmask(now, banned);
         assert!((0..19).all(|_| sentry.failed(now, suspect).is_none()));
         for n in 0..10_000u32 {
             let at = now + Duration::from_micros(n.into());
             let remote = format!("10.{}.{}.{}:5060", n >> 16, (n >> 8) & 255, n & 255);
-            sentry.charge(at, flow(&remote), 400);
+            sentry.charge(at, flow(&remote), 400, Standing::Proven);
             sentry.vouch(at, flow(&remote), Standing::Proven);
         }
         assert_eq!((sentry.watch.len(), sentry.proven.len()), (64, 64));
@@ -292,7 +317,7 @@ mod tests {
         assert!(sentry.failed(now + s(1), suspect).is_some(), "19 were kept");
         for n in 0..1_000u32 {
             let remote = format!("10.0.{}.{}:5060", n >> 8, n & 255);
-            sentry.unmask(now + s(2), flow(&remote), "sipcli");
+            sentry.unmask(now + s(2), flow(&remote));
         }
         assert_eq!(sentry.bans(now + s(2)).count(), 64);
     }
@@ -303,7 +328,10 @@ mod tests {
         let peer = flow("203.0.113.9:5060");
         let (mut brought, mut got) = (0, 0);
         for n in 0..100 {
-            assert_eq!(sentry.charge(now, peer, 350), Charge::Paid);
+            assert_eq!(
+                sentry.charge(now, peer, 350, Standing::Proven),
+                Charge::Paid
+            );
             brought += 350;
             if sentry.affords(peer, 400) {
                 got += 400;

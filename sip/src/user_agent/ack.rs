@@ -54,7 +54,8 @@ impl UserAgent {
         }
         // The ACK of an answer that was sent without state repeats its tag: it has arrived.
         let tag = message.to().ok().and_then(|to| to.tag());
-        if self.is_asked_by_stranger() && tag.is_some_and(|tag| self.is_stateless_tag(tag, message))
+        if self.is_asked_by_stranger()
+            && tag.is_some_and(|tag| self.is_stateless_tag(flow, tag, message))
         {
             self.vouch(now, flow, Standing::Proven);
         }

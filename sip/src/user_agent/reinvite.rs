@@ -25,10 +25,12 @@ impl UserAgent {
         let Some(call) = self.calls.get_mut(&handle) else {
             return;
         };
-        if !matches!(call.phase, Phase::Established) {
+        // The 2xx may wait for a PRACK (RFC 3262 §3): for whoever offers, the call is answered.
+        let waits = matches!(call.phase, Phase::Ringing { .. });
+        if !waits && !matches!(call.phase, Phase::Established) {
             return;
         }
-        if call.own_offer.is_some() {
+        if waits || call.own_offer.is_some() {
             return self.emit(Event::ReofferAnswered {
                 call: handle,
                 offer: body,

@@ -190,7 +190,7 @@ impl UserAgent {
         let mut reply = reply.clone();
         reply
             .to_tag
-            .get_or_insert_with(|| self.stateless_tag(request));
+            .get_or_insert_with(|| self.stateless_tag(flow, request));
         let bytes = match self.is_asked_by_stranger() {
             false => reply.write(&self.settings, &flow, request),
             true => match self.brief(flow, request, &reply) {
@@ -223,7 +223,7 @@ impl UserAgent {
     /// Makes a tag that is the same for every copy of a request, and that nobody else can make
     /// (§8.2.7), the ACK included. It is shorter than a call's tag, so that neither is ever taken
     /// for the other.
-    fn stateless_tag(&self, request: &Message<'_>) -> String {
+    fn stateless_tag(&self, flow: Flow, request: &Message<'_>) -> String {
         let mut hash = Sha256::new();
         hash.update(self.tag_secret);
         for name in [HeaderName::CallId, HeaderName::From] {
@@ -232,6 +232,8 @@ impl UserAgent {
         }
         let number = request.cseq().map_or(0, |cseq| cseq.number);
         hash.update(number.to_be_bytes());
+        // Who repeats it from elsewhere has not received it there.
+        hash.update(flow.remote.to_string());
         let digest = hash.finalize();
         digest
             .iter()
@@ -241,8 +243,11 @@ impl UserAgent {
     }
 
     /// Returns whether a tag is the one that we gave this request's INVITE.
-    pub(super) fn is_stateless_tag(&self, tag: &str, ack: &Message<'_>) -> bool {
-        bool::from(tag.as_bytes().ct_eq(self.stateless_tag(ack).as_bytes()))
+    pub(super) fn is_stateless_tag(&self, flow: Flow, tag: &str, ack: &Message<'_>) -> bool {
+        bool::from(
+            tag.as_bytes()
+                .ct_eq(self.stateless_tag(flow, ack).as_bytes()),
+        )
     }
 
     /// Answers a request that [`super::Event::Request`] has reported.

@@ -34,7 +34,9 @@ impl UserAgent {
         let action = client.machine.handle_response(now, status);
         let purpose = client.purpose;
         // Nobody else knows the branch: what we sent has come to this address.
-        self.vouch(now, flow, Standing::Proven);
+        if client.flow.remote == flow.remote {
+            self.vouch(now, flow, Standing::Proven);
+        }
         match action {
             OnResponse::Ignore => self.stats.retransmissions_received += 1,
             OnResponse::Reack => {

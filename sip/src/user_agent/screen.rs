@@ -79,9 +79,13 @@ impl UserAgent {
             return true;
         }
         let name = message.header(HeaderName::UserAgent).unwrap_or_default();
-        if let Some(ban) = self.sentry.unmask(now, flow, name) {
+        if self.sentry.is_scanner(name) {
             self.stats.dropped_scanner += 1;
-            self.banned(ban);
+            // A stranger may have forged where it comes from: whoever is there would be banned.
+            if !self.asking.is_stranger() {
+                let ban = self.sentry.unmask(now, flow);
+                self.banned(ban);
+            }
             return false;
         }
         self.charge(now, flow)
@@ -92,7 +96,10 @@ impl UserAgent {
         if self.asking.standing == Standing::Trusted {
             return true;
         }
-        match self.sentry.charge(now, flow, self.asking.brought) {
+        match self
+            .sentry
+            .charge(now, flow, self.asking.brought, self.asking.standing)
+        {
             Charge::Paid => return true,
             Charge::Over => {}
             Charge::Banned(ban) => self.banned(ban),

@@ -127,7 +127,9 @@ impl FlowRun {
         let known: Vec<String> = self
             .variables
             .iter()
-            .filter(|(name, _)| !name.ends_with("_spoken") && self.variables.is_set(name))
+            // What a caller's header fields say is not for the instructions.
+            .filter(|(name, _)| !name.ends_with("_spoken") && *name != "headers")
+            .filter(|(name, _)| self.variables.is_set(name))
             .take(40)
             .map(|(name, _)| format!("{name}: {}", self.variables.text(name)))
             .collect();

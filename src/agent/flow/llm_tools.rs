@@ -147,8 +147,16 @@ impl FlowRun {
         };
         let calls = self.memory.called(calls);
         let mut leave = None;
+        let mut given_away = false;
         for call in calls {
-            match self.call_tool(cx, n, &call) {
+            let called = match call.name.as_str() {
+                "transfer" if given_away => {
+                    Called::Result("error: the call can be given to one person only".to_owned())
+                }
+                _ => self.call_tool(cx, n, &call),
+            };
+            given_away |= call.name == "transfer" && matches!(called, Called::Waiting(_));
+            match called {
                 Called::Result(text) => self.memory.answered(&call.id, text),
                 Called::Waiting(request) => turn.pending.push(Pending {
                     request,
@@ -157,6 +165,10 @@ impl FlowRun {
                 Called::Leave(target) => {
                     self.memory.answered(&call.id, "ok".to_owned());
                     leave = Some(target);
+                }
+                Called::End if given_away => {
+                    let refusal = "error: the call is being given to a person";
+                    self.memory.answered(&call.id, refusal.to_owned());
                 }
                 Called::End => {
                     let outcome = arguments(&call)

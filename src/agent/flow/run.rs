@@ -232,6 +232,7 @@ impl FlowRun {
         match std::mem::replace(&mut self.at, At::Over) {
             At::Ask(asking) => self.answered(cx, asking, text, aside),
             At::Llm(turn) => self.llm_heard(cx, *turn),
+            At::Transfer { node, request } => self.heard_before_transfer(cx, node, request, text),
             // Nothing was asked: what runs goes on.
             other => self.at = other,
         }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::definition::{Node, Text};
 use super::run::{At, FlowRun, Step};
+use super::slots::{Reading, SlotContext, SlotKind, read};
 use crate::agent::{Context, RequestFailure, RequestId, TransferRequest};
 
 /// Gives the call to a person: the caller waits with music while their phone rings. Once they
@@ -83,6 +84,37 @@ impl FlowRun {
         Step::Stay
     }
 
+    /// The caller speaks before anybody is called: only a "no" calls it off.
+    pub(super) fn heard_before_transfer(
+        &mut self,
+        cx: &mut Context<'_>,
+        node: String,
+        request: RequestId,
+        text: &str,
+    ) {
+        let slot = SlotContext {
+            wall: cx.wall(),
+            variables: &self.variables,
+            choices: &[],
+            country_code: &self.flow.country_code,
+            currency: &self.flow.currency,
+            length: None,
+            carry: None,
+        };
+        let refuses = match read(SlotKind::YesNo, text, &slot) {
+            Reading::Filled(filled) => filled.value == false,
+            _ => false,
+        };
+        let flow = Arc::clone(&self.flow);
+        match flow.nodes.get(&node) {
+            Some(Node::Transfer(n)) if refuses => {
+                cx.cancel(request);
+                self.go(cx, &n.on_fail);
+            }
+            _ => self.at = At::Transfer { node, request },
+        }
+    }
+
     /// Nobody took the call: the flow, or its LLM, goes on with the caller.
     pub(super) fn not_transferred(
         &mut self,
@@ -90,7 +122,7 @@ impl FlowRun {
         id: RequestId,
         why: &RequestFailure,
     ) {
-        tracing::info!(%why, "nobody took the call");
+        tracing::debug!(%why, "nobody took the call");
         if matches!(self.at, At::Llm(_)) {
             return self.tool_answered(cx, id, &format!("error: nobody took the call: {why}"));
         }

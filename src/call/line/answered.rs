@@ -15,7 +15,8 @@ impl Leg {
     }
 
     /// Whether keys that the other side presses come with its sound (RFC 4733).
-    pub(in crate::call) fn tells_keys_with_sound(&self) -> bool {
+    #[must_use]
+    pub fn tells_keys_with_sound(&self) -> bool {
         let negotiated = self.session.negotiated();
         negotiated.is_some_and(|negotiated| negotiated.dtmf_receive.is_some())
     }

@@ -13,6 +13,8 @@ pub enum PausedBy {
     Flow,
     /// Somebody has taken the call over who is not to be recorded.
     Transfer,
+    /// Somebody could not be told that they are recorded.
+    Untold,
 }
 
 impl PausedBy {
@@ -21,6 +23,7 @@ impl PausedBy {
             Self::Api => 1,
             Self::Flow => 2,
             Self::Transfer => 4,
+            Self::Untold => 8,
         }
     }
 
@@ -31,6 +34,7 @@ impl PausedBy {
             Self::Api => "api",
             Self::Flow => "flow",
             Self::Transfer => "transfer",
+            Self::Untold => "untold",
         }
     }
 }

@@ -131,13 +131,19 @@ fn user(number: usize) -> String {
 /// The turns of the call that brought a sound, as the switch wrote them down.
 async fn turns_of(subject: &Subject, number: usize) -> anyhow::Result<Vec<Value>> {
     let from = format!("sip:{}@127.0.0.1", user(number));
-    let list = subject.read("/v1/calls?limit=200").await?;
-    let calls = list["calls"].as_array().into_iter().flatten();
-    let id = calls
-        .filter(|call| call["from"] == from.as_str())
-        .find_map(|call| call["id"].as_str());
-    let Some(id) = id else {
-        anyhow::bail!("the switch has no record of the call from {from}");
+    let mut cursor = String::new();
+    let id = loop {
+        let list = subject
+            .read(&format!("/v1/calls?limit=200{cursor}"))
+            .await?;
+        let mut calls = list["calls"].as_array().into_iter().flatten();
+        if let Some(call) = calls.find(|call| call["from"] == from.as_str()) {
+            break call["id"].as_str().unwrap_or_default().to_owned();
+        }
+        let Some(next) = list["next_cursor"].as_str() else {
+            anyhow::bail!("the switch has no record of the call from {from}");
+        };
+        cursor = format!("&cursor={next}");
     };
     let call: Value = subject.read(&format!("/v1/calls/{id}")).await?;
     Ok(call["turns"].as_array().cloned().unwrap_or_default())

@@ -1,0 +1,52 @@
+//! What a status says of what has to be changed.
+
+/// What to do about a REGISTER's answer.
+pub(super) fn of_registration(status: u16) -> &'static str {
+    match status {
+        401 | 407 => {
+            "the password or the user is wrong: check `username` and `password` against what the carrier wrote"
+        }
+        403 => {
+            "the carrier refuses this user: check `username` and `password`, that the account is active, and whether it allows your address"
+        }
+        404 => {
+            "the carrier does not know this user: check `username` and `host`, which is also the user's domain"
+        }
+        423 => "the carrier wants a longer registration: raise `expires_s`",
+        408 | 480 | 500..=599 => {
+            "the registrar has trouble, or did not answer: try again later, or its other address"
+        }
+        _ => "ask the carrier what it means by that, with the time and your user",
+    }
+}
+
+/// What to do about an INVITE's answer.
+pub(super) fn of_call(status: u16) -> &'static str {
+    match status {
+        401 | 407 => "the credentials are wrong or missing: check `username` and `password`",
+        402 => "the account has no credit",
+        403 => {
+            "the carrier does not let you call that: check that your address is allowed, that `caller_id` is a number of yours in the form that it wants, and that the country is unlocked"
+        }
+        404 => {
+            "the carrier knows no such number: check its form (most want +, country code, number)"
+        }
+        408 | 480 => "the other side is not there now",
+        415 | 488 => {
+            "no codec in common, or the carrier wants SRTP (or none): check `codecs` and `srtp`"
+        }
+        420 => {
+            "the carrier wants an extension that we do not have: ask it which can be switched off"
+        }
+        482 | 483 => "the call comes back to where it was: check the route at the carrier",
+        484 => "the number is not complete",
+        486 | 600 => "the line is busy: the trunk itself works",
+        487 => "it was given up before the answer",
+        503 => {
+            "the carrier is overloaded, or over its calls a second for you: see `max_cps` and `max_calls`"
+        }
+        603 | 607 | 608 => "the call was declined, by a person or as unwanted",
+        500..=599 => "the carrier has trouble: try again later, and tell it the time",
+        _ => "ask the carrier what it means by that, with the time and the number",
+    }
+}

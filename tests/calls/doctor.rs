@@ -1,0 +1,107 @@
+//! `offhook doctor` against a switch that is the carrier.
+
+use serde_json::Value;
+
+use crate::peer::LISTENER;
+use crate::rig::Switch;
+
+/// What the doctor finds of the trunk `carrier`, and whether it takes it for healthy.
+async fn examined(trunk: &str, more: &[&str]) -> (bool, Vec<Value>) {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("offhook.toml");
+    let text = format!("[[trunk]]\nname = \"carrier\"\nhost = \"127.0.0.1\"\n{trunk}");
+    std::fs::write(&config, text).unwrap();
+    let mut doctor = tokio::process::Command::new(env!("CARGO_BIN_EXE_offhook"));
+    doctor.args(["doctor", "carrier", "--json", "--config"]);
+    let output = doctor.arg(&config).args(more).output().await.unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    let said: Value = serde_json::from_str(&said).unwrap_or_else(|_| panic!("{said}{errors}"));
+    assert_eq!(
+        output.status.success(),
+        said["healthy"].as_bool().unwrap(),
+        "{said}"
+    );
+    let findings = said["findings"].as_array().unwrap().clone();
+    (output.status.success(), findings)
+}
+
+fn port(switch: &Switch) -> &str {
+    switch.uri.rsplit(':').next().unwrap()
+}
+
+fn of<'f>(findings: &'f [Value], wanted: &str) -> &'f Value {
+    let mut findings = findings.iter();
+    let found = findings.find(|finding| finding["of"] == wanted);
+    found.unwrap_or(&Value::Null)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_trunk_that_works_is_called_healthy_call_and_all() {
+    let switch = Switch::start(LISTENER, "[[route]]\nto = \"*\"\nagent = \"test\"\n").await;
+    let trunk = format!("kind = \"peer\"\nport = {}\n", port(&switch));
+    let (healthy, findings) = examined(&trunk, &["--call", "+12025550123"]).await;
+    assert!(healthy, "{findings:#?}");
+    for wanted in [
+        "addresses",
+        "options",
+        "call",
+        "sound",
+        "keys",
+        "hold",
+        "resume",
+        "quality",
+    ] {
+        assert_eq!(
+            of(&findings, wanted)["health"],
+            "good",
+            "{wanted}: {findings:#?}"
+        );
+    }
+    switch.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_registration_is_tried_and_a_wrong_password_is_named() {
+    let user = "[[user]]\nname = \"alice\"\npassword = \"correct horse battery\"\n";
+    let switch = Switch::start(LISTENER, user).await;
+    let trunk = |password: &str| {
+        format!(
+            "kind = \"register\"\nport = {}\nusername = \"alice\"\npassword = \"{password}\"\n",
+            port(&switch)
+        )
+    };
+    let (healthy, findings) = examined(&trunk("correct horse battery"), &[]).await;
+    assert!(
+        healthy && of(&findings, "registration")["health"] == "good",
+        "{findings:#?}"
+    );
+    let (healthy, findings) = examined(&trunk("wrong"), &[]).await;
+    let registration = of(&findings, "registration");
+    assert!(!healthy, "{findings:#?}");
+    let mend = registration["mend"].as_str().unwrap();
+    assert!(mend.contains("password"), "{registration}");
+    assert!(
+        !format!("{findings:?}").contains("wrong\""),
+        "no secret is shown"
+    );
+    switch.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_host_without_an_address_and_one_that_is_silent_are_told_apart() {
+    let silent = "kind = \"peer\"\nport = 9\ntransport = \"tcp\"\n";
+    let (healthy, findings) = examined(silent, &["--call", "+12025550123"]).await;
+    assert!(!healthy);
+    let connection = of(&findings, "connection");
+    assert_eq!(connection["health"], "bad", "{findings:#?}");
+    assert!(connection["mend"].as_str().unwrap().contains("port"));
+    assert_eq!(of(&findings, "call")["found"], "not tried");
+    let nowhere = "kind = \"peer\"\n".to_owned();
+    let nowhere = nowhere.replace("kind", "outbound_proxy = \"nowhere.invalid\"\nkind");
+    let (healthy, findings) = examined(&nowhere, &[]).await;
+    assert!(
+        !healthy && of(&findings, "addresses")["health"] == "bad",
+        "{findings:#?}"
+    );
+}
