@@ -250,8 +250,7 @@ impl JitterBuffer {
         let mut sound = [0; MAX_PACKET_SAMPLES];
         let sound = sound.get_mut(..samples).unwrap_or_default();
         self.decoder.decode_fec(next.codec, next.payload, sound);
-        // What was played there meanwhile had to be made up.
-        self.counts.recovered += (sound.len() - gap.played.min(sound.len())) as u64;
+        self.counts.recovered += sound.len() as u64;
         self.put(gap, sound, false);
     }
 

@@ -118,7 +118,12 @@ impl MediaSession {
         let way_ms = self.round_trip_ms().unwrap_or(0.0) / 2.0;
         let packet_samples = self.jitter.packet_ms() * self.rate_hz() as f32 / 1_000.0;
         let packet = (packet_samples as u64).max(1);
-        let missed = (lost + jitter.late_packets).saturating_sub(jitter.recovered / packet);
+        // What came again in time was not made up; what came again too late was.
+        let absent = lost + jitter.late_packets;
+        let missed = match jitter.recovered {
+            0 => absent,
+            _ => absent.min(jitter.concealed.div_ceil(packet)),
+        };
         Impairments {
             loss: missed as f32 / expected.max(1) as f32,
             burst_ratio: losses.burst_ratio,
