@@ -34,7 +34,11 @@ pub struct Backend(pub Arc<Services>);
 
 impl Backend {
     fn busy(&self, busy: &Busy) -> ApiError {
-        let retry_after_s = self.0.config.limits.retry_after_s;
+        let retry_after_s = match busy {
+            // The next second has room again.
+            Busy::TrunkFast(..) => 1,
+            _ => self.0.config.limits.retry_after_s,
+        };
         match busy {
             Busy::Full(max_calls) => ApiError::TooManyCalls {
                 max_calls: *max_calls,

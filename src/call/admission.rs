@@ -28,6 +28,8 @@ pub(super) struct Refusal {
     pub(super) reason: String,
     /// What telephone networks are told (ITU-T Q.850).
     pub(super) cause: Option<u8>,
+    /// When it may be tried again, in s, where that is known.
+    pub(super) retry_after_s: Option<u32>,
 }
 
 impl Refusal {
@@ -36,6 +38,7 @@ impl Refusal {
             status,
             reason: reason.into(),
             cause: None,
+            retry_after_s: None,
         }
     }
 
@@ -54,7 +57,12 @@ impl From<Busy> for Refusal {
             Busy::Stopping => 480,
             _ => 503,
         };
-        Self::new(status, busy.to_string())
+        // The next second has room again.
+        let retry_after_s = matches!(busy, Busy::TrunkFast(..)).then_some(1);
+        Self {
+            retry_after_s,
+            ..Self::new(status, busy.to_string())
+        }
     }
 }
 

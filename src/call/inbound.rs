@@ -41,19 +41,13 @@ pub async fn take(services: Arc<Services>, incoming: Box<IncomingCall>) {
     admit_or_refuse(services, incoming).instrument(span).await;
 }
 
-async fn admit_or_refuse(services: Arc<Services>, incoming: Box<IncomingCall>) {
+async fn admit_or_refuse(services: Arc<Services>, mut incoming: Box<IncomingCall>) {
     let call = incoming.call;
+    unify_numbers(&services, &mut incoming.invite);
     let _held = services.line.sip().hold(call);
     let admitted = match admit(&services, &incoming.invite) {
         Ok(admitted) => admitted,
-        Err(Refusal {
-            status,
-            reason,
-            cause,
-        }) => {
-            let cause = cause.map(|cause| ("Reason".to_owned(), format!("Q.850;cause={cause}")));
-            return refuse_because(&services, call, (status, &reason), cause).await;
-        }
+        Err(refusal) => return refuse_as(&services, call, &refusal).await,
     };
     let epoch = Epoch::take();
     let begun = (
@@ -74,21 +68,36 @@ async fn admit_or_refuse(services: Arc<Services>, incoming: Box<IncomingCall>) {
 
 /// Refuses a call, and says when to try again where that may help.
 pub(super) async fn refuse(services: &Services, call: CallHandle, status: u16, reason: &str) {
-    refuse_because(services, call, (status, reason), None).await;
+    let passes = status == 503 || services.is_stopping();
+    let retry = passes.then_some(services.config.limits.retry_after_s);
+    reject(services, call, (status, reason), retry, None).await;
 }
 
-/// Refuses a call, with a header field that says more of why.
-async fn refuse_because(
+/// Refuses a call for a reason of its own.
+async fn refuse_as(services: &Services, call: CallHandle, refusal: &Refusal) {
+    let Refusal {
+        status,
+        reason,
+        cause,
+        retry_after_s,
+    } = refusal;
+    let passes = *status == 503 || services.is_stopping();
+    let usual = passes.then_some(services.config.limits.retry_after_s);
+    let cause = cause.map(|cause| ("Reason".to_owned(), format!("Q.850;cause={cause}")));
+    let retry = retry_after_s.or(usual);
+    reject(services, call, (*status, reason), retry, cause).await;
+}
+
+async fn reject(
     services: &Services,
     call: CallHandle,
     (status, reason): (u16, &str),
+    retry_after_s: Option<u32>,
     cause: Option<(String, String)>,
 ) {
     meters::call_refused(status);
     tracing::info!(status, %reason, "a call was refused");
-    let retry = services.config.limits.retry_after_s.to_string();
-    let passes = status == 503 || services.is_stopping();
-    let retry = passes.then(|| ("Retry-After".to_owned(), retry));
+    let retry = retry_after_s.map(|seconds| ("Retry-After".to_owned(), seconds.to_string()));
     let headers = retry.into_iter().chain(cause).collect();
     let _ = services.line.sip().reject(call, status, headers).await;
 }
@@ -100,6 +109,37 @@ pub(super) fn called_party(invite: &Incoming) -> String {
     parsed
         .map(|uri| normalised(&uri.user_text()))
         .unwrap_or_default()
+}
+
+/// Writes the numbers of a trunk's call in the form that all share, from here on.
+fn unify_numbers(services: &Services, invite: &mut Incoming) {
+    let Source::Trunk(name) = &invite.source else {
+        return;
+    };
+    let mut trunks = services.trunks.trunks().iter();
+    let Some(trunk) = trunks.find(|trunk| trunk.name == *name) else {
+        return;
+    };
+    invite.from.user = trunk.plan.read(&invite.from.user);
+    let called = called_party(invite);
+    let unified = trunk.plan.read(&called);
+    if unified != called {
+        invite.request_uri = with_user(&invite.request_uri, &unified);
+    }
+}
+
+/// A SIP or `tel` URI with another user.
+fn with_user(uri: &str, user: &str) -> String {
+    let Some((scheme, rest)) = uri.split_once(':') else {
+        return uri.to_owned();
+    };
+    match rest.split_once('@') {
+        Some((_, host)) => format!("{scheme}:{user}@{host}"),
+        None => {
+            let params = rest.find(';').and_then(|at| rest.get(at..));
+            format!("{scheme}:{user}{}", params.unwrap_or_default())
+        }
+    }
 }
 
 /// The codecs that the configuration allows to a source.

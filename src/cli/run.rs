@@ -34,7 +34,7 @@ use crate::net::media::{MediaThreads, PortPool, Probe};
 use crate::net::sip::{Listen, News, Sip, Tls, TlsFiles};
 use crate::observe;
 use crate::store::{self, Appointment, CallRecord, Health, Store, StoreError};
-use crate::switch::{Trunk, TrunkKind, TrunkTable};
+use crate::switch::{NumberPlan, Trunk, TrunkKind, TrunkTable};
 use crate::{meters, switchboard, trunks};
 
 /// Events kept for subscribers that come back, and buffered for each.
@@ -320,12 +320,9 @@ fn tls(config: &Config) -> anyhow::Result<Tls> {
 }
 
 fn advertise(config: &Config) -> Advertise {
-    let networks = config.sip.local_networks.iter();
     Advertise {
         public: config.sip.public_address,
-        local_networks: networks
-            .filter_map(|network| network.to_string().parse().ok())
-            .collect(),
+        local_networks: networks(&config.sip.local_networks),
     }
 }
 
@@ -385,6 +382,8 @@ pub(super) fn trunk(trunk: &config::TrunkConfig) -> Trunk {
         port: trunk.port,
         username: trunk.username.clone(),
         caller_id: trunk.caller_id.clone(),
+        caller_ids: trunk.caller_ids.clone(),
+        plan: NumberPlan::of(trunk),
     }
 }
 

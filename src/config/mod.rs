@@ -49,7 +49,7 @@ pub use secret::Secret;
 pub use services::{HttpConfig, HttpKey, LogConfig, LogFormat, ModelsConfig, StoreConfig};
 pub use sip::{LimitsConfig, MediaConfig, PortRange, SipConfig, SipListen, Transport};
 pub use target::{Hunt, Rejection, RouteTarget, WeightedTrunk};
-pub use trunk::{TrunkConfig, TrunkKind};
+pub use trunk::{NumberForm, TrunkConfig, TrunkKind};
 
 use offhook_media::SrtpPolicy;
 use reader::{Reader, Section};

@@ -77,6 +77,12 @@ pub struct TrunkConfig {
     pub username: Option<String>,
     /// The digest password.
     pub password: Option<Secret>,
+    /// The form in which it writes numbers.
+    pub numbers: NumberForm,
+    /// The country that it is in, by its code (`44`).
+    pub country_code: Option<String>,
+    /// The callers that it may be shown; the others are its `caller_id`.
+    pub caller_ids: Vec<Pattern>,
     /// The number that outgoing calls come from.
     pub caller_id: Option<String>,
     /// Networks whose calls belong to this trunk.
@@ -146,6 +152,8 @@ impl TrunkConfig {
         let ping_s = read_ping(r, &mut s);
         let max_calls = small(s.number(r, "max_calls", 0..=100_000, 0));
         let max_cps = small(s.number(r, "max_cps", 0..=1_000, 0));
+        let (numbers, country_code) = read_numbers(r, &mut s);
+        let caller_ids = read_caller_ids(r, &mut s, caller_id.as_deref());
         let headers = headers::read_added(r, &mut s);
         let pass_headers = s.list::<Pattern>(r, "pass_headers").unwrap_or_default();
         let kind: TrunkKind = kind?;
@@ -171,6 +179,9 @@ impl TrunkConfig {
             ca,
             username,
             password,
+            numbers,
+            country_code,
+            caller_ids,
             caller_id,
             networks,
             networks_from_host,
@@ -187,6 +198,87 @@ impl TrunkConfig {
             outbound_proxy,
         })
     }
+}
+
+/// The form in which a trunk writes numbers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum NumberForm {
+    /// As whoever calls writes them: `02079460123`.
+    #[default]
+    AsIs,
+    /// With `+` and the country's code: `+442079460123`.
+    Plus,
+    /// With the country's code alone: `442079460123`.
+    Bare,
+    /// With what is dialled before another country's code: `00442079460123`.
+    International,
+    /// As they are dialled within its country, and beyond it as `International`.
+    National,
+}
+
+impl FromStr for NumberForm {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "as-is" => Ok(Self::AsIs),
+            "plus" => Ok(Self::Plus),
+            "bare" => Ok(Self::Bare),
+            "international" => Ok(Self::International),
+            "national" => Ok(Self::National),
+            _ => Err(format!("{text:?} is not one of {NUMBER_FORMS}")),
+        }
+    }
+}
+
+impl fmt::Display for NumberForm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::AsIs => "as-is",
+            Self::Plus => "plus",
+            Self::Bare => "bare",
+            Self::International => "international",
+            Self::National => "national",
+        })
+    }
+}
+
+const NUMBER_FORMS: &str = "\"as-is\", \"plus\", \"bare\", \"international\" or \"national\"";
+
+text_value!(
+    NumberForm,
+    "\"as-is\", \"plus\", \"bare\", \"international\" or \"national\""
+);
+
+/// Reads how a trunk writes numbers.
+fn read_numbers(r: &mut Reader<'_>, s: &mut Section) -> (NumberForm, Option<String>) {
+    let origin = s.origin_of("numbers");
+    let form = s.or(r, "numbers", NumberForm::default());
+    let code_origin = s.origin_of("country_code");
+    let code = s.opt::<String>(r, "country_code");
+    let code = code.map(|code| code.trim_start_matches('+').to_owned());
+    let is_code =
+        |code: &String| (1..=3).contains(&code.len()) && code.bytes().all(|b| b.is_ascii_digit());
+    if code.as_ref().is_some_and(|code| !is_code(code)) {
+        let message = "is no country's code: one to three digits, such as \"44\"";
+        s.wrong(r, "country_code", &code_origin, message);
+    }
+    if code.is_none() && matches!(form, NumberForm::National | NumberForm::International) {
+        let message = format!("{form:?} needs `country_code`: which country is it in?");
+        s.wrong(r, "numbers", &origin, message.to_lowercase());
+    }
+    (form, code)
+}
+
+/// Reads which callers a trunk may be shown.
+fn read_caller_ids(r: &mut Reader<'_>, s: &mut Section, caller_id: Option<&str>) -> Vec<Pattern> {
+    let origin = s.origin_of("caller_ids");
+    let patterns = s.list::<Pattern>(r, "caller_ids");
+    if patterns.is_some() && caller_id.is_none() {
+        let message = "needs `caller_id`: what is shown of the others?";
+        s.wrong(r, "caller_ids", &origin, message);
+    }
+    patterns.unwrap_or_default()
 }
 
 /// What a name may be made of.

@@ -3,6 +3,7 @@
 
 mod call;
 mod number;
+mod number_plan;
 mod pin;
 mod reach;
 mod registrar;
@@ -13,6 +14,7 @@ mod whereabouts;
 
 pub use call::{Call, CallState, Direction, EndReason, Outcome};
 pub use number::{Number, normalised};
+pub use number_plan::NumberPlan;
 pub use pin::{PinVerdict, WrongPins};
 pub use reach::{Hop, Outcome as Reached, Reach, Standing};
 pub use registrar::{Binding, Refused, Registrar};

@@ -3,6 +3,8 @@
 use std::fmt;
 
 use super::number::{Number, normalised};
+use super::number_plan::NumberPlan;
+use crate::config::Pattern;
 
 /// How a trunk knows us and we know it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +32,10 @@ pub struct Trunk {
     pub username: Option<String>,
     /// The number that calls show unless they say another.
     pub caller_id: Option<String>,
+    /// The callers that it may be shown, where not all: the others are its `caller_id`.
+    pub caller_ids: Vec<Pattern>,
+    /// How it writes numbers.
+    pub plan: NumberPlan,
 }
 
 /// Asks for a call.
@@ -87,6 +93,27 @@ pub enum DialError {
     BadCaller(String),
 }
 
+impl Trunk {
+    /// What a call over it shows of its caller.
+    fn shown(&self, from: Option<&str>) -> Result<String, DialError> {
+        let is_allowed = |caller: &&str| {
+            let caller = normalised(caller);
+            let mut allowed = self.caller_ids.iter();
+            // Who does not want to be known is shown as nobody.
+            let is_nobody = caller.eq_ignore_ascii_case("anonymous");
+            let any = self.caller_ids.is_empty() || is_nobody;
+            any || allowed.any(|pattern| pattern.matches(&caller))
+        };
+        let from = from.filter(is_allowed).or(self.caller_id.as_deref());
+        let caller = from.or(self.username.as_deref()).unwrap_or("anonymous");
+        let caller = checked_caller(caller)?;
+        Ok(match Number::parse(&caller) {
+            Some(number) => self.plan.write(&number),
+            None => caller,
+        })
+    }
+}
+
 /// The configured trunks.
 #[derive(Debug, Clone, Default)]
 pub struct TrunkTable {
@@ -131,15 +158,13 @@ impl TrunkTable {
         let trunk = self.choose(dial)?;
         let host = trunk.host.clone().unwrap_or_default();
         let user = match &dial.to {
-            Target::Number(number) => number.as_str(),
-            Target::Uri { user, .. } => user.as_deref().unwrap_or_default(),
+            Target::Number(number) => trunk.plan.write(number),
+            Target::Uri { user, .. } => user.clone().unwrap_or_default(),
         };
-        let caller = dial.from.as_deref().or(trunk.caller_id.as_deref());
-        let caller = caller.or(trunk.username.as_deref()).unwrap_or("anonymous");
         Ok(Dialled {
             trunk: Some(trunk.name.clone()),
-            request_uri: uri(Some(user), &host, trunk.port),
-            from_uri: uri(Some(&checked_caller(caller)?), &host, None),
+            request_uri: uri(Some(&user), &host, trunk.port),
+            from_uri: uri(Some(&trunk.shown(dial.from.as_deref())?), &host, None),
             host,
             port: trunk.port,
         })
@@ -277,6 +302,8 @@ mod tests {
             port: None,
             username: None,
             caller_id: Some("+12025550100".to_owned()),
+            caller_ids: Vec::new(),
+            plan: NumberPlan::default(),
         };
         TrunkTable::new(vec![
             trunk("pbx", TrunkKind::Inbound, None),
@@ -289,6 +316,20 @@ mod tests {
             to: Target::parse(to).unwrap(),
             trunk: None,
             from: None,
+        }
+    }
+
+    #[test]
+    fn a_trunk_is_shown_the_callers_that_it_may_be_and_nobody_as_nobody() {
+        let mut trunk = table().trunks()[1].clone();
+        trunk.caller_ids = vec!["+1202*".parse().unwrap()];
+        for (from, shown) in [
+            (Some("+12025550143"), "+12025550143"),
+            (Some("+442079460123"), "+12025550100"),
+            (Some("anonymous"), "anonymous"),
+            (None, "+12025550100"),
+        ] {
+            assert_eq!(trunk.shown(from).unwrap(), shown, "{from:?}");
         }
     }
 

@@ -27,6 +27,7 @@ mod language_model;
 #[path = "../llm_support/mod.rs"]
 mod llm_support;
 mod logs;
+mod numbers;
 mod peer;
 mod phones;
 mod recording;

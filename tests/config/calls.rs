@@ -189,6 +189,26 @@ fn a_route_takes_calls_while_it_is_open_and_the_next_one_the_others() {
 }
 
 #[test]
+fn a_trunk_s_numbers_have_a_form_and_their_country() {
+    let of = |more: &str| {
+        format!("[[trunk]]\nname = \"carrier\"\nkind = \"peer\"\nhost = \"192.0.2.1\"\n{more}")
+    };
+    let config = parse(&of("numbers = \"national\"\ncountry_code = \"+44\"\n")).unwrap();
+    let trunk = &config.trunks[0];
+    assert_eq!(trunk.numbers.to_string(), "national");
+    assert_eq!(trunk.country_code.as_deref(), Some("44"));
+    for (bad, key) in [
+        ("numbers = \"e.164\"\n", "\"plus\""),
+        ("numbers = \"national\"\n", "country_code"),
+        ("country_code = \"UK\"\n", "country_code"),
+        ("caller_ids = [\"+1202*\"]\n", "caller_id"),
+    ] {
+        let text = complaint(&of(bad));
+        assert!(text.contains(key), "{bad}: {text}");
+    }
+}
+
+#[test]
 fn a_trunk_s_calls_get_header_fields_but_none_that_the_switch_writes() {
     let of = |headers: &str| {
         format!(
