@@ -90,11 +90,10 @@ impl UserAgent {
         message: &Message<'_>,
         key: &[u8],
     ) {
-        let server = self.open_server(now, flow, message, (key.into(), None));
-        if let Err(refusal) = message.check_support(&self.settings.support()) {
-            self.reply_in(now, server, &Reply::refusing(&refusal));
+        let support = self.settings.support();
+        let Some(server) = self.open_supported(now, flow, message, key, &support) else {
             return;
-        }
+        };
         let Ok(rack) = message.rack() else {
             self.reply_in(now, server, &Reply::new(400).because("Bad RAck"));
             return;

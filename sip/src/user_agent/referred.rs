@@ -129,11 +129,9 @@ impl UserAgent {
         message: &Message<'_>,
         key: &[u8],
     ) {
-        let server = self.open_server(now, flow, message, (key.into(), None));
-        if let Err(refusal) = message.check_support(&SUPPORT) {
-            self.reply_in(now, server, &Reply::refusing(&refusal));
+        let Some(server) = self.open_supported(now, flow, message, key, &SUPPORT) else {
             return;
-        }
+        };
         let Some(call) = self.calls.get_mut(&handle) else {
             return;
         };

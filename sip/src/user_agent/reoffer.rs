@@ -43,11 +43,10 @@ impl UserAgent {
         message: &Message<'_>,
         key: &[u8],
     ) {
-        let server = self.open_server(now, flow, message, (key.into(), None));
-        if let Err(refusal) = message.check_support(&self.settings.support()) {
-            self.reply_in(now, server, &Reply::refusing(&refusal));
+        let support = self.settings.support();
+        let Some(server) = self.open_supported(now, flow, message, key, &support) else {
             return;
-        }
+        };
         self.take_offer(now, handle, flow, message, server);
     }
 

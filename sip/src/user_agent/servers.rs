@@ -8,7 +8,7 @@ use super::deadlines::{Owner, Reason};
 use super::respond::Reply;
 use super::{CallHandle, Transmit, UserAgent};
 use crate::flow::Flow;
-use crate::message::{HeaderError, Message, Method, OwnedMessage};
+use crate::message::{HeaderError, Message, Method, OwnedMessage, Support};
 use crate::transaction::{
     AckReceived, InviteServer, NonInviteServer, OnRequest, OnRespond, OnTimeout, Timer,
 };
@@ -186,6 +186,24 @@ impl UserAgent {
     /// Returns whether the bound on transactions is reached.
     pub(super) fn is_full(&self) -> bool {
         self.clients.len() + self.servers.len() >= self.settings.max_transactions
+    }
+
+    /// Keeps a transaction for a request within a call; none where the request asks for what is not
+    /// supported, and is refused by that.
+    pub(super) fn open_supported(
+        &mut self,
+        now: Instant,
+        came_on: Flow,
+        message: &Message<'_>,
+        key: &[u8],
+        support: &Support<'_>,
+    ) -> Option<u64> {
+        let server = self.open_server(now, came_on, message, (key.into(), None));
+        let Err(refusal) = message.check_support(support) else {
+            return Some(server);
+        };
+        self.reply_in(now, server, &Reply::refusing(&refusal));
+        None
     }
 
     /// Keeps a transaction for a request; the keys are those that the caller has just looked up.
