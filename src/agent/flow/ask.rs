@@ -44,13 +44,10 @@ impl Asking {
     ) -> Option<T> {
         let ask = self.ask(&run.flow)?;
         let cx = SlotContext {
-            wall,
-            variables: &run.variables,
             choices: &ask.choices,
-            country_code: &run.flow.country_code,
-            currency: &run.flow.currency,
             length: ask.length,
             carry: self.carry.as_ref(),
+            ..run.slot_context(wall)
         };
         Some(then(ask, &cx))
     }

@@ -9,7 +9,7 @@ use super::definition::{HttpTool, Llm, LlmTool};
 use super::effects::Recipe;
 use super::llm::LlmTurn;
 use super::run::{At, FlowRun};
-use super::slots::{Reading, SlotContext, SlotKind, read};
+use super::slots::{Reading, SlotKind, read};
 use super::transfer::{MAX_BRIEFING, ring};
 use crate::agent::{
     BookRequest, Context, RequestId, ToolCall, ToolSpec, TransferRequest, Variables,
@@ -286,15 +286,7 @@ impl FlowRun {
             let future = moment > *cx.wall();
             return future.then(|| moment.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string());
         }
-        let slot = SlotContext {
-            wall: cx.wall(),
-            variables: &self.variables,
-            choices: &[],
-            country_code: &self.flow.country_code,
-            currency: &self.flow.currency,
-            length: None,
-            carry: None,
-        };
+        let slot = self.slot_context(cx.wall());
         match read(SlotKind::DateTime, said, &slot) {
             Reading::Filled(filled) => filled.value.as_str().map(str::to_owned),
             _ => None,

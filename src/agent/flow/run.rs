@@ -11,7 +11,7 @@ use super::definition::{End, Flow, Node, Say, Text};
 use super::effects::fill;
 use super::llm::LlmTurn;
 use super::memory::Memory;
-use super::slots::SlotKind;
+use super::slots::{SlotContext, SlotKind};
 use super::template::{Mode, Scope, render};
 use crate::agent::{
     Completeness, Context, CutText, Dialogue, DigitPlan, Event, RequestId, Variables,
@@ -97,6 +97,19 @@ impl FlowRun {
             hung_up: false,
             ahead: None,
             answered_node: None,
+        }
+    }
+
+    /// What a grammar needs to know that is asked beside a question.
+    pub(super) fn slot_context<'a>(&'a self, wall: &'a Zoned) -> SlotContext<'a> {
+        SlotContext {
+            wall,
+            variables: &self.variables,
+            choices: &[],
+            country_code: &self.flow.country_code,
+            currency: &self.flow.currency,
+            length: None,
+            carry: None,
         }
     }
 

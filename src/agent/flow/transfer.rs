@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::definition::{Node, Text};
 use super::run::{At, FlowRun, Step};
-use super::slots::{Reading, SlotContext, SlotKind, read};
+use super::slots::{Reading, SlotKind, read};
 use crate::agent::{Context, RequestFailure, RequestId, TransferRequest};
 
 /// Gives the call to a person: the caller waits with music while their phone rings. Once they
@@ -92,15 +92,7 @@ impl FlowRun {
         request: RequestId,
         text: &str,
     ) {
-        let slot = SlotContext {
-            wall: cx.wall(),
-            variables: &self.variables,
-            choices: &[],
-            country_code: &self.flow.country_code,
-            currency: &self.flow.currency,
-            length: None,
-            carry: None,
-        };
+        let slot = self.slot_context(cx.wall());
         let refuses = match read(SlotKind::YesNo, text, &slot) {
             Reading::Filled(filled) => filled.value == false,
             _ => false,
