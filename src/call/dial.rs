@@ -10,11 +10,16 @@ use offhook_sip::{CallHandle, Flow, Invite, Transport};
 use tokio::sync::mpsc;
 
 use super::codecs::Codecs;
-use super::line::{Attached, Half, Leg, Line, LineError};
+use super::line::{Attached, Half, Leg, Line};
+use super::redirecting::Redirecting;
 use crate::mailbox;
 use crate::net::media::LegId;
 use crate::net::sip::{PlacedCall, Signal, SipError};
-use crate::switch::{Hop, Reached};
+use crate::switch::{Hop, Reached, RedirectTerms};
+
+mod failure;
+
+pub use failure::DialFailure;
 
 /// How long the end of a call that came to nothing is waited for.
 const ENDING: Duration = Duration::from_secs(2);
@@ -24,6 +29,8 @@ const ENDING: Duration = Duration::from_secs(2);
 pub struct Dialling {
     /// The Request-URI.
     pub request_uri: String,
+    /// The To URI, where that is another: of who was called first.
+    pub to: Option<String>,
     /// The From URI.
     pub from: String,
     /// Where the INVITE goes, best address first.
@@ -45,6 +52,8 @@ pub struct Dialling {
     pub headers: Vec<(String, String)>,
     /// How long it may ring.
     pub ring_timeout: Duration,
+    /// Where redirects may lead.
+    pub redirects: RedirectTerms,
 }
 
 impl Dialling {
@@ -69,6 +78,14 @@ impl Dialling {
         headers.retain(|(name, _)| !is_there(name));
         self.headers.extend(headers);
     }
+
+    /// Leaves out what is for the trunk alone, of a call that is led elsewhere.
+    pub(super) fn forget_what_is_the_trunks(&mut self) {
+        self.route.clear();
+        self.credentials = None;
+        let hops = |name: &str| name.eq_ignore_ascii_case("Max-Forwards");
+        self.headers.retain(|(name, _)| hops(name));
+    }
 }
 
 /// An answered call.
@@ -81,81 +98,6 @@ pub struct Answered {
     pub leg: Leg,
     /// The address that answered.
     pub remote: SocketAddr,
-}
-
-/// Explains why a call was not answered.
-#[derive(Debug, thiserror::Error)]
-pub enum DialFailure {
-    /// The other side refused.
-    #[error("refused with {status} {reason}{explanation}")]
-    Refused {
-        /// The final status.
-        status: u16,
-        /// Its reason phrase.
-        reason: String,
-        /// `Retry-After`, in seconds.
-        retry_after_s: Option<u32>,
-        /// What the carrier's own headers add, with a leading separator.
-        explanation: String,
-        /// Nobody said that: no answer came at all.
-        unheard: bool,
-    },
-    /// Nobody answered in time.
-    #[error("nobody answered within {} s", .0.as_secs())]
-    NoAnswer(Duration),
-    /// The call was given up from here.
-    #[error("given up before the answer")]
-    Cancelled,
-    /// Where it goes could not be found out, and why not.
-    #[error("{0}")]
-    Nowhere(String),
-    /// There is no address to send to.
-    #[error("there is no address to send the call to")]
-    NoTarget,
-    /// It was answered, but not with how.
-    #[error("it was answered without a session description, and hung up")]
-    NoDescription,
-    /// The media could not be agreed upon.
-    #[error(transparent)]
-    Media(#[from] LineError),
-    /// The SIP task did not place it.
-    #[error(transparent)]
-    Sip(#[from] SipError),
-}
-
-impl DialFailure {
-    /// The final status that the other side gave, if it gave one.
-    #[must_use]
-    pub fn status(&self) -> Option<u16> {
-        match self {
-            Self::Refused { status, .. } => Some(*status),
-            _ => None,
-        }
-    }
-
-    /// A refusal that says nothing but its status.
-    #[cfg(test)]
-    pub(super) fn refused(status: u16) -> Self {
-        Self::Refused {
-            status,
-            reason: String::new(),
-            retry_after_s: None,
-            explanation: String::new(),
-            unheard: false,
-        }
-    }
-
-    /// Whether another address of the same carrier may do better: a timeout, a transport error or
-    /// an overloaded server (RFC 3263 §4.3); a busy or refusing callee would only refuse again.
-    pub(super) fn worth_another_target(&self) -> bool {
-        matches!(
-            self,
-            Self::Refused {
-                status: 408 | 500 | 502 | 503 | 504,
-                ..
-            }
-        )
-    }
 }
 
 /// Dials and waits for the answer. `progress` hears of each provisional status; dropping the
@@ -172,6 +114,26 @@ pub async fn dial(
     give_up: &mut mpsc::Receiver<()>,
 ) -> Result<Answered, DialFailure> {
     let mut attached = Some(attached);
+    let (mut redirecting, mut led) = (Redirecting::new(dialling), None);
+    loop {
+        let dialling = led.as_ref().unwrap_or(dialling);
+        let rings = dial_all(line, leg, dialling, &mut attached, &mut progress, give_up);
+        match rings.await {
+            Ok(answered) => return Ok(answered),
+            Err(failure) => led = Some(redirecting.next(line, failure).await?),
+        }
+    }
+}
+
+/// Dials at one address after the other until one answers or refuses.
+async fn dial_all(
+    line: &Line,
+    leg: LegId,
+    dialling: &Dialling,
+    attached: &mut Option<Attached>,
+    progress: &mut impl FnMut(u16),
+    give_up: &mut mpsc::Receiver<()>,
+) -> Result<Answered, DialFailure> {
     let (mut next, mut last) = (0, None);
     loop {
         let (target, flow) = match next_flow(line, dialling, &mut next) {
@@ -180,7 +142,7 @@ pub async fn dial(
         };
         let half = line.offer(&flow, &dialling.codecs, dialling.srtp)?;
         let mut placed = line.sip().invite(invite(dialling, flow, &half)).await?;
-        let answer = wait(line, dialling, &half, &mut placed, &mut progress, give_up).await;
+        let answer = wait(line, dialling, &half, &mut placed, progress, give_up).await;
         note(line, (dialling.transport, target), answer.as_ref().err());
         match answer {
             Ok(answer) => {
@@ -266,7 +228,11 @@ fn flow(line: &Line, dialling: &Dialling, remote: SocketAddr) -> Result<Flow, Si
 pub(super) fn invite(dialling: &Dialling, flow: Flow, half: &Half) -> Invite {
     Invite {
         request_uri: dialling.request_uri.clone(),
-        to: dialling.request_uri.clone(),
+        to: dialling
+            .to
+            .as_ref()
+            .unwrap_or(&dialling.request_uri)
+            .clone(),
         from: dialling.from.clone(),
         route: dialling.route.clone(),
         flow,
@@ -321,15 +287,8 @@ async fn wait(
                 retry_after_s,
                 headers,
             } => {
-                let explanation = explain(&headers);
-                return Err(DialFailure::Refused {
-                    status,
-                    reason,
-                    retry_after_s,
-                    explanation,
-                    // Whatever came has a Via.
-                    unheard: headers.is_empty(),
-                });
+                let refused = DialFailure::rejected(status, reason, retry_after_s, &headers);
+                return Err(refused);
             }
             Signal::Ended { .. } => return Err(DialFailure::Cancelled),
             // There is no leg yet that could change (RFC 3311 §5.2).
@@ -337,17 +296,6 @@ async fn wait(
             _ => {}
         }
     }
-}
-
-/// What carriers say beside the status line, such as `X-Twilio-Error`.
-pub(super) fn explain(headers: &[(String, String)]) -> String {
-    let wanted = ["x-twilio-error", "warning", "reason", "p-error"];
-    let found = headers
-        .iter()
-        .filter(|(name, _)| wanted.contains(&name.to_lowercase().as_str()));
-    found
-        .map(|(name, value)| format!("; {name}: {value}"))
-        .collect()
 }
 
 fn open(
@@ -380,71 +328,4 @@ async fn end(line: &Line, placed: &mut PlacedCall) {
 }
 
 #[cfg(test)]
-mod tests {
-    use offhook_sip::{Access, Advertise, Settings};
-
-    use super::*;
-    use crate::net::media::{MediaThread, PortPool};
-    use crate::net::sip::{Listen, News, Sip, Tls};
-
-    async fn sip() -> (Sip, mpsc::Receiver<News>) {
-        let listen = Listen {
-            transport: Transport::Udp,
-            address: "127.0.0.1:0".parse().unwrap(),
-        };
-        let settings = Settings {
-            access: Access {
-                open_loopback: true,
-                ..Access::default()
-            },
-            ..Settings::default()
-        };
-        Sip::start(&[listen], Tls::default(), settings)
-            .await
-            .unwrap()
-    }
-
-    #[tokio::test]
-    async fn an_address_of_a_family_without_a_listener_is_passed_over() {
-        let ((caller, _news), (callee, mut calls)) = (sip().await, sip().await);
-        let there = callee.listeners()[0].1;
-        let media = MediaThread::start(None).unwrap();
-        let ports = PortPool::new(44_000..=44_099, 3);
-        let line = Line::new(caller, media, ports, Advertise::default());
-        let mut dialling = Dialling {
-            request_uri: "sip:bob@localhost".to_owned(),
-            from: "sip:ann@localhost".to_owned(),
-            targets: vec!["[::1]:9".parse().unwrap(), there],
-            transport: Transport::Udp,
-            local: None,
-            route: Vec::new(),
-            credentials: None,
-            codecs: Codecs::default(),
-            srtp: SrtpPolicy::Off,
-            headers: Vec::new(),
-            ring_timeout: Duration::from_secs(60),
-        };
-        let busy = async {
-            while let Some(news) = calls.recv().await {
-                if let News::Incoming(incoming) = news {
-                    return callee.reject(incoming.call, 486, Vec::new()).await;
-                }
-            }
-            Ok(())
-        };
-        let (_give_up, mut given_up) = mpsc::channel(1);
-        let attached = Attached::default();
-        let ring = dial(&line, 1, &dialling, attached, |_| {}, &mut given_up);
-        let (dialled, _) = tokio::join!(ring, busy);
-        assert_eq!(
-            dialled.err().and_then(|failure| failure.status()),
-            Some(486)
-        );
-        // Where no address is reached, the failure says why.
-        dialling.targets.truncate(1);
-        let attached = Attached::default();
-        let dialled = dial(&line, 2, &dialling, attached, |_| {}, &mut given_up).await;
-        let failure = dialled.map(drop).unwrap_err().to_string();
-        assert!(failure.contains("sip.listen"), "{failure}");
-    }
-}
+mod tests;

@@ -28,6 +28,7 @@ mod outgoing;
 mod party;
 mod places;
 mod recording;
+mod redirecting;
 mod requests;
 mod ringing;
 mod room;

@@ -1,5 +1,6 @@
 //! A call that the API asks for: trunk, INVITE, and then the agent speaks.
 
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,7 +25,7 @@ use crate::config;
 use crate::mailbox;
 use crate::net::resolver::Resolver;
 use crate::store::CallRecord;
-use crate::switch::{Call, Dialled, EndReason};
+use crate::switch::{Call, Dialled, EndReason, RedirectTerms};
 
 /// How long a phone may ring.
 const RING: Duration = Duration::from_secs(60);
@@ -269,8 +270,14 @@ async fn dialling(services: &Services, dialled: &Dialled) -> Result<Dialling, St
         let expected = services.line.sip().expect(&targets, &host, ca).await;
         expected.map_err(|error| error.to_string())?;
     }
+    let addresses = targets.iter().map(SocketAddr::ip);
+    let redirects = match trunk {
+        Some(trunk) => RedirectTerms::of_trunk(trunk, addresses),
+        None => RedirectTerms::default(),
+    };
     Ok(Dialling {
         request_uri: dialled.request_uri.clone(),
+        to: None,
         from: format!("<{}>", dialled.from_uri),
         targets,
         transport,
@@ -289,6 +296,7 @@ async fn dialling(services: &Services, dialled: &Dialled) -> Result<Dialling, St
             .map(|trunk| trunk.headers.clone().into_iter().collect())
             .unwrap_or_default(),
         ring_timeout: RING,
+        redirects,
     })
 }
 

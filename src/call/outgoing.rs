@@ -7,9 +7,10 @@ use std::sync::Arc;
 use offhook_media::Negotiated;
 use offhook_sip::CallHandle;
 
-use super::dial::{DialFailure, Dialling, explain, invite, next_flow, note};
+use super::dial::{DialFailure, Dialling, invite, next_flow, note};
 use super::line::{Attached, Half, Leg, Line, LineError};
 use super::party::Party;
+use super::redirecting::Redirecting;
 use crate::mailbox;
 use crate::net::media::LegId;
 use crate::net::sip::{Held, PlacedCall, Signal, SipError};
@@ -23,6 +24,7 @@ pub(super) struct Outgoing {
     /// The address that comes next.
     next: usize,
     rings: Option<Called>,
+    redirecting: Box<Redirecting>,
 }
 
 /// One address at which it rings. Dropped, it is given up.
@@ -53,6 +55,7 @@ impl Outgoing {
     /// Makes a party that is not called yet, of which this will be the leg.
     pub(super) fn new(line: Arc<Line>, dialling: Dialling, leg: LegId) -> Self {
         Self {
+            redirecting: Box::new(Redirecting::new(&dialling)),
             line,
             dialling,
             leg,
@@ -112,13 +115,7 @@ impl Outgoing {
                 reason,
                 retry_after_s,
                 headers,
-            }) => DialFailure::Refused {
-                status,
-                reason,
-                retry_after_s,
-                explanation: explain(&headers),
-                unheard: headers.is_empty(),
-            },
+            }) => DialFailure::rejected(status, reason, retry_after_s, &headers),
             Some(Signal::Ended { .. }) => DialFailure::Cancelled,
             // What is heard before the answer does not change (RFC 3311 §5.2).
             Some(Signal::Reoffer { .. }) => {
@@ -140,7 +137,22 @@ impl Outgoing {
         if others && failure.worth_another_target() {
             return self.place().await;
         }
-        Some(Progress::Failed(failure))
+        match early {
+            true => Some(Progress::Failed(failure)),
+            false => self.follow(failure).await,
+        }
+    }
+
+    /// Calls whoever comes next of those that redirects have led to.
+    async fn follow(&mut self, mut failure: DialFailure) -> Option<Progress> {
+        loop {
+            self.dialling = match self.redirecting.next(&self.line, failure).await {
+                Ok(dialling) => dialling,
+                Err(failure) => return Some(Progress::Failed(failure)),
+            };
+            self.next = 0;
+            failure = self.try_place().await.err()?;
+        }
     }
 
     /// Starts the media ahead of the answer, once; false when the description is of no use.

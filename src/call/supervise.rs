@@ -29,7 +29,7 @@ use crate::clock;
 use crate::mailbox;
 use crate::net::media::{Command, LegEvent, LegId, MediaError, MediaThread, Part, RoomId};
 use crate::net::sip::Signal;
-use crate::switch::{Binding, Way};
+use crate::switch::{Binding, RedirectTerms, Way};
 use crate::switchboard::own_host;
 
 /// How long a supervisor's phone may ring.
@@ -196,6 +196,7 @@ impl Services {
         let registrar = self.registrar();
         let phone = |binding: &Binding| Dialling {
             request_uri: binding.contact.clone(),
+            to: None,
             from: from.clone(),
             targets: vec![binding.flow.remote],
             transport: binding.flow.transport,
@@ -206,6 +207,7 @@ impl Services {
             srtp: self.config.user_srtp(user),
             headers: Vec::new(),
             ring_timeout: RING,
+            redirects: RedirectTerms::of_address(binding.flow.remote.ip()),
         };
         let phones: Vec<_> = registrar
             .bindings(now, user)

@@ -126,6 +126,8 @@ async fn place(
         srtp: args.srtp,
         headers: Vec::new(),
         ring_timeout: Duration::from_secs(args.ring),
+        to: None,
+        redirects: Default::default(),
     };
     let attached = Attached {
         sink,

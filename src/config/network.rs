@@ -45,6 +45,14 @@ impl Network {
     }
 }
 
+impl From<IpAddr> for Network {
+    /// Makes the network of one address.
+    fn from(address: IpAddr) -> Self {
+        let prefix = if address.is_ipv4() { 32 } else { 128 };
+        Self { address, prefix }
+    }
+}
+
 impl FromStr for Network {
     type Err = String;
 

@@ -8,6 +8,7 @@ use std::str::FromStr;
 use offhook_media::SrtpPolicy;
 
 use super::codec::{self, Codec};
+use super::forwarding::FollowRedirects;
 use super::headers;
 use super::network::{Network, is_twilio, preset};
 use super::pattern::Pattern;
@@ -109,6 +110,8 @@ pub struct TrunkConfig {
     pub headers: BTreeMap<String, String>,
     /// Header fields (`X-…`) of a caller's that go on over it.
     pub pass_headers: Vec<Pattern>,
+    /// Where redirects (3xx) of our calls over it may lead.
+    pub follow_redirects: FollowRedirects,
     /// `host` or `host:port` that requests go through as a preloaded Route (RFC 3261 §8.1.2).
     pub outbound_proxy: Option<String>,
 }
@@ -156,6 +159,7 @@ impl TrunkConfig {
         let caller_ids = read_caller_ids(r, &mut s, caller_id.as_deref());
         let headers = headers::read_added(r, &mut s);
         let pass_headers = s.list::<Pattern>(r, "pass_headers").unwrap_or_default();
+        let follow_redirects = s.or(r, "follow_redirects", FollowRedirects::default());
         let kind: TrunkKind = kind?;
         check_kind(
             r,
@@ -195,6 +199,7 @@ impl TrunkConfig {
             expires_s,
             headers,
             pass_headers,
+            follow_redirects,
             outbound_proxy,
         })
     }

@@ -88,6 +88,8 @@ impl DemoCaller {
             srtp: SrtpPolicy::Off,
             headers: Vec::new(),
             ring_timeout: RING,
+            to: None,
+            redirects: Default::default(),
         };
         let attached = Attached {
             sink: Some(sink),

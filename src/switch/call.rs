@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use offhook_sip::message::reason_phrase;
+
 /// Who called whom.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Direction {
@@ -57,6 +59,10 @@ impl EndReason {
             Self::Called => "the called party hung up".to_owned(),
             Self::Api => "hung up over the API".to_owned(),
             Self::Cancelled => "given up before the answer".to_owned(),
+            Self::Refused(status @ 300..=399) => {
+                let phrase = reason_phrase(*status);
+                format!("redirected with status {status} ({phrase}) to where it is not followed")
+            }
             Self::Refused(status) => format!("refused with status {status}"),
             Self::TooLong => "the longest allowed duration was reached".to_owned(),
             Self::Lost(what) | Self::Failed(what) => what.clone(),

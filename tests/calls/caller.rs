@@ -127,6 +127,8 @@ impl Caller {
             srtp,
             headers,
             ring_timeout: Duration::from_secs(60),
+            to: None,
+            redirects: Default::default(),
         };
         let heard = Heard::default();
         let more = Arc::new(Notify::new());

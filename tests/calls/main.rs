@@ -32,6 +32,7 @@ mod peer;
 mod phones;
 mod recording;
 mod records;
+mod redirecting;
 mod rig;
 mod rooms;
 mod sound;

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use offhook::config::{Transport, TrunkConfig, TrunkKind};
+use offhook::config::{FollowRedirects, Transport, TrunkConfig, TrunkKind};
 use offhook_media::SrtpPolicy;
 
 use super::*;
@@ -89,4 +89,21 @@ fn what_would_ask_too_often_or_refuse_itself_is_refused() {
     let short = "[sip]\nsession_expires_s = 120\nmin_se_s = 600\n";
     let errors = Config::parse(short, None, &Env::process()).unwrap_err();
     assert!(errors.to_string().contains("min_se_s (600)"), "{errors}");
+}
+
+#[test]
+fn where_a_trunk_s_redirects_may_lead_is_one_of_three() {
+    let of = |more: &str| {
+        let text =
+            format!("[[trunk]]\nname = \"a\"\nkind = \"peer\"\nhost = \"a.example\"\n{more}");
+        Config::parse(&text, None, &Env::process())
+    };
+    let follows = |more: &str| of(more).unwrap().trunks[0].follow_redirects;
+    assert_eq!(follows(""), FollowRedirects::Trunk);
+    assert_eq!(
+        follows("follow_redirects = \"anywhere\"\n"),
+        FollowRedirects::Anywhere
+    );
+    let errors = of("follow_redirects = \"yes\"\n").unwrap_err().to_string();
+    assert!(errors.contains("\"never\""), "{errors}");
 }

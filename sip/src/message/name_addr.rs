@@ -165,6 +165,16 @@ pub enum Contact<'a> {
 }
 
 impl<'a> Contact<'a> {
+    /// Reads the values of a whole header field, up to the first that is malformed.
+    pub fn list(text: &'a str) -> impl Iterator<Item = Contact<'a>> {
+        let mut next = Some(0);
+        std::iter::from_fn(move || {
+            let (contact, end) = Contact::read(text, next.take()?)?;
+            next = (end < text.len()).then_some(end + 1);
+            Some(contact)
+        })
+    }
+
     /// Reads the value at `at`, returning it with the offset of the comma or end after it.
     pub(crate) fn read(text: &'a str, at: usize) -> Option<(Contact<'a>, usize)> {
         let mut contact = Contact::Star;
@@ -260,6 +270,18 @@ mod tests {
         let contact = Contact::read(text, 0).unwrap().0;
         assert_eq!(contact.q_thousandths(), 330);
         assert_eq!(contact.expires(), Some(u32::MAX));
+    }
+
+    #[test]
+    fn the_contacts_of_a_field_are_read_as_far_as_they_can_be() {
+        let uris = |text| {
+            let uris = Contact::list(text).filter_map(|contact| contact.uri());
+            uris.map(|uri| uri.as_str()).collect::<Vec<_>>()
+        };
+        let text = "\"a, b\" <sip:a@b>;q=1 , sip:c@d;q=0.5,<sip:e@f>";
+        assert_eq!(uris(text), ["sip:a@b", "sip:c@d", "sip:e@f"]);
+        assert_eq!(uris("<sip:a@b>, <sip:c"), ["sip:a@b"]);
+        assert!(uris("").is_empty() && uris("*").is_empty() && uris(",").is_empty());
     }
 
     #[test]

@@ -52,6 +52,8 @@ fn dialling(targets: Vec<SocketAddr>) -> Dialling {
         srtp: SrtpPolicy::Off,
         headers: Vec::new(),
         ring_timeout: std::time::Duration::from_secs(60),
+        to: None,
+        redirects: Default::default(),
     }
 }
 

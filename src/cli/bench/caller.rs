@@ -219,6 +219,8 @@ pub(super) async fn call(
         srtp: SrtpPolicy::Off,
         headers: Vec::new(),
         ring_timeout: PATIENCE,
+        to: None,
+        redirects: Default::default(),
     };
     let attached = Attached {
         sink: Some(sink),

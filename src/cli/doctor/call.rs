@@ -123,6 +123,8 @@ fn dialling(
         srtp: config.trunk_srtp(&trunk.name),
         headers: trunk.headers.clone().into_iter().collect(),
         ring_timeout: RINGS,
+        to: None,
+        redirects: Default::default(),
     })
 }
 
