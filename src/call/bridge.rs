@@ -121,7 +121,7 @@ impl Meeting {
                 }
                 ended = ringing.ends() => ended,
             };
-            hunt.give_up().await;
+            hunt.give_up_because(reason.passed_on().as_deref()).await;
             match status {
                 Some(status) => ringing.refuse(status, reason).await,
                 None => ringing.given_up(reason).await,
@@ -187,7 +187,10 @@ impl Meeting {
 async fn fail(ringing: Ringing, failure: &DialFailure) {
     tracing::info!(%failure, "the called party did not answer");
     let (status, reason) = match failure {
-        DialFailure::Refused { status, .. } => (status_for(*status), EndReason::Refused(*status)),
+        DialFailure::Refused { status, cause, .. } => {
+            let reason = EndReason::Refused(*status).said(cause.clone());
+            (status_for(*status), reason)
+        }
         // It rang for longer than a transaction lasts.
         DialFailure::Cancelled | DialFailure::NoAnswer(_) => (480, EndReason::Refused(408)),
         other => (503, EndReason::Failed(other.to_string())),
@@ -429,8 +432,9 @@ impl Pair {
     /// Hangs up on both, closes the media and writes the end down.
     async fn end(mut self, reason: EndReason) {
         // Of the two the one who hung up has no dialog any more.
-        self.called.hang_up().await;
-        self.answered.party.hang_up().await;
+        let why = reason.passed_on();
+        self.called.hang_up_because(why.as_deref()).await;
+        self.answered.party.hang_up_because(why.as_deref()).await;
         let far = self.called.measured().await;
         let over = Over {
             far,
@@ -442,9 +446,9 @@ impl Pair {
 
 /// Why a pair came apart of which one is over.
 fn ended_by(side: Side, reason: EndReason) -> EndReason {
-    match (side, reason) {
-        (Side::Called, EndReason::Remote) => EndReason::Called,
-        (_, reason) => reason,
+    match side {
+        Side::Called => reason.of_called(),
+        Side::Caller => reason,
     }
 }
 

@@ -106,9 +106,9 @@ impl Fork {
         self.stop(None).await;
     }
 
-    /// Gives up.
-    pub(super) async fn give_up(&mut self) {
-        self.stop(None).await;
+    /// Gives up; `reason` is the Reason (RFC 3326) that whoever rings is told.
+    pub(super) async fn give_up(&mut self, reason: Option<&str>) {
+        self.stop(reason).await;
     }
 
     async fn stop(&mut self, reason: Option<&str>) {

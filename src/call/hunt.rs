@@ -293,8 +293,13 @@ impl Hunt {
 
     /// Gives up.
     pub(super) async fn give_up(&mut self) {
+        self.give_up_because(None).await;
+    }
+
+    /// Gives up; `reason` is the Reason (RFC 3326) that whoever rings is told.
+    pub(super) async fn give_up_because(&mut self, reason: Option<&str>) {
         self.coming.clear();
-        self.fork.give_up().await;
+        self.fork.give_up(reason).await;
     }
 }
 

@@ -73,6 +73,19 @@ pub(super) async fn refuse(services: &Services, call: CallHandle, status: u16, r
     reject(services, call, (status, reason), retry, None).await;
 }
 
+/// Refuses a call that came to nothing, and passes on what was said of why.
+pub(super) async fn refuse_because(
+    services: &Services,
+    call: CallHandle,
+    status: u16,
+    reason: &EndReason,
+) {
+    let passes = status == 503 || services.is_stopping();
+    let retry = passes.then_some(services.config.limits.retry_after_s);
+    let cause = reason.passed_on().map(|said| ("Reason".to_owned(), said));
+    reject(services, call, (status, &reason.describe()), retry, cause).await;
+}
+
 /// Refuses a call for a reason of its own.
 async fn refuse_as(services: &Services, call: CallHandle, refusal: &Refusal) {
     let Refusal {

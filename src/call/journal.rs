@@ -279,6 +279,7 @@ impl Writer {
         self.record.state = end.state;
         self.record.ended_at = Some(end.ended_at);
         self.record.outcome = Some(end.outcome);
+        self.record.reason = Some(end.reason);
         self.record.media = end.media;
         if let Some(bridge) = &mut self.record.bridge {
             bridge.media = end.far;
@@ -289,7 +290,7 @@ impl Writer {
             .await
             .unwrap_or_default();
         let items = self.services.plan_end(&self.record, &appointments);
-        let event = self.record.ended_event(&end.reason);
+        let event = self.record.ended_event();
         let record = self.record.clone();
         self.store().end_call(record, items, event).await
     }

@@ -195,7 +195,9 @@ async fn ring(
 
 fn end_reason(failure: &DialFailure, called_off: Option<EndReason>) -> EndReason {
     match failure {
-        DialFailure::Refused { status, .. } => EndReason::Refused(*status),
+        DialFailure::Refused { status, cause, .. } => {
+            EndReason::Refused(*status).said(cause.clone())
+        }
         DialFailure::NoAnswer(_) => EndReason::Refused(408),
         DialFailure::Cancelled => called_off.unwrap_or(EndReason::Cancelled),
         other => EndReason::Failed(other.to_string()),

@@ -160,7 +160,13 @@ impl Party {
 
     /// Ends the party's dialog.
     pub(super) async fn hang_up(&self) {
-        if let Err(error) = self.sip.hang_up(self.call, None).await {
+        self.hang_up_because(None).await;
+    }
+
+    /// Ends the party's dialog; `reason` is the Reason (RFC 3326) that it is told.
+    pub(super) async fn hang_up_because(&self, reason: Option<&str>) {
+        let reason = reason.map(str::to_owned);
+        if let Err(error) = self.sip.hang_up(self.call, reason).await {
             tracing::warn!(%error, "a call could not be hung up");
         }
     }

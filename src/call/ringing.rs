@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use offhook_media::{Codec, Negotiated};
-use offhook_sip::CallHandle;
+use offhook_sip::{CallHandle, EndCause};
 use serde_json::json;
 use tokio::sync::watch;
 
 use super::ending::Ending;
 use super::hunt::Whose;
-use super::inbound::{agree, codecs_of, late_answer, refuse};
+use super::inbound::{agree, codecs_of, late_answer, refuse, refuse_because};
 use super::journal::Journal;
 use super::line::{Attached, Half, Leg};
 use super::party::Party;
@@ -25,7 +25,7 @@ use crate::meters;
 use crate::net::media::{Command, LegId};
 use crate::net::sip::{IncomingCall, Signal};
 use crate::store::{CallRecord, CallState as StoredState, MediaSummary};
-use crate::switch::{Call, EndReason};
+use crate::switch::{Call, Cause, EndReason};
 
 /// A call that rings here; its record is kept and it can be reached.
 pub(super) struct Ringing {
@@ -174,6 +174,10 @@ impl Ringing {
         loop {
             tokio::select! {
                 signal = self.signals.recv() => match signal {
+                    Some(Signal::Ended { cause: EndCause::Cancelled { reason } }) => {
+                        let said = reason.as_deref().and_then(Cause::parse);
+                        return (None, EndReason::Cancelled.said(said));
+                    }
                     Some(Signal::Ended { .. }) | None => return (None, EndReason::Cancelled),
                     // What is heard before the answer does not change (RFC 3311 §5.2).
                     Some(Signal::Reoffer { .. }) => {
@@ -196,7 +200,7 @@ impl Ringing {
 
     /// Refuses the call, and writes that down.
     pub(super) async fn refuse(self, status: u16, reason: EndReason) {
-        refuse(&self.services, self.call, status, &reason.describe()).await;
+        refuse_because(&self.services, self.call, status, &reason).await;
         self.written
             .end(&self.services, Over::because(reason))
             .await;

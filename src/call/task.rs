@@ -29,7 +29,7 @@ use crate::meters;
 use crate::net::media::{Command, LegEvent};
 use crate::net::sip::Signal;
 use crate::store::Appointment;
-use crate::switch::EndReason;
+use crate::switch::{Cause, EndReason};
 
 /// What came of a call that somebody took over from its agent.
 const TRANSFERRED: &str = "transferred";
@@ -468,9 +468,10 @@ pub(crate) fn media_timeout(silent_for: Duration) -> EndReason {
 }
 
 pub(crate) fn end_reason(cause: EndCause) -> EndReason {
+    let said = |reason: Option<String>| Cause::parse(&reason?);
     match cause {
-        EndCause::RemoteBye { .. } => EndReason::Remote,
-        EndCause::Cancelled { .. } => EndReason::Cancelled,
+        EndCause::RemoteBye { reason } => EndReason::Remote.said(said(reason)),
+        EndCause::Cancelled { reason } => EndReason::Cancelled.said(said(reason)),
         EndCause::LocalBye => EndReason::Agent,
         EndCause::NoAck => EndReason::Lost("the answer was never acknowledged".to_owned()),
         EndCause::Timeout => EndReason::Lost("the other side does not answer any more".to_owned()),

@@ -243,10 +243,11 @@ impl Store {
                 let mut record = call.record;
                 record.state = CallState::Failed;
                 record.outcome = Some("switch restarted".into());
+                record.reason = Some("the switch stopped while the call went on".into());
                 record.ended_at = Some(call.last_seen_at);
                 let appointments = self.call_appointments(record.id).await?;
                 let items = plan(&record, &appointments);
-                let event = record.ended_event("the switch stopped while the call went on");
+                let event = record.ended_event();
                 let end = self.finish(call.run_id, record.clone(), items, Some(event));
                 end.await?;
                 ended.push(record);

@@ -42,6 +42,8 @@ pub struct CallRecord {
     pub ended_at: Option<Timestamp>,
     /// What came of it, such as `booked` or `switch restarted`.
     pub outcome: Option<String>,
+    /// Why it ended, in words, with what the other side has said of it.
+    pub reason: Option<String>,
     /// What the flow knows: given at creation, looked up, said by the caller.
     pub variables: Map<String, Value>,
     /// What the media session measured.
@@ -74,6 +76,7 @@ impl CallRecord {
             answered_at: None,
             ended_at: None,
             outcome: None,
+            reason: None,
             variables: Map::new(),
             media: None,
             turns: Vec::new(),
@@ -101,15 +104,15 @@ impl CallRecord {
         }
     }
 
-    /// Makes the event that tells of the call's end; `reason` says in words why it ended.
-    pub fn ended_event(&self, reason: &str) -> EventRecord {
+    /// Makes the event that tells of the call's end.
+    pub fn ended_event(&self) -> EventRecord {
         EventRecord {
             id: 0,
             call_id: Some(self.id),
             kind: "call.ended".to_owned(),
             at: self.ended_at.unwrap_or(self.started_at),
             data: serde_json::json!({
-                "state": self.state, "outcome": self.outcome, "reason": reason,
+                "state": self.state, "outcome": self.outcome, "reason": self.reason,
                 "duration_s": self.duration_s(),
             }),
         }
@@ -427,7 +430,8 @@ mod tests {
             r#""to":"+2","trunk":null,"agent":null,"room":null,"bridge":null,"#,
             r#""state":"in-progress","#,
             r#""started_at":"1970-01-01T00:00:00.000Z","answered_at":"1970-01-01T00:00:01.500Z","#,
-            r#""ended_at":null,"outcome":null,"variables":{},"media":{"codec":"PCMU","#,
+            r#""ended_at":null,"outcome":null,"reason":null,"variables":{},"#,
+            r#""media":{"codec":"PCMU","#,
             r#""srtp":null,"packets":10,"lost":1,"jitter_ms":0.5,"mos":4.3,"#,
             r#""rtt_ms":61.25,"burst_ratio":1.0,"speech_dbm0":-19.5,"noise_dbm0":null,"#,
             r#""remote":{"lost":0.01,"jitter_ms":2.5,"mos":4.1},"trouble":["nothing comes"],"#,

@@ -4,6 +4,8 @@ use std::time::{Duration, Instant};
 
 use offhook_sip::message::reason_phrase;
 
+use super::cause::Cause;
+
 /// Who called whom.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Direction {
@@ -47,9 +49,47 @@ pub enum EndReason {
     Failed(String),
     /// The switch is being stopped.
     Shutdown,
+    /// One of the others, of which the other side has said more (RFC 3326).
+    Said(Box<EndReason>, Cause),
 }
 
 impl EndReason {
+    /// The same, with what the other side has said of it, if anything.
+    #[must_use]
+    pub fn said(self, cause: Option<Cause>) -> Self {
+        match cause {
+            Some(cause) => Self::Said(Box::new(self), cause),
+            None => self,
+        }
+    }
+
+    /// The same of the party that a call was bridged to.
+    #[must_use]
+    pub fn of_called(self) -> Self {
+        match self {
+            Self::Remote => Self::Called,
+            Self::Said(reason, cause) => Self::Said(Box::new(reason.of_called()), cause),
+            other => other,
+        }
+    }
+
+    /// The Reason header field by which the other side of a bridge is told.
+    #[must_use]
+    pub fn passed_on(&self) -> Option<String> {
+        match self {
+            Self::Said(_, cause) => cause.passed_on(),
+            _ => None,
+        }
+    }
+
+    /// What it is, whatever was said of it.
+    fn plain(&self) -> &Self {
+        match self {
+            Self::Said(reason, _) => reason.plain(),
+            other => other,
+        }
+    }
+
     /// The text for logs and the call's events.
     #[must_use]
     pub fn describe(&self) -> String {
@@ -67,6 +107,7 @@ impl EndReason {
             Self::TooLong => "the longest allowed duration was reached".to_owned(),
             Self::Lost(what) | Self::Failed(what) => what.clone(),
             Self::Shutdown => "the switch was stopped".to_owned(),
+            Self::Said(reason, cause) => format!("{}: {}", reason.describe(), cause.describe()),
         }
     }
 }
@@ -171,7 +212,7 @@ impl Call {
         if matches!(self.state, CallState::Ended(_)) {
             return;
         }
-        let outcome = match (&self.state, &reason) {
+        let outcome = match (&self.state, reason.plain()) {
             (CallState::InProgress, _) => Outcome::Completed,
             (_, EndReason::Refused(486 | 600)) => Outcome::Busy,
             (_, EndReason::Refused(408 | 480)) => Outcome::NoAnswer,
@@ -259,6 +300,12 @@ mod tests {
         assert_eq!(outcome(EndReason::Refused(480)), "no-answer");
         assert_eq!(outcome(EndReason::Refused(603)), "failed");
         assert_eq!(outcome(EndReason::Api), "canceled");
+        let said = EndReason::Refused(486).said(Cause::parse("Q.850;cause=17"));
+        assert_eq!(
+            said.describe(),
+            "refused with status 486: busy (Q.850 cause 17)"
+        );
+        assert_eq!(outcome(said), "busy");
         let mut answered = Call::inbound(now);
         answered.handle_answer(now);
         answered.handle_end(now + Duration::from_secs(9), EndReason::Remote);

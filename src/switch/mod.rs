@@ -2,6 +2,7 @@
 //! registered, and the life of one call. No clock, no socket, no task.
 
 mod call;
+mod cause;
 mod number;
 mod number_plan;
 mod pin;
@@ -14,6 +15,7 @@ mod trunk_load;
 mod whereabouts;
 
 pub use call::{Call, CallState, Direction, EndReason, Outcome};
+pub use cause::Cause;
 pub use number::{Number, normalised};
 pub use number_plan::NumberPlan;
 pub use pin::{PinVerdict, WrongPins};

@@ -11,6 +11,7 @@ use offhook::net::media::{Command, FrameSink, LegEvent};
 use offhook::net::sip::Signal;
 use offhook::phone::{Destination, Phone};
 use offhook_media::{Codec, Frame, SrtpPolicy, UtteranceId};
+use offhook_sip::EndCause;
 use tokio::sync::{Notify, mpsc};
 
 /// Where a caller is, and its number, unless a test says otherwise.
@@ -224,6 +225,24 @@ impl Caller {
         }
         self.answered.leg.close();
         std::mem::take(&mut self.heard.lock().unwrap())
+    }
+
+    /// Waits for the other side to hang up; returns how it did.
+    pub(crate) async fn until_ended(&mut self) -> Option<EndCause> {
+        loop {
+            match self.answered.signals.recv().await? {
+                Signal::Ended { cause } => return Some(cause),
+                _ => {}
+            }
+        }
+    }
+
+    /// Hangs up, and says why.
+    pub(crate) async fn hang_up_because(self, reason: &str) {
+        let sip = self.phone.line.sip().clone();
+        let reason = Some(reason.to_owned());
+        sip.hang_up(self.answered.call, reason).await.unwrap();
+        self.until_over().await;
     }
 
     /// Hangs up; returns what was heard.

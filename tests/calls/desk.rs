@@ -206,6 +206,12 @@ impl Listening {
         self.leg.media.send(press).unwrap();
     }
 
+    /// Hangs up, and says why.
+    pub(crate) async fn hang_up_because(&self, reason: &str) {
+        let reason = Some(reason.to_owned());
+        self.sip.hang_up(self.call, reason).await.unwrap();
+    }
+
     /// Hangs up.
     pub(crate) async fn hang_up(&self) {
         self.sip.hang_up(self.call, None).await.unwrap();

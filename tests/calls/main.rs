@@ -30,6 +30,7 @@ mod logs;
 mod numbers;
 mod peer;
 mod phones;
+mod reasons;
 mod recording;
 mod records;
 mod redirecting;

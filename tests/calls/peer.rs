@@ -380,6 +380,17 @@ impl Peer {
         self.ask("BYE", "").await;
     }
 
+    /// Gives the call up before it is answered, and says why.
+    pub(crate) async fn give_up(&mut self, reason: &str) {
+        let invite = self.request("INVITE", "");
+        let cancel = invite.replacen("INVITE ", "CANCEL ", 1);
+        let cancel = cancel.replace(" INVITE\r\n", " CANCEL\r\n");
+        let reason = format!("Reason: {reason}\r\nContent-Length");
+        let cancel = cancel.replacen("Content-Length", &reason, 1);
+        let sent = self.sip.send_to(cancel.as_bytes(), self.switch).await;
+        sent.unwrap();
+    }
+
     /// Waits until the switch's reports say goodbye.
     pub(crate) async fn hear_goodbye(&self) {
         let mut buffer = [0; 2048];

@@ -34,7 +34,7 @@ pub(crate) fn call(id: &str, direction: &str, state: &str) -> Value {
         "trunk": "twilio", "agent": "lead-qualification", "room": null, "bridge": null, "state": state,
         "started_at": "2026-01-01T10:00:00.000Z", "answered_at": "2026-01-01T10:00:02.000Z",
         "ended_at": if ended { json!("2026-01-01T10:01:00.000Z") } else { Value::Null },
-        "outcome": null, "variables": { "caller_name": "Ada" },
+        "outcome": null, "reason": null, "variables": { "caller_name": "Ada" },
         "media": { "codec": "PCMU", "srtp": null, "packets": 10, "lost": 0, "jitter_ms": 0.5, "mos": 4.3,
             "rtt_ms": 60.0, "burst_ratio": 1.0, "speech_dbm0": -20.0, "noise_dbm0": -60.0,
             "remote": { "lost": 0.0, "jitter_ms": 1.0, "mos": null }, "trouble": [],

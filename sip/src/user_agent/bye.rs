@@ -4,12 +4,12 @@ use std::time::Instant;
 
 use super::calls::{OwnOffer, Phase};
 use super::clients::{ClientId, Failure, Purpose};
-use super::compose::Outgoing;
+use super::compose::{self, Outgoing};
 use super::event::EndCause;
 use super::respond::Reply;
 use super::{CallHandle, UserAgent};
 use crate::flow::Flow;
-use crate::message::{HeaderName, Message, Method};
+use crate::message::{Message, Method};
 
 impl UserAgent {
     /// Ends a call by what its state asks for: CANCEL while it is being placed, a refusal (480)
@@ -137,7 +137,7 @@ impl UserAgent {
             let server = self.open_server(now, flow, message, (key.into(), None));
             self.reply_in(now, server, &Reply::new(200));
         }
-        let reason = message.header(HeaderName::Reason).map(str::to_owned);
+        let reason = compose::reason_field(message);
         let Some(kept) = self.calls.get(&call) else {
             return;
         };

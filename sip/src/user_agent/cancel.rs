@@ -9,7 +9,7 @@ use super::respond::Reply;
 use super::servers::match_key;
 use super::{CallHandle, UserAgent, compose};
 use crate::flow::Flow;
-use crate::message::{HeaderName, Message, Method};
+use crate::message::{Message, Method};
 
 impl UserAgent {
     /// Gives up a call that was not answered yet: by CANCEL at once if anything was heard, else
@@ -108,7 +108,7 @@ impl UserAgent {
         }
         if rings {
             self.drop_offers(now, handle);
-            let reason = message.header(HeaderName::Reason).map(str::to_owned);
+            let reason = compose::reason_field(message);
             self.end_call(handle, Some(EndCause::Cancelled { reason }));
         }
     }

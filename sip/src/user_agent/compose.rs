@@ -10,6 +10,9 @@ use crate::uri::Uri;
 /// The hops that a request of ours may take, unless it is told otherwise (RFC 3261 §8.1.1.6).
 const MAX_FORWARDS: &str = "70";
 
+/// Bytes of what Reason fields say that are told.
+const REASONS_MAX: usize = 1_024;
+
 /// A request before it is written.
 pub(super) struct Outgoing<'a> {
     method: Method<'a>,
@@ -289,6 +292,21 @@ pub(super) fn again(
         [] => writer.finish(),
         body => writer.body(content_type, body),
     })
+}
+
+/// Returns what a message's Reason fields say, as one (RFC 3326 §2, RFC 3261 §7.3.1): as many of
+/// them as there is room for.
+pub(super) fn reason_field(message: &Message<'_>) -> Option<String> {
+    let mut reasons = String::new();
+    for field in message.headers(HeaderName::Reason) {
+        let comma = if reasons.is_empty() { "" } else { ", " };
+        if reasons.len() + comma.len() + field.len() > REASONS_MAX {
+            break;
+        }
+        reasons.push_str(comma);
+        reasons.push_str(field);
+    }
+    (!reasons.is_empty()).then_some(reasons)
 }
 
 /// Returns a response's reason phrase.

@@ -175,7 +175,10 @@ fn a_cancel_ends_a_ringing_call_with_487() {
         1,
         "z9hG4bKinv",
         "",
-        "Reason: SIP;cause=200\r\n",
+        &format!(
+            "Reason: SIP;cause=200\r\nReason: Q.850;cause=26\r\nReason: {}\r\n",
+            "x".repeat(1_000)
+        ),
         "",
     );
     desk.receive(&cancel);
@@ -193,7 +196,11 @@ fn a_cancel_ends_a_ringing_call_with_487() {
             cause: EndCause::Cancelled { reason },
             ..
         } => {
-            assert_eq!(reason.as_deref(), Some("SIP;cause=200"));
+            assert_eq!(
+                reason.as_deref(),
+                Some("SIP;cause=200, Q.850;cause=26"),
+                "within bounds"
+            );
         }
         other => panic!("{other:?}"),
     }

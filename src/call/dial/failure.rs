@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::super::line::LineError;
 use crate::net::sip::SipError;
+use crate::switch::Cause;
 
 /// Contact fields of a redirect that are looked at.
 const CONTACTS_MAX: usize = 20;
@@ -24,6 +25,8 @@ pub enum DialFailure {
         explanation: String,
         /// Nobody said that: no answer came at all.
         unheard: bool,
+        /// What it says of why (RFC 3326).
+        cause: Option<Cause>,
         /// The Contact fields of a redirect (3xx).
         leads_to: Vec<String>,
     },
@@ -67,6 +70,7 @@ impl DialFailure {
             reason,
             retry_after_s,
             explanation: explain(headers),
+            cause: Cause::of(headers),
             // Whatever came has a Via.
             unheard: headers.is_empty(),
             leads_to: contacts.filter(|_| redirects).take(CONTACTS_MAX).collect(),
@@ -90,6 +94,7 @@ impl DialFailure {
             reason: String::new(),
             retry_after_s: None,
             explanation: String::new(),
+            cause: None,
             unheard: false,
             leads_to: Vec::new(),
         }

@@ -172,6 +172,7 @@ fn call_members() -> Value {
         "answered_at": maybe_time("When it was answered"),
         "ended_at": maybe_time("When it ended"),
         "outcome": maybe("string", "What came of it"),
+        "reason": maybe("string", "Why it ended, with what the other side said of it (RFC 3326)"),
         "variables": { "type": "object", "description": "What the flow knows" },
         "media": measured(),
     })

@@ -189,8 +189,8 @@ async fn insert_call(
     bind_call(
         "INSERT INTO calls (id, run_id, direction, from_number, to_number, trunk, agent, state,
              started_ms, answered_ms, ended_ms, outcome, variables, media, room,
-             bridge, updated_ms)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?9)
+             bridge, reason, updated_ms)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?9)
          ON CONFLICT (id) DO NOTHING",
         run_id,
         record,
@@ -211,8 +211,8 @@ async fn finish_call(
     let written = bind_call(
         "INSERT INTO calls (id, run_id, direction, from_number, to_number, trunk, agent, state,
              started_ms, answered_ms, ended_ms, outcome, variables, media, room,
-             bridge, updated_ms)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16,
+             bridge, reason, updated_ms)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17,
              COALESCE(?11, ?9))
          ON CONFLICT (id) DO UPDATE SET
              direction = excluded.direction, from_number = excluded.from_number,
@@ -221,7 +221,7 @@ async fn finish_call(
              answered_ms = excluded.answered_ms, ended_ms = excluded.ended_ms,
              outcome = excluded.outcome, variables = excluded.variables,
              media = excluded.media, room = excluded.room, bridge = excluded.bridge,
-             updated_ms = excluded.updated_ms
+             reason = excluded.reason, updated_ms = excluded.updated_ms
          WHERE calls.ended_ms IS NULL",
         run_id,
         record,
@@ -262,6 +262,7 @@ fn bind_call<'q>(
         .bind(record.media.as_ref().map(json))
         .bind(&record.room)
         .bind(record.bridge.as_ref().map(json))
+        .bind(&record.reason)
 }
 
 /// Changes a call that goes on; one that has ended stays as its final record says.

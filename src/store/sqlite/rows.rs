@@ -29,6 +29,7 @@ pub(super) fn call(row: &SqliteRow) -> sqlx::Result<CallRecord> {
         answered_at: optional_time(row, "answered_ms")?,
         ended_at: optional_time(row, "ended_ms")?,
         outcome: row.try_get("outcome")?,
+        reason: row.try_get("reason")?,
         variables: json(row, "variables")?,
         media: optional_json(row, "media")?,
         turns: Vec::new(),
