@@ -9,6 +9,7 @@ use super::bridge::Passage;
 use super::busy::Busy;
 use super::caller::{routed_as, shown_on_trunk, shown_to_user};
 use super::conference::Guest;
+use super::diversion::called_before;
 use super::headers::passed_on;
 use super::hunt::{Called, Kind, MAX_FORWARDS, Stage, Whose};
 use super::inbound::called_party;
@@ -19,7 +20,7 @@ use crate::ai::OnBox;
 use crate::clock;
 use crate::config::{Asked, Hunt, Rejection, RouteTarget, WeightedTrunk};
 use crate::store::Bridge;
-use crate::switch::{Dial, Number, Routed, Target, Way, trunk_order};
+use crate::switch::{Dial, Number, Routed, Target, Way, Why, trunk_order};
 use crate::switchboard::own_host;
 
 /// Says why a call is not taken.
@@ -165,7 +166,7 @@ fn admit_to_trunks(
         return Err(Refusal::new(404, "no number: a trunk takes no other"));
     };
     let mut order = trunk_order(trunks, |below| rand::rng().random_range(0..below));
-    let mut shown = None;
+    let (mut shown, mut before) = (None, None);
     if let Source::Trunk(from) = &invite.source {
         order.retain(|trunk| trunk != from);
         if order.is_empty() {
@@ -177,6 +178,7 @@ fn admit_to_trunks(
             return Err(Refusal::new(403, reason));
         }
         shown = Some(shown_on_trunk(invite));
+        before = Some(called_before(invite));
     }
     order.sort_by_key(|trunk| services.trunk_is_down(trunk));
     let own_host = own_host(services);
@@ -188,12 +190,16 @@ fn admit_to_trunks(
         };
         let dialled = services.trunks.dial(&dial, &own_host);
         let dialled = dialled.map_err(|error| Refusal::new(503, error.to_string()))?;
+        let diversion = before
+            .as_ref()
+            .and_then(|called| services.diversion(&dialled, called, Why::Unconditional));
         let mut called = Called::new(Callee::Dialled(dialled), trunk, None);
         let wanted = services
             .config
             .trunk(trunk)
             .map(|trunk| &trunk.pass_headers[..]);
         called.headers = passed_on(invite, wanted.unwrap_or_default());
+        called.headers.extend(diversion);
         Ok(Stage {
             callees: vec![called],
             kind: Kind::Trunk,

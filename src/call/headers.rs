@@ -59,9 +59,15 @@ fn variable(name: &str) -> String {
     name.chars().map(letter).collect()
 }
 
-/// Who was called before this call came here: whom the topmost Diversion names (RFC 5806 §5), or
-/// the last but one entry of the History-Info (RFC 7044 §5).
+/// Who was called before this call came here: the last of [`had_it_before`].
 fn diverted_from(invite: &Incoming) -> Option<String> {
+    had_it_before(invite).into_iter().next()
+}
+
+/// Those who were called before this call came here, the last of them first: whom the Diversions
+/// name from the top (RFC 5806 §5), or the entries of the History-Info from the last but one
+/// (RFC 7044 §5).
+pub(super) fn had_it_before(invite: &Incoming) -> Vec<String> {
     let entries = |name| values(invite, name).flat_map(split_at_commas);
     let user = |entry: &str| {
         let address = NameAddr::parse(entry.trim())?;
@@ -69,12 +75,12 @@ fn diverted_from(invite: &Incoming) -> Option<String> {
         let number = Number::parse(&user).map(|number| number.to_string());
         number.or(Some(user)).filter(|user| !user.is_empty())
     };
-    if let Some(diversion) = entries("Diversion").next() {
-        return user(diversion);
+    let mut diversions = entries("Diversion").take(FIELDS_MAX).peekable();
+    if diversions.peek().is_some() {
+        return diversions.map_while(user).collect();
     }
-    let history: Vec<&str> = entries("History-Info").collect();
-    let before = history.len().checked_sub(2)?;
-    user(history.get(before)?)
+    let history: Vec<&str> = entries("History-Info").take(FIELDS_MAX).collect();
+    history.into_iter().rev().skip(1).map_while(user).collect()
 }
 
 /// Splits a header field's value at its commas, but not within quotes or angle brackets.

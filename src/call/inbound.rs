@@ -16,6 +16,7 @@ use super::bridge;
 use super::caller::shown_to_user;
 use super::codecs::Codecs;
 use super::conference;
+use super::diversion::called_before;
 use super::headers;
 use super::journal::Journal;
 use super::line::{Half, LineError};
@@ -217,6 +218,9 @@ async fn answer(
     }
     let live = services.go_live(id, record.trunk.as_deref());
     services.note_shown(id, shown_to_user(invite, &own_host(&services)));
+    if matches!(invite.source, Source::Trunk(_)) {
+        services.note_called(id, called_before(invite));
+    }
     let journal = Journal::start(&services, record.clone());
     journal.event(
         "call.ringing",

@@ -12,6 +12,7 @@ mod conference;
 pub mod conversation;
 pub mod dial;
 pub(crate) mod digits;
+mod diversion;
 mod ending;
 mod fork;
 mod hand_over;

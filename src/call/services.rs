@@ -31,7 +31,7 @@ use crate::mailbox::{self, mailbox};
 use crate::net::media::LegId;
 use crate::store::outbox::OutboxItem;
 use crate::store::{Appointment, CallRecord, EventRecord, Health, Store, StoreError};
-use crate::switch::{Registrar, RouteTable, TrunkTable, Way};
+use crate::switch::{Number, Registrar, RouteTable, TrunkTable, Way};
 
 /// Hang-up requests that may wait for one call.
 const CONTROLS: usize = 4;
@@ -104,6 +104,8 @@ pub(super) struct LiveCall {
     pub(super) wishes: watch::Sender<Wishes>,
     /// Who calls, as a person may see it who takes the call over, as a name-addr.
     pub(super) shown: Option<String>,
+    /// Whom a call that came over a trunk was for, the last of them first.
+    pub(super) called: Vec<Number>,
     /// Its leg, once an agent talks on it.
     pub(super) talking: Option<Talking>,
     /// Whether somebody is there who could be held.
@@ -320,6 +322,7 @@ impl Services {
             recording: recording.clone(),
             wishes: wishes.clone(),
             shown: None,
+            called: Vec::new(),
             talking: None,
             may_be_held: false,
         };

@@ -27,6 +27,7 @@ use super::trunk_load::TrunkPlace;
 use crate::clock;
 use crate::net::media::{Command, LegId, MediaThread, Part, RoomId};
 use crate::store::Bridge;
+use crate::switch::Why;
 
 /// To whom an agent's call is given.
 pub struct Person {
@@ -64,6 +65,10 @@ impl Services {
             return Err(SuperviseError::NoAgent);
         }
         let goes_on = talking.take_seat(Seat::Transfer)?;
+        let diversion = match &person.callee {
+            Callee::Dialled(dialled) => self.diversion(dialled, &call.called, Why::Deflection),
+            Callee::Registered(_) => None,
+        };
         let transfer = Transfer {
             services: Arc::clone(self),
             id,
@@ -77,6 +82,7 @@ impl Services {
             briefing: person.briefing,
             on_failure: person.on_failure,
             pairs: None,
+            diversion,
             released: false,
         };
         let span = spans::call("transfer");
@@ -103,6 +109,8 @@ struct Transfer {
     on_failure: Option<oneshot::Sender<String>>,
     /// The port pairs of the legs that ring, and of the one that talks.
     pairs: Option<Permit>,
+    /// What the trunk over which they are called is told of whom the call was for.
+    diversion: Option<(String, String)>,
     released: bool,
 }
 
@@ -173,8 +181,10 @@ impl Transfer {
 
     /// Rings until somebody answers or all have failed, or the call is over.
     async fn ring_out(&mut self, callee: Callee, from: Option<String>) -> Result<Answered, String> {
+        let mut called = Called::new(callee, &self.to, from);
+        called.headers.extend(self.diversion.take());
         let mut stage = Stage {
-            callees: vec![Called::new(callee, &self.to, from)],
+            callees: vec![called],
             kind: Kind::Users,
         };
         let places = &self.services.places;

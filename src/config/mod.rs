@@ -37,7 +37,7 @@ pub use agent::{
 pub use codec::Codec;
 pub use env::{ENV_PREFIX, Env};
 pub use error::{ConfigErrors, Origin, Problem};
-pub use forwarding::FollowRedirects;
+pub use forwarding::{DiversionHeader, FollowRedirects};
 pub use headers::cannot_set;
 pub use hours::{Hours, Opening};
 pub use network::Network;

@@ -8,7 +8,7 @@ use std::str::FromStr;
 use offhook_media::SrtpPolicy;
 
 use super::codec::{self, Codec};
-use super::forwarding::FollowRedirects;
+use super::forwarding::{DiversionHeader, FollowRedirects};
 use super::headers;
 use super::network::{Network, is_twilio, preset};
 use super::pattern::Pattern;
@@ -112,6 +112,8 @@ pub struct TrunkConfig {
     pub pass_headers: Vec<Pattern>,
     /// Where redirects (3xx) of our calls over it may lead.
     pub follow_redirects: FollowRedirects,
+    /// How it is told whom a call was for that goes on over it.
+    pub diversion: DiversionHeader,
     /// `host` or `host:port` that requests go through as a preloaded Route (RFC 3261 §8.1.2).
     pub outbound_proxy: Option<String>,
 }
@@ -160,6 +162,7 @@ impl TrunkConfig {
         let headers = headers::read_added(r, &mut s);
         let pass_headers = s.list::<Pattern>(r, "pass_headers").unwrap_or_default();
         let follow_redirects = s.or(r, "follow_redirects", FollowRedirects::default());
+        let diversion = s.or(r, "diversion", DiversionHeader::default());
         let kind: TrunkKind = kind?;
         check_kind(
             r,
@@ -200,6 +203,7 @@ impl TrunkConfig {
             headers,
             pass_headers,
             follow_redirects,
+            diversion,
             outbound_proxy,
         })
     }

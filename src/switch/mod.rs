@@ -3,6 +3,7 @@
 
 mod call;
 mod cause;
+mod diversion;
 mod number;
 mod number_plan;
 mod pin;
@@ -16,6 +17,7 @@ mod whereabouts;
 
 pub use call::{Call, CallState, Direction, EndReason, Outcome};
 pub use cause::Cause;
+pub use diversion::{Diverted, Why, diversion_field, numbers_of};
 pub use number::{Number, normalised};
 pub use number_plan::NumberPlan;
 pub use pin::{PinVerdict, WrongPins};

@@ -6,6 +6,7 @@ use crate::caller::Caller;
 use crate::desk::Desk;
 use crate::peer::LISTENER;
 use crate::rig::Switch;
+use crate::supervision::PATIENT;
 
 /// Says what it was told, and ends.
 const TELLER: &str = r#"
@@ -101,5 +102,68 @@ async fn a_signed_identity_and_what_a_trunk_wants_go_on_to_it_and_nothing_else()
     );
     let _called = desk.pick_up(*incoming).await;
     dialled.await.unwrap().unwrap().hang_up().await;
+    switch.stop().await;
+}
+
+/// A switch with a carrier that is told of diversions, and a trunk that calls come from.
+async fn diverting(how: &str, route: &str) -> (Switch, Desk) {
+    let desk = Desk::open_at([127, 0, 0, 2].into()).await;
+    let port = desk.line.sip().listeners()[0].1.port();
+    let more = format!(
+        "[[trunk]]\nname = \"carrier\"\nkind = \"peer\"\nhost = \"127.0.0.2\"\nport = {port}\n\
+         networks = [\"127.0.0.2/32\"]\nnumbers = \"bare\"\ncaller_id = \"+12025550100\"\n{how}\
+         [[trunk]]\nname = \"others\"\nkind = \"inbound\"\nnetworks = [\"127.0.0.3/32\"]\n\
+         [[route]]\n{route}"
+    );
+    (Switch::start(PATIENT, &more).await, desk)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_trunk_is_told_whom_a_call_was_for_and_by_number_alone() {
+    let route = "to = \"+44*\"\nfrom_trunk = \"others\"\ntrunk = \"carrier\"\n";
+    let (switch, mut desk) = diverting("diversion = \"diversion\"\n", route).await;
+    let uri = switch.uri.replace("sip:test@", "sip:+442079460123@");
+    let says = [(
+        "Diversion",
+        "\"Ada's desk\" <sip:+12025550111@10.0.0.7>;reason=no-answer, <sip:desk@inside.example>",
+    )];
+    let dialled =
+        tokio::spawn(async move { Caller::dial_saying([127, 0, 0, 3].into(), &uri, &says).await });
+    let incoming = desk.rings().await;
+    assert_eq!(
+        named(&incoming.invite.headers, "Diversion"),
+        Some(
+            "<sip:442079460123@127.0.0.1>;reason=unconditional, \
+             <sip:12025550111@127.0.0.1>;reason=unknown"
+        )
+    );
+    let mut called = desk.pick_up(*incoming).await;
+    dialled.await.unwrap().unwrap().hang_up().await;
+    called.until_over().await;
+    switch.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_trunk_is_told_whom_a_call_was_for_that_an_agent_gives_to_a_number() {
+    let route = "to = \"+1202*\"\nagent = \"test\"\n";
+    let (switch, mut desk) = diverting("diversion = \"history-info\"\n", route).await;
+    let mut events = switch.events();
+    let uri = switch.uri.replace("sip:test@", "sip:+12025550100@");
+    let dialled = Caller::dial_from([127, 0, 0, 3].into(), "+12025550143", &uri);
+    let caller = dialled.await.unwrap();
+    let answered = events.until("call.answered", |_| true).await;
+    events.agent_said("tell me your story").await;
+    let path = format!("/v1/calls/{}/transfer", answered.call_id.clone().unwrap());
+    let to = json!({ "to": "+442079460123" });
+    assert_eq!(switch.post(&path, &to, None).await.status(), 202);
+    let incoming = desk.rings().await;
+    let history = named(&incoming.invite.headers, "History-Info").unwrap();
+    let (from, to) = history.split_once(", ").unwrap();
+    assert_eq!(from, "<sip:12025550100@127.0.0.1>;index=1");
+    assert!(to.starts_with("<sip:442079460123@127.0.0.2:"), "{to}");
+    assert!(to.ends_with(";cause=480>;index=1.1;mp=1"), "{to}");
+    let mut called = desk.pick_up(*incoming).await;
+    caller.hang_up().await;
+    called.until_over().await;
     switch.stop().await;
 }

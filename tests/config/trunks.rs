@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use offhook::config::{FollowRedirects, Transport, TrunkConfig, TrunkKind};
+use offhook::config::{DiversionHeader, FollowRedirects, Transport, TrunkConfig, TrunkKind};
 use offhook_media::SrtpPolicy;
 
 use super::*;
@@ -106,4 +106,19 @@ fn where_a_trunk_s_redirects_may_lead_is_one_of_three() {
     );
     let errors = of("follow_redirects = \"yes\"\n").unwrap_err().to_string();
     assert!(errors.contains("\"never\""), "{errors}");
+}
+
+#[test]
+fn how_a_trunk_is_told_of_diversions_is_one_of_three() {
+    let of = |more: &str| {
+        let text =
+            format!("[[trunk]]\nname = \"a\"\nkind = \"peer\"\nhost = \"a.example\"\n{more}");
+        Config::parse(&text, None, &Env::process())
+    };
+    let told = |more: &str| of(more).unwrap().trunks[0].diversion;
+    assert_eq!(told(""), DiversionHeader::None);
+    let history = told("diversion = \"history-info\"\n");
+    assert_eq!(history, DiversionHeader::HistoryInfo);
+    let errors = of("diversion = \"yes\"\n").unwrap_err().to_string();
+    assert!(errors.contains("\"history-info\""), "{errors}");
 }

@@ -1,0 +1,52 @@
+//! What a trunk is told of whom a call was for before it goes on over it.
+
+use offhook_sip::{Incoming, Source};
+use uuid::Uuid;
+
+use super::headers::had_it_before;
+use super::inbound::called_party;
+use super::services::Services;
+use crate::switch::{Dialled, Diverted, Number, Why, diversion_field, numbers_of};
+use crate::switchboard::own_host;
+
+/// Whom a call was for, the last of them first: the number that was called here, and those who had
+/// it before, as a trunk tells that alone.
+pub(super) fn called_before(invite: &Incoming) -> Vec<Number> {
+    let here = called_party(invite);
+    let before = match invite.source {
+        Source::Trunk(_) => had_it_before(invite),
+        Source::User(_) | Source::Local => Vec::new(),
+    };
+    let users = std::iter::once(here).chain(before);
+    let users: Vec<String> = users.collect();
+    numbers_of(users.iter().map(String::as_str))
+}
+
+impl Services {
+    /// The header field that tells the trunk of a call whom the call was for, where it wants it.
+    pub(super) fn diversion(
+        &self,
+        dialled: &Dialled,
+        called: &[Number],
+        why: Why,
+    ) -> Option<(String, String)> {
+        let name = dialled.trunk.as_deref()?;
+        let header = self.config.trunk(name)?.diversion;
+        let mut trunks = self.trunks.trunks().iter();
+        let trunk = trunks.find(|trunk| trunk.name == name)?;
+        let told = |(at, number): (usize, &Number)| Diverted {
+            number: trunk.plan.write(number),
+            // Why others before us let it go on is their affair.
+            why: if at == 0 { why } else { Why::Unknown },
+        };
+        let diverted: Vec<Diverted> = called.iter().enumerate().map(told).collect();
+        diversion_field(header, &diverted, &dialled.request_uri, &own_host(self))
+    }
+
+    /// Notes whom a call is for that an agent takes, for a trunk over which it may go on.
+    pub(super) fn note_called(&self, id: Uuid, called: Vec<Number>) {
+        if let Some(call) = self.live_calls().get_mut(&id) {
+            call.called = called;
+        }
+    }
+}
