@@ -15,6 +15,7 @@ mod changes;
 #[path = "../http_api/conforms.rs"]
 mod conforms;
 mod crm;
+mod delayed;
 mod desk;
 mod disk;
 mod doctor;

@@ -160,12 +160,13 @@ impl Peer {
     }
 
     /// Waits for the answer to our call, which offers, and answers that.
-    pub(crate) async fn answered_with_an_offer(&mut self) {
+    pub(crate) async fn answered_with_an_offer(&mut self) -> String {
         let ok = self.settled("INVITE").await;
         self.to = field(&ok, "To").to_owned();
         let answer = self.sdp("sendrecv", "127.0.0.1");
         self.acknowledge(&answer).await;
         self.listen_to(&ok);
+        ok
     }
 
     /// What we describe: one codec, keys, and this direction and address.
