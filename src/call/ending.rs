@@ -25,22 +25,20 @@ impl Ending {
     /// Writes the end down, and waits until it is kept.
     pub(super) async fn write(self, services: &Services, journal: Journal) {
         let state = self.call.state().clone();
-        let reason = self
-            .call
-            .reason()
-            .map(EndReason::describe)
-            .unwrap_or_default();
+        let reason = self.call.reason();
+        let logged = reason.map(EndReason::logged).unwrap_or_default();
+        let reason = reason.map(EndReason::describe).unwrap_or_default();
         let ended = self.call.ended().unwrap_or_else(clock::now);
         let end = Final {
             state: stored_state(&state),
             ended_at: self.epoch.timestamp(ended),
             outcome: self.outcome.unwrap_or_else(|| state.as_str().to_owned()),
-            reason: reason.clone(),
+            reason,
             media: self.media,
             far: self.far,
         };
         meters::call_ended(self.call.direction().as_str(), state.as_str());
-        tracing::info!(state = state.as_str(), %reason, "a call ended");
+        tracing::info!(state = state.as_str(), reason = %logged, "a call ended");
         if let Some(record) = journal.finish(end).await
             && let Some(watcher) = &services.watcher
         {

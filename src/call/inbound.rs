@@ -84,7 +84,7 @@ pub(super) async fn refuse_because(
     let passes = status == 503 || services.is_stopping();
     let retry = passes.then_some(services.config.limits.retry_after_s);
     let cause = reason.passed_on().map(|said| ("Reason".to_owned(), said));
-    reject(services, call, (status, &reason.describe()), retry, cause).await;
+    reject(services, call, (status, &reason.logged()), retry, cause).await;
 }
 
 /// Refuses a call for a reason of its own.

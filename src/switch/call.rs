@@ -90,7 +90,23 @@ impl EndReason {
         }
     }
 
-    /// The text for logs and the call's events.
+    /// The text for logs, without the words of whoever said why: they may name people and numbers.
+    #[must_use]
+    pub fn logged(&self) -> String {
+        match self {
+            Self::Said(reason, cause) => {
+                let cause = Cause {
+                    text: None,
+                    ..cause.clone()
+                };
+                let cause = Some(cause).filter(|cause| *cause != Cause::default());
+                reason.plain().clone().said(cause).describe()
+            }
+            other => other.describe(),
+        }
+    }
+
+    /// The text for the call's record and its events.
     #[must_use]
     pub fn describe(&self) -> String {
         match self {
@@ -306,6 +322,12 @@ mod tests {
             "refused with status 486: busy (Q.850 cause 17)"
         );
         assert_eq!(outcome(said), "busy");
+        let said = |field| EndReason::Remote.said(Cause::parse(field));
+        let named = said("Q.850;cause=16;text=\"Ada, +12025550143\"");
+        let logged = "the other side hung up: a normal end (Q.850 cause 16)";
+        assert_eq!(named.logged(), logged);
+        assert!(named.describe().contains("Ada"));
+        assert_eq!(said("SIP;text=\"Ada\"").logged(), "the other side hung up");
         let mut answered = Call::inbound(now);
         answered.handle_answer(now);
         answered.handle_end(now + Duration::from_secs(9), EndReason::Remote);
