@@ -398,6 +398,22 @@ fn an_old_or_foreign_nonce_is_stale_only_for_the_right_password() {
 }
 
 #[test]
+fn a_clock_that_runs_back_keeps_nobody_out() {
+    let mut server = server(100);
+    let ahead = NOW * 10;
+    let mut client = challenged(&mut server, ahead, false);
+    let old = request(&authorize(&mut client));
+    assert_eq!(verify(&mut server, ahead, &old), accepted());
+    let forgotten = ahead + Duration::from_secs(301);
+    assert_eq!(verify(&mut server, forgotten, &old), Verdict::Stale);
+    let mut client = challenged(&mut server, NOW, false);
+    let fresh = request(&authorize(&mut client));
+    assert_eq!(verify(&mut server, NOW, &fresh), accepted());
+    assert_eq!(verify(&mut server, NOW, &fresh), Verdict::Stale, "replayed");
+    assert_eq!(verify(&mut server, NOW, &old), Verdict::Stale, "replayed");
+}
+
+#[test]
 fn an_answer_for_another_target_is_wrong() {
     let mut server = server(100);
     let mut client = challenged(&mut server, NOW, false);

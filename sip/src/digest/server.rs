@@ -71,6 +71,9 @@ pub enum Verdict {
 pub struct DigestServer {
     config: ServerConfig,
     serial: u64,
+    /// The latest time that was told. A clock that runs back stands still until it has caught up:
+    /// else every fresh nonce would be older than those that were forgotten, and stale.
+    latest: Duration,
     replay: Replay,
     /// What is hashed for a user that there is not: as long as a password, and made beforehand, so
     /// that it takes as long.
@@ -86,6 +89,7 @@ impl DigestServer {
         DigestServer {
             config,
             serial,
+            latest: Duration::ZERO,
             replay,
             no_password,
         }
@@ -139,7 +143,12 @@ impl DigestServer {
 
     fn fresh_nonce(&mut self, now: Duration) -> String {
         self.serial = self.serial.wrapping_add(1);
-        Stamp::new(now, self.serial).seal(&self.config.secret, &self.config.realm)
+        Stamp::new(self.at_least(now), self.serial).seal(&self.config.secret, &self.config.realm)
+    }
+
+    fn at_least(&mut self, now: Duration) -> Duration {
+        self.latest = self.latest.max(now);
+        self.latest
     }
 
     /// Judges the credentials of a request, Authorization or (for a proxy) Proxy-Authorization.
@@ -152,7 +161,7 @@ impl DigestServer {
         proxy: bool,
         users: &dyn Users,
     ) -> Verdict {
-        let now_ms = Stamp::new(now, 0).issued_ms;
+        let now_ms = Stamp::new(self.at_least(now), 0).issued_ms;
         let lifetime_ms = u64::try_from(self.config.nonce_lifetime.as_millis()).unwrap_or(u64::MAX);
         self.replay.expire(now_ms.saturating_sub(lifetime_ms));
         let mut offered = request.authorization().filter(|authorization| {
