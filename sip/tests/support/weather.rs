@@ -23,6 +23,12 @@ pub const STORM: Weather = Weather {
     duplication: 0.15,
     delay_ms: (1, 900),
 };
+pub const RAIN: Weather = Weather {
+    transport: Transport::Udp,
+    loss: 0.04,
+    duplication: 0.05,
+    delay_ms: (1, 300),
+};
 pub const STREAM: Weather = Weather {
     transport: Transport::Tcp,
     loss: 0.0,
