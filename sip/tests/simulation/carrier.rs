@@ -93,8 +93,8 @@ impl World {
     /// Plans a world with a carrier from its beginning to its end: everyone registers, so many calls
     /// are placed, and everyone leaves.
     pub(crate) fn plan(&mut self, calls: usize, trouble: Trouble) {
-        for side in 0..self.sides.len() {
-            self.later(side, 1_000, Action::Register(USERS[side]));
+        for (side, user) in USERS.into_iter().enumerate() {
+            self.later(side, 1_000, Action::Register(user));
             if side > 0 {
                 self.later(side, 1_000, Action::Register(GROUP));
             }
