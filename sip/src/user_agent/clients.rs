@@ -63,8 +63,8 @@ pub(super) enum Purpose {
     Bye(CallHandle),
     /// A PRACK within an early dialog of a call, and how many challenges it has met.
     Prack(CallHandle, u8),
-    /// An INFO within a call.
-    Info(CallHandle),
+    /// An INFO within a call, and how many challenges it has met.
+    Info(CallHandle, u8),
     /// A REFER within a call.
     Refer(CallHandle),
     /// A NOTIFY of what becomes of the peer's REFER.
@@ -75,6 +75,23 @@ pub(super) enum Purpose {
     Ping(PingHandle),
     /// A CANCEL, or the BYE of a fork: nobody waits for its answer.
     Nobody,
+}
+
+impl Purpose {
+    /// Returns the call that the request makes, changes or ends.
+    pub(super) fn call(self) -> Option<CallHandle> {
+        match self {
+            Self::Invite(call)
+            | Self::Reinvite(call)
+            | Self::Refresh(call)
+            | Self::Bye(call)
+            | Self::Prack(call, _)
+            | Self::Info(call, _)
+            | Self::Refer(call)
+            | Self::Report(call) => Some(call),
+            Self::Register(_) | Self::Ping(_) | Self::Nobody => None,
+        }
+    }
 }
 
 /// Why a request got no answer of the peer.
@@ -313,7 +330,7 @@ impl UserAgent {
             Purpose::Reinvite(call) => self.reinvite_failed(now, call, failure),
             Purpose::Refresh(call) => self.refresh_failed(now, call, id, failure),
             Purpose::Bye(call) => self.bye_failed(call, failure),
-            Purpose::Info(call) => self.info_failed(now, call, failure),
+            Purpose::Info(call, _) => self.info_failed(now, call, failure),
             Purpose::Refer(call) => self.refer_failed(call, id, failure),
             Purpose::Report(call) => self.report_failed(call, id),
             Purpose::Register(registration) => {

@@ -2,8 +2,9 @@
 
 use std::time::Instant;
 
+use super::auth::MAX_CHALLENGES;
 use super::calls::Phase;
-use super::clients::{Failure, Purpose};
+use super::clients::{ClientId, Failure, Purpose};
 use super::compose::Outgoing;
 use super::event::{EndCause, Event};
 use super::respond::Reply;
@@ -30,27 +31,45 @@ impl UserAgent {
         outgoing.body = body;
         let flow = call.flow;
         if let Ok(bytes) = outgoing.write(&self.settings) {
-            self.open_client(now, id, flow, (Method::Info, bytes), Purpose::Info(handle));
+            self.open_client(
+                now,
+                id,
+                flow,
+                (Method::Info, bytes),
+                Purpose::Info(handle, 0),
+            );
         }
     }
 
-    /// Takes the response to our INFO: only one that says that the dialog is gone matters
-    /// (RFC 3261 §12.2.1.2).
-    pub(super) fn info_answered(&mut self, now: Instant, handle: CallHandle, status: u16) {
-        let cause = match status {
-            408 => EndCause::Timeout,
-            481 => EndCause::Lost,
-            _ => return,
-        };
-        if self.calls.get(&handle).is_some_and(|call| call.is_alive()) {
-            self.terminate(now, handle, cause);
+    /// Takes the response to our INFO: only a challenge matters, after so many of them, and one that
+    /// says that the dialog is gone (RFC 3261 §12.2.1.2).
+    pub(super) fn info_answered(
+        &mut self,
+        now: Instant,
+        (handle, challenges): (CallHandle, u8),
+        id: ClientId,
+        message: &Message<'_>,
+        status: u16,
+    ) {
+        if !self.calls.get(&handle).is_some_and(|call| call.is_alive()) {
+            return;
+        }
+        match status {
+            401 | 407 if challenges < MAX_CHALLENGES => {
+                let purpose = Purpose::Info(handle, challenges + 1);
+                self.answer_challenge(now, handle, id, message, purpose);
+            }
+            408 => self.terminate(now, handle, EndCause::Timeout),
+            481 => self.terminate(now, handle, EndCause::Lost),
+            _ => {}
         }
     }
 
     /// Nobody answered our INFO.
     pub(super) fn info_failed(&mut self, now: Instant, handle: CallHandle, failure: Failure) {
-        if failure == Failure::Timeout {
-            self.info_answered(now, handle, failure.status());
+        let alive = self.calls.get(&handle).is_some_and(|call| call.is_alive());
+        if alive && failure == Failure::Timeout {
+            self.terminate(now, handle, EndCause::Timeout);
         }
     }
 

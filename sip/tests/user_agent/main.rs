@@ -9,6 +9,7 @@ mod addresses;
 mod answering;
 mod bounds;
 mod calling;
+mod challenged;
 mod early_updates;
 mod flows;
 mod guarding;
