@@ -13,8 +13,13 @@ pub(crate) struct Books {
     hops: BTreeMap<(String, String), u8>,
     /// The 2xx that have come to a caller and were not acknowledged yet, by dialog and CSeq.
     unacknowledged: BTreeSet<(Dialog, u32)>,
+    /// The INFOs that were challenged and neither sent again nor overtaken by a BYE: Call-ID and
+    /// sender's tag.
+    challenged: BTreeSet<(String, String)>,
     /// Whether each dialog was ended by a BYE.
     dialogs: BTreeMap<Dialog, bool>,
+    /// How many INFOs were challenged.
+    pub(crate) questions: usize,
     /// How many dialogs each INVITE that makes a call has made: Call-ID and caller's tag.
     answers: BTreeMap<(String, String), BTreeSet<String>>,
 }
@@ -62,7 +67,11 @@ impl Books {
                 let number = message.cseq().unwrap().number;
                 self.unacknowledged.remove(&((call_id, to), number));
             }
+            Method::Info if message.authorization().next().is_some() => {
+                self.challenged.remove(&(call_id, from));
+            }
             Method::Bye => {
+                self.challenged.retain(|(other, _)| *other != call_id);
                 for tag in [to, from] {
                     if let Some(ended) = self.dialogs.get_mut(&(call_id.clone(), tag)) {
                         *ended = true;
@@ -75,6 +84,12 @@ impl Books {
 
     /// Notes what has come to a user agent.
     pub(crate) fn heard(&mut self, message: &Message<'_>) {
+        if message.status() == Some(407) && message.cseq().unwrap().method == Method::Info {
+            let tag = message.from().unwrap().tag().unwrap().to_owned();
+            let call_id = message.call_id().unwrap().to_owned();
+            self.challenged.insert((call_id, tag));
+            self.questions += 1;
+        }
         let is_2xx = message.status().is_some_and(|s| (200..300).contains(&s));
         let cseq = message.cseq().unwrap();
         if !is_2xx || cseq.method != Method::Invite {
@@ -105,6 +120,11 @@ impl Books {
     pub(crate) fn check(&self, seed: u64) {
         let open = &self.unacknowledged;
         assert!(open.is_empty(), "seed {seed}: without ACK: {open:?}");
+        let asked = &self.challenged;
+        assert!(
+            asked.is_empty(),
+            "seed {seed}: without a password: {asked:?}"
+        );
         let unended = self.dialogs.iter().find(|(_, ended)| !**ended);
         assert_eq!(unended, None, "seed {seed}: without BYE");
     }

@@ -35,6 +35,7 @@ impl Carrier {
         let manner = Manner {
             transport,
             challenges_calls: rng.random_bool(0.8),
+            challenges_all: rng.random_bool(0.3),
             forwards_strays: rng.random_bool(0.4),
             timer_c: Duration::from_secs(if impatient { 12 } else { 181 }),
         };

@@ -1,7 +1,7 @@
 //! A carrier's proxy: stateful, record-routing, forking to all contacts (RFC 3261 §16), with a
 //! registrar beside it.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -19,6 +19,8 @@ pub(crate) struct Manner {
     pub(crate) transport: Transport,
     /// Whether it asks callers for their password.
     pub(crate) challenges_calls: bool,
+    /// Whether it asks them again for each request within their calls.
+    pub(crate) challenges_all: bool,
     /// Whether responses and CANCELs that it knows nothing of go on all the same (RFC 3261 §16.7
     /// step 1), or are dropped (RFC 6026 §8.9).
     pub(crate) forwards_strays: bool,
@@ -38,6 +40,8 @@ pub(crate) struct Proxy {
     pub(crate) transmits: VecDeque<Transmit>,
     /// The registrar's clock.
     pub(crate) wall: Duration,
+    /// Who has placed a call: Call-ID and tag.
+    pub(crate) callers: BTreeSet<(String, String)>,
     /// How many requests were cut because they came round.
     pub(crate) loops: u64,
     /// How many INVITEs went to more than one.
@@ -66,6 +70,7 @@ impl Proxy {
             last: 0,
             transmits: VecDeque::new(),
             wall: Duration::ZERO,
+            callers: BTreeSet::new(),
             loops: 0,
             forks: 0,
         }
@@ -76,6 +81,7 @@ impl Proxy {
         self.contexts.clear();
         self.by_key.clear();
         self.clients.clear();
+        self.callers.clear();
     }
 
     pub(crate) fn is_idle(&self) -> bool {

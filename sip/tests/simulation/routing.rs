@@ -37,10 +37,8 @@ impl Proxy {
         if method == Method::Register {
             return Err(self.registrar.register(self.wall, message));
         }
-        let is_new = method == Method::Invite && message.to().unwrap().tag().is_none();
-        let is_outside = flow.remote != self.address;
-        if is_new && is_outside && self.manner.challenges_calls {
-            self.registrar.authenticate(self.wall, message, true)?;
+        if flow.remote != self.address {
+            self.ask(message)?;
             draft.remove(HeaderName::ProxyAuthorization);
         }
         let uri = Uri::parse(draft.uri()).unwrap();
@@ -54,6 +52,22 @@ impl Proxy {
             Some(contacts) if contacts.is_empty() => refuse(480),
             Some(contacts) => Ok(contacts),
         }
+    }
+
+    /// Asks a caller for its password (§22.3): a callee is known by where it is.
+    fn ask(&mut self, message: &Message<'_>) -> Result<(), Answer> {
+        let is_within = message.to().unwrap().tag().is_some();
+        let tag = message.from().unwrap().tag().unwrap_or_default();
+        let caller = (message.call_id().unwrap().to_owned(), tag.to_owned());
+        let asks = match is_within {
+            true => self.manner.challenges_all && self.callers.contains(&caller),
+            false => self.manner.challenges_calls && message.method() == Some(Method::Invite),
+        };
+        if asks {
+            self.registrar.authenticate(self.wall, message, true)?;
+            self.callers.insert(caller);
+        }
+        Ok(())
     }
 
     /// Writes what the next hop gets; returns the way there, and the branch. It is made of what the

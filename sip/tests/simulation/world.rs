@@ -247,7 +247,7 @@ impl World {
                 flow,
                 bytes,
             } => {
-                if bytes.starts_with(b"SIP/2.0 2") {
+                if bytes.starts_with(b"SIP/2.0 ") {
                     self.books.heard(&Message::parse(&bytes).unwrap());
                 }
                 let side = &mut self.sides[side];
