@@ -6,8 +6,9 @@ RUST_MIN := 1.94
 OFFHOOK_RELEASE := target/release/offhook
 OFFHOOK_DEBUG := target/debug/offhook
 FUZZ_SECONDS ?= 60
+SIMULATE_RUNS ?= 40
 
-.PHONY: help run build test lint deny fuzz doc interop bench toolchain clean
+.PHONY: help run build test simulate lint deny fuzz doc interop bench toolchain clean
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort
@@ -24,6 +25,9 @@ test: toolchain ## Run every test, with the real models
 	$(CARGO) build --locked --workspace --bins
 	$(OFFHOOK_DEBUG) models pull
 	$(CARGO) test --locked --workspace
+
+simulate: toolchain ## Simulate calls of two, and over a carrier, SIMULATE_RUNS (40) times as many as `make test`
+	OFFHOOK_RUNS=$(SIMULATE_RUNS) $(CARGO) test --locked --release --package offhook-sip --test simulation
 
 lint: toolchain ## Check formatting and lints
 	$(CARGO) fmt --all --check
