@@ -26,6 +26,9 @@ pub enum Busy {
     /// Those who speak now are heard too late already.
     #[error(transparent)]
     Hearing(#[from] Behind),
+    /// The media threads miss their deadlines.
+    #[error("media is late for the calls that there are: the machine does not keep up")]
+    MediaLate,
     /// The switch is being stopped.
     #[error("the switch is being stopped")]
     Stopping,

@@ -1,8 +1,8 @@
-//! Which codecs a call may have.
+//! Which codecs a call may have, and how keys go in it.
 
 use offhook_media::Codec;
 
-use crate::config::{self, Config, TrunkConfig};
+use crate::config::{self, Config, Keys, TrunkConfig};
 
 /// What is offered, and what is taken of an offer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -10,6 +10,7 @@ pub struct Codecs {
     offered: Vec<Codec>,
     accepted: Vec<Codec>,
     in_order: bool,
+    keys: Keys,
 }
 
 impl Default for Codecs {
@@ -20,6 +21,7 @@ impl Default for Codecs {
             offered: vec![Codec::Pcmu, Codec::Pcma],
             accepted: vec![Codec::Pcmu, Codec::Pcma, Codec::G722, Codec::Opus],
             in_order: false,
+            keys: Keys::default(),
         }
     }
 }
@@ -39,6 +41,7 @@ impl Codecs {
             offered: codecs.clone(),
             accepted: codecs,
             in_order: true,
+            keys: Keys::default(),
         }
     }
 
@@ -50,6 +53,19 @@ impl Codecs {
             Some(codecs) => Self::in_order(codecs.iter().copied().map(media_codec)),
             None => Self::default(),
         }
+        .with_keys(trunk.map(|trunk| trunk.dtmf).unwrap_or_default())
+    }
+
+    /// Has keys go in this way.
+    #[must_use]
+    pub fn with_keys(self, keys: Keys) -> Self {
+        Self { keys, ..self }
+    }
+
+    /// How keys go.
+    #[must_use]
+    pub fn keys(&self) -> Keys {
+        self.keys
     }
 
     /// Offers of what may be offered or taken these first, in their order, and then the rest; all of
@@ -63,6 +79,7 @@ impl Codecs {
             offered,
             accepted: self.accepted.clone(),
             in_order: self.in_order,
+            keys: self.keys,
         }
     }
 

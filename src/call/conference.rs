@@ -18,7 +18,7 @@ use super::talk::end_reason_of;
 use crate::clock::{self, Epoch};
 use crate::config::{RoomConfig, Secret};
 use crate::net::media::{Command, LegId, Part};
-use crate::net::sip::IncomingCall;
+use crate::net::sip::{Held, IncomingCall};
 use crate::store::CallRecord;
 use crate::switch::{EndReason, PinVerdict};
 
@@ -42,7 +42,7 @@ pub(super) struct Guest {
 /// Answers a call, joins it to its room and stays until it is over.
 pub(super) async fn serve(
     services: Arc<Services>,
-    incoming: IncomingCall,
+    incoming: (IncomingCall, Held),
     guest: Guest,
     (mut record, epoch): (CallRecord, Epoch),
 ) {

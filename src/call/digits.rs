@@ -105,6 +105,14 @@ pub(crate) fn info_digit(content_type: Option<&str>, body: &[u8]) -> Option<char
     digit(value.trim())
 }
 
+/// The media type of an INFO that tells of a key.
+pub(crate) const INFO_DIGIT: &str = "application/dtmf-relay";
+
+/// Writes the INFO that tells of a key.
+pub(crate) fn digit_info(digit: char) -> Vec<u8> {
+    format!("Signal={digit}\r\nDuration=160\r\n").into_bytes()
+}
+
 /// A key's label, or its event code where that has two places.
 fn digit(value: &str) -> Option<char> {
     let mut characters = value.chars();
@@ -129,6 +137,7 @@ mod tests {
         assert_eq!(read(b"signal=d\nDuration=160"), Some('D'));
         assert_eq!(read(b"Duration=160\r\n"), None);
         assert_eq!(read(b"Signal=\r\n"), None);
+        assert_eq!(info_digit(Some(INFO_DIGIT), &digit_info('#')), Some('#'));
         assert_eq!(read(b"\xff\xfe"), None);
         let bare = Some("Application/DTMF; charset=utf-8");
         assert_eq!(info_digit(bare, b"#"), Some('#'));

@@ -7,6 +7,7 @@ use tracing::Instrument;
 use uuid::Uuid;
 
 use super::briefing::Briefing;
+use super::refer_out::Told;
 use super::services::Services;
 use super::transfer::Person;
 use crate::agent::TransferRequest;
@@ -53,6 +54,11 @@ impl HandOver {
                 tokio::spawn(telling.in_current_span());
             }
         }
+    }
+
+    /// The other side says something of a transfer that it was asked for.
+    pub(super) fn referred(&self, what: Told) {
+        self.services.tell_of_refer(self.id, what);
     }
 
     /// Nobody is to take the call any more, if nobody has.

@@ -287,8 +287,13 @@ impl Hunt {
     }
 
     /// The place on the trunk that it was answered over.
-    pub(super) fn into_trunk_place(self) -> Option<TrunkPlace> {
-        self.place
+    pub(super) fn into_trunk_place(mut self) -> Option<TrunkPlace> {
+        self.take_trunk_place()
+    }
+
+    /// Takes that place.
+    pub(super) fn take_trunk_place(&mut self) -> Option<TrunkPlace> {
+        self.place.take()
     }
 
     /// Gives up.

@@ -20,6 +20,7 @@ use super::diversion::called_before;
 use super::headers;
 use super::journal::Journal;
 use super::line::{Half, LineError};
+use super::pick_up;
 use super::services::{Place, Services};
 use super::spans;
 use super::talk::{Answering, Connected, end_reason_of};
@@ -45,7 +46,10 @@ pub async fn take(services: Arc<Services>, incoming: Box<IncomingCall>) {
 async fn admit_or_refuse(services: Arc<Services>, mut incoming: Box<IncomingCall>) {
     let call = incoming.call;
     unify_numbers(&services, &mut incoming.invite);
-    let _held = services.line.sip().hold(call);
+    let held = services.line.sip().hold(call);
+    if let Some(replaced) = incoming.invite.replaces {
+        return Box::pin(pick_up::serve(services, (*incoming, held), replaced)).await;
+    }
     let admitted = match admit(&services, &incoming.invite) {
         Ok(admitted) => admitted,
         Err(refusal) => return refuse_as(&services, call, &refusal).await,
@@ -59,10 +63,12 @@ async fn admit_or_refuse(services: Arc<Services>, mut incoming: Box<IncomingCall
         Admitted::Agent(admitted) => serve(services, incoming, admitted, begun).await,
         // Apart, so that an agent's call holds none of it.
         Admitted::Room(guest) => {
-            Box::pin(conference::serve(services, *incoming, guest, begun)).await;
+            let incoming = (*incoming, held);
+            Box::pin(conference::serve(services, incoming, guest, begun)).await;
         }
         Admitted::Bridge(passage) => {
-            Box::pin(bridge::serve(services, *incoming, *passage, begun)).await;
+            let incoming = (*incoming, held);
+            Box::pin(bridge::serve(services, incoming, *passage, begun)).await;
         }
     }
 }
@@ -325,7 +331,7 @@ pub(super) async fn late_answer(
     }
 }
 
-async fn wait_for_answer(
+pub(super) async fn wait_for_answer(
     half: &Half,
     signals: &mut mailbox::Receiver<Signal>,
 ) -> Result<Negotiated, String> {

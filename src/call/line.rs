@@ -18,6 +18,7 @@ use tokio::sync::mpsc;
 use super::codecs::Codecs;
 use super::session::{Change, Session, SessionError};
 use crate::clock;
+use crate::config::Keys;
 use crate::net::media::{
     Command, LegEvent, LegId, MediaError, MediaThread, MediaThreads, OpenLeg, PortError, PortPair,
     PortPool,
@@ -125,6 +126,7 @@ pub struct Half {
     ports: PortPair,
     lease: PortLease,
     session: Session,
+    keys: Keys,
 }
 
 impl Half {
@@ -155,6 +157,7 @@ pub struct Leg {
     pub rate_hz: u32,
     events: mpsc::Receiver<LegEvent>,
     session: Session,
+    keys: Keys,
     /// None once it is closed.
     lease: Option<PortLease>,
     stats: Option<Box<Stats>>,
@@ -213,6 +216,7 @@ impl Line {
             ports,
             lease,
             session: Session::offering(local, codecs.offered()),
+            keys: codecs.keys(),
         })
     }
 
@@ -233,6 +237,7 @@ impl Line {
             ports,
             lease,
             session,
+            keys: codecs.keys(),
         };
         Ok((half, negotiated))
     }
@@ -254,6 +259,7 @@ impl Line {
         let mut local = LocalMedia::new(address, session_id);
         local.codecs = codecs.accepted().to_vec();
         local.prefers_own_order = codecs.count_in_order();
+        local.dtmf = matches!(codecs.keys(), Keys::Auto | Keys::Events);
         local.srtp = LocalSrtp::new(srtp, &mut rand::rng());
         Ok((ports, lease, local))
     }
@@ -286,9 +292,12 @@ impl Line {
         config.seed = rand::rng().random();
         config.unix_time = unix_time();
         config.recording = recorder.is_some() || records_later;
-        if leaves_tones {
-            config.inband_dtmf = InbandDtmf::Off;
-        }
+        config.inband_dtmf = match half.keys {
+            _ if leaves_tones => InbandDtmf::Off,
+            Keys::Auto | Keys::Tones => InbandDtmf::Auto,
+            Keys::Events | Keys::Info => InbandDtmf::Off,
+        };
+        config.presses_keys = half.keys != Keys::Info;
         config.ambience = ambience;
         config.gain_control = gain_control && sink.is_some();
         config.echo_gate = self.terms.echo_gate && sink.is_some();
@@ -304,6 +313,7 @@ impl Line {
             ports,
             lease,
             mut session,
+            keys,
         } = half;
         session.agree(negotiated);
         let open = OpenLeg {
@@ -322,6 +332,7 @@ impl Line {
             rate_hz,
             events,
             session,
+            keys,
             lease: Some(lease),
             stats: None,
         })
@@ -337,6 +348,11 @@ impl Line {
                 return next;
             }
         }
+    }
+
+    /// Whether two legs may be of one room.
+    pub(super) fn are_together(&self, leg: LegId, other: LegId) -> bool {
+        self.media.are_together(leg, other)
     }
 
     /// The thread that a leg lives on.

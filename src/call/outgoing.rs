@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use offhook_media::Negotiated;
-use offhook_sip::CallHandle;
+use offhook_sip::{CallHandle, Flow};
 
 use super::dial::{DialFailure, Dialling, invite, next_flow, note};
 use super::line::{Attached, Half, Leg, Line, LineError};
@@ -33,6 +33,7 @@ struct Called {
     held: Held,
     signals: mailbox::Receiver<Signal>,
     target: SocketAddr,
+    flow: Flow,
     /// Our offer, which waits for its answer …
     offered: Option<Half>,
     /// … or was answered ahead: the leg is there.
@@ -80,6 +81,7 @@ impl Outgoing {
             held: line.sip().hold(call),
             signals,
             target,
+            flow,
             offered: Some(half),
             early: None,
         });
@@ -193,8 +195,9 @@ impl Outgoing {
             }
             (None, None) => return Err(DialFailure::NoDescription),
         };
-        let (call, held, signals) = (called.call, called.held, called.signals);
-        let party = Party::new(self.line.sip().clone(), (call, held), signals, leg);
+        let (dialog, signals) = ((called.call, called.held), called.signals);
+        let sip = self.line.sip().clone();
+        let party = Party::new(sip, dialog, called.flow, signals, leg);
         Ok(Progress::Answered(Box::new(party)))
     }
 

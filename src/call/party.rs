@@ -3,9 +3,9 @@
 use std::time::Instant;
 
 use offhook_media::mixer::MixerError;
-use offhook_sip::CallHandle;
+use offhook_sip::{CallHandle, Flow};
 
-use super::digits::{Digits, info_digit};
+use super::digits::{Digits, INFO_DIGIT, digit_info, info_digit};
 use super::line::Leg;
 use super::negotiate::{negotiate, offer};
 use super::sound::summary;
@@ -14,7 +14,7 @@ use super::trouble::{self, Mend, Troubles};
 use crate::mailbox;
 use crate::meters;
 use crate::net::media::{Command, LegEvent};
-use crate::net::sip::{Held, Signal, Sip};
+use crate::net::sip::{Held, ReferAsked, Signal, Sip};
 use crate::store::MediaSummary;
 use crate::switch::EndReason;
 
@@ -23,6 +23,8 @@ pub(super) struct Party {
     sip: Sip,
     /// Its dialog, which ends with it.
     call: CallHandle,
+    /// Where its requests come from.
+    flow: Flow,
     _held: Held,
     signals: mailbox::Receiver<Signal>,
     /// Its media.
@@ -55,6 +57,10 @@ pub(super) enum News {
     },
     /// Its leg takes part in a room, or not, and why not.
     Joined(Result<(), MixerError>),
+    /// Its leg is on the media thread that it was moved to.
+    Arrived,
+    /// It asks to be transferred.
+    Refer(ReferAsked),
     /// Something is wrong with its sound, or right again, in words.
     Sound(String),
     /// It is gone, or was hung up since nothing comes of it any more.
@@ -66,6 +72,7 @@ impl Party {
     pub(super) fn new(
         sip: Sip,
         (call, held): (CallHandle, Held),
+        flow: Flow,
         signals: mailbox::Receiver<Signal>,
         leg: Leg,
     ) -> Self {
@@ -73,6 +80,7 @@ impl Party {
             _held: held,
             sip,
             call,
+            flow,
             signals,
             leg,
             media_open: true,
@@ -116,6 +124,7 @@ impl Party {
                     again: !self.digits.inform(now, digit),
                 })
             }
+            Some(Signal::Refer(asked)) => Some(News::Refer(asked)),
             Some(Signal::Ended { cause }) => Some(News::Over(end_reason(cause))),
             Some(_) => None,
         }
@@ -129,6 +138,7 @@ impl Party {
                 again: !self.digits.hear(now, digit, held),
             }),
             LegEvent::Joined(joined) => Some(News::Joined(joined)),
+            LegEvent::Arrived => Some(News::Arrived),
             LegEvent::MediaTimeout { silent_for } => {
                 Some(self.give_up(media_timeout(silent_for)).await)
             }
@@ -145,10 +155,31 @@ impl Party {
         }
     }
 
+    /// Its dialog.
+    pub(super) fn call(&self) -> CallHandle {
+        self.call
+    }
+
+    /// Where its requests come from.
+    pub(super) fn flow(&self) -> Flow {
+        self.flow
+    }
+
     /// Asks something of the party's leg.
     pub(super) fn ask(&self, command: Command) {
         if let Err(error) = self.leg.media.send(command) {
             tracing::error!(%error, "the media thread did not take a command");
+        }
+    }
+
+    /// Presses keys, in the way that the party takes them.
+    pub(super) async fn press(&self, keys: String) {
+        if !self.leg.takes_keys_by_info() {
+            return self.ask(Command::SendDtmf(self.leg.id, keys));
+        }
+        for digit in keys.chars() {
+            let told = self.sip.info(self.call, INFO_DIGIT, digit_info(digit));
+            let _ = told.await;
         }
     }
 

@@ -21,6 +21,8 @@ struct Free {
     /// Pairs of `media.ports`, each of which is a leg's.
     pairs: usize,
     closed: bool,
+    /// Media is late for the calls that there are.
+    behind: bool,
 }
 
 /// A place among the calls that are allowed, with the port pairs of the call's legs. Given back when
@@ -41,6 +43,7 @@ impl Places {
             calls: max_calls,
             pairs,
             closed: false,
+            behind: false,
         };
         Arc::new(Self {
             max_calls,
@@ -70,6 +73,9 @@ impl Places {
         if free.closed {
             return Err(Busy::Stopping);
         }
+        if free.behind && calls > 0 {
+            return Err(Busy::MediaLate);
+        }
         let calls_left = free.calls.checked_sub(calls);
         let calls_left = calls_left.ok_or(Busy::Full(self.max_calls))?;
         free.pairs = free.pairs.checked_sub(pairs).ok_or(Busy::NoPorts)?;
@@ -95,12 +101,18 @@ impl Places {
     /// Whether a call with one leg would be taken now.
     pub(super) fn has_room(&self) -> bool {
         let free = self.free();
-        !free.closed && free.calls > 0 && free.pairs > 0
+        !free.closed && !free.behind && free.calls > 0 && free.pairs > 0
     }
 
     /// Takes no call any more.
     pub(super) fn close(&self) {
         self.free().closed = true;
+        self.changed.notify_one();
+    }
+
+    /// Takes no call while media is late for those that there are.
+    pub(super) fn set_behind(&self, behind: bool) {
+        self.free().behind = behind;
         self.changed.notify_one();
     }
 
@@ -130,6 +142,11 @@ impl Permit {
     pub(super) fn over(mut self, trunk: Option<TrunkPlace>) -> Self {
         self.trunk = trunk;
         self
+    }
+
+    /// Takes the place on a trunk out of it.
+    pub(super) fn take_trunk(&mut self) -> Option<TrunkPlace> {
+        self.trunk.take()
     }
 
     /// Gives the port pairs beyond so many back.
@@ -171,6 +188,18 @@ mod tests {
         let three = [places.take(1), places.take(1), places.take(1)];
         assert!(three.iter().all(Result::is_ok));
         assert_eq!(places.take(1).unwrap_err(), Busy::Full(3));
+    }
+
+    #[test]
+    fn no_call_is_taken_while_media_is_late_but_those_that_there_are_may_grow() {
+        let places = Places::new(2, 4);
+        let _call = places.take(1).unwrap();
+        places.set_behind(true);
+        assert!(!places.has_room());
+        assert_eq!(places.take(1).unwrap_err(), Busy::MediaLate);
+        assert!(places.take_pairs(1).is_ok());
+        places.set_behind(false);
+        assert!(places.has_room());
     }
 
     #[test]

@@ -1,11 +1,10 @@
 //! A call that rings here and that no agent takes: from what its INVITE says to its answer.
 
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use offhook_media::{Codec, Negotiated};
-use offhook_sip::{CallHandle, EndCause};
+use offhook_sip::{CallHandle, EndCause, Flow};
 use serde_json::json;
 use tokio::sync::watch;
 
@@ -23,7 +22,7 @@ use crate::clock::{self, Epoch};
 use crate::mailbox;
 use crate::meters;
 use crate::net::media::{Command, LegId};
-use crate::net::sip::{IncomingCall, Signal};
+use crate::net::sip::{Held, IncomingCall, Signal};
 use crate::store::{CallRecord, CallState as StoredState, MediaSummary};
 use crate::switch::{Call, Cause, EndReason};
 
@@ -31,13 +30,15 @@ use crate::switch::{Call, Cause, EndReason};
 pub(super) struct Ringing {
     pub(super) services: Arc<Services>,
     pub(super) call: CallHandle,
+    /// Its dialog ends with it.
+    held: Held,
     signals: mailbox::Receiver<Signal>,
     half: Option<Half>,
     negotiated: Option<Negotiated>,
     /// The leg, where something is heard before the answer.
     early: Option<Leg>,
     rang: bool,
-    remote: IpAddr,
+    flow: Flow,
     pub(super) record: CallRecord,
     pub(super) written: Written,
     /// Asked from outside.
@@ -57,7 +58,7 @@ impl Ringing {
     /// leave by. None when the call was refused.
     pub(super) async fn begin(
         services: Arc<Services>,
-        incoming: IncomingCall,
+        (incoming, held): (IncomingCall, Held),
         (record, others): (CallRecord, Vec<String>),
         epoch: Epoch,
     ) -> Option<Self> {
@@ -94,16 +95,23 @@ impl Ringing {
         Some(Self {
             services,
             call,
+            held,
             signals,
             half: Some(half),
             negotiated,
             early: None,
             rang: false,
-            remote: invite.flow.remote.ip(),
+            flow: invite.flow,
             record,
             written,
             controls,
         })
+    }
+
+    /// Who is called.
+    pub(super) fn called(&self) -> String {
+        let bridge = self.record.bridge.as_ref();
+        bridge.map_or_else(|| self.record.to.clone(), |bridge| bridge.to.clone())
     }
 
     /// Writes down who of those who were called has answered.
@@ -147,7 +155,13 @@ impl Ringing {
             ..self.attached()
         };
         let line = &self.services.line;
-        let opened = line.open(leg, half, negotiated.clone(), self.remote, attached);
+        let opened = line.open(
+            leg,
+            half,
+            negotiated.clone(),
+            self.flow.remote.ip(),
+            attached,
+        );
         let leg = match opened {
             Ok(leg) => leg,
             Err(error) => {
@@ -272,7 +286,7 @@ impl Ringing {
             ..self.attached()
         };
         let line = &self.services.line;
-        let opened = line.open(leg, half, negotiated, self.remote, attached);
+        let opened = line.open(leg, half, negotiated, self.flow.remote.ip(), attached);
         Ok((opened.map_err(failed)?, path))
     }
 
@@ -280,6 +294,8 @@ impl Ringing {
         let Self {
             services,
             call,
+            held,
+            flow,
             signals,
             mut record,
             mut written,
@@ -287,8 +303,7 @@ impl Ringing {
             ..
         } = self;
         let sip = services.line.sip().clone();
-        let held = sip.hold(call);
-        let party = Party::new(sip, (call, held), signals, leg);
+        let party = Party::new(sip, (call, held), flow, signals, leg);
         let far = record
             .bridge
             .as_ref()

@@ -11,9 +11,11 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use super::busy::Busy;
+use super::dialogs::Dialogs;
 use super::line::{Line, next_leg};
 use super::places::{Permit, Places};
 use super::recording::{Recorder, RecordingSwitch};
+use super::refer_out::Dialog;
 use super::room::Rooms;
 use super::supervise::Talking;
 use super::task::{Control, Wishes};
@@ -91,6 +93,8 @@ pub struct Services {
     live: Mutex<HashMap<Uuid, LiveCall>>,
     /// The conference rooms.
     pub(super) rooms: Arc<Rooms>,
+    /// The bridged calls by their dialogs.
+    pub(super) dialogs: Dialogs,
     registrar: Mutex<Registrar>,
 }
 
@@ -106,6 +110,8 @@ pub(super) struct LiveCall {
     pub(super) shown: Option<String>,
     /// Whom a call that came over a trunk was for, the last of them first.
     pub(super) called: Vec<Number>,
+    /// Its dialog, once an agent talks on it.
+    pub(super) dialog: Option<Dialog>,
     /// Its leg, once an agent talks on it.
     pub(super) talking: Option<Talking>,
     /// Whether somebody is there who could be held.
@@ -194,6 +200,7 @@ impl Services {
             background: TaskTracker::new(),
             live: Mutex::default(),
             rooms: Arc::default(),
+            dialogs: Dialogs::default(),
             registrar: Mutex::default(),
         }
     }
@@ -323,6 +330,7 @@ impl Services {
             wishes: wishes.clone(),
             shown: None,
             called: Vec::new(),
+            dialog: None,
             talking: None,
             may_be_held: false,
         };

@@ -200,6 +200,7 @@ pub(super) fn end_reason_of(control: Option<Control>) -> EndReason {
     match control {
         Some(Control::HangUp) => EndReason::Api,
         Some(Control::CalledHungUp) => EndReason::Called,
+        Some(Control::Transferred) => EndReason::Transferred,
         Some(Control::Shutdown) | None => EndReason::Shutdown,
     }
 }
@@ -330,6 +331,8 @@ impl Talk {
         let journal = self.journal.clone();
         self.services
             .in_conversation(self.record.id, &leg, journal, None);
+        let trunk = self.record.trunk.clone();
+        self.services.note_dialog(self.record.id, handle, trunk);
         let epoch = self.epoch;
         self.record.state = StoredState::InProgress;
         self.record.answered_at = Some(epoch.timestamp(now));

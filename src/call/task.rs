@@ -19,6 +19,8 @@ use super::line::{Leg, Line};
 use super::music;
 use super::negotiate::{negotiate, offer};
 use super::recording::{PausedBy, RecordingSwitch, recording_event};
+use super::refer_out::Told;
+use super::talk::end_reason_of;
 use super::trouble::{self, Mend, Troubles};
 use crate::agent::{BookRequest, CallOutcome, HangUpReason, RequestFailure};
 use crate::agent::{Booking, TransferRequest, TurnRecord};
@@ -32,7 +34,7 @@ use crate::store::Appointment;
 use crate::switch::{Cause, EndReason};
 
 /// What came of a call that somebody took over from its agent.
-const TRANSFERRED: &str = "transferred";
+pub(super) const TRANSFERRED: &str = "transferred";
 /// How long the flow's last requests may go on after the call.
 const CLOSING_TIME: Duration = Duration::from_secs(20);
 
@@ -43,6 +45,8 @@ pub enum Control {
     HangUp,
     /// Whom the call was transferred to has hung up.
     CalledHungUp,
+    /// The trunk has somebody else talk with the other side.
+    Transferred,
     /// The switch is being stopped.
     Shutdown,
 }
@@ -58,6 +62,9 @@ pub struct Wishes {
     pub waits: bool,
     /// The call is somebody else's: the agent is done.
     pub transferred: bool,
+    /// The trunk has agreed to have somebody else talk with the other side: when it hangs up, that
+    /// has come about.
+    pub referred: bool,
 }
 
 /// Hears of a turn as it is written down.
@@ -183,7 +190,8 @@ impl Running {
         }
         self.leg.close();
         let reason = end.unwrap_or(EndReason::Agent);
-        if let Some(outcome) = outcome.as_mut().filter(|_| self.done.transferred) {
+        let transferred = self.done.transferred || self.wishes.borrow().referred;
+        if let Some(outcome) = outcome.as_mut().filter(|_| transferred) {
             outcome.outcome = TRANSFERRED.to_owned();
         }
         Over {
@@ -278,12 +286,7 @@ impl Running {
     }
 
     async fn handle_control(&mut self, control: Option<Control>) -> EndReason {
-        let reason = match control {
-            Some(Control::HangUp) => EndReason::Api,
-            Some(Control::CalledHungUp) => EndReason::Called,
-            Some(Control::Shutdown) | None => EndReason::Shutdown,
-        };
-        self.give_up(reason).await
+        self.give_up(end_reason_of(control)).await
     }
 
     /// Does what is wanted of the call from outside, and is not done yet.
@@ -360,11 +363,25 @@ impl Running {
                 }
                 None
             }
+            Some(Signal::ReferAnswered { result }) => {
+                self.tell_of_refer(Told::Answered(result));
+                None
+            }
+            Some(Signal::ReferProgress { status, is_final }) => {
+                self.tell_of_refer(Told::Progress { status, is_final });
+                None
+            }
             Some(Signal::Ended { cause }) => {
                 self.conversation.handle_hung_up(now);
                 Some(end_reason(cause))
             }
             Some(_) => None,
+        }
+    }
+
+    fn tell_of_refer(&self, what: Told) {
+        if let Some(hand_over) = &self.hand_over {
+            hand_over.referred(what);
         }
     }
 

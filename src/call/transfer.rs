@@ -19,6 +19,7 @@ use super::outgoing::Progress;
 use super::party::{News, Party};
 use super::places::Permit;
 use super::recording::{PausedBy, RecordingSwitch};
+use super::refer_out::Told;
 use super::services::Services;
 use super::spans;
 use super::supervise::{Mode, Seat, SuperviseError};
@@ -28,6 +29,9 @@ use crate::clock;
 use crate::net::media::{Command, LegId, MediaThread, Part, RoomId};
 use crate::store::Bridge;
 use crate::switch::Why;
+
+/// How long a trunk may take to hang up on us that has transferred a call.
+const PARTING: Duration = Duration::from_secs(5);
 
 /// To whom an agent's call is given.
 pub struct Person {
@@ -125,6 +129,11 @@ impl Transfer {
     async fn run(mut self, callee: Callee, from: Option<String>) {
         self.tell(json!({ "state": "ringing", "to": self.to }));
         self.wish(|wishes| wishes.waits = true);
+        match self.refer_out(&callee).await {
+            None => {}
+            Some(Ok(trunk)) => return self.leave_to(trunk).await,
+            Some(Err(why)) => return self.fail(why),
+        }
         let answered = match self.ring_out(callee, from).await {
             Ok(answered) => self.brief(answered).await,
             Err(why) => Err(why),
@@ -135,15 +144,77 @@ impl Transfer {
         };
         match answered {
             Ok(answered) => self.hand_over(answered).await,
-            Err(why) => {
-                tracing::info!(%why, "a call was not transferred");
-                // First the agent is back; who watches hears of it when somebody else may join.
-                self.release();
-                self.tell(json!({ "state": "failed", "to": self.to, "reason": why }));
-                if let Some(tell) = self.on_failure.take() {
-                    let _ = tell.send(why);
+            Err(why) => self.fail(why),
+        }
+    }
+
+    fn fail(&mut self, why: String) {
+        tracing::info!(%why, "a call was not transferred");
+        // First the agent is back; who watches hears of it when somebody else may join.
+        self.release();
+        self.tell(json!({ "state": "failed", "to": self.to, "reason": why }));
+        if let Some(tell) = self.on_failure.take() {
+            let _ = tell.send(why);
+        }
+    }
+
+    /// Has the call's trunk call somebody in our place, where it can; gives the trunk once they have
+    /// answered. None where the trunk is not asked, or does not do it: they are called from here.
+    async fn refer_out(&mut self, callee: &Callee) -> Option<Result<String, String>> {
+        // Who is to be told something first is to be heard here.
+        if self.briefing.is_some() {
+            return None;
+        }
+        let mut told = self.services.refer_out(self.id, callee).await?;
+        let trunk = callee.whose(&self.to).trunk.unwrap_or_default();
+        loop {
+            let what = tokio::select! {
+                what = told.recv() => what?,
+                () = over(&mut self.goes_on) => return Some(Err("it was called off".to_owned())),
+            };
+            match what {
+                Told::Answered(Ok(())) => {
+                    self.wish(|wishes| wishes.referred = true);
+                    self.tell(json!({ "state": "referred", "to": self.to, "trunk": trunk }));
                 }
+                Told::Answered(Err(status)) => {
+                    tracing::info!(status, %trunk, "a trunk does not transfer: the call is bridged");
+                    return None;
+                }
+                Told::Progress { status, .. } if (200..300).contains(&status) => {
+                    return Some(Ok(trunk));
+                }
+                Told::Progress {
+                    status,
+                    is_final: true,
+                } => {
+                    self.wish(|wishes| wishes.referred = false);
+                    return Some(Err(format!(
+                        "the trunk transferred nobody: status {status}"
+                    )));
+                }
+                Told::Progress { .. } => {}
             }
+        }
+    }
+
+    /// Leaves the call to its trunk, which hangs up on us, or is hung up.
+    async fn leave_to(&mut self, trunk: String) {
+        self.wish(|wishes| {
+            wishes.waits = false;
+            wishes.transferred = true;
+        });
+        let to = self.to.clone();
+        self.tell(json!({ "state": "answered", "to": to, "trunk": trunk, "by": "refer" }));
+        self.journal.transferred(Bridge {
+            to,
+            trunk: Some(trunk),
+            user: None,
+            media: None,
+        });
+        let parted = tokio::time::timeout(PARTING, over(&mut self.goes_on)).await;
+        if parted.is_err() {
+            self.end_call(Control::Transferred);
         }
     }
 
@@ -278,12 +349,12 @@ impl Transfer {
             });
             if let Err(error) = joined {
                 tracing::error!(%error, "a transferred call is not heard, and ended");
-                self.end_call();
+                self.end_call(Control::CalledHungUp);
             }
         }
         self.talk(&mut answered.party).await;
         // Whoever is gone, nobody is left whom the other could talk to.
-        self.end_call();
+        self.end_call(Control::CalledHungUp);
         answered.party.hang_up().await;
         let _ = answered.party.measured().await;
     }
@@ -321,10 +392,10 @@ impl Transfer {
     }
 
     /// Ends the call, if it is not over.
-    fn end_call(&self) {
+    fn end_call(&self, why: Control) {
         let calls = self.services.live_calls();
         if let Some(call) = calls.get(&self.id) {
-            let _ = call.control.try_send(Control::CalledHungUp);
+            let _ = call.control.try_send(why);
         }
     }
 

@@ -215,6 +215,7 @@ async fn assemble_probed(
     };
     let services = Arc::new(Services::new(parts));
     tokio::spawn(Arc::clone(&services).tell_watchers());
+    tokio::spawn(Arc::clone(&services).watch_deadlines());
     for keeper in keepers {
         let states = Arc::clone(&services.trunk_states);
         tokio::spawn(keeper.run(Arc::clone(&services.line), states));
@@ -363,7 +364,7 @@ fn sip_settings(config: &Config, trunks: Vec<TrunkPeer>) -> Settings {
             trusted: networks(&config.sip.trusted_networks),
             ..Guard::default()
         },
-        transfers: false,
+        transfers: true,
         retry_after_s: config.limits.retry_after_s,
         reliable: Reliable::Supported,
     }

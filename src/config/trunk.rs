@@ -10,6 +10,7 @@ use offhook_media::SrtpPolicy;
 use super::codec::{self, Codec};
 use super::forwarding::{DiversionHeader, FollowRedirects};
 use super::headers;
+use super::keys::Keys;
 use super::network::{Network, is_twilio, preset};
 use super::pattern::Pattern;
 use super::reader::{Reader, Section};
@@ -94,6 +95,8 @@ pub struct TrunkConfig {
     pub codecs: Option<Vec<Codec>>,
     /// Whether its media is encrypted; `None` leaves it to `media.srtp`.
     pub srtp: Option<SrtpPolicy>,
+    /// How keys go over it.
+    pub dtmf: Keys,
     /// Whether its calls are recorded, where `media.recordings` is set.
     pub record: bool,
     /// What is said first to who is recorded.
@@ -114,6 +117,11 @@ pub struct TrunkConfig {
     pub follow_redirects: FollowRedirects,
     /// How it is told whom a call was for that goes on over it.
     pub diversion: DiversionHeader,
+    /// Whether those whom it leads to may transfer calls (REFER) and take over a party's place in
+    /// one (Replaces).
+    pub transfers: bool,
+    /// Whether it transfers calls itself (REFER): an agent's to a number over the trunk is asked of it.
+    pub refer: bool,
     /// `host` or `host:port` that requests go through as a preloaded Route (RFC 3261 §8.1.2).
     pub outbound_proxy: Option<String>,
 }
@@ -150,6 +158,7 @@ impl TrunkConfig {
         let networks = s.list::<Network>(r, "networks");
         let codecs = codec::read(r, &mut s);
         let srtp = s.opt(r, "srtp");
+        let dtmf = s.or(r, "dtmf", Keys::default());
         let record = s.or(r, "record", true);
         let recording_announcement = read_announcement(r, &mut s, record);
         let expires_s = small(s.number(r, "expires_s", 60..=86_400, 300));
@@ -163,6 +172,8 @@ impl TrunkConfig {
         let pass_headers = s.list::<Pattern>(r, "pass_headers").unwrap_or_default();
         let follow_redirects = s.or(r, "follow_redirects", FollowRedirects::default());
         let diversion = s.or(r, "diversion", DiversionHeader::default());
+        let transfers = s.or(r, "transfers", false);
+        let refer = s.or(r, "refer", false);
         let kind: TrunkKind = kind?;
         check_kind(
             r,
@@ -194,6 +205,7 @@ impl TrunkConfig {
             networks_from_host,
             codecs,
             srtp,
+            dtmf,
             record,
             recording_announcement,
             max_calls,
@@ -204,6 +216,8 @@ impl TrunkConfig {
             pass_headers,
             follow_redirects,
             diversion,
+            transfers,
+            refer,
             outbound_proxy,
         })
     }

@@ -35,6 +35,8 @@ pub enum EndReason {
     Remote,
     /// The party that a call was bridged to hung up.
     Called,
+    /// The other party goes on in another call.
+    Transferred,
     /// A person or program asked for it over the API.
     Api,
     /// We gave up ringing, or the other side did before the answer.
@@ -113,6 +115,7 @@ impl EndReason {
             Self::Agent => "the agent ended the call".to_owned(),
             Self::Remote => "the other side hung up".to_owned(),
             Self::Called => "the called party hung up".to_owned(),
+            Self::Transferred => "the other party goes on in another call".to_owned(),
             Self::Api => "hung up over the API".to_owned(),
             Self::Cancelled => "given up before the answer".to_owned(),
             Self::Refused(status @ 300..=399) => {

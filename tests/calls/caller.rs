@@ -216,6 +216,15 @@ impl Caller {
         leg.media.send(press).unwrap();
     }
 
+    /// Waits until the other side presses a key.
+    pub(crate) async fn until_key(&mut self, key: char) {
+        while let Some(event) = self.answered.leg.event().await {
+            if matches!(event, LegEvent::Dtmf { digit, .. } if digit == key) {
+                return;
+            }
+        }
+    }
+
     /// Waits for the other side to hang up; returns what was heard.
     pub(crate) async fn until_over(mut self) -> Vec<i16> {
         while let Some(signal) = self.answered.signals.recv().await {

@@ -2,8 +2,10 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use offhook::call::codecs::Codecs;
+use offhook::call::dial::{Dialling, dial};
 use offhook::call::line::{Attached, next_leg};
 use offhook::call::{Leg, Line};
 use offhook::mailbox;
@@ -12,7 +14,9 @@ use offhook::net::sip::{
     IncomingCall, Listen, News, PlacedRegistration, RegistrationState, Signal, Sip, Tls,
 };
 use offhook_media::{Frame, SrtpPolicy, UtteranceId};
-use offhook_sip::{Access, Advertise, CallHandle, Credentials, Register, Settings, Transport};
+use offhook_sip::{
+    Access, Advertise, CallHandle, Credentials, Refer, Register, Settings, Transport,
+};
 use tokio::sync::mpsc;
 
 use crate::rig::Switch;
@@ -64,6 +68,7 @@ impl Desk {
                 open_loopback: true,
                 ..Access::default()
             },
+            transfers: true,
             ..Settings::default()
         };
         let (sip, news) = Sip::start(&listen, Tls::default(), settings).await.unwrap();
@@ -155,6 +160,49 @@ impl Desk {
         assert!(sip.answer(early.call, early.leg.sdp()).await.unwrap());
     }
 
+    /// Calls somebody, and waits for the answer.
+    pub(crate) async fn dial(&self, uri: &str) -> Listening {
+        self.dial_saying(uri, Vec::new()).await
+    }
+
+    /// Calls somebody with header fields of its own, and waits for the answer.
+    pub(crate) async fn dial_saying(&self, uri: &str, headers: Vec<(String, String)>) -> Listening {
+        let host = uri.split('@').nth(1).unwrap();
+        let dialling = Dialling {
+            request_uri: uri.to_owned(),
+            to: None,
+            from: self.uri.clone(),
+            targets: vec![host.parse().unwrap()],
+            transport: Transport::Udp,
+            local: None,
+            route: Vec::new(),
+            credentials: None,
+            codecs: self.codecs.clone(),
+            srtp: SrtpPolicy::Off,
+            headers,
+            redirects: Default::default(),
+            ring_timeout: Duration::from_secs(60),
+        };
+        let (ear, heard) = mpsc::unbounded_channel();
+        let attached = Attached {
+            sink: Some(Box::new(Ear(ear))),
+            ..Attached::default()
+        };
+        let (_never, mut give_up) = mpsc::channel(1);
+        let leg = next_leg();
+        let answered = dial(&self.line, leg, &dialling, attached, |_| {}, &mut give_up).await;
+        let answered = answered.unwrap();
+        Listening {
+            sip: self.line.sip().clone(),
+            call: answered.call,
+            from: String::new(),
+            to: uri.to_owned(),
+            leg: answered.leg,
+            signals: answered.signals,
+            heard,
+        }
+    }
+
     async fn take(
         &self,
         incoming: IncomingCall,
@@ -215,6 +263,51 @@ impl Listening {
     /// Hangs up.
     pub(crate) async fn hang_up(&self) {
         self.sip.hang_up(self.call, None).await.unwrap();
+    }
+
+    /// Asks for the other side to call somebody else instead.
+    pub(crate) async fn refer(&self, to: &str) {
+        let refer = Refer {
+            refer_to: to.to_owned(),
+            ..Refer::default()
+        };
+        self.sip.refer(self.call, refer).await.unwrap();
+    }
+
+    /// Asks for the other side to take our place in another call of ours.
+    pub(crate) async fn refer_into(&self, other: &Self) {
+        let refer = self.sip.transfer_to(other.call).await.unwrap().unwrap();
+        self.sip.refer(self.call, refer).await.unwrap();
+    }
+
+    /// What names the call to whoever is to take our place in it (RFC 3891).
+    pub(crate) async fn replaces(&self) -> (String, String) {
+        let refer = self.sip.transfer_to(self.call).await.unwrap().unwrap();
+        let replaces = refer.replaces.unwrap().to_string();
+        ("Replaces".to_owned(), replaces)
+    }
+
+    /// Waits for the last word about what was asked for; gives all, the first on whether it was
+    /// accepted.
+    pub(crate) async fn until_referred(&mut self) -> (Result<(), u16>, Vec<u16>) {
+        let (mut accepted, mut told) = (Ok(()), Vec::new());
+        loop {
+            match self.signals.recv().await.unwrap() {
+                Signal::ReferAnswered { result } => {
+                    accepted = result;
+                    if result.is_err() {
+                        return (accepted, told);
+                    }
+                }
+                Signal::ReferProgress { status, is_final } => {
+                    told.push(status);
+                    if is_final {
+                        return (accepted, told);
+                    }
+                }
+                _ => {}
+            }
+        }
     }
 
     /// Offers the session anew, and returns what the other side answers.

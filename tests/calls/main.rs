@@ -24,6 +24,7 @@ mod faults;
 mod headers;
 mod holding;
 mod hunting;
+mod keys;
 mod language_model;
 #[path = "../llm_support/mod.rs"]
 mod llm_support;
@@ -35,6 +36,7 @@ mod reasons;
 mod recording;
 mod records;
 mod redirecting;
+mod referring;
 mod rig;
 mod rooms;
 mod sound;

@@ -45,6 +45,9 @@ pub struct SessionConfig {
     pub gain_control: bool,
     /// Whether keys are heard in the peer's sound.
     pub inband_dtmf: InbandDtmf,
+    /// Whether keys that are to be pressed are: for a peer that is told of them in another way, none
+    /// is.
+    pub presses_keys: bool,
     /// What is heard softly behind all that is played, and while nothing is: no utterance, and
     /// never reported as one. The listeners do not hear it.
     pub ambience: Option<Background>,
@@ -79,6 +82,7 @@ impl SessionConfig {
             echo_gate: false,
             gain_control: false,
             inband_dtmf: InbandDtmf::Auto,
+            presses_keys: true,
             ambience: None,
             playout_capacity_ms: 500,
             jitter_min_ms: 0,

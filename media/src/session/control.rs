@@ -141,6 +141,9 @@ impl MediaSession {
     /// # Errors
     /// Returns [`InvalidDigit`] for what is no key, or when too many wait; nothing is pressed.
     pub fn send_dtmf(&mut self, keys: &str) -> Result<(), InvalidDigit> {
+        if !self.presses_keys {
+            return Ok(());
+        }
         self.expect_sound();
         self.dtmf_sender.dial(keys)
     }

@@ -116,6 +116,9 @@ pub enum Event {
         call: CallHandle,
         /// Where to.
         refer_to: ReferTo,
+        /// The call of ours that it names to be replaced: the other call of a peer that has two
+        /// and wants those at their other ends to talk. None where it names none of ours.
+        replaces: Option<CallHandle>,
         /// In whose name, as a name-addr with its parameters (RFC 3892): a claim, to be carried
         /// on and not to be trusted.
         referred_by: Option<String>,

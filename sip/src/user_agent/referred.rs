@@ -132,11 +132,13 @@ impl UserAgent {
         let Some(server) = self.open_supported(now, flow, message, key, &SUPPORT) else {
             return;
         };
+        let refer_to = message.refer_to().ok();
+        let refer_to = refer_to.and_then(|address| ReferTo::read(&address));
+        let replaces = refer_to.as_ref().and_then(|to| to.replaces.as_ref());
+        let replaces = replaces.and_then(|replaces| self.named(&replaces.view()));
         let Some(call) = self.calls.get_mut(&handle) else {
             return;
         };
-        let refer_to = message.refer_to().ok();
-        let refer_to = refer_to.and_then(|address| ReferTo::read(&address));
         let reply = match (refusal(call), refer_to) {
             (Some(status), _) => Reply::new(status),
             (None, None) => Reply::new(400).because("Bad Refer-To"),
@@ -150,6 +152,7 @@ impl UserAgent {
                 self.emit(Event::Refer {
                     call: handle,
                     refer_to,
+                    replaces,
                     referred_by: compose::referred_by(message),
                 });
                 return self.arm_call(handle);

@@ -28,11 +28,8 @@ impl UserAgent {
             return Err(Refusal::new(400, "Replaces Beside Join"));
         }
         let unknown = || Refusal::new(481, "Call/Transaction Does Not Exist");
-        let handle = CallHandle::from_tag(replaces.to_tag).ok_or_else(unknown)?;
+        let handle = self.named(&replaces).ok_or_else(unknown)?;
         let call = self.calls.get(&handle).ok_or_else(unknown)?;
-        if !self.dialogs(handle).any(|d| names(&replaces, d)) {
-            return Err(unknown());
-        }
         match call.phase {
             Phase::Established if replaces.early_only => Err(Refusal::new(486, "Busy Here")),
             Phase::Established | Phase::Calling { .. } => Ok(Some((handle, replaces.early_only))),
@@ -42,6 +39,13 @@ impl UserAgent {
                 Err(Refusal::new(603, "Decline"))
             }
         }
+    }
+
+    /// Finds the call of ours that is named (§3).
+    pub(super) fn named(&self, replaces: &Replaces<'_>) -> Option<CallHandle> {
+        let handle = CallHandle::from_tag(replaces.to_tag)?;
+        let mut dialogs = self.dialogs(handle);
+        dialogs.any(|d| names(replaces, d)).then_some(handle)
     }
 }
 

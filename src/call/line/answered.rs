@@ -1,7 +1,8 @@
 //! What a leg is told and asked once its call is answered.
 
-use super::Leg;
-use crate::net::media::{Command, MediaError};
+use super::{Leg, Line};
+use crate::config::Keys;
+use crate::net::media::{Command, LegId, MediaError};
 
 impl Leg {
     /// Takes note of the answer to a call of which something was heard before it: who was silent
@@ -12,6 +13,37 @@ impl Leg {
     pub(in crate::call) fn answered(&mut self) -> Result<(), MediaError> {
         while self.events.try_recv().is_ok() {}
         self.media.send(Command::Answered(self.id))
+    }
+
+    /// Lets the leg live beside another one, so that the two may be of one room. True where it is on
+    /// its way there until [`LegEvent::Arrived`](crate::net::media::LegEvent::Arrived) tells that
+    /// it has come: nothing is to be asked of it before.
+    ///
+    /// # Errors
+    /// When the media thread does not take it.
+    pub(in crate::call) fn settle_beside(
+        &mut self,
+        line: &Line,
+        other: LegId,
+    ) -> Result<bool, MediaError> {
+        if line.are_together(self.id, other) {
+            return Ok(false);
+        }
+        let renamed = line.next_leg_beside(other);
+        let to = line.thread_of(renamed).clone();
+        self.media.send(Command::Move {
+            leg: self.id,
+            to: to.clone(),
+            renamed,
+        })?;
+        (self.id, self.media) = (renamed, to);
+        Ok(true)
+    }
+
+    /// Whether the other side is told of keys by INFO, and not in the sound.
+    #[must_use]
+    pub fn takes_keys_by_info(&self) -> bool {
+        self.keys == Keys::Info
     }
 
     /// Whether keys that the other side presses come with its sound (RFC 4733).

@@ -3,12 +3,12 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::io;
-use std::sync::{Arc, Once};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use offhook_media::mixer::MixerError;
 
-use super::leg::Leg;
+use super::leg::{Leg, Recorder};
 use super::poller::{Events, Poller, Ready, Waker};
 use super::room::{Part, Room, RoomId};
 use super::{Command, Counters, LegEvent, LegId, OpenLeg, relay};
@@ -26,7 +26,7 @@ const PACKETS_AT_ONCE: usize = 4;
 /// much has come.
 const READS: usize = 8;
 
-/// What can fail about an engine, made before its thread; legs themselves never change threads.
+/// What can fail about an engine, made before its thread.
 pub(super) struct Setup {
     poller: Poller,
     commands: Receiver<Command>,
@@ -58,7 +58,7 @@ enum Due {
 pub(super) struct Engine {
     poller: Poller,
     commands: Receiver<Command>,
-    counters: Arc<Counters>,
+    pub(super) counters: Arc<Counters>,
     slots: Vec<Option<Leg>>,
     free: Vec<usize>,
     by_id: HashMap<LegId, usize>,
@@ -329,7 +329,7 @@ impl Engine {
     }
 
     /// Mixes a leg's room from now on if packets may not pass there any more.
-    fn review_relay_of(&mut self, slot: usize) {
+    pub(super) fn review_relay_of(&mut self, slot: usize) {
         let room = self.room_of(slot);
         if let Some(room) = room.and_then(|room| self.rooms.get_mut(&room))
             && room.relays()
@@ -385,7 +385,9 @@ impl Engine {
                     tracing::warn!(%error, leg = leg.id, "keys were not sent");
                 }
             }),
-            Command::Record(leg, recorder) => self.with(leg, |leg| leg.recorder = Some(recorder)),
+            Command::Record(leg, sink) => {
+                self.with(leg, |leg| leg.recorder = Some(Recorder::new(sink)))
+            }
             Command::Renegotiate(leg, negotiated) => {
                 self.with(leg, |leg| leg.session.renegotiate(beat, *negotiated))
             }
@@ -403,6 +405,9 @@ impl Engine {
             } => return self.join(leg, room, part, shares_playout, now),
             Command::SetPart(leg, part) => return self.set_part(leg, part),
             Command::Leave(leg) => return self.leave(leg),
+            Command::Move { leg, to, renamed } => return self.give_away(leg, &to, renamed),
+            Command::Adopt(leg) => return self.adopt(leg, now),
+            Command::PassRecorder { from, to } => return self.pass_recorder(from, to),
         };
         if let Some(slot) = leg {
             if let Some(Some(leg)) = self.slots.get_mut(slot) {
@@ -413,19 +418,24 @@ impl Engine {
         }
     }
 
-    fn with(&mut self, leg: LegId, act: impl FnOnce(&mut Leg)) -> Option<usize> {
+    pub(super) fn with(&mut self, leg: LegId, act: impl FnOnce(&mut Leg)) -> Option<usize> {
         let slot = *self.by_id.get(&leg)?;
         act(self.slots.get_mut(slot)?.as_mut()?);
         Some(slot)
     }
 
     fn open(&mut self, open: OpenLeg, now: Instant, buffer: &mut [u8]) {
+        let leg = Leg::new(open);
+        leg.discard_early(buffer, &self.counters);
+        self.put(leg, now);
+    }
+
+    /// Puts a leg into a slot and watches its sockets.
+    pub(super) fn put(&mut self, leg: Leg, now: Instant) {
         let slot = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);
             self.slots.len() - 1
         });
-        let leg = Leg::new(open);
-        leg.discard_early(buffer, &self.counters);
         let watched = self
             .poller
             .watch(&leg.ports.rtp, slot * 2)
@@ -445,51 +455,19 @@ impl Engine {
     }
 
     fn close(&mut self, leg: LegId, now: Instant) {
-        let Some(slot) = self.by_id.remove(&leg) else {
-            return;
-        };
-        self.leave_at_once(slot);
-        let Some(leg) = self.slots.get_mut(slot).and_then(Option::take) else {
-            return;
-        };
-        self.poller.forget(&leg.ports.rtp);
-        self.poller.forget(&leg.ports.rtcp);
-        leg.close(now, &self.counters);
-        self.free.push(slot);
-    }
-}
-
-/// Pins the thread to `core` and asks for real-time priority; a refusal is said, not fatal.
-pub(super) fn prioritise(core: Option<usize>) {
-    // A thread without real-time priority is woken 50 µs late unless it asks for less.
-    let _ = rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1));
-    if let Some(core) = core {
-        let mut set = rustix::thread::CpuSet::new();
-        set.set(core);
-        if let Err(error) = rustix::thread::sched_setaffinity(None, &set) {
-            tracing::warn!(%error, core, "the media thread could not be pinned");
+        if let Some(leg) = self.take(leg) {
+            leg.close(now, &self.counters);
         }
     }
-    let policy = thread_priority::ThreadSchedulePolicy::Realtime(
-        thread_priority::RealtimeThreadSchedulePolicy::Fifo,
-    );
-    let asked = thread_priority::ThreadPriorityValue::try_from(10_u8)
-        .map_err(|_| "no such priority".to_owned())
-        .and_then(|value| {
-            thread_priority::set_thread_priority_and_policy(
-                thread_priority::thread_native_id(),
-                thread_priority::ThreadPriority::Crossplatform(value),
-                policy,
-            )
-            .map_err(|error| format!("{error:?}"))
-        });
-    // What holds of one thread holds of all: it is the process that is permitted.
-    static SAID: Once = Once::new();
-    SAID.call_once(|| match asked {
-        Ok(()) => tracing::info!("media threads run with real-time priority (SCHED_FIFO)"),
-        Err(reason) => tracing::info!(
-            %reason,
-            "media threads run without real-time priority; allow it with `LimitRTPRIO=10`"
-        ),
-    });
+
+    /// Takes a leg out of its slot and its room.
+    pub(super) fn take(&mut self, leg: LegId) -> Option<Leg> {
+        let slot = self.by_id.remove(&leg)?;
+        self.leave_at_once(slot);
+        let leg = self.slots.get_mut(slot).and_then(Option::take)?;
+        self.poller.forget(&leg.ports.rtp);
+        self.poller.forget(&leg.ports.rtcp);
+        self.free.push(slot);
+        Some(leg)
+    }
 }

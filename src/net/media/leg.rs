@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use offhook_media::{Event, MediaSession, UtteranceId};
+use offhook_media::{Event, MediaSession, RecordFrame, UtteranceId};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags};
 use tokio::sync::mpsc;
@@ -34,7 +34,7 @@ pub(super) struct Leg {
     pub(super) session: Box<MediaSession>,
     pub(super) ports: PortPair,
     sink: Option<Box<dyn FrameSink>>,
-    pub(super) recorder: Option<Box<dyn RecordSink>>,
+    pub(super) recorder: Option<Recorder>,
     events: mpsc::Sender<LegEvent>,
     waiting: VecDeque<Waiting>,
     /// The tick that stands in the thread's heap; any other entry of this leg is stale.
@@ -56,7 +56,7 @@ impl Leg {
             session: open.session,
             ports: open.ports,
             sink: open.sink,
-            recorder: open.recorder,
+            recorder: open.recorder.map(Recorder::new),
             events: open.events,
             waiting: VecDeque::new(),
             scheduled: None,
@@ -65,6 +65,12 @@ impl Leg {
             pressed: None,
             unlooked: 0,
         }
+    }
+
+    /// Gives it another name, on another thread where nothing stands in any heap for it.
+    pub(super) fn rename(&mut self, id: LegId) {
+        self.id = id;
+        (self.scheduled, self.passes_to) = (None, None);
     }
 
     /// Takes a key that its peer pressed since this was last asked; one that came as a tone is in
@@ -186,8 +192,8 @@ impl Leg {
     }
 
     fn drain_events(&mut self, counters: &Counters) {
-        while let Some(event) = self.session.poll_event() {
-            match &event {
+        while let Some(mut event) = self.session.poll_event() {
+            match &mut event {
                 Event::Heard(frame) => {
                     if let Some(sink) = &mut self.sink {
                         sink.frame(frame);
@@ -283,6 +289,43 @@ impl Leg {
         let stats = Box::new(self.session.stats());
         self.tell(LegEvent::Closed { stats }, counters);
         counters.legs.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Who records a leg, which may have recorded another one before: what they say of both is one
+/// recording.
+pub(super) struct Recorder {
+    sink: Box<dyn RecordSink>,
+    /// What is added to positions, which each session counts from its own beginning; known with the
+    /// first frame.
+    shift: Option<u64>,
+    /// Where the last frame ended.
+    end: u64,
+}
+
+impl Recorder {
+    pub(super) fn new(sink: Box<dyn RecordSink>) -> Self {
+        Self {
+            sink,
+            shift: Some(0),
+            end: 0,
+        }
+    }
+
+    /// Goes on with another session, where the last one ended.
+    pub(super) fn passed_on(self) -> Self {
+        Self {
+            shift: None,
+            ..self
+        }
+    }
+
+    fn record(&mut self, frame: &mut RecordFrame) {
+        let shift = self.shift.unwrap_or(self.end.wrapping_sub(frame.position));
+        self.shift = Some(shift);
+        frame.position = frame.position.wrapping_add(shift);
+        self.end = frame.position.wrapping_add(RecordFrame::SAMPLES as u64);
+        self.sink.record(frame);
     }
 }
 

@@ -7,6 +7,7 @@
 
 mod engine;
 mod leg;
+mod moving;
 mod poller;
 mod ports;
 mod probe;
@@ -30,6 +31,7 @@ use tokio::sync::mpsc;
 
 use crate::realtime::{Sender, Unsent, inward};
 
+pub use moving::Moved;
 pub use ports::{PortError, PortPair, PortPool};
 pub use probe::{Delay, Probe, Stamp};
 pub use room::{Part, RoomId};
@@ -124,6 +126,25 @@ pub enum Command {
     SetPart(LegId, Part),
     /// Lets a leg out of its room; it goes on by itself.
     Leave(LegId),
+    /// Lets a leg live on another thread from now on, by another name; it leaves its room. What was
+    /// asked of it before is done before.
+    Move {
+        /// The leg.
+        leg: LegId,
+        /// Where it is to live.
+        to: MediaThread,
+        /// What it is called there.
+        renamed: LegId,
+    },
+    /// Takes a leg over from another thread.
+    Adopt(Moved),
+    /// Lets one leg be recorded where another one of the thread was.
+    PassRecorder {
+        /// Whose recording goes on.
+        from: LegId,
+        /// Who is heard on it from now on.
+        to: LegId,
+    },
     /// Ends the leg's media; [`LegEvent::Closed`] is its last event.
     Close(LegId),
 }
@@ -188,6 +209,8 @@ pub enum LegEvent {
     },
     /// The leg takes part in a room as was asked, or not, and why not.
     Joined(Result<(), MixerError>),
+    /// The leg is on the thread that it was moved to.
+    Arrived,
     /// The leg's media is closed.
     Closed {
         /// What was counted.
@@ -296,7 +319,7 @@ impl MediaThread {
         std::thread::Builder::new()
             .name("media".to_owned())
             .spawn(move || {
-                engine::prioritise(core);
+                threads::prioritise(core);
                 engine::Engine::new(setup).run();
             })?;
         Ok(Self {

@@ -1,7 +1,7 @@
 //! The media threads of a line: one for each core that there is, each with legs of its own.
 
 use std::num::NonZeroUsize;
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 
 use rustix::thread::{CpuSet, sched_getaffinity};
 
@@ -83,6 +83,41 @@ fn allowed_cores() -> Vec<usize> {
     (0..CpuSet::MAX_CPU)
         .filter(|core| set.is_set(*core))
         .collect()
+}
+
+/// Pins the thread to `core` and asks for real-time priority; a refusal is said, not fatal.
+pub(super) fn prioritise(core: Option<usize>) {
+    // A thread without real-time priority is woken 50 µs late unless it asks for less.
+    let _ = rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(1));
+    if let Some(core) = core {
+        let mut set = rustix::thread::CpuSet::new();
+        set.set(core);
+        if let Err(error) = rustix::thread::sched_setaffinity(None, &set) {
+            tracing::warn!(%error, core, "the media thread could not be pinned");
+        }
+    }
+    let policy = thread_priority::ThreadSchedulePolicy::Realtime(
+        thread_priority::RealtimeThreadSchedulePolicy::Fifo,
+    );
+    let asked = thread_priority::ThreadPriorityValue::try_from(10_u8)
+        .map_err(|_| "no such priority".to_owned())
+        .and_then(|value| {
+            thread_priority::set_thread_priority_and_policy(
+                thread_priority::thread_native_id(),
+                thread_priority::ThreadPriority::Crossplatform(value),
+                policy,
+            )
+            .map_err(|error| format!("{error:?}"))
+        });
+    // What holds of one thread holds of all: it is the process that is permitted.
+    static SAID: Once = Once::new();
+    SAID.call_once(|| match asked {
+        Ok(()) => tracing::info!("media threads run with real-time priority (SCHED_FIFO)"),
+        Err(reason) => tracing::info!(
+            %reason,
+            "media threads run without real-time priority; allow it with `LimitRTPRIO=10`"
+        ),
+    });
 }
 
 #[cfg(test)]

@@ -13,8 +13,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::complaints::Complaints;
 use super::sockets::{Inbound, Sockets};
 use super::{
-    Command, IncomingCall, News, PlacedCall, PlacedRegistration, RegistrationState, SIGNAL_QUEUE,
-    Signal, SipError,
+    Command, IncomingCall, News, PlacedCall, PlacedRegistration, ReferAsked, RegistrationState,
+    SIGNAL_QUEUE, Signal, SipError,
 };
 use crate::mailbox::{self, mailbox};
 use crate::{clock, meters};
@@ -41,6 +41,8 @@ pub(super) struct Endpoint {
     agent: UserAgent,
     sockets: Sockets,
     news: mpsc::Sender<News>,
+    /// Speaks to this task for who answers later, without keeping it alive.
+    commands: mpsc::WeakSender<Command>,
     calls: HashMap<CallHandle, mailbox::Sender<Signal>>,
     registrations: HashMap<RegistrationHandle, watch::Sender<RegistrationState>>,
     pings: HashMap<PingHandle, oneshot::Sender<Result<Option<u16>, SipError>>>,
@@ -50,11 +52,17 @@ pub(super) struct Endpoint {
 }
 
 impl Endpoint {
-    pub(super) fn new(agent: UserAgent, sockets: Sockets, news: mpsc::Sender<News>) -> Self {
+    pub(super) fn new(
+        agent: UserAgent,
+        sockets: Sockets,
+        news: mpsc::Sender<News>,
+        commands: mpsc::WeakSender<Command>,
+    ) -> Self {
         Self {
             agent,
             sockets,
             news,
+            commands,
             calls: HashMap::new(),
             registrations: HashMap::new(),
             pings: HashMap::new(),
@@ -135,6 +143,17 @@ impl Endpoint {
             Command::HangUp(call, reason) => self.agent.hang_up(now, call, reason.as_deref()),
             Command::Reoffer(call, offer) => self.agent.reinvite(now, call, offer),
             Command::AnswerReoffer(call, answer) => self.agent.answer_reoffer(now, call, answer),
+            Command::Info(call, content_type, body) => {
+                self.agent.info(now, call, content_type, body);
+            }
+            Command::Refer(call, refer) => self.agent.refer(now, call, *refer),
+            Command::TransferTo(call, reply) => {
+                let _ = reply.send(self.agent.transfer_to(call));
+            }
+            Command::AnswerRefer(call, answer) => self.agent.answer_refer(now, call, answer),
+            Command::NotifyRefer(call, status, reason) => {
+                self.agent.notify_refer(now, call, status, &reason);
+            }
             Command::Register(register, reply) => {
                 let _ = reply.send(self.register(*register));
             }
@@ -236,8 +255,25 @@ impl Endpoint {
                 self.signal(call, Signal::ReofferAnswered { offer, result });
             }
             Event::ReofferOvertaken { call } => self.signal(call, Signal::ReofferOvertaken),
-            // `Settings::transfers` is off: nobody asks, nor is asked.
-            Event::Refer { .. } | Event::ReferAnswered { .. } | Event::ReferProgress { .. } => {}
+            Event::Refer {
+                call,
+                refer_to,
+                replaces,
+                ..
+            } => {
+                if let Some(commands) = self.commands.upgrade() {
+                    let asked = ReferAsked::new(commands, call, refer_to, replaces);
+                    self.signal(call, Signal::Refer(asked));
+                }
+            }
+            Event::ReferAnswered { call, result } => {
+                self.signal(call, Signal::ReferAnswered { result });
+            }
+            Event::ReferProgress {
+                call,
+                status,
+                is_final,
+            } => self.signal(call, Signal::ReferProgress { status, is_final }),
             Event::Info {
                 call,
                 content_type,

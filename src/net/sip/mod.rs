@@ -7,9 +7,11 @@ mod endpoint;
 mod error;
 mod held;
 mod places;
+mod signal;
 mod sockets;
 mod tcp;
 mod tls;
+mod transfer;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
@@ -17,8 +19,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use offhook_sip::{
-    CallHandle, EndCause, Flow, Incoming, Invite, Network, OptionsPing, Register,
-    RegistrationHandle, Settings, Transport, UserAgent,
+    CallHandle, Flow, Incoming, Invite, Network, OptionsPing, Refer, Register, RegistrationHandle,
+    Settings, Transport, UserAgent,
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -28,8 +30,10 @@ use callers::Callers;
 pub use endpoint::Request;
 pub use error::SipError;
 pub use held::Held;
+pub use signal::Signal;
 pub use sockets::{Listen, ListenError};
 pub use tls::{Tls, TlsError, TlsFiles};
+pub use transfer::{ReferAsked, ReferReport};
 
 /// Commands that may wait for the SIP task.
 const COMMAND_QUEUE: usize = 4096;
@@ -37,66 +41,6 @@ const COMMAND_QUEUE: usize = 4096;
 const SIGNAL_QUEUE: usize = 64;
 /// Calls and requests that may wait for the switchboard.
 const NEWS_QUEUE: usize = 1024;
-
-/// Tells a call what its dialog did.
-#[derive(Debug)]
-pub enum Signal {
-    /// A provisional answer; 183 with SDP is early media, never an answer (RFC 3261 §13.2.2.1).
-    Progress {
-        /// 100–199.
-        status: u16,
-        /// Its SDP.
-        body: Option<Vec<u8>>,
-    },
-    /// The other side answered our INVITE.
-    Answered {
-        /// Its SDP.
-        body: Option<Vec<u8>>,
-    },
-    /// The other side refused our INVITE.
-    Rejected {
-        /// 300–699.
-        status: u16,
-        /// The reason phrase.
-        reason: String,
-        /// `Retry-After`, in seconds.
-        retry_after_s: Option<u32>,
-        /// The headers that explain the refusal.
-        headers: Vec<(String, String)>,
-    },
-    /// The ACK to our answer came.
-    Confirmed {
-        /// The SDP answer, when the INVITE had no offer.
-        body: Option<Vec<u8>>,
-    },
-    /// A re-INVITE or UPDATE wants the session refreshed or changed.
-    Reoffer {
-        /// Its SDP.
-        offer: Option<Vec<u8>>,
-    },
-    /// The other side answered the re-INVITE that [`Sip::reoffer`] sent.
-    ReofferAnswered {
-        /// The offer that it answers.
-        offer: Vec<u8>,
-        /// Its SDP answer, or the status that refused it: the session then goes on as it was.
-        result: Result<Option<Vec<u8>>, u16>,
-    },
-    /// What [`Sip::reoffer`] was asked to offer was not sent, since the other side's offer came
-    /// through meanwhile: it is to be made anew.
-    ReofferOvertaken,
-    /// An INFO request (RFC 6086), such as DTMF.
-    Info {
-        /// Its media type.
-        content_type: Option<String>,
-        /// Its body.
-        body: Vec<u8>,
-    },
-    /// The dialog is over.
-    Ended {
-        /// Why.
-        cause: EndCause,
-    },
-}
 
 /// A call that rings here.
 #[derive(Debug)]
@@ -126,6 +70,11 @@ pub(crate) enum Command {
     HangUp(CallHandle, Option<String>),
     Reoffer(CallHandle, Vec<u8>),
     AnswerReoffer(CallHandle, Result<Option<Vec<u8>>, u16>),
+    Info(CallHandle, &'static str, Vec<u8>),
+    Refer(CallHandle, Box<Refer>),
+    TransferTo(CallHandle, oneshot::Sender<Option<Refer>>),
+    AnswerRefer(CallHandle, Result<(), u16>),
+    NotifyRefer(CallHandle, u16, String),
     Register(
         Box<Register>,
         oneshot::Sender<Result<PlacedRegistration, SipError>>,
@@ -206,7 +155,12 @@ impl Sip {
         let (news, news_queue) = mpsc::channel(NEWS_QUEUE);
         let sockets = sockets::Sockets::open(listen, Arc::clone(&tls)).await?;
         let listeners = sockets.listeners().into();
-        let endpoint = endpoint::Endpoint::new(UserAgent::new(settings), sockets, news);
+        let endpoint = endpoint::Endpoint::new(
+            UserAgent::new(settings),
+            sockets,
+            news,
+            commands.downgrade(),
+        );
         tokio::spawn(endpoint.run(command_queue));
         Ok((
             Self {
@@ -354,6 +308,19 @@ impl Sip {
         answer: Result<Option<Vec<u8>>, u16>,
     ) -> Result<(), SipError> {
         self.send(Command::AnswerReoffer(call, answer)).await
+    }
+
+    /// Tells the other side of an answered call something by INFO (RFC 6086).
+    ///
+    /// # Errors
+    /// When the SIP task has ended.
+    pub async fn info(
+        &self,
+        call: CallHandle,
+        content_type: &'static str,
+        body: Vec<u8>,
+    ) -> Result<(), SipError> {
+        self.send(Command::Info(call, content_type, body)).await
     }
 
     /// Registers with a registrar and keeps the binding.
