@@ -24,3 +24,4 @@ mod strangers;
 mod timers;
 mod torture;
 mod torture_answered;
+mod websockets;
