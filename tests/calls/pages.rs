@@ -150,7 +150,8 @@ impl Page {
         let (sound, to) = (tone(hz, 60), media(sdp));
         let mut clock = tokio::time::interval(std::time::Duration::from_millis(20));
         let mut frames = sound.chunks_exact(160);
-        let (mut heard, mut both) = (std::pin::pin!(heard), (false, false));
+        let mut heard = std::pin::pin!(heard);
+        let mut both = (false, false);
         while both != (true, true) {
             let mut buffer = [0; 2048];
             tokio::select! {
