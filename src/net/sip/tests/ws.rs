@@ -415,7 +415,8 @@ async fn what_is_not_one_sip_message_of_a_bearable_size_is_told_so_and_closed() 
         let (address, mut inbound) = listen(LONG).await;
         let mut page = Page::open(address).await;
         page.say(&text).await;
-        assert!(matches!(inbound.recv().await, Some(Inbound::Connected(..))));
+        let connected = inbound.recv().await;
+        assert!(matches!(connected, Some(Inbound::Connected(..))));
         assert!(matches!(inbound.recv().await, Some(Inbound::Closed(_))));
         assert_eq!(page.goodbye().await, code);
     }
