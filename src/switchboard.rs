@@ -30,6 +30,10 @@ impl Switchboard {
                 tokio::spawn(call::take(Arc::clone(&self.services), incoming));
             }
             News::Request(request) => self.register_phone(request).await,
+            News::Closed(flow) => {
+                let contacts = self.services.registrar().forget(flow);
+                tracing::info!(remote = %flow.remote, contacts, "a phone's WebSocket is closed");
+            }
         }
     }
 

@@ -1,9 +1,10 @@
 //! Who may call and register.
 //!
 //! A call comes from a trunk, known by its networks; from a user who proves to be one; or, only
-//! where that is allowed, from this machine itself. Everyone else is challenged if there are
-//! users at all, and refused otherwise. A wrong password and an unknown user are answered alike,
-//! after the same work, so that nobody learns by asking who exists.
+//! where that is allowed, from this machine itself. Over a WebSocket it comes from a user alone.
+//! Everyone else is challenged if there are users at all, and refused otherwise. A wrong password
+//! and an unknown user are answered alike, after the same work, so that nobody learns by asking
+//! who exists.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -29,7 +30,7 @@ pub struct Access {
     /// The realm of the challenges.
     pub realm: String,
     /// Lets calls in from loopback addresses without further questions: only for a switch whose
-    /// every listener is bound to loopback.
+    /// every listener is bound to loopback. Who comes over a WebSocket is asked all the same.
     pub open_loopback: bool,
 }
 
@@ -143,14 +144,21 @@ impl Gate {
         self.is_local(flow) || self.trunk(flow).is_some()
     }
 
+    /// The trunk that calls on a flow; none over a WebSocket: its other end may be any page's, or
+    /// anybody's behind a proxy that has an address of ours.
     fn trunk(&self, flow: Flow) -> Option<&TrunkPeer> {
+        if flow.transport.is_websocket() {
+            return None;
+        }
         let remote = flow.remote.ip();
         let mut trunks = self.trunks.iter();
         trunks.find(|trunk| trunk.networks.iter().any(|n| n.contains(remote)))
     }
 
     fn is_local(&self, flow: Flow) -> bool {
-        self.open_loopback && flow.remote.ip().to_canonical().is_loopback()
+        self.open_loopback
+            && !flow.transport.is_websocket()
+            && flow.remote.ip().to_canonical().is_loopback()
     }
 
     /// Judges an INVITE or a REGISTER. A REGISTER binds a user's address, so that only a user may

@@ -13,6 +13,11 @@ pub enum Transport {
     Tcp,
     /// The same, encrypted (RFC 3261 §26.2.1).
     Tls,
+    /// A WebSocket of a browser or application, each of whose messages is one SIP message
+    /// (RFC 7118).
+    Ws,
+    /// The same over TLS.
+    Wss,
 }
 
 impl Transport {
@@ -22,29 +27,46 @@ impl Transport {
         !matches!(self, Self::Udp)
     }
 
-    /// Returns the name that a Via writes (RFC 3261 §20.42).
+    /// Returns whether a peer is only reached over the connection that it opened: the hosts in its
+    /// Via and Contact are nobody's (RFC 7118 §5), and once the connection is gone so is the peer.
+    pub fn is_websocket(self) -> bool {
+        matches!(self, Self::Ws | Self::Wss)
+    }
+
+    /// Returns whether it is encrypted, and we show a certificate.
+    pub fn is_encrypted(self) -> bool {
+        matches!(self, Self::Tls | Self::Wss)
+    }
+
+    /// Returns the name that a Via writes (RFC 3261 §20.42, RFC 7118 §5.1).
     pub fn via_name(self) -> &'static str {
         match self {
             Self::Udp => "UDP",
             Self::Tcp => "TCP",
             Self::Tls => "TLS",
+            Self::Ws => "WS",
+            Self::Wss => "WSS",
         }
     }
 
-    /// Returns the port that serves it where none is named (RFC 3261 §19.1.2).
+    /// Returns the port that serves it where none is named (RFC 3261 §19.1.2, RFC 7118 §5.5).
     pub fn default_port(self) -> u16 {
         match self {
             Self::Udp | Self::Tcp => 5060,
             Self::Tls => 5061,
+            Self::Ws => 80,
+            Self::Wss => 443,
         }
     }
 
-    /// Returns the value of a URI's `transport` parameter; none for UDP, the default.
+    /// Returns the value of a URI's `transport` parameter; none for UDP, the default. An encrypted
+    /// WebSocket has the same as one that is not (RFC 7118 §5.2).
     pub fn uri_parameter(self) -> Option<&'static str> {
         match self {
             Self::Udp => None,
             Self::Tcp => Some("tcp"),
             Self::Tls => Some("tls"),
+            Self::Ws | Self::Wss => Some("ws"),
         }
     }
 }

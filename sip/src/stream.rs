@@ -1,5 +1,5 @@
 //! Messages out of a byte stream: the framing of RFC 3261 §18.3 and the keep-alives of RFC 5626
-//! §3.5.1, with a bound on everything that a peer can make grow.
+//! §3.5.1, with a bound on everything that a peer can make grow; and those that come whole.
 
 use thiserror::Error;
 
@@ -36,6 +36,44 @@ pub enum StreamError {
     /// The Content-Length is not a number, or there are two that differ.
     #[error("an unusable Content-Length on a stream")]
     BadContentLength,
+    /// What was to be one message goes on behind its end.
+    #[error("more than one SIP message in one")]
+    NotOne,
+}
+
+/// Reads what a transport with boundaries of its own has delivered, one SIP message or a keep-alive
+/// (RFC 7118 §5, §6). It needs no Content-Length; one that it has is the message's to mend (400),
+/// unless more follows: a second message would pass those who read only the first one.
+///
+/// # Errors
+/// [`StreamError::HeaderTooLong`], [`StreamError::MessageTooLong`] or [`StreamError::NotOne`].
+pub fn read_whole(bytes: &[u8]) -> Result<Frame, StreamError> {
+    if bytes == END_OF_HEADER {
+        return Ok(Frame::Ping);
+    }
+    if is_blank(bytes) {
+        return Ok(Frame::Pong);
+    }
+    if bytes.len() > MAX_MESSAGE_BYTES {
+        return Err(StreamError::MessageTooLong);
+    }
+    let mut places = bytes.windows(END_OF_HEADER.len());
+    let found = places.position(|place| place == END_OF_HEADER);
+    let header_bytes = found.map_or(bytes.len(), |at| at + END_OF_HEADER.len());
+    if header_bytes > MAX_HEADER_BYTES {
+        return Err(StreamError::HeaderTooLong);
+    }
+    let header = bytes.get(..header_bytes).unwrap_or_default();
+    let length = content_length(header).unwrap_or(usize::MAX);
+    let rest = bytes.get(header_bytes.saturating_add(length)..);
+    match rest.unwrap_or_default() {
+        rest if is_blank(rest) => Ok(Frame::Message(bytes.to_vec())),
+        _ => Err(StreamError::NotOne),
+    }
+}
+
+fn is_blank(bytes: &[u8]) -> bool {
+    bytes.iter().all(|byte| matches!(byte, b'\r' | b'\n'))
 }
 
 /// Cuts one connection's byte stream into messages.
@@ -305,6 +343,40 @@ mod tests {
             error(&[b'a'; MAX_HEADER_BYTES + 1]),
             StreamError::HeaderTooLong
         );
+    }
+
+    #[test]
+    fn what_comes_whole_is_one_message_with_or_without_its_length() {
+        let whole = |text: &str| read_whole(text.as_bytes());
+        let head = "OPTIONS sip:a SIP/2.0\r\n";
+        for one in [
+            format!("{head}\r\nbody"),
+            format!("{head}Content-Length: 4\r\n\r\nbody"),
+            format!("{head}l: 0\r\n\r\n\r\n"),
+            // Answered 400, each of them.
+            format!("{head}Content-Length: 5\r\n\r\nbody"),
+            format!("{head}Content-Length: x\r\n\r\nbody"),
+            head.to_owned(),
+        ] {
+            let message = Frame::Message(one.clone().into_bytes());
+            assert_eq!(whole(&one), Ok(message), "{one}");
+        }
+        let second = format!("{head}l: 0\r\n\r\n{head}l: 0\r\n\r\n");
+        assert_eq!(whole(&second), Err(StreamError::NotOne));
+        assert_eq!(whole("\r\n\r\n"), Ok(Frame::Ping));
+        assert_eq!(whole("\r\n"), Ok(Frame::Pong));
+        assert_eq!(whole(""), Ok(Frame::Pong));
+    }
+
+    #[test]
+    fn what_comes_whole_has_the_bounds_of_a_stream() {
+        assert_eq!(
+            read_whole(&[b'a'; MAX_HEADER_BYTES + 1]),
+            Err(StreamError::HeaderTooLong)
+        );
+        let mut long = b"OPTIONS sip:a SIP/2.0\r\n\r\n".to_vec();
+        long.resize(MAX_MESSAGE_BYTES + 1, b'a');
+        assert_eq!(read_whole(&long), Err(StreamError::MessageTooLong));
     }
 
     #[test]

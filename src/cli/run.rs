@@ -183,7 +183,9 @@ async fn assemble_probed(
     let mut keepers = trunks::find(&config.trunks).await;
     let peers = trunks::peers(&config.trunks, &mut keepers);
     let settings = sip_settings(&config, peers);
-    let (sip, news) = Sip::start(&listeners(&config), tls(&config)?, settings).await?;
+    let origins = config.sip.ws_origins.iter().map(ToString::to_string);
+    let (listen, tls) = (listeners(&config), tls(&config)?);
+    let (sip, news) = Sip::start_for_pages(&listen, tls, origins.collect(), settings).await?;
     let media = MediaThreads::start(config.media.threads, probe.as_ref())?;
     let ports = &config.media.ports;
     let ports = PortPool::new(ports.first..=ports.last, rand::rng().random());

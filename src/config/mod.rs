@@ -12,6 +12,7 @@ mod forwarding;
 mod headers;
 mod hours;
 mod keys;
+mod listen;
 mod network;
 mod pattern;
 mod providers;
@@ -42,6 +43,7 @@ pub use forwarding::{DiversionHeader, FollowRedirects};
 pub use headers::cannot_set;
 pub use hours::{Hours, Opening};
 pub use keys::Keys;
+pub use listen::{PageOrigin, SipListen, Transport};
 pub use network::Network;
 pub use pattern::Pattern;
 pub use providers::{BaseUrl, CrmConfig, LlmConfig};
@@ -51,7 +53,7 @@ pub use room::{PARTIES_MAX, RoomConfig};
 pub use route::{Asked, RouteConfig};
 pub use secret::Secret;
 pub use services::{HttpConfig, HttpKey, LogConfig, LogFormat, ModelsConfig, StoreConfig};
-pub use sip::{LimitsConfig, MediaConfig, PortRange, SipConfig, SipListen, Transport};
+pub use sip::{LimitsConfig, MediaConfig, PortRange, SipConfig};
 pub use target::{Hunt, Rejection, RouteTarget, WeightedTrunk};
 pub use trunk::{NumberForm, TrunkConfig, TrunkKind};
 
@@ -381,6 +383,24 @@ fn weigh_rooms(r: &mut Reader<'_>, config: &Config) {
     }
 }
 
+/// Warns of listeners of WebSockets that serve nobody.
+fn weigh_pages(r: &mut Reader<'_>, config: &Config) {
+    let websocket = |listen: &SipListen| matches!(listen.transport, Transport::Ws | Transport::Wss);
+    if !config.sip.listen.iter().any(websocket) {
+        return;
+    }
+    if config.users.is_empty() {
+        let message = "sip.listen has a WebSocket, but there is no [[user]]: only users call over \
+                       one, and nobody can";
+        r.warnings.push(message.to_owned());
+    }
+    if config.sip.ws_origins.is_empty() {
+        let message = "sip.listen has a WebSocket, but sip.ws_origins is empty: no page in a \
+                       browser may connect";
+        r.warnings.push(message.to_owned());
+    }
+}
+
 /// Warns of what is allowed but probably not meant.
 fn weigh(r: &mut Reader<'_>, config: &Config) {
     if !config.sip.is_loopback_only() && config.trunks.is_empty() && config.users.is_empty() {
@@ -388,6 +408,7 @@ fn weigh(r: &mut Reader<'_>, config: &Config) {
                        no [[user]]: every call from outside will be refused";
         r.warnings.push(message.to_owned());
     }
+    weigh_pages(r, config);
     let (calls, pairs) = (config.limits.max_calls, config.media.ports.pairs());
     let bridges = config.routes.iter().any(|route| route.target.is_bridged());
     if calls > pairs {

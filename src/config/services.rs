@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use super::listen::parse_address;
 use super::reader::{Reader, Section};
 use super::secret::Secret;
-use super::sip::parse_address;
 use super::trunk::read_name;
 use super::value::text_value;
 

@@ -1,7 +1,7 @@
 //! `[sip]`, `[media]` and `[limits]`: sockets, ports and how many calls there may be.
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -9,113 +9,19 @@ use std::str::FromStr;
 use offhook_media::SrtpPolicy;
 
 use super::codec::{self, Codec};
+use super::listen::{PageOrigin, SipListen, Transport, default_listen};
 use super::network::{Network, default_local};
 use super::reader::{Reader, Section};
 use super::recording::RecordingFormat;
 use super::value::text_value;
-
-/// A transport for SIP messages (RFC 3261 section 18).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Transport {
-    /// Datagrams.
-    Udp,
-    /// A stream.
-    Tcp,
-    /// A stream, encrypted.
-    Tls,
-}
-
-impl FromStr for Transport {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text.to_ascii_lowercase().as_str() {
-            "udp" => Ok(Self::Udp),
-            "tcp" => Ok(Self::Tcp),
-            "tls" => Ok(Self::Tls),
-            "ws" | "wss" => Err(format!(
-                "{text} is not in this version yet: use \"udp\", \"tcp\" or \"tls\""
-            )),
-            _ => Err(format!(
-                "{text:?} is not a transport: use \"udp\", \"tcp\" or \"tls\""
-            )),
-        }
-    }
-}
-
-impl fmt::Display for Transport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Udp => "udp",
-            Self::Tcp => "tcp",
-            Self::Tls => "tls",
-        })
-    }
-}
-
-impl From<Transport> for offhook_sip::Transport {
-    fn from(transport: Transport) -> Self {
-        match transport {
-            Transport::Udp => Self::Udp,
-            Transport::Tcp => Self::Tcp,
-            Transport::Tls => Self::Tls,
-        }
-    }
-}
-
-text_value!(Transport, "\"udp\", \"tcp\" or \"tls\"");
-
-/// Where the switch listens for SIP.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SipListen {
-    /// The transport.
-    pub transport: Transport,
-    /// The address and port; port 0 lets the system choose.
-    pub address: SocketAddr,
-}
-
-impl FromStr for SipListen {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let example = "write for instance \"udp://127.0.0.1:5060\"";
-        let (scheme, address) = text
-            .split_once("://")
-            .ok_or_else(|| format!("{text:?} has no transport: {example}"))?;
-        let transport: Transport = scheme.parse()?;
-        let default_port = offhook_sip::Transport::from(transport).default_port();
-        let address = parse_address(address, default_port)
-            .ok_or_else(|| format!("{address:?} is not an address and port: {example}"))?;
-        Ok(Self { transport, address })
-    }
-}
-
-impl fmt::Display for SipListen {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}://{}", self.transport, self.address)
-    }
-}
-
-text_value!(SipListen, "an address such as \"udp://127.0.0.1:5060\"");
-
-/// Parses `address:port`, or an address alone with `default_port`.
-pub(super) fn parse_address(text: &str, default_port: u16) -> Option<SocketAddr> {
-    if let Ok(address) = text.parse() {
-        return Some(address);
-    }
-    let bare = text
-        .strip_prefix('[')
-        .and_then(|rest| rest.strip_suffix(']'))
-        .unwrap_or(text);
-    let address: IpAddr = bare.parse().ok()?;
-    Some(SocketAddr::new(address, default_port))
-}
 
 /// `[sip]`: where the switch listens and what address it names itself by.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SipConfig {
     /// The listeners.
     pub listen: Vec<SipListen>,
+    /// The pages that may connect to listeners of WebSockets.
+    pub ws_origins: Vec<PageOrigin>,
     /// The address that Contact, Via and SDP carry towards the outside (1:1 NAT).
     pub public_address: Option<IpAddr>,
     /// Towards these networks the local address is used instead.
@@ -182,6 +88,7 @@ impl SipConfig {
                 "is empty: name at least one address to listen on",
             );
         }
+        let ws_origins = s.list(r, "ws_origins").unwrap_or_default();
         let origin = s.origin_of("public_address");
         let public_address = s
             .opt::<PublicAddress>(r, "public_address")
@@ -206,13 +113,20 @@ impl SipConfig {
         let section = s.section(r, "tls");
         let tls = TlsConfig::read(r, section);
         let origin = s.origin_of("listen");
-        if tls.is_none() && listen.iter().any(|l| l.transport == Transport::Tls) {
-            let message = "has a tls:// address, which needs `certificate` and `key` of [sip.tls]";
+        let encrypted = |l: &&SipListen| matches!(l.transport, Transport::Tls | Transport::Wss);
+        if tls.is_none()
+            && let Some(listen) = listen.iter().find(encrypted)
+        {
+            let scheme = listen.transport;
+            let message = format!(
+                "has a {scheme}:// address, which needs `certificate` and `key` of [sip.tls]"
+            );
             s.wrong(r, "listen", &origin, message);
         }
         s.finish(r);
         Self {
             listen,
+            ws_origins,
             public_address,
             local_networks,
             trusted_networks,
@@ -242,14 +156,6 @@ fn read_session_timer(r: &mut Reader<'_>, s: &mut Section) -> (u32, u32) {
         s.wrong(r, "session_expires_s", &origin, message);
     }
     (expires_s, min_se_s)
-}
-
-fn default_listen() -> Vec<SipListen> {
-    let address = SocketAddr::from(([127, 0, 0, 1], 5060));
-    vec![SipListen {
-        transport: Transport::Udp,
-        address,
-    }]
 }
 
 struct PublicAddress(IpAddr);
@@ -426,27 +332,6 @@ pub(super) fn small(number: u64) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn listeners_are_read_with_and_without_a_port() {
-        let listen: SipListen = "udp://127.0.0.1".parse().unwrap();
-        assert_eq!(listen.to_string(), "udp://127.0.0.1:5060");
-        assert_eq!(
-            "tcp://[::1]:5070"
-                .parse::<SipListen>()
-                .unwrap()
-                .address
-                .port(),
-            5070
-        );
-        assert!(
-            "ws://0.0.0.0:5061"
-                .parse::<SipListen>()
-                .unwrap_err()
-                .contains("not in this")
-        );
-        assert!("127.0.0.1:5060".parse::<SipListen>().is_err());
-    }
 
     #[test]
     fn a_range_of_ports_begins_even_and_holds_a_pair() {

@@ -11,11 +11,12 @@ use super::codec::{self, Codec};
 use super::forwarding::{DiversionHeader, FollowRedirects};
 use super::headers;
 use super::keys::Keys;
+use super::listen::Transport;
 use super::network::{Network, is_twilio, preset};
 use super::pattern::Pattern;
 use super::reader::{Reader, Section};
 use super::secret::Secret;
-use super::sip::{Transport, small};
+use super::sip::small;
 use super::value::text_value;
 
 /// The longest announcement, in characters.
@@ -146,7 +147,7 @@ impl TrunkConfig {
         if port == Some(0) {
             s.wrong(r, "port", &origin, "is not a port: from 1 to 65535");
         }
-        let transport = s.opt(r, "transport");
+        let transport = read_transport(r, &mut s);
         let origin = s.origin_of("ca");
         let ca = s.path(r, "ca");
         if ca.is_some() && transport != Some(Transport::Tls) {
@@ -349,6 +350,18 @@ fn read_host(r: &mut Reader<'_>, s: &mut Section, key: &'static str) -> Option<S
         return None;
     }
     Some(host)
+}
+
+/// Reads the transport that a trunk is pinned to: a WebSocket is opened by pages, never by us.
+fn read_transport(r: &mut Reader<'_>, s: &mut Section) -> Option<Transport> {
+    let origin = s.origin_of("transport");
+    let transport: Transport = s.opt(r, "transport")?;
+    if matches!(transport, Transport::Ws | Transport::Wss) {
+        let message = "is for `sip.listen` alone: a trunk has \"udp\", \"tcp\" or \"tls\"";
+        s.wrong(r, "transport", &origin, message);
+        return None;
+    }
+    Some(transport)
 }
 
 fn read_caller_id(r: &mut Reader<'_>, s: &mut Section, host: &Option<String>) -> Option<String> {

@@ -58,10 +58,7 @@ pub fn init_to<W>(config: &LogConfig, writer: W, colour: bool) -> Result<(), Obs
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    let filter = EnvFilter::try_new(&config.level).map_err(|error| ObserveError::Filter {
-        level: config.level.clone(),
-        reason: error.to_string(),
-    })?;
+    let filter = filter(&config.level)?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(writer)
@@ -78,6 +75,19 @@ where
     set.map_err(|_| ObserveError::Taken("logs"))
 }
 
+/// Reads what is logged. The WebSocket library traces messages whole, with passwords' hashes and the
+/// keys of media in them: that is never logged.
+fn filter(level: &str) -> Result<EnvFilter, ObserveError> {
+    let filter = EnvFilter::try_new(level).map_err(|error| ObserveError::Filter {
+        level: level.to_owned(),
+        reason: error.to_string(),
+    })?;
+    Ok(match "tungstenite=warn".parse() {
+        Ok(quiet) => filter.add_directive(quiet),
+        Err(_) => filter,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -90,5 +100,14 @@ mod tests {
         };
         let error = init(&config).unwrap_err().to_string();
         assert!(error.contains("offhook=loud"), "{error}");
+    }
+
+    #[test]
+    fn messages_of_websockets_are_not_traced_whatever_is_asked_for() {
+        for level in ["trace", "tungstenite=trace,offhook=debug"] {
+            let filter = filter(level).unwrap().to_string();
+            assert!(filter.contains("tungstenite=warn"), "{filter}");
+            assert!(!filter.contains("tungstenite=trace"), "{filter}");
+        }
     }
 }

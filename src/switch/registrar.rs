@@ -112,6 +112,19 @@ impl Registrar {
         Ok(answer)
     }
 
+    /// Forgets the bindings over a connection that is closed, and gives how many those were
+    /// (RFC 5626 §5.3: nobody is reached over a flow that has failed).
+    pub fn forget(&mut self, flow: Flow) -> usize {
+        let mut forgotten = 0;
+        self.bindings.retain(|_, held| {
+            let before = held.len();
+            held.retain(|binding| binding.flow != flow);
+            forgotten += before - held.len();
+            !held.is_empty()
+        });
+        forgotten
+    }
+
     /// The bindings of `user` that hold at `now`, the latest first.
     #[must_use]
     pub fn bindings(&self, now: Instant, user: &str) -> Vec<&Binding> {
@@ -203,6 +216,25 @@ mod tests {
         );
         assert_eq!(registrar.bindings(now, "alice").len(), 1);
         assert_eq!(register(&mut registrar, now, 8, &[("*", 0)]), Ok(vec![]));
+    }
+
+    #[test]
+    fn a_binding_ends_with_its_connection_and_others_do_not() {
+        let (mut registrar, now) = (Registrar::default(), crate::clock::now());
+        let page = Flow {
+            transport: Transport::Wss,
+            ..flow()
+        };
+        register(&mut registrar, now, 1, &[(PHONE, 120)]).unwrap();
+        let contacts = [("sip:q7@df7jal23ls0d.invalid;transport=ws".to_owned(), 120)];
+        let bound = registrar.register(now, "alice", page, ("id-2", 1), &contacts);
+        assert_eq!(bound.unwrap().len(), 2);
+        assert_eq!(registrar.forget(page), 1);
+        let held = registrar.bindings(now, "alice");
+        assert_eq!(held.len(), 1);
+        assert_eq!(held[0].contact, PHONE);
+        assert_eq!(registrar.forget(flow()), 1);
+        assert_eq!((registrar.online(now), registrar.forget(flow())), (0, 0));
     }
 
     #[test]

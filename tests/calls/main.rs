@@ -30,6 +30,7 @@ mod language_model;
 mod llm_support;
 mod logs;
 mod numbers;
+mod pages;
 mod peer;
 mod phones;
 mod reasons;

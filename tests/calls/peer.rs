@@ -51,7 +51,7 @@ pub(crate) fn version(sdp: &str) -> u64 {
 }
 
 /// Where an SDP wants its RTP.
-fn media(sdp: &str) -> SocketAddr {
+pub(crate) fn media(sdp: &str) -> SocketAddr {
     let after = |start: &str| {
         let mut lines = sdp.lines().filter_map(|line| line.strip_prefix(start));
         lines.next().unwrap().split(' ').next().unwrap().to_owned()
@@ -406,6 +406,11 @@ impl Peer {
             }
         }
     }
+}
+
+/// Whether a packet has something to hear.
+pub(crate) fn hears(bytes: &[u8]) -> bool {
+    read(bytes).is_some_and(|packet| packet.audible)
 }
 
 fn read(bytes: &[u8]) -> Option<Packet> {

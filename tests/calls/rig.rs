@@ -78,8 +78,13 @@ impl Switch {
         } else {
             "media = { recordings = \"recordings\", threads = 2 }\n"
         };
+        let sip = if more.contains("[sip]") {
+            ""
+        } else {
+            "sip.listen = [\"udp://127.0.0.1:0\"]\n"
+        };
         let text = format!(
-            "sip.listen = [\"udp://127.0.0.1:0\"]\nhttp.listen = \"127.0.0.1:0\"\n\
+            "{sip}http.listen = \"127.0.0.1:0\"\n\
              {media}\
              [[agent]]\nname = \"test\"\nflow = \"flow.toml\"\n{more}"
         );

@@ -1,4 +1,4 @@
-//! `[sip.tls]`, and trunks that are called over TLS.
+//! `[sip.tls]`, trunks that are called over TLS, and WebSockets.
 
 use std::path::Path;
 
@@ -52,4 +52,37 @@ fn a_trunk_over_tls_needs_no_certificate_of_ours() {
         Some(Path::new("/etc/tls/ca.pem"))
     );
     assert_eq!(config.sip.tls, None);
+}
+
+#[test]
+fn a_websocket_listener_takes_pages_that_are_listed() {
+    let config = parse(
+        "[sip]\nlisten = [\"ws://127.0.0.1:8088\"]\n\
+         ws_origins = [\"https://Phone.example.com:443\"]\n\
+         [[user]]\nname = \"alice\"\npassword = \"correct horse\"",
+    )
+    .unwrap();
+    assert_eq!(config.sip.listen[0].transport, Transport::Ws);
+    assert_eq!(
+        config.sip.ws_origins[0].to_string(),
+        "https://phone.example.com"
+    );
+    assert_eq!(config.warnings, Vec::<String>::new());
+}
+
+#[test]
+fn what_is_wrong_with_a_websocket_is_named() {
+    for (source, named) in [
+        ("[sip]\nlisten = [\"wss://127.0.0.1\"]", "wss:// address"),
+        ("[sip]\nws_origins = [\"*\"]", "sip.ws_origins"),
+        (&format!("{TRUNK}transport = \"ws\""), "transport"),
+    ] {
+        let said = complaint(source);
+        assert!(said.contains(named), "{source}: {said}");
+    }
+    let config = parse("[sip]\nlisten = [\"ws://127.0.0.1:8088\"]").unwrap();
+    for named in ["no [[user]]", "sip.ws_origins is empty"] {
+        let warned = config.warnings.iter().any(|said| said.contains(named));
+        assert!(warned, "{named}: {:?}", config.warnings);
+    }
 }

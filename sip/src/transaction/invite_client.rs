@@ -167,6 +167,16 @@ impl InviteClient {
         unanswered
     }
 
+    /// Ends the transaction because the only way to the peer is gone, so that even one who works on
+    /// the INVITE answers no more; returns whether the transaction user is to be told.
+    pub fn peer_gone(&mut self) -> bool {
+        let open = matches!(self.state, State::Calling { .. } | State::Proceeding { .. });
+        if open {
+            self.state = State::Terminated;
+        }
+        open
+    }
+
     /// Returns when `handle_timeout` is next to be called, and for which timer.
     pub fn deadline(&self) -> Option<(Instant, Timer)> {
         match self.state {

@@ -153,6 +153,13 @@ impl ClientMachine {
             Self::NonInvite(machine) => machine.transport_failed(),
         }
     }
+
+    fn peer_gone(&mut self) -> bool {
+        match self {
+            Self::Invite(machine) => machine.peer_gone(),
+            Self::NonInvite(machine) => machine.peer_gone(),
+        }
+    }
 }
 
 /// A client transaction with the message that it repeats.
@@ -308,11 +315,20 @@ impl UserAgent {
 
     /// Fails the requests on `flow` that nobody has answered yet.
     pub(super) fn fail_clients_on(&mut self, now: Instant, flow: Flow) {
+        self.fail_clients(now, flow, ClientMachine::transport_failed);
+    }
+
+    /// Fails the requests on `flow` that have no final answer yet: its peer is gone with it.
+    pub(super) fn lose_clients_on(&mut self, now: Instant, flow: Flow) {
+        self.fail_clients(now, flow, ClientMachine::peer_gone);
+    }
+
+    fn fail_clients(&mut self, now: Instant, flow: Flow, fails: fn(&mut ClientMachine) -> bool) {
         let mut failed: Vec<ClientId> = self
             .clients
             .iter_mut()
             .filter(|(_, client)| client.flow == flow)
-            .filter_map(|(&id, client)| client.machine.transport_failed().then_some(id))
+            .filter_map(|(&id, client)| fails(&mut client.machine).then_some(id))
             .collect();
         failed.sort_unstable(); // a simulation must find one order only
         for id in failed {

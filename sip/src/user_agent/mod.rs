@@ -196,8 +196,12 @@ impl UserAgent {
     /// fails.
     pub fn flow_closed(&mut self, now: Instant, flow: Flow) {
         self.sentry.closed(flow);
-        self.leave_flow(flow);
-        self.fail_clients_on(now, flow);
+        if flow.transport.is_websocket() {
+            self.lose_clients_on(now, flow);
+        } else {
+            self.leave_flow(flow);
+            self.fail_clients_on(now, flow);
+        }
         self.registrations_lost_flow(now, flow);
     }
 

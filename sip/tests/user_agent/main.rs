@@ -25,3 +25,4 @@ mod strangers;
 mod timers;
 mod torture;
 mod torture_answered;
+mod websockets;

@@ -1,6 +1,6 @@
 //! The task that owns the user agent: bytes, commands and timers in; bytes and events out.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::Ipv4Addr;
 
 use offhook_sip::message::OwnedMessage;
@@ -46,6 +46,10 @@ pub(super) struct Endpoint {
     calls: HashMap<CallHandle, mailbox::Sender<Signal>>,
     registrations: HashMap<RegistrationHandle, watch::Sender<RegistrationState>>,
     pings: HashMap<PingHandle, oneshot::Sender<Result<Option<u16>, SipError>>>,
+    /// The WebSockets that phones have registered over, and those of them whose end is still to be
+    /// told: it is never lost, since another's connection may have the same addresses one day.
+    bound: HashSet<Flow>,
+    unbound: VecDeque<Flow>,
     wrong_credentials: Complaints,
     overloads: Complaints,
     bans: Complaints,
@@ -66,6 +70,8 @@ impl Endpoint {
             calls: HashMap::new(),
             registrations: HashMap::new(),
             pings: HashMap::new(),
+            bound: HashSet::new(),
+            unbound: VecDeque::new(),
             wrong_credentials: Complaints::default(),
             overloads: Complaints::default(),
             bans: Complaints::default(),
@@ -74,6 +80,7 @@ impl Endpoint {
 
     /// Runs until every handle to it is gone.
     pub(super) async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
+        let news = self.news.clone();
         loop {
             let deadline = self.agent.poll_timeout().map(|(at, _)| at);
             tokio::select! {
@@ -88,6 +95,12 @@ impl Endpoint {
                 command = commands.recv() => {
                     let Some(command) = command else { return };
                     self.obey(command);
+                }
+                room = news.reserve(), if !self.unbound.is_empty() => {
+                    let flow = self.unbound.pop_front();
+                    if let (Ok(room), Some(flow)) = (room, flow) {
+                        room.send(News::Closed(flow));
+                    }
                 }
                 () = clock::sleep_until(deadline) => {}
             }
@@ -110,6 +123,10 @@ impl Endpoint {
             Inbound::Closed(flow) => {
                 self.sockets.closed(flow);
                 self.agent.flow_closed(now, flow);
+                if self.bound.remove(&flow) {
+                    self.unbound.push_back(flow);
+                    self.tell_of_unbound();
+                }
             }
             Inbound::Failed(flow) => {
                 self.sockets.closed(flow);
@@ -325,6 +342,9 @@ impl Endpoint {
                 message,
                 ..
             } => {
+                if flow.transport.is_websocket() {
+                    self.bound.insert(flow);
+                }
                 self.publish(News::Request(Box::new(Request {
                     handle,
                     source,
@@ -380,8 +400,20 @@ impl Endpoint {
         }
     }
 
-    fn publish(&self, news: News) {
-        if self.news.try_send(news).is_err() {
+    /// Says which phones' WebSockets are closed, as long as there is room; false where some wait.
+    fn tell_of_unbound(&mut self) -> bool {
+        while let Some(&flow) = self.unbound.front() {
+            if self.news.try_send(News::Closed(flow)).is_err() {
+                return false;
+            }
+            self.unbound.pop_front();
+        }
+        true
+    }
+
+    fn publish(&mut self, news: News) {
+        // What came later over the same addresses is not told before.
+        if !self.tell_of_unbound() || self.news.try_send(news).is_err() {
             tracing::warn!("the switchboard does not keep up: news of the SIP task is lost");
         }
     }

@@ -12,6 +12,7 @@ mod sockets;
 mod tcp;
 mod tls;
 mod transfer;
+mod ws;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
@@ -60,6 +61,8 @@ pub enum News {
     Incoming(Box<IncomingCall>),
     /// A registered phone's request, a REGISTER, wants an answer.
     Request(Box<Request>),
+    /// The WebSocket that such a request came over is closed: nobody is reached over it any more.
+    Closed(Flow),
 }
 
 pub(crate) enum Command {
@@ -150,10 +153,24 @@ impl Sip {
         tls: Tls,
         settings: Settings,
     ) -> Result<(Self, mpsc::Receiver<News>), ListenError> {
+        Self::start_for_pages(listen, tls, Arc::default(), settings).await
+    }
+
+    /// Does the same, and lets pages of these origins (RFC 6454) connect to listeners of WebSockets.
+    ///
+    /// # Errors
+    /// When a listener cannot be opened.
+    pub async fn start_for_pages(
+        listen: &[Listen],
+        tls: Tls,
+        origins: Arc<[String]>,
+        settings: Settings,
+    ) -> Result<(Self, mpsc::Receiver<News>), ListenError> {
+        let pages = ws::Pages::of(origins);
         let tls = Arc::new(tls);
         let (commands, command_queue) = mpsc::channel(COMMAND_QUEUE);
         let (news, news_queue) = mpsc::channel(NEWS_QUEUE);
-        let sockets = sockets::Sockets::open(listen, Arc::clone(&tls)).await?;
+        let sockets = sockets::Sockets::open(listen, Arc::clone(&tls), pages).await?;
         let listeners = sockets.listeners().into();
         let endpoint = endpoint::Endpoint::new(
             UserAgent::new(settings),
@@ -199,7 +216,8 @@ impl Sip {
                     remote,
                 });
             }
-            let (scheme, port) = (transport_scheme(transport), transport.default_port());
+            let scheme = transport.via_name().to_ascii_lowercase();
+            let port = transport.default_port();
             let example = format!("{scheme}://{}:{port}", remote.ip());
             return Err(SipError::NoListener {
                 remote,
@@ -420,14 +438,6 @@ impl Sip {
             .send(command)
             .await
             .map_err(|_| SipError::Gone)
-    }
-}
-
-fn transport_scheme(transport: Transport) -> &'static str {
-    match transport {
-        Transport::Udp => "udp",
-        Transport::Tls => "tls",
-        _ => "tcp",
     }
 }
 

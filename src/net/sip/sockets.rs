@@ -1,4 +1,5 @@
-//! SIP sockets: UDP listeners with a reader each, listeners and connections of TCP and TLS.
+//! SIP sockets: UDP listeners with a reader each, listeners and connections of TCP and TLS, and
+//! those of WebSockets, which others open alone.
 
 use std::collections::HashMap;
 use std::io;
@@ -12,6 +13,7 @@ use tokio::sync::mpsc;
 
 use super::tcp;
 use super::tls::{Names, Peer, Tls};
+use super::ws::{self, Pages};
 
 /// Messages that may wait for the SIP task; beyond it UDP drops and TCP slows its peer down.
 const INBOUND_QUEUE: usize = 4096;
@@ -23,7 +25,7 @@ const RECEIVE_BUFFER_BYTES: usize = 4 * 1024 * 1024;
 /// One `sip.listen` entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Listen {
-    /// UDP, TCP or TLS.
+    /// UDP, TCP, TLS, or a WebSocket.
     pub transport: Transport,
     /// The address to bind.
     pub address: SocketAddr,
@@ -50,23 +52,29 @@ pub(super) enum Inbound {
 
 pub(super) struct Sockets {
     udp: Vec<(SocketAddr, Arc<UdpSocket>)>,
-    /// Listeners of TCP and TLS.
+    /// Listeners of TCP, TLS and WebSockets.
     streams: Vec<(Transport, SocketAddr)>,
     connections: HashMap<Flow, mpsc::Sender<Vec<u8>>>,
     tls: Arc<Tls>,
+    pages: Arc<Pages>,
     names: Names,
     inbound: mpsc::Receiver<Inbound>,
     tell: mpsc::Sender<Inbound>,
 }
 
 impl Sockets {
-    pub(super) async fn open(listen: &[Listen], tls: Arc<Tls>) -> Result<Self, ListenError> {
+    pub(super) async fn open(
+        listen: &[Listen],
+        tls: Arc<Tls>,
+        pages: Pages,
+    ) -> Result<Self, ListenError> {
         let (tell, inbound) = mpsc::channel(INBOUND_QUEUE);
         let mut sockets = Self {
             udp: Vec::new(),
             streams: Vec::new(),
             connections: HashMap::new(),
             tls,
+            pages: Arc::new(pages),
             names: Names::default(),
             inbound,
             tell,
@@ -102,17 +110,21 @@ impl Sockets {
         address: SocketAddr,
     ) -> io::Result<()> {
         let acceptor = match transport {
-            Transport::Tls => Some(
+            Transport::Tls | Transport::Wss => Some(
                 self.tls
                     .acceptor()
                     .ok_or(io::Error::other(NO_CERTIFICATE))?,
             ),
             _ => None,
         };
+        let (pages, patience) = match transport.is_websocket() {
+            true => (Some(Arc::clone(&self.pages)), ws::PATIENCE),
+            false => (None, tcp::PATIENCE),
+        };
         let listener = TcpListener::bind(address).await?;
         self.streams.push((transport, listener.local_addr()?));
         let tell = self.tell.clone();
-        tokio::spawn(tcp::accept(listener, acceptor, tell, tcp::PATIENCE));
+        tokio::spawn(tcp::accept(listener, acceptor, pages, tell, patience));
         Ok(())
     }
 
@@ -177,6 +189,10 @@ impl Sockets {
     fn send_over_stream(&mut self, flow: Flow, bytes: &[u8]) -> bool {
         if let Some(writer) = self.connections.get(&flow) {
             return writer.try_send(bytes.to_vec()).is_ok();
+        }
+        // Who is behind a WebSocket is gone with it.
+        if flow.transport.is_websocket() {
+            return false;
         }
         let peer = match flow.transport {
             Transport::Tls => match self.peer(flow.remote) {

@@ -2,6 +2,7 @@
 //! bounded queues, and a deadline for everything that a peer can be slow at.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use offhook_sip::stream::{Frame, Framer};
@@ -17,6 +18,7 @@ use super::complaints::Complaints;
 use super::places::Places;
 use super::sockets::Inbound;
 use super::tls::Peer;
+use super::ws::{self, Pages};
 use crate::clock;
 
 /// Messages that may wait for one connection's peer to read.
@@ -52,14 +54,21 @@ pub(super) const PATIENCE: Patience = Patience {
     silence: (Duration::from_secs(95), Duration::from_secs(115)),
 };
 
-/// Accepts connections, over TLS with an acceptor, and serves them for as long as the SIP task
-/// listens.
+/// Accepts connections, over TLS with an acceptor, of pages where they are WebSockets, and serves
+/// them for as long as the SIP task listens.
 pub(super) async fn accept(
     listener: TcpListener,
     acceptor: Option<TlsAcceptor>,
+    pages: Option<Arc<Pages>>,
     tell: mpsc::Sender<Inbound>,
     patience: Patience,
 ) {
+    let transport = match (&acceptor, &pages) {
+        (None, None) => Transport::Tcp,
+        (Some(_), None) => Transport::Tls,
+        (None, Some(_)) => Transport::Ws,
+        (Some(_), Some(_)) => Transport::Wss,
+    };
     let places = Places::new();
     let mut refusals = Complaints::default();
     loop {
@@ -84,10 +93,6 @@ pub(super) async fn accept(
         let Ok(local) = stream.local_addr() else {
             continue;
         };
-        let transport = match acceptor {
-            Some(_) => Transport::Tls,
-            None => Transport::Tcp,
-        };
         let flow = Flow {
             transport,
             local,
@@ -96,15 +101,15 @@ pub(super) async fn accept(
         if tell.is_closed() {
             return;
         }
-        let (acceptor, tell) = (acceptor.clone(), tell.clone());
+        let (acceptor, pages, tell) = (acceptor.clone(), pages.clone(), tell.clone());
         tokio::spawn(async move {
             let mut incoming = Incoming::new(flow, patience);
             incoming.first_by = Some(clock::now() + patience.first_message);
             match acceptor {
-                None => serve_accepted(stream, incoming, &tell).await,
+                None => serve_accepted(stream, incoming, pages, &tell).await,
                 // Boxed: what a handshake needs is large, and over soon.
                 Some(acceptor) => match Box::pin(greet(acceptor, stream, patience)).await {
-                    Ok(stream) => serve_accepted(stream, incoming, &tell).await,
+                    Ok(stream) => serve_accepted(stream, incoming, pages, &tell).await,
                     Err(error) => {
                         tracing::debug!(%error, %remote, "a TLS connection came to nothing");
                     }
@@ -125,11 +130,27 @@ async fn greet(
 }
 
 /// Serves a connection that a peer has opened.
-async fn serve_accepted<S>(stream: S, mut incoming: Incoming, tell: &mpsc::Sender<Inbound>)
-where
-    S: AsyncRead + AsyncWrite + Unpin,
+async fn serve_accepted<S>(
+    stream: S,
+    mut incoming: Incoming,
+    pages: Option<Arc<Pages>>,
+    tell: &mpsc::Sender<Inbound>,
+) where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let flow = incoming.flow;
+    let (flow, patience) = (incoming.flow, incoming.patience);
+    if let Some(pages) = pages {
+        let first_by = incoming.first_by;
+        // Boxed: most connections are none of these.
+        return Box::pin(ws::serve_accepted(
+            stream,
+            (flow, first_by),
+            patience,
+            &pages,
+            tell,
+        ))
+        .await;
+    }
     let (writer, queue) = mpsc::channel(WRITE_QUEUE);
     if tell.send(Inbound::Connected(flow, writer)).await.is_ok() {
         serve(stream, &mut incoming, queue, tell).await;

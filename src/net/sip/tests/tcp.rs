@@ -48,7 +48,7 @@ async fn listen(patience: Patience) -> (SocketAddr, mpsc::Receiver<Inbound>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (tell, inbound) = mpsc::channel(8);
-    tokio::spawn(accept(listener, None, tell, patience));
+    tokio::spawn(accept(listener, None, None, tell, patience));
     (address, inbound)
 }
 
