@@ -53,6 +53,7 @@ bench: build ## Print the figures that the README quotes
 	$(OFFHOOK_RELEASE) bench turn --calls 1
 	$(OFFHOOK_RELEASE) bench capacity --calls 100
 	$(OFFHOOK_RELEASE) bench switch --calls 300
+	$(OFFHOOK_RELEASE) bench sip
 	$(OFFHOOK_RELEASE) bench jitter
 	$(CARGO) bench --locked --bench invite
 	$(CARGO) bench --locked --bench media_tick

@@ -70,6 +70,7 @@ fn every_command_has_help_with_an_example() {
         "bench capacity",
         "bench barge-in",
         "bench switch",
+        "bench sip",
         "doctor",
         "health",
     ] {
@@ -83,6 +84,47 @@ fn every_command_has_help_with_an_example() {
         assert!(examples.contains(&example), "{command}: {help}");
     }
     assert_eq!(code(&offhook(here.path(), &["frobnicate"])), 2);
+}
+
+#[test]
+fn the_bench_of_the_signalling_names_what_it_can_be_told() {
+    let here = folder("");
+    let help = text(&offhook(here.path(), &["bench", "sip", "--help"]).stdout);
+    for option in [
+        "--rate",
+        "--seconds",
+        "--hold-ms",
+        "--even",
+        "--held",
+        "--max-rate",
+        "--within-ms",
+        "--parse",
+        "--kamailio",
+        "--rustpbx",
+        "--json",
+    ] {
+        assert!(help.contains(option), "{option}: {help}");
+    }
+    let bench = text(&offhook(here.path(), &["bench", "--help"]).stdout);
+    assert!(bench.contains("sip "), "{bench}");
+    assert!(
+        !bench.contains("sip-reader"),
+        "nobody else runs that: {bench}"
+    );
+}
+
+#[test]
+fn reading_messages_is_measured_alone_and_told_to_machines() {
+    let here = folder("");
+    let measured = offhook(here.path(), &["bench", "sip", "--parse", "--json"]);
+    let figures = json(&measured);
+    assert_eq!(figures["parse"]["invite_bytes"], 1_048);
+    assert_eq!(figures["parse"]["large_ms"].as_array().unwrap().len(), 13);
+    assert!(figures["subjects"].as_array().unwrap().is_empty());
+    // Where a C compiler is there to count them with.
+    if let Some(allocations) = figures["parse"]["allocations"].as_f64() {
+        assert_eq!(allocations, 0.0);
+    }
 }
 
 #[test]

@@ -17,7 +17,7 @@ use crate::clock;
 use crate::mailbox::{self, mailbox};
 use crate::store::{
     Appointment, Bridge, CallRecord, CallState, CallUpdate, EventRecord, MediaSummary, Store,
-    TurnLatency, TurnRecord, Who,
+    StoreError, TurnLatency, TurnRecord, Who,
 };
 
 /// Entries that may wait for the disk; a call that writes more loses the oldest news, never its
@@ -66,14 +66,31 @@ impl Journal {
     pub fn start(services: &Arc<Services>, record: CallRecord) -> Self {
         let (entries, queue) = mailbox(ENTRIES);
         let id = record.id;
-        let writer = Writer {
-            services: Arc::clone(services),
-            record,
-            turns: TurnLog::default(),
-            ended: false,
-        };
+        let writer = Writer::new(services, record);
         tokio::spawn(writer.run(queue).in_current_span());
         Self { id, entries }
+    }
+
+    /// Starts the journal of a call whose record it keeps first of all, and gives what tells whether
+    /// it is kept. Nothing is written of a call whose record is not.
+    pub(super) fn begin(services: &Arc<Services>, record: CallRecord) -> (Self, Kept) {
+        let (entries, mut queue) = mailbox(ENTRIES);
+        let (tell, kept) = oneshot::channel();
+        let id = record.id;
+        let writer = Writer::new(services, record);
+        let writing = async move {
+            let record = writer.record.clone();
+            let written = Box::pin(writer.store().insert_call(record)).await;
+            let is_kept = written.is_ok();
+            // Who has hung up does not wait for it.
+            let _ = tell.send(written);
+            if is_kept {
+                return writer.run(queue).await;
+            }
+            while queue.recv().await.is_some() {}
+        };
+        tokio::spawn(writing.in_current_span());
+        (Self { id, entries }, Kept::Waiting(kept))
     }
 
     /// Tells who watches that something happened.
@@ -140,16 +157,59 @@ impl Journal {
     }
 }
 
+/// Whether a call's record is kept.
+pub(super) enum Kept {
+    Waiting(oneshot::Receiver<Result<(), StoreError>>),
+    Known(bool),
+}
+
+impl Kept {
+    /// Waits until it is known whether it is. Dropped before that, nothing is lost.
+    pub(super) async fn is_kept(&mut self) -> bool {
+        let kept = match self {
+            Self::Known(kept) => return *kept,
+            Self::Waiting(written) => match written.await {
+                Ok(Err(error)) => {
+                    tracing::error!(%error, "a call's record was not kept: it is refused");
+                    false
+                }
+                written => written.is_ok(),
+            },
+        };
+        *self = Self::Known(kept);
+        kept
+    }
+
+    /// Waits until it is known that it is not: for ever where it is.
+    pub(super) async fn is_lost(&mut self) {
+        if self.is_kept().await {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
 struct Writer {
     services: Arc<Services>,
     /// Without its turns, which are apart until it is whole.
     record: CallRecord,
     turns: TurnLog,
+    /// Whether an appointment was made in it, which its end tells of.
+    booked: bool,
     /// Whether the end was written down.
     ended: bool,
 }
 
 impl Writer {
+    fn new(services: &Arc<Services>, record: CallRecord) -> Self {
+        Self {
+            services: Arc::clone(services),
+            record,
+            turns: TurnLog::default(),
+            booked: false,
+            ended: false,
+        }
+    }
+
     async fn run(mut self, mut queue: mailbox::Receiver<Entry>) {
         while let Some(entry) = queue.recv().await {
             // Apart: a call has its journal's task for as long as it lasts, and writes for moments.
@@ -187,7 +247,7 @@ impl Writer {
         &self.services.store
     }
 
-    async fn write(&mut self, entry: Entry) -> Result<(), crate::store::StoreError> {
+    async fn write(&mut self, entry: Entry) -> Result<(), StoreError> {
         let id = self.record.id;
         match entry {
             // Nothing comes after a call's end.
@@ -238,7 +298,7 @@ impl Writer {
         }
     }
 
-    async fn write_bridge(&self) -> Result<(), crate::store::StoreError> {
+    async fn write_bridge(&self) -> Result<(), StoreError> {
         let update = CallUpdate {
             bridge: self.record.bridge.clone(),
             ..CallUpdate::default()
@@ -247,7 +307,7 @@ impl Writer {
         store.update_call(self.record.id, update, self.now()).await
     }
 
-    async fn write_turn(&mut self, turn: TurnRecord) -> Result<(), crate::store::StoreError> {
+    async fn write_turn(&mut self, turn: TurnRecord) -> Result<(), StoreError> {
         let seq = u32::try_from(self.turns.len()).unwrap_or(u32::MAX);
         let data = serde_json::to_value(&turn).unwrap_or_default();
         let at = turn.started_at;
@@ -258,10 +318,7 @@ impl Writer {
         self.publish("call.turn", at, data).await
     }
 
-    async fn write_appointment(
-        &mut self,
-        appointment: Appointment,
-    ) -> Result<(), crate::store::StoreError> {
+    async fn write_appointment(&mut self, appointment: Appointment) -> Result<(), StoreError> {
         let record = CallRecord {
             turns: self.turns.records(),
             ..self.record.clone()
@@ -269,11 +326,12 @@ impl Writer {
         let items = self.services.plan_booking(&record, &appointment);
         let at = appointment.created_at;
         let data = serde_json::to_value(&appointment).unwrap_or_default();
+        self.booked = true;
         self.store().book_appointment(appointment, items).await?;
         self.publish("appointment.booked", at, data).await
     }
 
-    async fn write_end(&mut self, end: Final) -> Result<(), crate::store::StoreError> {
+    async fn write_end(&mut self, end: Final) -> Result<(), StoreError> {
         self.ended = true;
         self.record.turns = self.turns.records();
         self.record.state = end.state;
@@ -284,23 +342,19 @@ impl Writer {
         if let Some(bridge) = &mut self.record.bridge {
             bridge.media = end.far;
         }
-        let appointments = self
-            .store()
-            .call_appointments(self.record.id)
-            .await
-            .unwrap_or_default();
+        let appointments = match self.booked {
+            true => self.store().call_appointments(self.record.id).await,
+            // Most calls make none: nothing needs to be read.
+            false => Ok(Vec::new()),
+        };
+        let appointments = appointments.unwrap_or_default();
         let items = self.services.plan_end(&self.record, &appointments);
         let event = self.record.ended_event();
         let record = self.record.clone();
         self.store().end_call(record, items, event).await
     }
 
-    async fn publish(
-        &self,
-        kind: &str,
-        at: Timestamp,
-        data: Value,
-    ) -> Result<(), crate::store::StoreError> {
+    async fn publish(&self, kind: &str, at: Timestamp, data: Value) -> Result<(), StoreError> {
         self.services
             .publish(EventRecord {
                 id: 0,

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use super::ending::Ending;
 use super::hunt::Whose;
 use super::inbound::{agree, codecs_of, late_answer, refuse, refuse_because};
-use super::journal::Journal;
+use super::journal::{Journal, Kept};
 use super::line::{Attached, Half, Leg};
 use super::party::Party;
 use super::recording::PausedBy;
@@ -26,7 +26,10 @@ use crate::net::sip::{Held, IncomingCall, Signal};
 use crate::store::{CallRecord, CallState as StoredState, MediaSummary};
 use crate::switch::{Call, Cause, EndReason};
 
-/// A call that rings here; its record is kept and it can be reached.
+/// Why a call is refused whose record cannot be kept.
+const NOT_KEPT: &str = "its record was not kept";
+
+/// A call that rings here; its record is being kept, is before it is answered, and it can be reached.
 pub(super) struct Ringing {
     pub(super) services: Arc<Services>,
     pub(super) call: CallHandle,
@@ -39,6 +42,8 @@ pub(super) struct Ringing {
     early: Option<Leg>,
     rang: bool,
     flow: Flow,
+    /// A disk keeps nobody waiting who only rings.
+    kept: Kept,
     pub(super) record: CallRecord,
     pub(super) written: Written,
     /// Asked from outside.
@@ -54,8 +59,8 @@ pub(super) struct Written {
 }
 
 impl Ringing {
-    /// Agrees on media, keeps the record and tells who watches; `others` are trunks that the call may
-    /// leave by. None when the call was refused.
+    /// Agrees on media, begins to keep the record and tells who watches; `others` are trunks that the
+    /// call may leave by. None when the call was refused.
     pub(super) async fn begin(
         services: Arc<Services>,
         (incoming, held): (IncomingCall, Held),
@@ -76,14 +81,9 @@ impl Ringing {
                 return None;
             }
         };
-        if let Err(error) = services.store.insert_call(record.clone()).await {
-            tracing::error!(%error, "a call's record was not kept: it is refused");
-            refuse(&services, call, 503, "its record was not kept").await;
-            return None;
-        }
         let trunks = record.trunk.iter().chain(&others).map(String::as_str);
         let (live, controls) = services.go_live_between(record.id, trunks);
-        let journal = Journal::start(&services, record.clone());
+        let (journal, kept) = Journal::begin(&services, record.clone());
         let parties = json!({ "from": record.from, "to": record.to });
         journal.event("call.ringing", record.started_at, parties);
         let written = Written {
@@ -102,6 +102,7 @@ impl Ringing {
             early: None,
             rang: false,
             flow: invite.flow,
+            kept,
             record,
             written,
             controls,
@@ -181,9 +182,9 @@ impl Ringing {
         self.early.as_ref()
     }
 
-    /// Waits until the caller gives up or somebody asks for the call's end: why, and the status that
-    /// it is refused with then, where somebody still waits for one. Dropped before that, nothing is
-    /// lost.
+    /// Waits until the caller gives up, somebody asks for the call's end, or its record cannot be kept:
+    /// why, and the status that it is refused with then, where somebody still waits for one. Dropped
+    /// before that, nothing is lost.
     pub(super) async fn ends(&mut self) -> (Option<u16>, EndReason) {
         loop {
             tokio::select! {
@@ -201,6 +202,9 @@ impl Ringing {
                     Some(_) => {}
                 },
                 control = self.controls.recv() => return (Some(480), end_reason_of(control)),
+                () = self.kept.is_lost() => {
+                    return (Some(503), EndReason::Failed(NOT_KEPT.to_owned()));
+                }
             }
         }
     }
@@ -247,8 +251,12 @@ impl Ringing {
         }
     }
 
-    /// Sends the answer, and waits for the caller's where the offer was ours.
+    /// Sends the answer, once the record is kept, and waits for the caller's where the offer was ours.
     async fn settle(&mut self) -> Result<(), EndReason> {
+        if !self.kept.is_kept().await {
+            refuse(&self.services, self.call, 503, NOT_KEPT).await;
+            return Err(EndReason::Failed(NOT_KEPT.to_owned()));
+        }
         let sdp = match (&self.early, &self.half) {
             (Some(leg), _) => leg.sdp(),
             (None, Some(half)) => half.sdp(),

@@ -1,4 +1,7 @@
-//! A disk that is full in the middle of a call.
+//! A disk that is full in the middle of a call, and one that is slow at its beginning.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use offhook::call::dial::DialFailure;
 use offhook::crm::stand_in::StandIn;
@@ -7,7 +10,9 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions as _, Connection as _};
 
 use crate::caller::Caller;
+use crate::desk::Desk;
 use crate::doors::until_options_says;
+use crate::peer::LISTENER;
 use crate::rig::{Switch, heard_words, voice};
 
 /// The flow notes something long after the first answer: more than a full database has room for.
@@ -163,4 +168,45 @@ async fn a_disk_that_fills_up_in_a_call_costs_new_calls_and_no_record() {
     let mut logs = crm.requests_to("POST", "/api/voice/call-log");
     logs.retain(of_call);
     assert_eq!(logs.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bridged_call_rings_while_its_record_is_being_kept_and_is_answered_once_it_is() {
+    let mut desk = Desk::open_at([127, 0, 0, 2].into()).await;
+    let port = desk.line.sip().listeners()[0].1.port();
+    let more = format!(
+        "[[trunk]]\nname = \"carrier\"\nkind = \"peer\"\nhost = \"127.0.0.2\"\nport = {port}\n\
+         networks = [\"127.0.0.2/32\"]\ncaller_id = \"+12025550100\"\n\
+         [[route]]\nto = \"+44*\"\ntrunk = \"carrier\"\n"
+    );
+    let options = Options {
+        busy_timeout: Duration::from_secs(3_600),
+        ..Options::default()
+    };
+    let switch = Switch::start_with(LISTENER, &more, options).await;
+    let mut events = switch.events();
+    let database = SqliteConnectOptions::new().filename(switch.services.store.path());
+    let mut writes = database.connect().await.unwrap();
+    let begin = sqlx::query("BEGIN IMMEDIATE");
+    begin.execute(&mut writes).await.unwrap();
+    let busy = AtomicBool::new(true);
+    let uri = switch.uri.replace("sip:test@", "sip:+442079460123@");
+    let (caller, _called) = tokio::join!(
+        async {
+            let caller = Caller::dial(&uri).await.unwrap();
+            assert!(!busy.load(Ordering::SeqCst), "it was answered too early");
+            caller
+        },
+        async {
+            let incoming = desk.ring().await;
+            let called = desk.pick_up(*incoming).await;
+            busy.store(false, Ordering::SeqCst);
+            writes.close().await.unwrap();
+            called
+        }
+    );
+    caller.hang_up().await;
+    let record = switch.record(&mut events).await;
+    assert_eq!(record["state"], "completed", "{record:#}");
+    switch.stop().await;
 }

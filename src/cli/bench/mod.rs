@@ -18,6 +18,7 @@ mod probe;
 mod process;
 mod progress;
 mod relay;
+mod sip;
 mod subject;
 mod switch;
 mod turn;
@@ -50,6 +51,18 @@ pub(super) enum BenchCommand {
                             --load\n  offhook bench switch --churn 20000"
     )]
     Switch(switch::SwitchArgs),
+    /// What signalling costs: reading a message, INVITE to 180, calls a second, beside Kamailio
+    #[command(
+        after_help = "Examples:\n  offhook bench sip --json\n  offhook bench sip --rate 500 \
+                            --max-rate 0\n  offhook bench sip --parse"
+    )]
+    Sip(sip::SipArgs),
+    /// Reads an INVITE so often, for `sip`
+    #[command(hide = true)]
+    SipReader {
+        /// How often
+        count: u32,
+    },
     /// The engine alone as a relay, for `switch --relay`
     #[command(hide = true)]
     RelaySubject,
@@ -67,6 +80,8 @@ pub(super) fn run(command: &BenchCommand) -> anyhow::Result<ExitCode> {
         BenchCommand::BargeIn(args) => super::runtime()?.block_on(barge_in::run(args)),
         BenchCommand::Capacity(args) => super::runtime()?.block_on(capacity::run(args)),
         BenchCommand::Jitter(args) => jitter::run(args),
+        BenchCommand::Sip(args) => super::runtime()?.block_on(sip::run(args)),
+        BenchCommand::SipReader { count } => Ok(sip::reader(*count)),
         BenchCommand::RelaySubject => relay::engine::run(),
         BenchCommand::Switch(args) => super::runtime()?.block_on(switch::run(args)),
     }

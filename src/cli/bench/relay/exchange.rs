@@ -19,8 +19,14 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Ports of the exchange's media: outside of the load's and of the other relays'.
 const PORTS: (u16, u16) = (40_000, 59_998);
 
-/// What rustpbx is told: all media through it, calls of nobody in particular to one trunk.
-pub(super) fn configuration(sip: u16, http: u16, trunk: SocketAddr) -> String {
+/// What rustpbx is told: all media through it, calls of nobody in particular to this user go to one
+/// trunk.
+pub(in crate::cli::bench) fn configuration(
+    sip: u16,
+    http: u16,
+    trunk: SocketAddr,
+    user: &str,
+) -> String {
     let (first, last) = PORTS;
     format!(
         r#"http_addr = "127.0.0.1:{http}"
@@ -55,7 +61,7 @@ action = "forward"
 dest = "bench"
 
 [proxy.routes.match]
-"to.user" = "^bench$"
+"to.user" = "^{user}$"
 "#
     )
 }
@@ -190,7 +196,7 @@ mod tests {
     #[test]
     fn what_rustpbx_is_told_sends_all_media_through_it_and_records_nothing() {
         let trunk = SocketAddr::from((Ipv4Addr::LOCALHOST, 5_070));
-        let told: toml::Table = configuration(5_060, 8_080, trunk).parse().unwrap();
+        let told: toml::Table = configuration(5_060, 8_080, trunk, "bench").parse().unwrap();
         let proxy = &told["proxy"];
         assert_eq!(proxy["media_proxy"].as_str(), Some("all"));
         assert_eq!(told["recording"]["enabled"].as_bool(), Some(false));

@@ -3,7 +3,7 @@
 //! in the same run, in turn and back again.
 
 pub(super) mod engine;
-mod exchange;
+pub(super) mod exchange;
 mod ng;
 mod subjects;
 

@@ -202,7 +202,7 @@ async fn rustpbx(folder: &Path, calls: &[[SocketAddr; 2]]) -> anyhow::Result<Sub
     std::fs::create_dir_all(&home)?;
     std::fs::write(
         home.join("rustpbx.toml"),
-        exchange::configuration(sip, http, phones.address()?),
+        exchange::configuration(sip, http, phones.address()?, "bench"),
     )?;
     let mut command = silent("rustpbx");
     command
