@@ -180,7 +180,7 @@ async fn assemble_probed(
     let store = Store::open(config.store.url.expose(), options).await?;
     let sinks = Sinks::new(config.crm.ploink.clone())?;
     let agents = agents(&config)?;
-    let mut keepers = trunks::find(&config.trunks).await;
+    let mut keepers = trunks::find(&config).await;
     let peers = trunks::peers(&config.trunks, &mut keepers);
     let settings = sip_settings(&config, peers);
     let (sip, news) = Sip::start(&listeners(&config), tls(&config)?, settings).await?;
@@ -485,6 +485,7 @@ pub async fn finish(services: &Arc<Services>, stop: &CancellationToken) {
     if tokio::time::timeout(STOP_GRACE * 2, settled).await.is_err() {
         tracing::warn!("deliveries did not settle in time: they are made again at the next start");
     }
+    services.line.sip().close().await;
     services.store.close().await;
 }
 

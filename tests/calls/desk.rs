@@ -94,6 +94,7 @@ impl Desk {
             aor: format!("sip:{name}@{host}"),
             contact_user: name.to_owned(),
             flow,
+            stream: None,
             route: Vec::new(),
             credentials: Some(Credentials {
                 username: name.to_owned(),

@@ -37,6 +37,7 @@ mod records;
 mod redirecting;
 mod rig;
 mod rooms;
+mod service_route;
 mod sound;
 mod supervision;
 mod tones;

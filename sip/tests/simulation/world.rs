@@ -252,6 +252,7 @@ impl World {
                     from: "sip:caller@127.0.0.1".into(),
                     route: Vec::new(),
                     flow,
+                    stream: None,
                     credentials: Some(Credentials {
                         username: "caller".into(),
                         password: "secret".into(),

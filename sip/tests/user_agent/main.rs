@@ -12,6 +12,7 @@ mod calling;
 mod early_updates;
 mod flows;
 mod guarding;
+mod large;
 mod pings;
 mod provisionals_heard;
 mod provisionals_sent;
