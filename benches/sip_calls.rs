@@ -79,6 +79,7 @@ impl Pair {
             from: "\"Desk\" <sip:+12025550100@127.0.0.1>".into(),
             route: Vec::new(),
             flow: Self::flow(0),
+            stream: None,
             credentials: None,
             body: SDP.to_vec(),
             content_type: "application/sdp".into(),

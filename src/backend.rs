@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use offhook_sip::Transport;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -375,12 +376,14 @@ impl Api for Backend {
     }
 
     async fn trunks(&self) -> Result<Vec<Value>, ApiError> {
-        let reach = self.0.line.reach();
+        let (reach, sip) = (self.0.line.reach(), self.0.line.sip());
         let trunks = self.0.config.trunks.iter().map(|trunk| {
             let state = self.0.trunk_states.of(&trunk.name);
             let address = |hop: &Hop| {
                 let standing = reach.standing(*hop).as_str();
-                json!({ "address": hop.1.to_string(), "transport": hop.0.to_string().to_lowercase(), "state": standing })
+                let whom = crate::call::first_hop::whom(trunk);
+                let tls = (hop.0 == Transport::Tls).then(|| sip.tls_trouble(hop.1, &whom));
+                json!({ "address": hop.1.to_string(), "transport": hop.0.to_string().to_lowercase(), "state": standing, "trouble": tls.flatten() })
             };
             json!({
                 "name": trunk.name, "kind": trunk.kind.to_string(), "host": trunk.host,

@@ -13,11 +13,13 @@ use rand::Rng;
 use crate::call::line::LegTerms;
 use crate::call::{Line, Sip};
 use crate::net::media::{MediaError, MediaThread, PortPool};
-use crate::net::resolver::{ResolveError, Resolver};
-use crate::net::sip::{Listen, ListenError, News, SipError, Tls, local_address_towards};
+use crate::net::resolver::{Over, ResolveError, Resolver};
+use crate::net::sip::{Listen, ListenError, News, Tls, Whom, local_address_towards};
 
 /// Ports of a phone's media; the switch's own range is another by default.
 const PORTS: RangeInclusive<u16> = 30_000..=39_999;
+/// What a phone can speak over, the best first where the other side does not mind.
+pub(crate) const TRANSPORTS: [Transport; 3] = [Transport::Udp, Transport::Tcp, Transport::Tls];
 /// Calls that one phone may have.
 const CALLS_MAX: usize = 4096;
 
@@ -59,8 +61,10 @@ pub struct Destination {
     pub uri: String,
     /// Its addresses, best first.
     pub targets: Vec<SocketAddr>,
-    /// `UDP` unless the URI says `;transport=tcp` or `tls`.
+    /// What the URI says (`;transport=tcp`), or else what the host's records prefer.
     pub transport: Transport,
+    /// Whether the URI says so.
+    pub pinned: bool,
     /// The host, which a certificate must name.
     pub host: String,
 }
@@ -89,20 +93,33 @@ impl Destination {
         }
         // A call that was to be secret is not placed in the clear (RFC 3261 §26.2.2).
         let named = parsed.transport().map(str::to_ascii_lowercase);
-        let transport = match named.as_deref() {
+        let pinned = match named.as_deref() {
             _ if parsed.scheme == Scheme::Sips => return Err(PhoneError::Secure(shown())),
-            None | Some("udp") => Transport::Udp,
-            Some("tcp") => Transport::Tcp,
-            Some("tls") => Transport::Tls,
+            None => None,
+            Some("udp") => Some(Transport::Udp),
+            Some("tcp") => Some(Transport::Tcp),
+            Some("tls") => Some(Transport::Tls),
             Some(_) => return Err(PhoneError::Transport(shown())),
         };
         let resolver = Resolver::from_system();
-        let targets = resolver.resolve(&host, parsed.port, transport).await?;
+        let over = Over::of(pinned, &TRANSPORTS);
+        let found = resolver.resolve(&host, parsed.port, over).await?;
         Ok(Self {
             uri: uri.clone(),
-            targets,
-            transport,
+            targets: found.addresses,
+            transport: found.transport,
+            pinned: pinned.is_some(),
             host,
+        })
+    }
+
+    /// Whom a call must reach, where TLS can tell: the host, with a certificate of an authority of
+    /// that file, or of the system's.
+    #[must_use]
+    pub fn whom(&self, ca: Option<&Path>) -> Option<Whom> {
+        (self.transport == Transport::Tls).then(|| Whom {
+            host: self.host.clone(),
+            ca: ca.map(Path::to_owned),
         })
     }
 
@@ -167,24 +184,6 @@ impl Phone {
             }
         });
         Ok(Self { line, news })
-    }
-
-    /// Says whom a call must reach, where TLS can tell: the destination's host, with a certificate
-    /// of an authority of that file, or of the system's.
-    ///
-    /// # Errors
-    /// When there are no such authorities, or no certificate can have that name.
-    pub async fn expect(
-        &self,
-        destination: &Destination,
-        ca: Option<&Path>,
-    ) -> Result<(), SipError> {
-        if destination.transport != Transport::Tls {
-            return Ok(());
-        }
-        let sip = self.line.sip();
-        sip.expect(&destination.targets, &destination.host, ca)
-            .await
     }
 }
 

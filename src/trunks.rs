@@ -1,7 +1,6 @@
 //! The trunks' whereabouts: looked up at boot and kept up to date, so that a carrier's calls are
 //! known by the addresses that it has now, and its registration goes where the registrar is now.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,13 +10,13 @@ use rand::Rng;
 use tokio::sync::watch;
 
 use crate::call::line::Line;
-use crate::call::{self, TrunkStates};
+use crate::call::{self, FirstHop, TrunkStates, first_hop};
 use crate::clock;
-use crate::config::{TrunkConfig, TrunkKind};
+use crate::config::{Config, TrunkConfig, TrunkKind};
 use crate::meters;
-use crate::net::resolver::Resolver;
-use crate::net::sip::{PlacedRegistration, RegistrationState, Sip, SipError};
-use crate::switch::Whereabouts;
+use crate::net::resolver::{Over, Resolver};
+use crate::net::sip::{PlacedRegistration, RegistrationState, Sip, SipError, transports};
+use crate::switch::{Hop, Whereabouts};
 use probe::Probe;
 
 mod probe;
@@ -32,8 +31,13 @@ const FIRST_LOOK_UP: Duration = Duration::from_secs(2);
 /// Keeps one trunk: where its calls come from and, where it asks for that, its registration.
 pub struct Keeper {
     trunk: TrunkConfig,
-    /// Where requests go: the outbound proxy, or the host.
+    /// Where registrations go, and other requests too unless the registrar says otherwise: the
+    /// outbound proxy, or the host.
     hop: Place,
+    /// Where the registrar's Service-Route leads, where that is elsewhere (RFC 3608).
+    beyond: Option<Place>,
+    /// What requests may go over where the trunk does not pin it.
+    open: Vec<Transport>,
     /// Where calls come from besides.
     others: Vec<Place>,
     /// Makes a resolver for each look-up, so that it knows the name servers of the moment.
@@ -49,25 +53,43 @@ pub struct Keeper {
 
 /// A host that is looked up.
 struct Place {
-    host: String,
-    port: Option<u16>,
+    at: FirstHop,
+    /// What its records prefer, where it is not pinned.
     transport: Transport,
     known: Whereabouts,
 }
 
+impl Place {
+    fn new(at: FirstHop, open: &[Transport]) -> Self {
+        let first = open.first().copied();
+        Self {
+            transport: at.pinned.or(first).unwrap_or(Transport::Udp),
+            at,
+            known: Whereabouts::default(),
+        }
+    }
+
+    /// Where requests go, the best first.
+    fn hops(&self) -> Vec<Hop> {
+        let latest = self.known.latest().iter();
+        latest.map(|target| (self.transport, *target)).collect()
+    }
+}
+
 struct Registration {
     placed: PlacedRegistration,
-    target: SocketAddr,
+    hop: Hop,
 }
 
 /// Makes a keeper for each trunk that has a host, and looks all of them up once, side
 /// by side and in bounded time, so that the first call after a boot finds its trunk known.
-pub async fn find(trunks: &[TrunkConfig]) -> Vec<Keeper> {
-    let wanted = trunks
-        .iter()
-        .filter(|trunk| trunk.kind != TrunkKind::Inbound);
+pub async fn find(config: &Config) -> Vec<Keeper> {
+    let listening = config.sip.listen.iter();
+    let open = transports(listening.map(|listen| listen.transport.into()));
+    let trunks = config.trunks.iter();
+    let wanted = trunks.filter(|trunk| trunk.kind != TrunkKind::Inbound);
     let mut keepers: Vec<Keeper> = wanted
-        .map(|trunk| Keeper::new(trunk.clone(), Box::new(Resolver::from_system)))
+        .map(|trunk| Keeper::new(trunk.clone(), &open, Box::new(Resolver::from_system)))
         .collect();
     let rounds = keepers.iter_mut().map(async |keeper| {
         // What is cut short here is repeated at once by the keeper itself.
@@ -96,31 +118,38 @@ pub fn peers(trunks: &[TrunkConfig], keepers: &mut [Keeper]) -> Vec<TrunkPeer> {
 }
 
 impl Keeper {
-    fn new(trunk: TrunkConfig, resolver: Box<dyn Fn() -> Resolver + Send + Sync>) -> Self {
-        let host = (trunk.host.clone(), trunk.port);
-        let proxy = trunk.outbound_proxy.as_deref().map(call::host_and_port);
-        let transport = trunk.transport.map_or(Transport::Udp, Transport::from);
-        // A trunk whose transport is left open may call over either, from other machines.
-        let other = trunk.transport.is_none().then_some(Transport::Tcp);
-        let place = |(host, port): &(String, Option<u16>), transport| Place {
-            host: host.clone(),
-            port: *port,
-            transport,
-            known: Whereabouts::default(),
+    fn new(
+        trunk: TrunkConfig,
+        open: &[Transport],
+        resolver: Box<dyn Fn() -> Resolver + Send + Sync>,
+    ) -> Self {
+        let hop = FirstHop::configured(&trunk);
+        let host = FirstHop {
+            host: trunk.host.clone(),
+            port: trunk.port,
+            pinned: hop.pinned,
         };
-        let hosts: Vec<_> = proxy.into_iter().chain([host]).collect();
-        let mut places = hosts.iter().map(|host| place(host, transport));
-        let hop = places.next();
-        let mut others: Vec<Place> = places.collect();
-        if let Some(other) = other {
-            others.extend(hosts.iter().map(|host| place(host, other)));
+        let mut others = Vec::new();
+        if trunk.outbound_proxy.is_some() {
+            others.push(host.clone());
+        }
+        // A trunk whose transport is left open may call over either, from other machines.
+        if hop.pinned.is_none() {
+            for transport in [Transport::Udp, Transport::Tcp] {
+                let pinned = Some(transport);
+                let proxy = trunk.outbound_proxy.is_some().then(|| hop.clone());
+                let hosts = proxy.into_iter().chain([host.clone()]);
+                others.extend(hosts.map(|host| FirstHop { pinned, ..host }));
+            }
         }
         if !trunk.networks_from_host {
             others.clear();
         }
         Self {
-            hop: hop.unwrap_or_else(|| place(&(trunk.host.clone(), trunk.port), transport)),
-            others,
+            hop: Place::new(hop, open),
+            beyond: None,
+            open: open.to_vec(),
+            others: others.into_iter().map(|at| Place::new(at, open)).collect(),
             trunk,
             resolver,
             told: Vec::new(),
@@ -133,16 +162,15 @@ impl Keeper {
     /// Keeps the trunk for as long as the SIP task lives; `note` hears how its registration stands.
     pub async fn run(mut self, line: Arc<Line>, states: Arc<TrunkStates>) {
         let sip = line.sip().clone();
-        let note = |trunk: &str, state| states.note_registration(trunk, state);
         let (targets, known) = watch::channel(Vec::new());
-        let hop = (self.hop.host.as_str(), self.hop.transport);
-        if let Some(probe) = Probe::of(&self.trunk, hop, known, Arc::clone(line.reach())) {
+        let (reach, standings) = (Arc::clone(line.reach()), Arc::clone(&states));
+        if let Some(probe) = Probe::of(&self.trunk, known, reach, standings) {
             tokio::spawn(probe.run(sip.clone()));
         }
         loop {
             self.look_up().await;
             self.show(&targets, &states);
-            if !self.tell(&sip).await || !self.steer(&sip, &note).await {
+            if !self.tell(&sip).await || !self.steer(&sip, &states).await {
                 return;
             }
             let pause = pause(self.failures.max(self.refusals), rand::rng().random());
@@ -156,7 +184,7 @@ impl Keeper {
             // goes where the registrar is by then.
             let heard = tokio::time::timeout(pause, news).await;
             match heard {
-                Ok(true) => self.hear(&sip, &note).await,
+                Ok(true) => self.hear(&sip, &states).await,
                 Ok(false) => return,
                 Err(_) => {}
             }
@@ -166,12 +194,15 @@ impl Keeper {
     /// Looks every place up, side by side; what is not found keeps the addresses that it had.
     async fn look_up(&mut self) {
         let resolver = (self.resolver)();
-        let places = std::iter::once(&mut self.hop).chain(&mut self.others);
+        let (open, hop) = (&self.open, std::iter::once(&mut self.hop));
+        let places = hop.chain(&mut self.beyond).chain(&mut self.others);
         let rounds = places.map(async |place| {
-            let found = resolver.resolve(&place.host, place.port, place.transport);
+            let over = Over::of(place.at.pinned, open);
+            let found = resolver.resolve(&place.at.host, place.at.port, over);
             match found.await {
-                Ok(answer) => {
-                    place.known.found(clock::now(), answer);
+                Ok(found) => {
+                    place.transport = found.transport;
+                    place.known.found(clock::now(), found.addresses);
                     Ok(())
                 }
                 Err(error) => Err((error, !place.known.is_empty())),
@@ -194,17 +225,22 @@ impl Keeper {
         }
     }
 
-    /// Shows where the trunk's requests go now.
-    fn show(&self, targets: &watch::Sender<Vec<SocketAddr>>, states: &TrunkStates) {
-        let latest = self.hop.known.latest().to_vec();
+    /// Shows where the trunk's requests go now. The order of servers is drawn anew each time, and is
+    /// no news.
+    fn show(&self, targets: &watch::Sender<Vec<Hop>>, states: &TrunkStates) {
+        let beyond = self.beyond.as_ref();
+        let beyond = beyond.map(Place::hops).filter(|hops| !hops.is_empty());
+        let latest = beyond.unwrap_or_else(|| self.hop.hops());
         let moved = targets.send_if_modified(|targets| {
-            let moved = *targets != latest;
-            targets.clone_from(&latest);
-            moved
+            let is_same =
+                latest.len() == targets.len() && targets.iter().all(|t| latest.contains(t));
+            if !is_same {
+                targets.clone_from(&latest);
+            }
+            !is_same
         });
         if moved {
-            let hops = latest.iter().map(|target| (self.hop.transport, *target));
-            states.note_hops(&self.trunk.name, hops.collect());
+            states.note_hops(&self.trunk.name, latest);
         }
     }
 
@@ -237,70 +273,70 @@ impl Keeper {
 
     /// Registers once there is an address, and moves the registration when the registrar has
     /// left; false when the SIP task has ended.
-    async fn steer(&mut self, sip: &Sip, note: &impl Fn(&str, String)) -> bool {
+    async fn steer(&mut self, sip: &Sip, states: &TrunkStates) -> bool {
         if self.trunk.kind != TrunkKind::Register {
             return true;
         }
-        let so_far = self.registration.as_ref().map(|r| r.target);
+        let so_far = self.registration.as_ref().map(|r| r.hop.1);
         let Some(target) = self.hop.known.target(so_far) else {
             return true;
         };
+        let hop = (self.hop.transport, target);
         if self.registration.is_some() {
-            return self.move_to(sip, target).await;
+            return self.move_to(sip, hop).await;
         }
-        let flow = match self.flow_to(sip, target).await {
+        let flow = match self.flow_to(sip, hop).await {
             Ok(flow) => flow,
             Err(SipError::Gone) => return false,
             Err(error) => {
-                self.put_off(&error, note);
+                self.put_off(&error, states);
                 return true;
             }
         };
-        match sip.register(register(&self.trunk, flow)).await {
+        let mut register = register(&self.trunk, flow);
+        register.stream = match self.trunk.transport {
+            Some(_) => None,
+            None => sip.stream_beside(&flow),
+        };
+        match sip.register(register).await {
             Ok(placed) => {
-                self.registration = Some(Registration { placed, target });
+                self.registration = Some(Registration { placed, hop });
                 self.refusals = 0;
             }
             Err(SipError::Gone) => return false,
-            Err(error) => self.put_off(&error, note),
+            Err(error) => self.put_off(&error, states),
         }
         true
     }
 
     /// A trunk that cannot register now may still call us, and is tried again.
-    fn put_off(&mut self, error: &dyn std::error::Error, note: &impl Fn(&str, String)) {
+    fn put_off(&mut self, error: &dyn std::error::Error, states: &TrunkStates) {
         self.refusals = self.refusals.saturating_add(1);
         if self.refusals.is_power_of_two() {
             tracing::error!(trunk = %self.trunk.name, %error, "the trunk cannot be registered");
         }
-        note(&self.trunk.name, format!("cannot register: {error}"));
+        states.note_registration(&self.trunk.name, format!("cannot register: {error}"));
     }
 
     /// The flow to the registrar at an address, which must be it where TLS can tell.
-    async fn flow_to(&self, sip: &Sip, target: SocketAddr) -> Result<Flow, SipError> {
-        if self.hop.transport == Transport::Tls {
-            let ca = self.trunk.ca.as_deref();
-            sip.expect(&[target], &self.hop.host, ca).await?;
-        }
-        sip.flow_to(target, self.hop.transport)
+    async fn flow_to(&self, sip: &Sip, (transport, target): Hop) -> Result<Flow, SipError> {
+        let whom = first_hop::whom(&self.trunk);
+        sip.way_to(target, transport, Some(&whom)).await
     }
 
-    async fn move_to(&mut self, sip: &Sip, target: SocketAddr) -> bool {
-        if self
-            .registration
-            .as_ref()
-            .is_none_or(|r| r.target == target)
-        {
+    async fn move_to(&mut self, sip: &Sip, hop: Hop) -> bool {
+        if self.registration.as_ref().is_none_or(|r| r.hop == hop) {
             return true;
         }
-        let Ok(flow) = self.flow_to(sip, target).await else {
+        let Ok(flow) = self.flow_to(sip, hop).await else {
             return true;
         };
         let Some(registration) = &mut self.registration else {
             return true;
         };
+        let target = hop.1;
         tracing::info!(trunk = %self.trunk.name, %target, "the registration goes elsewhere");
-        registration.target = target;
+        registration.hop = hop;
         sip.reroute(registration.placed.registration, flow)
             .await
             .is_ok()
@@ -308,19 +344,23 @@ impl Keeper {
 
     /// Notes how the registration stands; after an attempt that reached nobody the next one goes
     /// to the next address.
-    async fn hear(&mut self, sip: &Sip, note: &impl Fn(&str, String)) {
+    async fn hear(&mut self, sip: &Sip, states: &TrunkStates) {
         let Some(registration) = &mut self.registration else {
             return;
         };
-        let target = registration.target;
+        let (transport, target) = registration.hop;
         let state = registration.placed.state.borrow_and_update().clone();
         let trunk = &self.trunk.name;
         match state {
             RegistrationState::Asking => {}
-            RegistrationState::Registered { expires_s } => {
+            RegistrationState::Registered {
+                expires_s,
+                service_route,
+            } => {
                 tracing::info!(%trunk, expires_s, "registered");
                 meters::trunk_up(trunk, true);
-                note(trunk, format!("registered for {expires_s} s"));
+                states.note_registration(trunk, format!("registered for {expires_s} s"));
+                self.follow(service_route, states);
             }
             RegistrationState::Failed {
                 status,
@@ -330,14 +370,29 @@ impl Keeper {
                 meters::trunk_up(trunk, false);
                 let retry_s = retry_in.as_secs();
                 tracing::warn!(%trunk, status, %reason, retry_s, "the registration failed");
-                let text = format!("failed with {status} {reason}; tried again in {retry_s} s");
-                note(trunk, text);
+                let trouble = sip.tls_trouble(target, &first_hop::whom(&self.trunk));
+                let why = trouble.filter(|_| transport == Transport::Tls);
+                let why = why.map(|why| format!(" ({why})")).unwrap_or_default();
+                let text =
+                    format!("failed with {status} {reason}{why}; tried again in {retry_s} s");
+                states.note_registration(trunk, text);
                 let reached = !matches!(status, 408 | 500 | 502 | 503 | 504);
                 if let Some(next) = self.hop.known.target_after(target).filter(|_| !reached) {
-                    self.move_to(sip, next).await;
+                    self.move_to(sip, (self.hop.transport, next)).await;
                 }
             }
         }
+    }
+
+    /// Takes the route that the registrar wants requests to take from now on (RFC 3608).
+    fn follow(&mut self, service_route: Vec<String>, states: &TrunkStates) {
+        let trunk = &self.trunk.name;
+        if states.of(trunk).service_route == service_route {
+            return;
+        }
+        let beyond = FirstHop::of_service_route(&self.trunk, &service_route);
+        self.beyond = beyond.map(|hop| Place::new(hop, &self.open));
+        states.note_service_route(trunk, service_route);
     }
 }
 
@@ -367,14 +422,14 @@ pub(crate) fn register(trunk: &TrunkConfig, flow: Flow) -> Register {
         .port
         .map(|port| format!(":{port}"))
         .unwrap_or_default();
-    let route = trunk.outbound_proxy.iter();
     Register {
         // No user part: some registrars drop one silently (RFC 3261 §10.2).
         registrar_uri: format!("sip:{}{port}", trunk.host),
         aor: format!("sip:{user}@{}", trunk.host),
         contact_user: user,
         flow,
-        route: route.map(|proxy| format!("<sip:{proxy};lr>")).collect(),
+        stream: None,
+        route: first_hop::route(trunk, &[]),
         credentials: call::credentials(trunk),
         expires_s: trunk.expires_s,
     }

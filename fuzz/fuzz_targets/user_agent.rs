@@ -102,7 +102,8 @@ impl Desk {
             (b'g', _) => self.register(trunk),
             (b'o', _) => {
                 let uri = "sip:trunk.example".to_owned();
-                let _ = self.ua.options(now, OptionsPing { uri, flow: trunk });
+                let route = Vec::new();
+                let _ = self.ua.options(now, OptionsPing { uri, flow: trunk, route });
             }
             (b'u', _) => {
                 for registration in &self.registrations {
@@ -170,6 +171,7 @@ impl Desk {
             from: "sip:+12025550100@us.example".to_owned(),
             route: Vec::new(),
             flow,
+            stream: None,
             credentials: Self::credentials(),
             body: b"v=0\r\n".to_vec(),
             content_type: "application/sdp".to_owned(),
@@ -187,6 +189,7 @@ impl Desk {
             aor: "sip:us@trunk.example".to_owned(),
             contact_user: "us".to_owned(),
             flow,
+            stream: None,
             route: Vec::new(),
             credentials: Self::credentials(),
             expires_s: 60,

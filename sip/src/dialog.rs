@@ -163,6 +163,13 @@ impl Dialog {
         }
     }
 
+    /// Returns whether the next hop's URI asks for a transport by name (RFC 3261 §19.1.1).
+    pub fn wants(&self, transport: Transport) -> bool {
+        let uri = Uri::parse(self.next_hop()).ok();
+        let named = uri.as_ref().and_then(Uri::transport);
+        named.is_some_and(|named| named.eq_ignore_ascii_case(transport.via_name()))
+    }
+
     fn next_hop_address(&self, transport: Transport) -> Option<SocketAddr> {
         let uri = Uri::parse(self.next_hop()).ok()?;
         uri.is_sip().then_some(())?;

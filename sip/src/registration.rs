@@ -68,13 +68,19 @@ pub(crate) fn granted_s(response: &Message<'_>, contact: &str, asked_s: u32) -> 
         .unwrap_or(asked_s)
 }
 
-/// Returns the route that requests to the registrar's network are to take (RFC 3608 §5).
+/// Returns the route that requests to the registrar's network are to take (RFC 3608 §5); one with a
+/// strict router in it is none (§6.1).
 pub(crate) fn service_route(response: &Message<'_>) -> Vec<String> {
     let routes = response
         .addresses(HeaderName::ServiceRoute)
-        .map_while(Result::ok);
+        .map_while(Result::ok)
+        .take(MAX_SERVICE_ROUTES);
+    let routes: Vec<_> = routes.collect();
+    if !routes.iter().all(|route| route.uri.is_loose_route()) {
+        return Vec::new();
+    }
     routes
-        .take(MAX_SERVICE_ROUTES)
+        .iter()
         .map(|route| format!("<{}>", route.uri))
         .collect()
 }

@@ -17,6 +17,7 @@ fn register(desk: &Desk) -> Register {
         aor: "sip:trunkuser@sip.telnyx.example".into(),
         contact_user: "gw".into(),
         flow: desk.flow,
+        stream: None,
         route: Vec::new(),
         credentials: Some(credentials("example-password-1")),
         expires_s: 3600,
@@ -323,6 +324,15 @@ fn the_service_route_is_kept() {
         desk.ua.service_route(handle),
         ["<sip:p1.example;lr>", "<sip:p2.example;lr>"]
     );
+}
+
+#[test]
+fn a_service_route_with_a_strict_router_in_it_is_none() {
+    let mut desk = Desk::new();
+    let (handle, first) = begin(&mut desk);
+    let fields = "Service-Route: <sip:p1.example;lr>, <sip:p2.example>\r\nExpires: 60\r\n";
+    desk.receive(&respond(&first, 200, "r", fields, ""));
+    assert!(desk.ua.service_route(handle).is_empty());
 }
 
 // --- being registered at ---------------------------------------------------------------------

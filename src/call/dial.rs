@@ -14,7 +14,7 @@ use super::line::{Attached, Half, Leg, Line};
 use super::redirecting::Redirecting;
 use crate::mailbox;
 use crate::net::media::LegId;
-use crate::net::sip::{PlacedCall, Signal, SipError};
+use crate::net::sip::{PlacedCall, Signal, SipError, Whom};
 use crate::switch::{Hop, Reached, RedirectTerms};
 
 mod failure;
@@ -37,6 +37,11 @@ pub struct Dialling {
     pub targets: Vec<SocketAddr>,
     /// Over what.
     pub transport: Transport,
+    /// Whether it is that and no other: else what is too large for a datagram goes over TCP
+    /// (RFC 3261 §18.1.1).
+    pub pinned: bool,
+    /// Whom it must reach, where TLS can tell; none for who has called us.
+    pub whom: Option<Whom>,
     /// The listener that it leaves from; without one the first that reaches the address. A phone is
     /// called from where it registered: nothing else comes through its NAT.
     pub local: Option<SocketAddr>,
@@ -136,12 +141,15 @@ async fn dial_all(
 ) -> Result<Answered, DialFailure> {
     let (mut next, mut last) = (0, None);
     loop {
-        let (target, flow) = match next_flow(line, dialling, &mut next) {
+        let (target, flow) = match next_flow(line, dialling, &mut next).await {
             Ok(found) => found,
             Err(none) => return Err(last.unwrap_or(none)),
         };
         let half = line.offer(&flow, &dialling.codecs, dialling.srtp)?;
-        let mut placed = line.sip().invite(invite(dialling, flow, &half)).await?;
+        let mut placed = line
+            .sip()
+            .invite(invite(line, dialling, flow, &half))
+            .await?;
         let answer = wait(line, dialling, &half, &mut placed, progress, give_up).await;
         note(line, (dialling.transport, target), answer.as_ref().err());
         match answer {
@@ -196,7 +204,7 @@ pub(super) fn note(line: &Line, hop: Hop, failure: Option<&DialFailure>) {
 
 /// The next of the addresses, from a place on, that a listener reaches, and the way to it: a host may
 /// have addresses of a family in which we have none.
-pub(super) fn next_flow(
+pub(super) async fn next_flow(
     line: &Line,
     dialling: &Dialling,
     next: &mut usize,
@@ -204,7 +212,7 @@ pub(super) fn next_flow(
     let mut failure = DialFailure::NoTarget;
     while let Some(target) = dialling.targets.get(*next).copied() {
         *next += 1;
-        match flow(line, dialling, target) {
+        match flow(line, dialling, target).await {
             Ok(flow) => return Ok((target, flow)),
             Err(unreached) => failure = unreached.into(),
         }
@@ -213,7 +221,7 @@ pub(super) fn next_flow(
 }
 
 /// The way to one of the addresses.
-fn flow(line: &Line, dialling: &Dialling, remote: SocketAddr) -> Result<Flow, SipError> {
+async fn flow(line: &Line, dialling: &Dialling, remote: SocketAddr) -> Result<Flow, SipError> {
     let transport = dialling.transport;
     match dialling.local {
         Some(local) => Ok(Flow {
@@ -221,11 +229,15 @@ fn flow(line: &Line, dialling: &Dialling, remote: SocketAddr) -> Result<Flow, Si
             local,
             remote,
         }),
-        None => line.sip().flow_to(remote, transport),
+        None => {
+            let whom = dialling.whom.as_ref();
+            line.sip().way_to(remote, transport, whom).await
+        }
     }
 }
 
-pub(super) fn invite(dialling: &Dialling, flow: Flow, half: &Half) -> Invite {
+pub(super) fn invite(line: &Line, dialling: &Dialling, flow: Flow, half: &Half) -> Invite {
+    let open = !dialling.pinned;
     Invite {
         request_uri: dialling.request_uri.clone(),
         to: dialling
@@ -236,6 +248,7 @@ pub(super) fn invite(dialling: &Dialling, flow: Flow, half: &Half) -> Invite {
         from: dialling.from.clone(),
         route: dialling.route.clone(),
         flow,
+        stream: open.then(|| line.sip().stream_beside(&flow)).flatten(),
         credentials: dialling.credentials.clone(),
         body: half.sdp(),
         content_type: "application/sdp".to_owned(),

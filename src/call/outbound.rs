@@ -13,6 +13,7 @@ use tracing::Instrument;
 
 use super::codecs::Codecs;
 use super::dial::{Answered, DialFailure, Dialling, dial};
+use super::first_hop::{self, FirstHop};
 use super::hunt::Whose;
 use super::journal::Journal;
 use super::services::{AgentSpec, Live, Place, Services};
@@ -23,7 +24,8 @@ use crate::ai::OnBox;
 use crate::clock::{self, Epoch};
 use crate::config;
 use crate::mailbox;
-use crate::net::resolver::Resolver;
+use crate::net::resolver::{Found, Over, ResolveError, Resolver};
+use crate::net::sip::Whom;
 use crate::store::CallRecord;
 use crate::switch::{Call, Dialled, EndReason, RedirectTerms};
 
@@ -254,24 +256,18 @@ impl Callee {
 /// Works out addresses, credentials and codecs of a call.
 async fn dialling(services: &Services, dialled: &Dialled) -> Result<Dialling, String> {
     let trunk = trunk_of(&services.config, dialled);
-    let transport = trunk.and_then(|trunk| trunk.transport);
-    let transport = transport.map_or(Transport::Udp, Transport::from);
-    let proxy = trunk.and_then(|trunk| trunk.outbound_proxy.clone());
-    let (host, port) = match &proxy {
-        Some(proxy) => host_and_port(proxy),
-        None => (dialled.host.clone(), dialled.port),
+    let service_route = match &dialled.trunk {
+        Some(trunk) => services.trunk_states.of(trunk).service_route,
+        None => Vec::new(),
     };
     let resolver = Resolver::from_system();
-    let mut targets = resolver
-        .resolve(&host, port, transport)
-        .await
-        .map_err(|error| error.to_string())?;
+    let open = services.line.sip().transports();
+    let found = find(&resolver, trunk, (dialled, &service_route), &open).await;
+    let Found {
+        transport,
+        addresses: mut targets,
+    } = found.map_err(|error| error.to_string())?;
     services.line.reach().order(transport, &mut targets);
-    if transport == Transport::Tls {
-        let ca = trunk.and_then(|trunk| trunk.ca.as_deref());
-        let expected = services.line.sip().expect(&targets, &host, ca).await;
-        expected.map_err(|error| error.to_string())?;
-    }
     let addresses = targets.iter().map(SocketAddr::ip);
     let redirects = match trunk {
         Some(trunk) => RedirectTerms::of_trunk(trunk, addresses),
@@ -283,11 +279,12 @@ async fn dialling(services: &Services, dialled: &Dialled) -> Result<Dialling, St
         from: format!("<{}>", dialled.from_uri),
         targets,
         transport,
+        pinned: trunk.is_some_and(|trunk| trunk.transport.is_some()),
+        whom: Some(trunk.map_or_else(|| Whom::by_name(&dialled.host), first_hop::whom)),
         local: None,
-        route: proxy
-            .map(|proxy| format!("<sip:{proxy};lr>"))
-            .into_iter()
-            .collect(),
+        route: trunk
+            .map(|trunk| first_hop::route(trunk, &service_route))
+            .unwrap_or_default(),
         credentials: trunk.and_then(credentials),
         codecs: Codecs::configured(&services.config, trunk),
         srtp: match &dialled.trunk {
@@ -300,6 +297,33 @@ async fn dialling(services: &Services, dialled: &Dialled) -> Result<Dialling, St
         ring_timeout: RING,
         redirects,
     })
+}
+
+/// Finds where a call goes first: as its trunk's registrar wants it (RFC 3608), or where its
+/// configuration says if nothing is found there.
+async fn find(
+    resolver: &Resolver,
+    trunk: Option<&config::TrunkConfig>,
+    (dialled, service_route): (&Dialled, &[String]),
+    open: &[Transport],
+) -> Result<Found, ResolveError> {
+    let Some(trunk) = trunk else {
+        let over = Over::Open(open);
+        return resolver.resolve(&dialled.host, dialled.port, over).await;
+    };
+    if let Some(hop) = FirstHop::of_service_route(trunk, service_route) {
+        let over = Over::of(hop.pinned, open);
+        match resolver.resolve(&hop.host, hop.port, over).await {
+            Ok(found) => return Ok(found),
+            Err(error) => {
+                let trunk = &trunk.name;
+                tracing::warn!(%trunk, %error, "the registrar's Service-Route leads nowhere");
+            }
+        }
+    }
+    let hop = FirstHop::configured(trunk);
+    let over = Over::of(hop.pinned, open);
+    resolver.resolve(&hop.host, hop.port, over).await
 }
 
 /// The trunk that a call leaves by.

@@ -72,9 +72,12 @@ impl Outgoing {
 
     async fn try_place(&mut self) -> Result<(), DialFailure> {
         let (line, dialling) = (&self.line, &self.dialling);
-        let (target, flow) = next_flow(line, dialling, &mut self.next)?;
+        let (target, flow) = next_flow(line, dialling, &mut self.next).await?;
         let half = line.offer(&flow, &dialling.codecs, dialling.srtp)?;
-        let placed = line.sip().invite(invite(dialling, flow, &half)).await?;
+        let placed = line
+            .sip()
+            .invite(invite(line, dialling, flow, &half))
+            .await?;
         let PlacedCall { call, signals } = placed;
         self.rings = Some(Called {
             call,

@@ -4,7 +4,8 @@
 use super::dial::{DialFailure, Dialling};
 use super::line::Line;
 use crate::config::FollowRedirects;
-use crate::net::resolver::Resolver;
+use crate::net::resolver::{Over, Resolver};
+use crate::net::sip::Whom;
 use crate::switch::{Redirected, Redirects};
 
 /// Where one call's redirects have led.
@@ -89,16 +90,14 @@ impl Redirecting {
             return Ok(dialling);
         }
         let resolver = Resolver::from_system();
-        let found = resolver.resolve(&host, port, next.transport).await;
-        dialling.targets = found.map_err(|error| error.to_string())?;
+        let over = Over::Pinned(next.transport);
+        let found = resolver.resolve(&host, port, over).await;
+        dialling.targets = found.map_err(|error| error.to_string())?.addresses;
         line.reach().order(next.transport, &mut dialling.targets);
-        if next.transport == offhook_sip::Transport::Tls {
-            let own = self.first.redirects.certificate.clone();
-            let own = own.filter(|_| !next.is_foreign);
-            let (name, ca) = own.unwrap_or((host, None));
-            let expected = line.sip().expect(&dialling.targets, &name, ca.as_deref());
-            expected.await.map_err(|error| error.to_string())?;
-        }
+        let own = self.first.redirects.certificate.clone();
+        let own = own.filter(|_| !next.is_foreign);
+        let (host, ca) = own.unwrap_or((host, None));
+        dialling.whom = Some(Whom { host, ca });
         Ok(dialling)
     }
 }

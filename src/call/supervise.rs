@@ -200,6 +200,8 @@ impl Services {
             from: from.clone(),
             targets: vec![binding.flow.remote],
             transport: binding.flow.transport,
+            pinned: true,
+            whom: None,
             local: Some(binding.flow.local),
             route: Vec::new(),
             credentials: None,
@@ -209,11 +211,8 @@ impl Services {
             ring_timeout: RING,
             redirects: RedirectTerms::of_address(binding.flow.remote.ip()),
         };
-        let phones: Vec<_> = registrar
-            .bindings(now, user)
-            .into_iter()
-            .map(phone)
-            .collect();
+        let bindings = registrar.bindings(now, user).into_iter();
+        let phones: Vec<_> = bindings.map(phone).collect();
         (!phones.is_empty()).then_some(Callee::Registered(phones))
     }
 

@@ -20,6 +20,8 @@ pub struct TrunkState {
     pub registration: Option<String>,
     /// Where its requests go, the best first.
     pub hops: Vec<Hop>,
+    /// The route that its registrar wants its requests to take (RFC 3608).
+    pub service_route: Vec<String>,
 }
 
 impl TrunkStates {
@@ -31,6 +33,11 @@ impl TrunkStates {
     /// Notes where a trunk's requests go.
     pub fn note_hops(&self, trunk: &str, hops: Vec<Hop>) {
         self.change(trunk, |of| of.hops = hops);
+    }
+
+    /// Notes which route a trunk's registrar wants.
+    pub fn note_service_route(&self, trunk: &str, route: Vec<String>) {
+        self.change(trunk, |of| of.service_route = route);
     }
 
     /// How a trunk stands.

@@ -99,7 +99,6 @@ async fn place(
 ) -> anyhow::Result<ExitCode> {
     let destination = Destination::resolve(&args.uri).await?;
     let phone = Phone::start(destination.local_address(), None).await?;
-    phone.expect(&destination, args.ca.as_deref()).await?;
     let (sink, recording) = match &args.record {
         Some(path) => {
             let (sink, recording) = wav::record(path)?;
@@ -113,6 +112,8 @@ async fn place(
         request_uri: destination.uri.clone(),
         targets: destination.targets.clone(),
         transport: destination.transport,
+        pinned: destination.pinned,
+        whom: destination.whom(args.ca.as_deref()),
         local: None,
         route: Vec::new(),
         credentials: args.user.as_deref().map(|user| {

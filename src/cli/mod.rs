@@ -12,6 +12,7 @@ mod housekeeping;
 mod models;
 pub mod run;
 mod saturation;
+mod sip_settings;
 pub(crate) mod wav;
 
 use std::process::ExitCode;

@@ -9,15 +9,13 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
-use offhook_sip::{
-    Access, Advertise, Guard, Reliable, SessionTimer, Settings, Timers, TrunkPeer, UserSecret,
-};
 use rand::Rng;
 use tokio_util::sync::CancellationToken;
 
 use super::ambience::Ambiences;
 use super::demonstration::{demonstrate, invite};
 use super::housekeeping;
+use super::sip_settings::{advertise, sip_settings};
 use crate::agent::flow::{self, Flow, Problem};
 use crate::ai::llm::LlmClient;
 use crate::ai::{OnBox, Voicing, Words};
@@ -180,7 +178,7 @@ async fn assemble_probed(
     let store = Store::open(config.store.url.expose(), options).await?;
     let sinks = Sinks::new(config.crm.ploink.clone())?;
     let agents = agents(&config)?;
-    let mut keepers = trunks::find(&config.trunks).await;
+    let mut keepers = trunks::find(&config).await;
     let peers = trunks::peers(&config.trunks, &mut keepers);
     let settings = sip_settings(&config, peers);
     let origins = config.sip.ws_origins.iter().map(ToString::to_string);
@@ -322,56 +320,6 @@ fn tls(config: &Config) -> anyhow::Result<Tls> {
     Ok(tls)
 }
 
-fn advertise(config: &Config) -> Advertise {
-    Advertise {
-        public: config.sip.public_address,
-        local_networks: networks(&config.sip.local_networks),
-    }
-}
-
-fn networks(configured: &[config::Network]) -> Vec<offhook_sip::Network> {
-    let networks = configured.iter();
-    networks
-        .filter_map(|network| network.to_string().parse().ok())
-        .collect()
-}
-
-fn sip_settings(config: &Config, trunks: Vec<TrunkPeer>) -> Settings {
-    // A bridged call has two, and so has one with a supervisor.
-    let dialogs = config.limits.max_calls.saturating_mul(2);
-    let users = config.users.iter().map(|user| UserSecret {
-        name: user.name.clone(),
-        password: user.password.expose().to_owned(),
-    });
-    Settings {
-        product: concat!("Offhook/", env!("CARGO_PKG_VERSION")).to_owned(),
-        timers: Timers::default(),
-        session: SessionTimer {
-            expires_s: config.sip.session_expires_s,
-            min_se_s: config.sip.min_se_s,
-        },
-        // Calls that have ended for us wait for their BYE's answer, and take no place.
-        max_calls: dialogs.saturating_mul(2).max(64),
-        max_transactions: config.limits.max_calls.saturating_mul(16).max(4096),
-        seed: rand::rng().random(),
-        advertise: advertise(config),
-        access: Access {
-            trunks,
-            users: users.collect(),
-            realm: config.sip.realm.clone(),
-            open_loopback: config.sip.is_loopback_only(),
-        },
-        guard: Guard {
-            messages_per_s: config.limits.messages_per_s,
-            trusted: networks(&config.sip.trusted_networks),
-            ..Guard::default()
-        },
-        transfers: true,
-        retry_after_s: config.limits.retry_after_s,
-        reliable: Reliable::Supported,
-    }
-}
-
 /// A trunk as calls are placed over it.
 pub(super) fn trunk(trunk: &config::TrunkConfig) -> Trunk {
     Trunk {
@@ -488,6 +436,7 @@ pub async fn finish(services: &Arc<Services>, stop: &CancellationToken) {
     if tokio::time::timeout(STOP_GRACE * 2, settled).await.is_err() {
         tracing::warn!("deliveries did not settle in time: they are made again at the next start");
     }
+    services.line.sip().close().await;
     services.store.close().await;
 }
 

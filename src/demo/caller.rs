@@ -81,6 +81,8 @@ impl DemoCaller {
             from: "\"Demo caller\" <sip:+12025550143@127.0.0.1>".to_owned(),
             targets: self.destination.targets.clone(),
             transport: self.destination.transport,
+            pinned: self.destination.pinned,
+            whom: self.destination.whom(None),
             local: None,
             route: Vec::new(),
             credentials: None,

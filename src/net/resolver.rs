@@ -1,13 +1,23 @@
-//! Finds where a SIP URI's requests go: literal addresses, SRV and A/AAAA look-ups (RFC 3263 §4).
+//! Finds where a SIP URI's requests go: literal addresses, NAPTR, SRV and A/AAAA look-ups
+//! (RFC 3263 §4).
+
+mod records;
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use hickory_resolver::TokioResolver;
+use hickory_resolver::proto::rr::{RData, RecordType};
 use offhook_sip::Transport;
+use rand::Rng as _;
+
+use records::{Naptr, Srv};
 
 /// Addresses tried for one host; a zone cannot make the list longer.
 const TARGETS_MAX: usize = 16;
+/// Records read of one answer.
+const RECORDS_MAX: usize = 64;
 /// How long one look-up may take before the next way is tried.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -22,6 +32,47 @@ pub enum ResolveError {
         /// What the last look-up said.
         reason: String,
     },
+}
+
+/// What requests to a host may go over.
+#[derive(Clone, Copy, Debug)]
+pub enum Over<'a> {
+    /// This, whatever the host's records prefer.
+    Pinned(Transport),
+    /// Whichever of these the host's records prefer; the first where they say nothing.
+    Open(&'a [Transport]),
+}
+
+impl<'a> Over<'a> {
+    /// What is pinned, or else any of these.
+    #[must_use]
+    pub fn of(pinned: Option<Transport>, open: &'a [Transport]) -> Self {
+        pinned.map_or(Self::Open(open), Self::Pinned)
+    }
+
+    /// What it is where nobody says.
+    fn first(self) -> Transport {
+        match self {
+            Self::Pinned(transport) => transport,
+            Self::Open(transports) => transports.first().copied().unwrap_or(Transport::Udp),
+        }
+    }
+
+    fn all(&self) -> &[Transport] {
+        match self {
+            Self::Pinned(transport) => std::slice::from_ref(transport),
+            Self::Open(transports) => transports,
+        }
+    }
+}
+
+/// Where a host's requests go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Over what.
+    pub transport: Transport,
+    /// Its addresses, best first; none is there twice.
+    pub addresses: Vec<SocketAddr>,
 }
 
 /// Looks hosts up in the system's name servers and hosts file.
@@ -54,8 +105,9 @@ impl Resolver {
         }
     }
 
-    /// Finds the addresses of `host`, best first: an explicit `port` rules SRV out
-    /// (RFC 3263 §4.2), the transport's default port serves where nothing says another.
+    /// Finds the addresses of `host`, best first, and what its requests go over: an explicit `port`
+    /// rules NAPTR and SRV out (RFC 3263 §4.1, §4.2), the transport's default port serves where
+    /// nothing says another. Servers of one priority are drawn by their weights (RFC 2782).
     ///
     /// # Errors
     /// When no address is found.
@@ -63,62 +115,114 @@ impl Resolver {
         &self,
         host: &str,
         port: Option<u16>,
-        transport: Transport,
-    ) -> Result<Vec<SocketAddr>, ResolveError> {
+        over: Over<'_>,
+    ) -> Result<Found, ResolveError> {
         let bare = host.trim_start_matches('[').trim_end_matches(']');
+        let transport = over.first();
         let given = port.unwrap_or(transport.default_port());
-        if let Ok(address) = bare.parse::<IpAddr>() {
-            return Ok(vec![SocketAddr::new(address, given)]);
+        let literal = match bare.parse::<IpAddr>() {
+            Ok(address) => Some(address),
+            Err(_) if bare.eq_ignore_ascii_case("localhost") => Some([127, 0, 0, 1].into()),
+            Err(_) => None,
+        };
+        if let Some(address) = literal {
+            return Ok(Found {
+                transport,
+                addresses: vec![SocketAddr::new(address, given)],
+            });
         }
-        if bare.eq_ignore_ascii_case("localhost") {
-            return Ok(vec![SocketAddr::from(([127, 0, 0, 1], given))]);
+        if port.is_none()
+            && let Some(found) = self.service(bare, over).await
+        {
+            return Ok(found);
         }
-        if port.is_none() {
-            let found = self.service(bare, transport).await;
-            if !found.is_empty() {
-                return Ok(found);
-            }
-        }
-        self.addresses(bare, given).await
+        let addresses = self.addresses(bare, given).await?;
+        Ok(Found {
+            transport,
+            addresses,
+        })
     }
 
-    /// SRV records in the order of RFC 2782: lowest priority first, then highest weight.
-    async fn service(&self, host: &str, transport: Transport) -> Vec<SocketAddr> {
-        let Some(dns) = &self.dns else {
-            return Vec::new();
-        };
-        let protocol = match transport {
-            Transport::Udp => "_sip._udp",
-            Transport::Tls => "_sips._tcp",
-            _ => "_sip._tcp",
-        };
-        let query = dns.srv_lookup(format!("{protocol}.{host}."));
-        let Ok(Ok(answer)) = tokio::time::timeout(LOOKUP_TIMEOUT, query).await else {
-            return Vec::new();
-        };
-        let mut records: Vec<(u16, u16, String, u16)> = answer
-            .answers()
+    /// The servers that a domain's NAPTR records name for the first service that we have, or else
+    /// those of its SRV records, the most wanted transport first (RFC 3263 §4.1).
+    async fn service(&self, host: &str, over: Over<'_>) -> Option<Found> {
+        let usual: Vec<(Transport, String)> = over
+            .all()
             .iter()
-            .filter_map(|record| match &record.data {
-                hickory_resolver::proto::rr::RData::SRV(srv) => {
-                    Some((srv.priority, srv.weight, srv.target.to_string(), srv.port))
-                }
-                _ => None,
-            })
-            .take(TARGETS_MAX)
+            .map(|transport| (*transport, records::service_name(*transport, host)))
             .collect();
-        records.sort_by_key(|(priority, weight, ..)| (*priority, u16::MAX - weight));
-        let mut found = Vec::new();
-        for (_, _, target, port) in records {
-            if let Ok(addresses) = self.addresses(target.trim_end_matches('.'), port).await {
-                found.extend(addresses);
+        // Side by side: most domains have no NAPTR, and a call waits.
+        let asked = usual.iter().map(|(_, name)| self.servers(name));
+        let (naptr, usual_servers) = tokio::join!(self.naptr(host), join_all(asked));
+        for (transport, name) in records::services(naptr, over.all()) {
+            let servers = match usual.iter().position(|(_, usual)| *usual == name) {
+                Some(known) => usual_servers.get(known).cloned().unwrap_or_default(),
+                None => self.servers(&name).await,
+            };
+            if let Some(found) = self.find_servers(transport, servers).await {
+                return Some(found);
             }
-            if found.len() >= TARGETS_MAX {
+        }
+        for ((transport, _), servers) in usual.into_iter().zip(usual_servers) {
+            if let Some(found) = self.find_servers(transport, servers).await {
+                return Some(found);
+            }
+        }
+        None
+    }
+
+    /// The addresses of servers, in the order in which they are tried.
+    async fn find_servers(&self, transport: Transport, servers: Vec<Srv>) -> Option<Found> {
+        let servers = records::in_order(servers, |most| rand::rng().random_range(0..=most));
+        let mut addresses: Vec<SocketAddr> = Vec::new();
+        for server in servers {
+            let found = self.addresses(&server.target, server.port).await;
+            for address in found.unwrap_or_default() {
+                if !addresses.contains(&address) {
+                    addresses.push(address);
+                }
+            }
+            if addresses.len() >= TARGETS_MAX {
                 break;
             }
         }
-        found.truncate(TARGETS_MAX);
-        found
+        addresses.truncate(TARGETS_MAX);
+        let is_found = !addresses.is_empty();
+        is_found.then_some(Found {
+            transport,
+            addresses,
+        })
+    }
+
+    async fn naptr(&self, host: &str) -> Vec<Naptr> {
+        let records = self.records(&format!("{host}."), RecordType::NAPTR).await;
+        let read = |record| match record {
+            RData::NAPTR(record) => Naptr::read(&record),
+            _ => None,
+        };
+        records.into_iter().filter_map(read).collect()
+    }
+
+    async fn servers(&self, name: &str) -> Vec<Srv> {
+        let records = self.records(name, RecordType::SRV).await;
+        let read = |record| match record {
+            RData::SRV(record) => Srv::read(&record),
+            _ => None,
+        };
+        records.into_iter().filter_map(read).collect()
+    }
+
+    /// The records of a name; none where nobody says.
+    async fn records(&self, name: &str, kind: RecordType) -> Vec<RData> {
+        let Some(dns) = &self.dns else {
+            return Vec::new();
+        };
+        let query = dns.lookup(name, kind);
+        let Ok(Ok(answer)) = tokio::time::timeout(LOOKUP_TIMEOUT, query).await else {
+            return Vec::new();
+        };
+        let records = answer.answers().iter().take(RECORDS_MAX);
+        records.map(|record| record.data.clone()).collect()
     }
 
     async fn addresses(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, ResolveError> {
@@ -140,6 +244,13 @@ impl Resolver {
             .take(TARGETS_MAX)
             .map(|ip| SocketAddr::new(ip, port))
             .collect();
+        let mut seen = Vec::new();
+        found.retain(|address| {
+            !seen.contains(address) && {
+                seen.push(*address);
+                true
+            }
+        });
         // Carriers' IPv6 records are often unreachable from where they resolve.
         found.sort_by_key(SocketAddr::is_ipv6);
         Ok(found)
@@ -147,31 +258,5 @@ impl Resolver {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn a_literal_address_needs_no_name_server() {
-        let resolver = Resolver { dns: None };
-        let found = resolver
-            .resolve("192.0.2.7", None, Transport::Udp)
-            .await
-            .unwrap();
-        assert_eq!(found, ["192.0.2.7:5060".parse().unwrap()]);
-        let found = resolver
-            .resolve("[2001:db8::1]", Some(5080), Transport::Udp)
-            .await
-            .unwrap();
-        assert_eq!(found, ["[2001:db8::1]:5080".parse().unwrap()]);
-    }
-
-    #[tokio::test]
-    async fn a_name_without_a_name_server_is_an_error_that_names_it() {
-        let resolver = Resolver { dns: None };
-        let error = resolver
-            .resolve("trunk.invalid", None, Transport::Udp)
-            .await
-            .unwrap_err();
-        assert!(error.to_string().contains("trunk.invalid"));
-    }
-}
+#[path = "resolver/tests.rs"]
+mod tests;

@@ -247,6 +247,7 @@ impl Caller {
             from: format!("sip:{name}@{host}"),
             route: Vec::new(),
             flow: self.flow(),
+            stream: None,
             credentials: None,
             body: match self.plan.late_offer {
                 true => Vec::new(),

@@ -1,21 +1,20 @@
 //! Asks the addresses of a trunk now and then whether they are there (RFC 3261 §11), so that a dead
 //! one is known before a call finds out.
 
-use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use offhook_sip::{OptionsPing, Transport};
+use offhook_sip::OptionsPing;
 use rand::Rng;
 use tokio::sync::watch;
 
 use crate::call::line::Reachable;
+use crate::call::{TrunkStates, first_hop};
 use crate::config::{TrunkConfig, TrunkKind};
 use crate::meters;
 use crate::net::sip::{Sip, SipError};
-use crate::switch::{Reached, Standing};
+use crate::switch::{Hop, Reached, Standing};
 
 /// Addresses of one trunk that are asked at most.
 const ASKED_MAX: usize = 8;
@@ -24,39 +23,33 @@ const HURRY: Duration = Duration::from_secs(10);
 
 /// Asks one trunk's addresses.
 pub(super) struct Probe {
-    pub(super) trunk: String,
-    pub(super) kind: TrunkKind,
+    pub(super) trunk: TrunkConfig,
     /// Who is asked.
     pub(super) uri: String,
-    pub(super) transport: Transport,
-    /// The name that a certificate must have, and whose word it is.
-    pub(super) host: String,
-    pub(super) ca: Option<PathBuf>,
     pub(super) every: Duration,
     /// Where the trunk is.
-    pub(super) targets: watch::Receiver<Vec<SocketAddr>>,
+    pub(super) targets: watch::Receiver<Vec<Hop>>,
     pub(super) reach: Arc<Reachable>,
+    /// Which route its requests take.
+    pub(super) states: Arc<TrunkStates>,
 }
 
 impl Probe {
-    /// The probe of a trunk whose requests go to a host; none where it is not to be asked.
+    /// The probe of a trunk; none where it is not to be asked.
     pub(super) fn of(
         trunk: &TrunkConfig,
-        (host, transport): (&str, Transport),
-        targets: watch::Receiver<Vec<SocketAddr>>,
+        targets: watch::Receiver<Vec<Hop>>,
         reach: Arc<Reachable>,
+        states: Arc<TrunkStates>,
     ) -> Option<Self> {
         let port = trunk.port.map(|port| format!(":{port}"));
         (trunk.ping_s > 0).then(|| Self {
-            trunk: trunk.name.clone(),
-            kind: trunk.kind,
+            trunk: trunk.clone(),
             uri: format!("sip:{}{}", trunk.host, port.unwrap_or_default()),
-            transport,
-            host: host.to_owned(),
-            ca: trunk.ca.clone(),
             every: Duration::from_secs(trunk.ping_s.into()),
             targets,
             reach,
+            states,
         })
     }
 
@@ -73,7 +66,7 @@ impl Probe {
                     Err(SipError::Gone) => return,
                     // We have no listener of its family, or too much to do.
                     Err(error) => {
-                        tracing::debug!(trunk = %self.trunk, %error, "OPTIONS cannot be sent");
+                        tracing::debug!(trunk = %self.trunk.name, %error, "OPTIONS cannot be sent");
                     }
                 }
             }
@@ -91,22 +84,21 @@ impl Probe {
     }
 
     /// Asks one address, and tells whether it is silent that has answered before.
-    async fn ask(&self, sip: &Sip, target: SocketAddr) -> Result<bool, SipError> {
-        if self.transport == Transport::Tls {
-            sip.expect(&[target], &self.host, self.ca.as_deref())
-                .await?;
-        }
+    async fn ask(&self, sip: &Sip, hop: Hop) -> Result<bool, SipError> {
+        let ((transport, target), whom) = (hop, first_hop::whom(&self.trunk));
+        let service_route = self.states.of(&self.trunk.name).service_route;
         let ping = OptionsPing {
             uri: self.uri.clone(),
-            flow: sip.flow_to(target, self.transport)?,
+            flow: sip.way_to(target, transport, Some(&whom)).await?,
+            route: first_hop::route(&self.trunk, &service_route),
         };
         let outcome = match sip.ping(ping).await? {
             Some(503) => Reached::Overloaded(None),
             Some(_) => Reached::Answered,
             None => Reached::Silent,
         };
-        let (before, after) = self.reach.note_ping((self.transport, target), outcome);
-        let trunk = &self.trunk;
+        let (before, after) = self.reach.note_ping(hop, outcome);
+        let trunk = &self.trunk.name;
         match after {
             _ if before == after => {}
             Standing::Down => {
@@ -119,17 +111,14 @@ impl Probe {
     }
 
     /// A trunk is up while one of its addresses is; one that we register with, while that holds.
-    fn measure(&self, targets: &[SocketAddr]) {
-        if self.kind == TrunkKind::Register {
+    fn measure(&self, targets: &[Hop]) {
+        if self.trunk.kind == TrunkKind::Register {
             return;
         }
-        let standings = targets.iter().map(|target| {
-            let hop = (self.transport, *target);
-            self.reach.standing(hop)
-        });
+        let standings = targets.iter().map(|hop| self.reach.standing(*hop));
         let known: Vec<_> = standings.filter(|s| *s != Standing::Unknown).collect();
         if !known.is_empty() {
-            meters::trunk_up(&self.trunk, known.contains(&Standing::Up));
+            meters::trunk_up(&self.trunk.name, known.contains(&Standing::Up));
         }
     }
 }

@@ -1,11 +1,11 @@
 //! Trunks against a name server and a registrar of the test's own.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 
 use hickory_resolver::proto::op::{Message, OpCode, ResponseCode};
-use hickory_resolver::proto::rr::rdata::SRV;
+use hickory_resolver::proto::rr::rdata::{NAPTR, SRV};
 use hickory_resolver::proto::rr::{Name, RData, Record};
 use offhook_sip::Settings;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -14,7 +14,7 @@ use tokio::sync::watch;
 
 use super::*;
 use crate::call::TrunkState;
-use crate::config::{Config, Env};
+use crate::config::Env;
 use crate::net::media::{MediaThread, PortPool};
 use crate::net::sip::{Listen, Tls};
 use crate::switch::Standing;
@@ -70,7 +70,8 @@ impl NameServer {
         let config = Config::parse(&text, None, &Env::process()).unwrap();
         let address = self.address;
         let resolver = Box::new(move || Resolver::asking(address));
-        Keeper::new(config.trunks[0].clone(), resolver)
+        let open = [Transport::Udp, Transport::Tcp];
+        Keeper::new(config.trunks[0].clone(), &open, resolver)
     }
 }
 
@@ -160,6 +161,61 @@ async fn calls_are_known_from_the_host_and_the_proxy_by_the_transports_own_recor
     let mut open = server.keeper(trunk);
     open.look_up().await;
     assert_eq!(open.networks(), networks(&[21, 22, 23]));
+}
+
+fn naptr(order: u16, service: &str, replacement: &str) -> RData {
+    let text = |text: &str| text.as_bytes().into();
+    let name = Name::from_utf8(format!("{replacement}.")).unwrap();
+    RData::NAPTR(NAPTR::new(
+        order,
+        1,
+        text("s"),
+        text(service),
+        text(""),
+        name,
+    ))
+}
+
+#[tokio::test]
+async fn a_trunk_goes_where_its_domain_wants_it_unless_its_transport_is_pinned() {
+    let server = NameServer::start().await;
+    server.set(vec![
+        ("host.test", naptr(10, "SIPS+D2T", "_sips._tcp.host.test")),
+        ("host.test", naptr(20, "SIP+D2T", "_sip._tcp.edge.test")),
+        ("host.test", naptr(30, "SIP+D2U", "_sip._udp.host.test")),
+        ("_sips._tcp.host.test", srv(1, 5061, "edge.test")),
+        ("_sip._tcp.edge.test", srv(1, 5070, "edge.test")),
+        ("_sip._udp.host.test", srv(1, 5080, "other.test")),
+        ("edge.test", a(21)),
+        ("other.test", a(23)),
+    ]);
+    let trunk = "kind = \"peer\"\nhost = \"host.test\"\n";
+    // TLS is none of what these can do.
+    let mut open = server.keeper(trunk);
+    open.look_up().await;
+    let edge = SocketAddr::from((ip(21), 5070));
+    assert_eq!(open.hop.hops(), [(Transport::Tcp, edge)]);
+    let mut pinned = server.keeper(&format!("{trunk}transport = \"udp\"\n"));
+    pinned.look_up().await;
+    let other = SocketAddr::from((ip(23), 5080));
+    assert_eq!(pinned.hop.hops(), [(Transport::Udp, other)]);
+}
+
+#[tokio::test]
+async fn a_domain_without_naptr_is_reached_over_what_it_has_servers_for_and_each_once() {
+    let server = NameServer::start().await;
+    server.set(vec![
+        ("_sip._udp.host.test", srv(1, 5060, "")),
+        ("_sip._tcp.host.test", srv(1, 5070, "one.test")),
+        ("_sip._tcp.host.test", srv(2, 5070, "two.test")),
+        ("_sip._tcp.host.test", srv(3, 5071, "two.test")),
+        ("one.test", a(21)),
+        ("two.test", a(21)),
+    ]);
+    let mut keeper = server.keeper("kind = \"peer\"\nhost = \"host.test\"\n");
+    keeper.look_up().await;
+    let hops = [5070, 5071].map(|port| (Transport::Tcp, SocketAddr::from((ip(21), port))));
+    assert_eq!(keeper.hop.hops(), hops);
 }
 
 #[tokio::test]
@@ -279,6 +335,53 @@ async fn a_registrar_that_is_gone_is_followed_by_the_next_and_its_first_word_is_
     until(&mut notes, "failed with 503").await;
     connection.write_all(granted.as_bytes()).await.unwrap();
     until(&mut notes, "registered for 77 s").await;
+}
+
+#[tokio::test]
+async fn requests_take_the_route_that_the_registrar_wants() {
+    let server = NameServer::start().await;
+    let registrar = UdpSocket::bind((ip(45), 0)).await.unwrap();
+    let core = UdpSocket::bind((ip(46), 0)).await.unwrap();
+    let (port, route) = (
+        registrar.local_addr().unwrap().port(),
+        core.local_addr().unwrap(),
+    );
+    let keeper = server.keeper(&format!(
+        "kind = \"register\"\nhost = \"127.0.0.45\"\nport = {port}\n\
+         username = \"us\"\npassword = \"secret\"\n"
+    ));
+    let sip = sip(Transport::Udp, Vec::new()).await;
+    let states = Arc::new(TrunkStates::default());
+    let mut notes = states.watch();
+    tokio::spawn(keeper.run(line(&sip), Arc::clone(&states)));
+    let mut buffer = [0; 2048];
+    loop {
+        let (length, from) = registrar.recv_from(&mut buffer).await.unwrap();
+        let asked = std::str::from_utf8(&buffer[..length]).unwrap();
+        let field = format!("Service-Route: <sip:{route};lr>\r\nExpires:");
+        let answer = granted(asked).replace("Expires:", &field);
+        registrar.send_to(answer.as_bytes(), from).await.unwrap();
+        if asked.starts_with("REGISTER ") {
+            assert!(!asked.contains("\r\nRoute:"), "{asked}");
+            break;
+        }
+    }
+    let goes_there = |states: &HashMap<String, TrunkState>| {
+        let state = states.get("carrier");
+        state.is_some_and(|state| state.hops == [(Transport::Udp, route)])
+    };
+    notes.wait_for(goes_there).await.unwrap();
+    assert_eq!(
+        states.of("carrier").service_route,
+        [format!("<sip:{route};lr>")]
+    );
+    let length = core.recv(&mut buffer).await.unwrap();
+    let asked = std::str::from_utf8(&buffer[..length]).unwrap();
+    assert!(asked.starts_with("OPTIONS sip:127.0.0.45:"), "{asked}");
+    assert!(
+        asked.contains(&format!("\r\nRoute: <sip:{route};lr>\r\n")),
+        "{asked}"
+    );
 }
 
 #[tokio::test]

@@ -119,8 +119,10 @@ impl Caller {
         let dialling = Dialling {
             request_uri: destination.uri.clone(),
             from: format!("sip:{number}@{address}"),
-            targets: destination.targets,
+            targets: destination.targets.clone(),
             transport: destination.transport,
+            pinned: destination.pinned,
+            whom: destination.whom(None),
             local: None,
             route: Vec::new(),
             credentials: None,

@@ -99,6 +99,7 @@ impl Desk {
             aor: format!("sip:{name}@{host}"),
             contact_user: name.to_owned(),
             flow,
+            stream: None,
             route: Vec::new(),
             credentials: Some(Credentials {
                 username: name.to_owned(),
@@ -174,6 +175,8 @@ impl Desk {
             from: self.uri.clone(),
             targets: vec![host.parse().unwrap()],
             transport: Transport::Udp,
+            pinned: true,
+            whom: None,
             local: None,
             route: Vec::new(),
             credentials: None,

@@ -40,6 +40,7 @@ mod redirecting;
 mod referring;
 mod rig;
 mod rooms;
+mod service_route;
 mod sound;
 mod supervision;
 mod tones;

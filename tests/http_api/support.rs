@@ -271,7 +271,7 @@ impl Api for Memory {
         Ok(vec![
             json!({ "name": "twilio", "kind": "peer", "host": "example.com", "caller_id": null,
                     "registration": null, "calls": 2,
-                    "addresses": [{ "address": "192.0.2.1:5060", "transport": "udp", "state": "up" }] }),
+                    "addresses": [{ "address": "192.0.2.1:5060", "transport": "udp", "state": "up", "trouble": null }] }),
         ])
     }
 

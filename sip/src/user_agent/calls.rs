@@ -1,5 +1,6 @@
 //! What is kept of a call, and when it next wants attention.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -24,6 +25,8 @@ pub(super) struct Call {
     pub(super) dialog: Option<Dialog>,
     /// Where our requests go.
     pub(super) flow: Flow,
+    /// Our end of the connection that takes those which are too large for a datagram.
+    pub(super) stream: Option<SocketAddr>,
     /// The user part of our Contact.
     pub(super) contact_user: String,
     /// What a challenge is answered with.

@@ -6,10 +6,11 @@ use std::time::Instant;
 
 use super::deadlines::{Owner, Reason};
 use super::early::Early;
+use super::large::Datagram;
 use super::{CallHandle, PingHandle, RegistrationHandle, Transmit, UserAgent, compose, prack};
 use crate::flow::Flow;
 use crate::message::{MAGIC_COOKIE, Message, Method, Via};
-use crate::transaction::{InviteClient, NonInviteClient, OnResponse, OnTimeout, Timer};
+use crate::transaction::{InviteClient, NonInviteClient, OnResponse, OnTimeout, Timer, Timers};
 
 /// How many different answers to one INVITE are acknowledged, and how many early dialogs it has:
 /// forks beyond are not.
@@ -126,6 +127,14 @@ pub(super) enum ClientMachine {
 }
 
 impl ClientMachine {
+    pub(super) fn invite(now: Instant, reliable: bool, timers: Timers) -> Self {
+        Self::Invite(InviteClient::new(now, reliable, timers))
+    }
+
+    pub(super) fn other(now: Instant, reliable: bool, timers: Timers) -> Self {
+        Self::NonInvite(NonInviteClient::new(now, reliable, timers))
+    }
+
     pub(super) fn handle_response(&mut self, now: Instant, status: u16) -> OnResponse {
         match self {
             Self::Invite(machine) => machine.handle_response(now, status),
@@ -168,6 +177,8 @@ pub(super) struct Client {
     pub(super) purpose: Purpose,
     pub(super) flow: Flow,
     pub(super) request: Arc<[u8]>,
+    /// What it goes on as over UDP where its connection comes to nothing.
+    pub(super) datagram: Option<Datagram>,
     acks: Vec<Ack>,
     /// The early dialogs that an INVITE has made.
     pub(super) early: Vec<Early>,
@@ -229,7 +240,8 @@ impl UserAgent {
         })
     }
 
-    /// Sends a request and keeps its transaction.
+    /// Sends a request and keeps its transaction; one that is too large for a datagram may take
+    /// another flow (RFC 3261 §18.1.1).
     pub(super) fn open_client(
         &mut self,
         now: Instant,
@@ -238,13 +250,13 @@ impl UserAgent {
         (method, request): (Method<'_>, Vec<u8>),
         purpose: Purpose,
     ) {
+        let (flow, request, datagram) = self.by_size(now, id, flow, request, purpose);
         let reliable = flow.transport.is_reliable();
         let timers = self.settings.timers;
         let machine = match method {
-            Method::Invite => ClientMachine::Invite(InviteClient::new(now, reliable, timers)),
-            _ => ClientMachine::NonInvite(NonInviteClient::new(now, reliable, timers)),
+            Method::Invite => ClientMachine::invite(now, reliable, timers),
+            _ => ClientMachine::other(now, reliable, timers),
         };
-        let request: Arc<[u8]> = request.into();
         self.send(Transmit {
             flow,
             bytes: request.clone(),
@@ -256,6 +268,7 @@ impl UserAgent {
                 purpose,
                 flow,
                 request,
+                datagram,
                 acks: Vec::new(),
                 early: Vec::new(),
             },
@@ -332,7 +345,9 @@ impl UserAgent {
             .collect();
         failed.sort_unstable(); // a simulation must find one order only
         for id in failed {
-            self.fail_client(now, id, Failure::Transport);
+            if !self.falls_back(now, id) {
+                self.fail_client(now, id, Failure::Transport);
+            }
         }
     }
 

@@ -123,6 +123,8 @@ impl UserAgent {
             phase: Call::ringing(now, server),
             dialog: Some(dialog),
             flow,
+            // The peer has chosen the transport.
+            stream: None,
             contact_user: contact_user(message),
             answerer: Answerer::new(None),
             unacknowledged: Vec::new(),

@@ -59,6 +59,7 @@ impl UserAgent {
                 phase,
                 dialog: None,
                 flow: invite.flow,
+                stream: invite.stream,
                 contact_user,
                 answerer: Answerer::new(invite.credentials),
                 unacknowledged: Vec::new(),
@@ -200,8 +201,8 @@ impl UserAgent {
         let bytes = client.request.clone();
         let request = Message::parse(&bytes).ok()?;
         let dialog = client.confirm(Dialog::uac(&request, message).ok()?);
-        let flow = client.flow;
-        let ack = self.write_ack(dialog.flow(flow), &dialog, branch, &request)?;
+        let flow = client.ways().within(&dialog);
+        let ack = self.write_ack(flow, &dialog, branch, &request)?;
         let call = self.calls.get_mut(&handle)?;
         call.flow = ack.flow;
         call.dialog = Some(dialog);
@@ -241,7 +242,7 @@ impl UserAgent {
             return;
         };
         let mut dialog = client.confirm(dialog);
-        let flow = dialog.flow(client.flow);
+        let flow = client.ways().within(&dialog);
         let Some(ack) = self.write_ack(flow, &dialog, ack_branch, &request) else {
             return;
         };
@@ -310,7 +311,7 @@ impl UserAgent {
     }
 
     /// Returns what a call that was given up says in BYE, and how it is reported.
-    fn given_up(&self, handle: CallHandle) -> Option<(Option<String>, EndCause)> {
+    pub(super) fn given_up(&self, handle: CallHandle) -> Option<(Option<String>, EndCause)> {
         match &self.calls.get(&handle)?.phase {
             Phase::Cancelling { reason, cause, .. } => Some((reason.clone(), cause.clone())),
             _ => None,

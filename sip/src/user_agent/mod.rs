@@ -24,6 +24,7 @@ mod event;
 mod incoming;
 mod info;
 mod invite;
+mod large;
 mod options;
 mod prack;
 mod provisional;
@@ -71,6 +72,7 @@ use crate::registration::Registration;
 use calls::Call;
 use clients::Client;
 use deadlines::{Deadlines, Owner};
+use large::Refusals;
 use screen::Asking;
 use servers::Servers;
 
@@ -127,6 +129,8 @@ pub struct UserAgent {
     /// Where the message in hand came from.
     asking: Asking,
     clients: HashMap<ClientId, Client>,
+    /// Who takes no connections.
+    refusals: Refusals,
     servers: Servers,
     calls: HashMap<CallHandle, Call>,
     registrations: HashMap<RegistrationHandle, Registration>,
@@ -155,6 +159,7 @@ impl UserAgent {
             settings,
             asking: Asking::NOBODY,
             clients: HashMap::new(),
+            refusals: Refusals::default(),
             servers: Servers::default(),
             calls: HashMap::new(),
             registrations: HashMap::new(),

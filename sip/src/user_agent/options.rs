@@ -20,6 +20,9 @@ impl UserAgent {
         if self.is_full() {
             return Err(Error::Overloaded);
         }
+        for route in &ping.route {
+            compose::check_address("Route", route)?;
+        }
         let id = self.new_branch();
         let handle = PingHandle(self.next_handle());
         let tag = format!("{:016x}", self.unused(|_, _| true));
@@ -27,6 +30,7 @@ impl UserAgent {
         let mut outgoing = Outgoing::new(Method::Options, ping.flow, id);
         outgoing.to = compose::name_addr(&ping.uri);
         outgoing.request_uri = ping.uri;
+        outgoing.routes = ping.route;
         outgoing.from = compose::with_tag(&us, &tag);
         outgoing.call_id = self.new_call_id();
         outgoing.contact_user = Some(String::new());

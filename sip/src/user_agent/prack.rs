@@ -28,8 +28,8 @@ impl UserAgent {
     ) -> Option<Option<Vec<u8>>> {
         let description = compose::session_description(message);
         let (prack, full) = (self.new_branch(), self.is_full());
-        let heard_on = self.calls.get(&handle)?.flow;
         let client = self.clients.get_mut(&id)?;
+        let ways = client.ways();
         let asked = message.lists(HeaderName::Require, RELIABLE) && client.knows_prack();
         let Some(early) = client.early_of(message) else {
             return Some(description);
@@ -51,7 +51,7 @@ impl UserAgent {
                 return None;
             }
         }
-        let flow = early.dialog.flow(heard_on);
+        let flow = ways.within(&early.dialog);
         let rack = RAck { rseq, cseq };
         let mut outgoing = Outgoing::within(Method::Prack, flow, prack, &early.dialog)
             .with("RAck", rack.to_string());

@@ -1,6 +1,7 @@
 //! What a user agent is told once, and what it is asked to do.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use thiserror::Error;
@@ -134,6 +135,9 @@ pub struct Invite {
     pub route: Vec<String>,
     /// Where the INVITE goes.
     pub flow: Flow,
+    /// Our end of the TCP connection that takes the call's requests which are too large for a
+    /// datagram (RFC 3261 §18.1.1); none where they go over UDP however large they are.
+    pub stream: Option<SocketAddr>,
     /// What to answer a challenge with.
     pub credentials: Option<crate::digest::Credentials>,
     /// The offer.
@@ -155,6 +159,8 @@ pub struct Register {
     pub contact_user: String,
     /// Where the REGISTER goes.
     pub flow: Flow,
+    /// As [`Invite::stream`].
+    pub stream: Option<SocketAddr>,
     /// The preloaded route set: an outbound proxy.
     pub route: Vec<String>,
     /// What to answer a challenge with.
@@ -170,6 +176,8 @@ pub struct OptionsPing {
     pub uri: String,
     /// Where the OPTIONS goes.
     pub flow: Flow,
+    /// The preloaded route set.
+    pub route: Vec<String>,
 }
 
 /// Why a request could not be sent at all.

@@ -274,6 +274,7 @@ pub fn invite(flow: Flow, credentials: Option<Credentials>) -> Invite {
         from: "\"Desk\" <sip:+12025550100@us.example>".to_owned(),
         route: Vec::new(),
         flow,
+        stream: None,
         credentials,
         body: OFFER.into(),
         content_type: "application/sdp".to_owned(),

@@ -179,6 +179,7 @@ fn no_secret_is_shown_by_debug() {
                 offhook_sip::OptionsPing {
                     uri: "sip:trunk.example".into(),
                     flow: phone.flow,
+                    route: Vec::new(),
                 },
             )
             .unwrap();

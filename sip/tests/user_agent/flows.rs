@@ -149,6 +149,7 @@ fn register(pair: &Pair, password: &str) -> Register {
         aor: "sip:alice@offhook.example".into(),
         contact_user: "alice".into(),
         flow: pair.alice.flow,
+        stream: None,
         route: Vec::new(),
         credentials: alice(password),
         expires_s: 100,

@@ -13,6 +13,7 @@ mod challenged;
 mod early_updates;
 mod flows;
 mod guarding;
+mod large;
 mod pings;
 mod provisionals_heard;
 mod provisionals_sent;

@@ -10,11 +10,13 @@ fn a_ping_tells_whether_the_peer_is_there() {
     let ping = |desk: &Desk| OptionsPing {
         uri: "sip:trunk.example".into(),
         flow: desk.flow,
+        route: vec!["<sip:p1.example;lr>".into()],
     };
     for status in [200, 404, 503] {
         let question = ping(&desk);
         desk.ua.options(desk.now, question).unwrap();
         let options = desk.one();
+        assert_eq!(options.header("Route").unwrap(), "<sip:p1.example;lr>");
         desk.receive(&respond(&options, status, "t", "", ""));
         assert!(matches!(desk.event(), Event::Pong { result: Ok(got), .. } if got == status));
     }

@@ -33,6 +33,8 @@ async fn an_address_of_a_family_without_a_listener_is_passed_over() {
         from: "sip:ann@localhost".to_owned(),
         targets: vec!["[::1]:9".parse().unwrap(), there],
         transport: Transport::Udp,
+        pinned: false,
+        whom: None,
         local: None,
         route: Vec::new(),
         credentials: None,

@@ -45,6 +45,8 @@ fn dialling(targets: Vec<SocketAddr>) -> Dialling {
         from: "<sip:+12025550100@127.0.0.1>".to_owned(),
         targets,
         transport: Transport::Udp,
+        pinned: false,
+        whom: None,
         local: None,
         route: Vec::new(),
         credentials: None,

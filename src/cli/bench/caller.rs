@@ -206,12 +206,13 @@ pub(super) async fn call(
     sink: Box<dyn FrameSink>,
 ) -> anyhow::Result<Answered> {
     let destination = Destination::resolve(uri).await?;
-    phone.expect(&destination, None).await?;
     let dialling = Dialling {
         request_uri: destination.uri.clone(),
         from: format!("sip:{user}@127.0.0.1"),
-        targets: destination.targets,
+        targets: destination.targets.clone(),
         transport: destination.transport,
+        pinned: destination.pinned,
+        whom: destination.whom(None),
         local: None,
         route: Vec::new(),
         credentials: None,

@@ -307,6 +307,7 @@ pub(super) async fn dial(
             from: "sip:load@127.0.0.1".to_owned(),
             route: Vec::new(),
             flow,
+            stream: None,
             credentials: None,
             body: ours.to_string().into_bytes(),
             content_type: "application/sdp".to_owned(),

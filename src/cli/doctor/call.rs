@@ -6,9 +6,9 @@ use offhook_media::srtp::Suite;
 
 use super::{Findings, Hop, mends};
 use crate::call::codecs::Codecs;
-use crate::call::credentials;
 use crate::call::dial::{Answered, DialFailure, Dialling, dial};
 use crate::call::line::{Attached, next_leg};
+use crate::call::{credentials, first_hop};
 use crate::clock;
 use crate::config::{Config, TrunkConfig};
 use crate::net::media::{Command, LegEvent};
@@ -110,14 +110,15 @@ fn dialling(
     };
     let dialled = table.dial(&dial, &hop.local.to_string());
     let dialled = dialled.map_err(|error| error.to_string())?;
-    let proxy = trunk.outbound_proxy.iter();
     Ok(Dialling {
         request_uri: dialled.request_uri,
         from: format!("<{}>", dialled.from_uri),
         targets: hop.targets.clone(),
         transport: hop.transport,
+        pinned: trunk.transport.is_some(),
+        whom: Some(first_hop::whom(trunk)),
         local: None,
-        route: proxy.map(|proxy| format!("<sip:{proxy};lr>")).collect(),
+        route: first_hop::route(trunk, &[]),
         credentials: credentials(trunk),
         codecs: Codecs::configured(config, Some(trunk)),
         srtp: config.trunk_srtp(&trunk.name),

@@ -14,12 +14,12 @@ use offhook_sip::{OptionsPing, Transport};
 use serde::Serialize;
 use serde_json::json;
 
-use crate::call::host_and_port;
+use crate::call::{FirstHop, first_hop};
 use crate::clock;
 use crate::config::{Config, TrunkConfig, TrunkKind};
-use crate::net::resolver::Resolver;
-use crate::net::sip::{RegistrationState, local_address_towards};
-use crate::phone::Phone;
+use crate::net::resolver::{Over, Resolver};
+use crate::net::sip::{RegistrationState, SipError, local_address_towards};
+use crate::phone::{self, Phone};
 use crate::trunks;
 
 /// Addresses that are asked at most.
@@ -186,14 +186,11 @@ struct Hop {
 impl Hop {
     /// Looks it up.
     async fn find(trunk: &TrunkConfig, findings: &mut Findings) -> Option<Self> {
-        let transport = trunk.transport.map_or(Transport::Udp, Transport::from);
-        let (host, port) = match &trunk.outbound_proxy {
-            Some(proxy) => host_and_port(proxy),
-            None => (trunk.host.clone(), trunk.port),
-        };
+        let FirstHop { host, port, pinned } = FirstHop::configured(trunk);
         let resolver = Resolver::from_system();
-        let targets = match resolver.resolve(&host, port, transport).await {
-            Ok(targets) => targets,
+        let over = Over::of(pinned, &phone::TRANSPORTS);
+        let (transport, targets) = match resolver.resolve(&host, port, over).await {
+            Ok(found) => (found.transport, found.addresses),
             Err(error) => {
                 let mend = "check `host` (or `outbound_proxy`) against what the carrier wrote, and this machine's name servers";
                 findings.bad("addresses", error.to_string(), mend);
@@ -250,22 +247,16 @@ impl Hop {
         target: SocketAddr,
         findings: &mut Findings,
     ) -> bool {
-        let sip = phone.line.sip();
-        if self.transport == Transport::Tls
-            && let Err(error) = sip.expect(&[target], &self.host, trunk.ca.as_deref()).await
-        {
-            let mend = "look at the trunk's `ca`: a PEM file with the authority of its certificate";
-            findings.bad("certificate", error.to_string(), mend);
-            return false;
-        }
+        let (sip, whom) = (phone.line.sip(), first_hop::whom(trunk));
         let port = trunk
             .port
             .map(|port| format!(":{port}"))
             .unwrap_or_default();
         let asked = async {
-            let flow = sip.flow_to(target, self.transport)?;
+            let flow = sip.way_to(target, self.transport, Some(&whom)).await?;
             let uri = format!("sip:{}{port}", trunk.host);
-            sip.ping(OptionsPing { uri, flow }).await
+            let route = first_hop::route(trunk, &[]);
+            sip.ping(OptionsPing { uri, flow, route }).await
         };
         let began = clock::now();
         let answer = tokio::time::timeout(ANSWERS_WITHIN, asked).await;
@@ -287,9 +278,11 @@ impl Hop {
                 true
             }
             Ok(None) if self.transport == Transport::Tls => {
-                let found = format!("{target} takes the connection, but no SIP comes of it");
+                let found = sip.tls_trouble(target, &whom).unwrap_or_else(|| {
+                    format!("{target} takes the connection, but no SIP comes of it")
+                });
                 let mend = format!(
-                    "its certificate must be for {:?} and of an authority that this machine knows, or that `ca` names; run with RUST_LOG=info to see what was wrong with it",
+                    "its certificate must be for {:?} and of an authority that this machine knows, or that `ca` names",
                     self.host
                 );
                 findings.bad("certificate", found, mend);
@@ -299,6 +292,12 @@ impl Hop {
                 let found = format!("{target} does not answer OPTIONS");
                 let mend = "either it never does (then set `ping_s = 0`), or a firewall drops what we send or what comes back, or it does not know our address";
                 findings.doubtful("options", found, mend);
+                false
+            }
+            Err(SipError::Tls(error)) => {
+                let mend =
+                    "look at the trunk's `ca`: a PEM file with the authority of its certificate";
+                findings.bad("certificate", error.to_string(), mend);
                 false
             }
             Err(error) => {
@@ -341,8 +340,8 @@ async fn register(trunk: &TrunkConfig, hop: &Hop, phone: &Phone, findings: &mut 
     let sip = phone.line.sip();
     let placed = async {
         let target = hop.targets.first().copied();
-        let target = target.ok_or(crate::net::sip::SipError::Gone)?;
-        let flow = sip.flow_to(target, hop.transport)?;
+        let (target, whom) = (target.ok_or(SipError::Gone)?, first_hop::whom(trunk));
+        let flow = sip.way_to(target, hop.transport, Some(&whom)).await?;
         sip.register(trunks::register(trunk, flow)).await
     };
     let mut placed = match placed.await {
@@ -362,7 +361,7 @@ async fn register(trunk: &TrunkConfig, hop: &Hop, phone: &Phone, findings: &mut 
         }
     };
     match tokio::time::timeout(REGISTERS_WITHIN, settled).await {
-        Ok(Some(RegistrationState::Registered { expires_s })) => {
+        Ok(Some(RegistrationState::Registered { expires_s, .. })) => {
             let found = format!("it registers, for {expires_s} s");
             match expires_s < 60 {
                 true => findings.doubtful(

@@ -269,6 +269,10 @@ fn switch() -> Value {
             "address": text("Address and port that its requests go to, the best first"),
             "transport": { "enum": ["udp", "tcp", "tls"] },
             "state": { "enum": ["up", "down", "unknown"] },
+            "trouble": maybe(
+                "string",
+                "Why TLS with it failed the last time, in words; null where it did not",
+            ),
         })),
         "Trunks": object(json!({ "trunks": list("Trunk") })),
         "Agent": object(json!({

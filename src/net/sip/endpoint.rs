@@ -78,7 +78,7 @@ impl Endpoint {
         }
     }
 
-    /// Runs until every handle to it is gone.
+    /// Runs until every handle to it is gone, or it is asked to end.
     pub(super) async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
         let news = self.news.clone();
         loop {
@@ -93,8 +93,15 @@ impl Endpoint {
                     }
                 }
                 command = commands.recv() => {
-                    let Some(command) = command else { return };
-                    self.obey(command);
+                    match command {
+                        Some(Command::Close(closed)) => {
+                            self.sockets.close().await;
+                            let _ = closed.send(());
+                            return;
+                        }
+                        Some(command) => self.obey(command),
+                        None => return self.sockets.close().await,
+                    }
                 }
                 room = news.reserve(), if !self.unbound.is_empty() => {
                     let flow = self.unbound.pop_front();
@@ -181,11 +188,9 @@ impl Endpoint {
             Command::TrunkNetworks(trunk, networks) => {
                 self.agent.set_trunk_networks(&trunk, networks);
             }
-            Command::Expect(remotes, peer) => {
-                for remote in remotes {
-                    self.sockets.expect(remote, peer.clone());
-                }
-            }
+            Command::Expect(flow, peer) => self.sockets.expect(flow, peer),
+            // Where it ends, it has ended before.
+            Command::Close(_) => {}
             Command::TakesCalls(takes_calls) => self.agent.set_takes_calls(takes_calls),
             Command::Unregister(registration) => self.agent.unregister(now, registration),
             Command::Respond(request, status, headers) => {
@@ -312,7 +317,12 @@ impl Endpoint {
                 registration,
                 expires_s,
             } => {
-                self.stands(registration, RegistrationState::Registered { expires_s });
+                let service_route = self.agent.service_route(registration).to_vec();
+                let registered = RegistrationState::Registered {
+                    expires_s,
+                    service_route,
+                };
+                self.stands(registration, registered);
             }
             Event::Unregistered { registration } => {
                 self.registrations.remove(&registration);

@@ -6,16 +6,18 @@ mod complaints;
 mod endpoint;
 mod error;
 mod held;
+mod identity;
 mod places;
 mod signal;
 mod sockets;
 mod tcp;
 mod tls;
 mod transfer;
+mod ways;
+mod whom;
 mod ws;
 
 use std::net::{IpAddr, SocketAddr};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,6 +37,8 @@ pub use signal::Signal;
 pub use sockets::{Listen, ListenError};
 pub use tls::{Tls, TlsError, TlsFiles};
 pub use transfer::{ReferAsked, ReferReport};
+pub use ways::transports;
+pub use whom::Whom;
 
 /// Commands that may wait for the SIP task.
 const COMMAND_QUEUE: usize = 4096;
@@ -89,8 +93,9 @@ pub(crate) enum Command {
     Reroute(RegistrationHandle, Flow),
     Unregister(RegistrationHandle),
     TrunkNetworks(String, Vec<Network>),
-    Expect(Vec<SocketAddr>, tls::Peer),
+    Expect(Flow, tls::Peer),
     TakesCalls(bool),
+    Close(oneshot::Sender<()>),
     Respond(Box<Request>, u16, Vec<(String, String)>),
     Stats(oneshot::Sender<offhook_sip::Stats>),
 }
@@ -122,6 +127,8 @@ pub enum RegistrationState {
     Registered {
         /// For how long.
         expires_s: u32,
+        /// The route that requests but REGISTER are to take (RFC 3608).
+        service_route: Vec<String>,
     },
     /// It failed; it is tried again by itself.
     Failed {
@@ -168,6 +175,7 @@ impl Sip {
     ) -> Result<(Self, mpsc::Receiver<News>), ListenError> {
         let pages = ws::Pages::of(origins);
         let tls = Arc::new(tls);
+        tokio::spawn(identity::keep_renewed(Arc::downgrade(&tls)));
         let (commands, command_queue) = mpsc::channel(COMMAND_QUEUE);
         let (news, news_queue) = mpsc::channel(NEWS_QUEUE);
         let sockets = sockets::Sockets::open(listen, Arc::clone(&tls), pages).await?;
@@ -194,63 +202,6 @@ impl Sip {
     #[must_use]
     pub fn listeners(&self) -> &[(Transport, SocketAddr)] {
         &self.listeners
-    }
-
-    /// Finds the flow that a request to `remote` leaves on.
-    ///
-    /// # Errors
-    /// When no listener can reach it.
-    pub fn flow_to(&self, remote: SocketAddr, transport: Transport) -> Result<Flow, SipError> {
-        let fits = |address: &SocketAddr| address.is_ipv4() == remote.is_ipv4();
-        let mut listeners = self.listeners.iter();
-        let found = listeners.find(|(t, a)| *t == transport && fits(a));
-        let Some((_, listener)) = found else {
-            // Whoever is called over TLS speaks to us over the same connection: no certificate of
-            // ours is needed to listen with.
-            if transport == Transport::Tls
-                && let Some(local) = self.callers.towards(remote)
-            {
-                return Ok(Flow {
-                    transport,
-                    local,
-                    remote,
-                });
-            }
-            let scheme = transport.via_name().to_ascii_lowercase();
-            let port = transport.default_port();
-            let example = format!("{scheme}://{}:{port}", remote.ip());
-            return Err(SipError::NoListener {
-                remote,
-                transport,
-                example,
-            });
-        };
-        let ip = if listener.ip().is_unspecified() {
-            local_address_towards(remote).unwrap_or(listener.ip())
-        } else {
-            listener.ip()
-        };
-        Ok(Flow {
-            transport,
-            local: SocketAddr::new(ip, listener.port()),
-            remote,
-        })
-    }
-
-    /// Says whom TLS connections to these addresses must reach: a host whose certificate comes from
-    /// an authority of that file, or of the system's.
-    ///
-    /// # Errors
-    /// When there are no such authorities, no certificate can have that name, or the SIP task has
-    /// ended.
-    pub async fn expect(
-        &self,
-        remotes: &[SocketAddr],
-        host: &str,
-        ca: Option<&Path>,
-    ) -> Result<(), SipError> {
-        let peer = self.tls.peer(host, ca)?;
-        self.send(Command::Expect(remotes.to_vec(), peer)).await
     }
 
     /// Places a call.

@@ -1,7 +1,7 @@
 //! SIP sockets: UDP listeners with a reader each, listeners and connections of TCP and TLS, and
 //! those of WebSockets, which others open alone.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 
 use super::tcp;
 use super::tls::{Names, Peer, Tls};
+use super::whom::Whom;
 use super::ws::{self, Pages};
 
 /// Messages that may wait for the SIP task; beyond it UDP drops and TCP slows its peer down.
@@ -21,6 +22,9 @@ const INBOUND_QUEUE: usize = 4096;
 const DATAGRAM_MAX: usize = 65_535;
 /// What the kernel may hold while the task is busy: a burst of a thousand INVITEs.
 const RECEIVE_BUFFER_BYTES: usize = 4 * 1024 * 1024;
+
+/// How long connections may take to end.
+const FAREWELL: Duration = Duration::from_secs(2);
 
 /// One `sip.listen` entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,11 +54,17 @@ pub(super) enum Inbound {
     Connected(Flow, mpsc::Sender<Vec<u8>>),
 }
 
+/// A connection, and whom it was made to where we made it over TLS.
+struct Connection {
+    writer: mpsc::Sender<Vec<u8>>,
+    whom: Option<Whom>,
+}
+
 pub(super) struct Sockets {
     udp: Vec<(SocketAddr, Arc<UdpSocket>)>,
     /// Listeners of TCP, TLS and WebSockets.
     streams: Vec<(Transport, SocketAddr)>,
-    connections: HashMap<Flow, mpsc::Sender<Vec<u8>>>,
+    connections: HashMap<Flow, Connection>,
     tls: Arc<Tls>,
     pages: Arc<Pages>,
     names: Names,
@@ -145,16 +155,36 @@ impl Sockets {
     }
 
     pub(super) fn connected(&mut self, flow: Flow, writer: mpsc::Sender<Vec<u8>>) {
-        self.connections.insert(flow, writer);
+        let whom = None;
+        self.connections.insert(flow, Connection { writer, whom });
     }
 
-    /// Takes note of whom a TLS connection to an address must reach.
-    pub(super) fn expect(&mut self, remote: SocketAddr, peer: Peer) {
-        self.names.expect(remote, peer);
+    /// Takes note of whom a TLS connection must reach.
+    pub(super) fn expect(&mut self, flow: Flow, peer: Peer) {
+        self.names.expect(flow, peer);
     }
 
     pub(super) fn closed(&mut self, flow: Flow) {
         self.connections.remove(&flow);
+    }
+
+    /// Lets every connection end in good order, in bounded time.
+    pub(super) async fn close(&mut self) {
+        // A connection whose queue is gone writes what it held, takes leave and says so.
+        let mut open: HashSet<Flow> = self.connections.drain().map(|(flow, _)| flow).collect();
+        let ended = async {
+            while !open.is_empty() {
+                match self.inbound.recv().await {
+                    Some(Inbound::Closed(flow) | Inbound::Failed(flow)) => {
+                        open.remove(&flow);
+                    }
+                    // Who is accepted now loses the queue, and goes too.
+                    Some(Inbound::Message(..) | Inbound::Connected(..)) => {}
+                    None => return,
+                }
+            }
+        };
+        let _ = tokio::time::timeout(FAREWELL, ended).await;
     }
 
     /// Sends without waiting; false when the flow does not take it.
@@ -187,15 +217,18 @@ impl Sockets {
     }
 
     fn send_over_stream(&mut self, flow: Flow, bytes: &[u8]) -> bool {
-        if let Some(writer) = self.connections.get(&flow) {
-            return writer.try_send(bytes.to_vec()).is_ok();
+        if let Some(connection) = self.connections.get(&flow) {
+            let expected = self.names.get(&flow).map(|peer| &peer.whom);
+            // What was shown to reach somebody else is never taken for it.
+            let fits = expected.is_none_or(|whom| connection.whom.as_ref() == Some(whom));
+            return fits && connection.writer.try_send(bytes.to_vec()).is_ok();
         }
         // Who is behind a WebSocket is gone with it.
         if flow.transport.is_websocket() {
             return false;
         }
         let peer = match flow.transport {
-            Transport::Tls => match self.peer(flow.remote) {
+            Transport::Tls => match self.peer(flow) {
                 Some(peer) => Some(peer),
                 None => return false,
             },
@@ -203,7 +236,8 @@ impl Sockets {
         };
         let (writer, queue) = mpsc::channel(tcp::WRITE_QUEUE);
         let queued = writer.try_send(bytes.to_vec()).is_ok();
-        self.connections.insert(flow, writer);
+        let whom = peer.as_ref().map(|peer| peer.whom.clone());
+        self.connections.insert(flow, Connection { writer, whom });
         // Where something listens the connection leaves from any port.
         let port = if self.listens(flow) {
             0
@@ -224,13 +258,15 @@ impl Sockets {
     }
 
     /// Whom a TLS connection must reach: who was expected there, or else the address itself.
-    fn peer(&self, remote: SocketAddr) -> Option<Peer> {
-        if let Some(peer) = self.names.get(remote) {
+    fn peer(&self, flow: Flow) -> Option<Peer> {
+        if let Some(peer) = self.names.get(&flow) {
             return Some(peer.clone());
         }
-        match self.tls.peer(&remote.ip().to_string(), None) {
+        let whom = Whom::by_name(&flow.remote.ip().to_string());
+        match self.tls.peer(&whom) {
             Ok(peer) => Some(peer),
             Err(error) => {
+                let remote = flow.remote;
                 tracing::warn!(%error, %remote, "a TLS connection cannot be made");
                 None
             }

@@ -18,6 +18,7 @@ use super::complaints::Complaints;
 use super::places::Places;
 use super::sockets::Inbound;
 use super::tls::Peer;
+use super::whom::in_words;
 use super::ws::{self, Pages};
 use crate::clock;
 
@@ -25,6 +26,8 @@ use crate::clock;
 pub(super) const WRITE_QUEUE: usize = 256;
 /// How long a peer may take to accept a connection, and to show who it is.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a peer that takes nothing more may still say why.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 /// Bytes read at once.
 const READ_BYTES: usize = 16 * 1024;
 
@@ -153,7 +156,7 @@ async fn serve_accepted<S>(
     }
     let (writer, queue) = mpsc::channel(WRITE_QUEUE);
     if tell.send(Inbound::Connected(flow, writer)).await.is_ok() {
-        serve(stream, &mut incoming, queue, tell).await;
+        let _ = serve(stream, &mut incoming, queue, tell).await;
         let _ = tell.send(Inbound::Closed(flow)).await;
     }
 }
@@ -175,22 +178,23 @@ pub(super) async fn connect(
     incoming.spoke();
     let served = async {
         let stream = timeout(CONNECT_TIMEOUT, open(flow.local, port, remote)).await??;
-        let Some(peer) = peer else {
-            serve(stream, &mut incoming, queue, &tell).await;
-            return std::io::Result::Ok(());
+        let Some(peer) = &peer else {
+            return serve(stream, &mut incoming, queue, &tell).await;
         };
         // Boxed: what a handshake needs is large, and over soon.
-        let shown = Box::pin(show(&peer, stream)).await;
-        let stream = shown.inspect_err(|error| {
-            // The words of a certificate that does not fit have both names in them.
-            let name = peer.name.to_str();
-            tracing::warn!(%error, %remote, %name, "a TLS connection was not made");
-        })?;
-        serve(stream, &mut incoming, queue, &tell).await;
-        Ok(())
+        let stream = Box::pin(show(peer, stream)).await?;
+        peer.troubles.note(remote, &peer.whom, None);
+        serve(stream, &mut incoming, queue, &tell).await
     };
     if let Err(error) = served.await {
-        tracing::debug!(%error, %remote, "a SIP connection was not made");
+        tracing::debug!(%error, %remote, "a SIP connection was not made, or broke");
+        if let Some(peer) = peer.filter(|_| !incoming.heard) {
+            let trouble = in_words(&error, &peer.whom);
+            if let Some(trouble) = &trouble {
+                tracing::warn!(%trouble, %remote, "a TLS connection was not made");
+            }
+            peer.troubles.note(remote, &peer.whom, trouble);
+        }
     }
     let told = match incoming.heard {
         true => Inbound::Closed(flow),
@@ -238,47 +242,70 @@ async fn open_from(local: SocketAddr, remote: SocketAddr) -> std::io::Result<Tcp
     socket.connect(remote).await
 }
 
-/// Reads and writes until either side ends, breaks the framing or is too slow.
+/// Serves a connection, and takes leave of its peer: over TLS an end without close_notify may be an
+/// attacker's (RFC 8446 §6.1).
+///
+/// # Errors
+/// When it broke.
 async fn serve<S>(
     stream: S,
     incoming: &mut Incoming,
-    mut queue: mpsc::Receiver<Vec<u8>>,
+    queue: mpsc::Receiver<Vec<u8>>,
     tell: &mpsc::Sender<Inbound>,
-) where
+) -> std::io::Result<()>
+where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let (mut reader, mut writer) = tokio::io::split(stream);
+    let (reader, mut writer) = tokio::io::split(stream);
+    let served = exchange((reader, &mut writer), incoming, queue, tell).await;
+    let _ = timeout(incoming.patience.write, writer.shutdown()).await;
+    served
+}
+
+/// Reads and writes until either side ends, breaks the framing or is too slow.
+async fn exchange(
+    (mut reader, mut writer): (impl AsyncRead + Unpin, impl AsyncWrite + Unpin),
+    incoming: &mut Incoming,
+    mut queue: mpsc::Receiver<Vec<u8>>,
+    tell: &mpsc::Sender<Inbound>,
+) -> std::io::Result<()> {
     let mut buffer = vec![0_u8; READ_BYTES];
     let remote = incoming.flow.remote;
     loop {
         tokio::select! {
             read = reader.read(&mut buffer) => {
-                let Ok(length) = read else { return };
+                let length = read?;
                 if length == 0 {
-                    return;
+                    return Ok(());
                 }
                 let bytes = buffer.get(..length).unwrap_or_default();
                 if !incoming.deliver(bytes, tell, &mut writer).await {
-                    return;
+                    return Ok(());
                 }
             }
             message = queue.recv() => {
-                let Some(message) = message else { return };
+                let Some(message) = message else { return Ok(()) };
                 if !incoming.write(&mut writer, &message).await {
-                    return;
+                    return last_words(&mut reader).await;
                 }
             }
             () = clock::sleep_until(incoming.ping_at) => {
                 if !incoming.write(&mut writer, PING).await {
-                    return;
+                    return Ok(());
                 }
             }
             () = clock::sleep_until(Some(incoming.deadline())) => {
                 tracing::debug!(%remote, "a SIP connection was too slow or idle");
-                return;
+                return Ok(());
             }
         }
     }
+}
+
+/// Hears why a peer does not take what we write: its alert may have come first.
+async fn last_words(reader: &mut (impl AsyncRead + Unpin)) -> std::io::Result<()> {
+    let read = timeout(LAST_WORDS, reader.read(&mut [0; 1])).await;
+    read.map_or(Ok(()), |read| read.map(|_| ()))
 }
 
 /// Asks whether somebody is there (RFC 5626 §4.4.1).

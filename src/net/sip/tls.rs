@@ -9,13 +9,17 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use offhook_sip::Flow;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
-/// Addresses whose names are remembered; trunks have a few each.
+use super::identity::{Identity, Renewal};
+use super::whom::{Troubles, Whom};
+
+/// Flows whose peers are remembered; trunks have a few each.
 const PEERS_MAX: usize = 4_096;
 
 /// The files of `[sip.tls]`.
@@ -63,24 +67,27 @@ pub enum TlsError {
 #[derive(Default)]
 pub struct Tls {
     server: Option<TlsAcceptor>,
-    identity: Option<TlsFiles>,
+    identity: Option<Arc<Identity>>,
     /// By authority; none is the system's.
     clients: Mutex<HashMap<Option<PathBuf>, Arc<ClientConfig>>>,
+    troubles: Arc<Troubles>,
 }
 
 impl std::fmt::Debug for Tls {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let mut tls = f.debug_struct("Tls");
-        tls.field("identity", &self.identity)
-            .finish_non_exhaustive()
+        let identity = self.identity.as_ref().map(|identity| identity.files());
+        tls.field("identity", &identity).finish_non_exhaustive()
     }
 }
 
 /// Whom a connection must reach, and by whose word.
 #[derive(Clone)]
 pub(crate) struct Peer {
+    pub(super) whom: Whom,
     pub(super) name: ServerName<'static>,
     pub(super) connector: TlsConnector,
+    pub(super) troubles: Arc<Troubles>,
 }
 
 impl Tls {
@@ -90,12 +97,20 @@ impl Tls {
     /// When a file cannot be read or is of no use.
     pub fn new(files: TlsFiles) -> Result<Self, TlsError> {
         crate::tls::install();
-        let server = server_config(&files)?;
+        let identity = Arc::new(Identity::read(&files)?);
+        let server = server_config(&files, Arc::clone(&identity))?;
         Ok(Self {
             server: Some(TlsAcceptor::from(Arc::new(server))),
-            identity: Some(files),
+            identity: Some(identity),
             clients: Mutex::default(),
+            troubles: Arc::default(),
         })
+    }
+
+    /// Reads our certificate again where its files have changed.
+    pub(super) fn renew(&self) -> Renewal {
+        let identity = self.identity.as_ref();
+        identity.map_or(Renewal::Same, |identity| identity.renew())
     }
 
     /// What connections are accepted with, where we have a certificate.
@@ -103,17 +118,26 @@ impl Tls {
         self.server.clone()
     }
 
-    /// Makes out whom a connection must reach: a host whose certificate comes from an authority of
-    /// that file, or from one of the system's.
+    /// Makes out what a connection goes by that must reach somebody.
     ///
     /// # Errors
     /// When there are no such authorities, or no certificate can have that name.
-    pub(super) fn peer(&self, host: &str, ca: Option<&Path>) -> Result<Peer, TlsError> {
-        let bare = host.trim_start_matches('[').trim_end_matches(']');
+    pub(super) fn peer(&self, whom: &Whom) -> Result<Peer, TlsError> {
+        let bare = whom.host.trim_start_matches('[').trim_end_matches(']');
         let name =
-            ServerName::try_from(bare.to_owned()).map_err(|_| TlsError::Name(host.to_owned()))?;
-        let connector = TlsConnector::from(self.client(ca)?);
-        Ok(Peer { name, connector })
+            ServerName::try_from(bare.to_owned()).map_err(|_| TlsError::Name(whom.host.clone()))?;
+        let connector = TlsConnector::from(self.client(whom.ca.as_deref())?);
+        Ok(Peer {
+            whom: whom.clone(),
+            name,
+            connector,
+            troubles: Arc::clone(&self.troubles),
+        })
+    }
+
+    /// Why the last connection to somebody was not made, in words.
+    pub(super) fn trouble(&self, remote: SocketAddr, whom: &Whom) -> Option<String> {
+        self.troubles.of(remote, whom)
     }
 
     /// Reads an authority's file before anything depends on it.
@@ -137,10 +161,10 @@ impl Tls {
         crate::tls::install();
         let config = ClientConfig::builder().with_root_certificates(roots);
         let config = match &self.identity {
-            // Shown to whoever asks for one.
-            Some(files) => config
-                .with_client_auth_cert(certificates(&files.certificate)?, private_key(&files.key)?)
-                .map_err(|source| unfit(&files.key, source))?,
+            Some(identity) => {
+                let identity: Arc<Identity> = Arc::clone(identity);
+                config.with_client_cert_resolver(identity)
+            }
             None => config.with_no_client_auth(),
         };
         let config = Arc::new(config);
@@ -149,24 +173,24 @@ impl Tls {
     }
 }
 
-/// The names that addresses must show. Where it is full, what is new takes the place of all.
+/// Whom flows must reach. Where it is full, what is new takes the place of all.
 #[derive(Default)]
-pub(super) struct Names(HashMap<SocketAddr, Peer>);
+pub(super) struct Names(HashMap<Flow, Peer>);
 
 impl Names {
-    pub(super) fn expect(&mut self, remote: SocketAddr, peer: Peer) {
-        if self.0.len() >= PEERS_MAX && !self.0.contains_key(&remote) {
+    pub(super) fn expect(&mut self, flow: Flow, peer: Peer) {
+        if self.0.len() >= PEERS_MAX && !self.0.contains_key(&flow) {
             self.0.clear();
         }
-        self.0.insert(remote, peer);
+        self.0.insert(flow, peer);
     }
 
-    pub(super) fn get(&self, remote: SocketAddr) -> Option<&Peer> {
-        self.0.get(&remote)
+    pub(super) fn get(&self, flow: &Flow) -> Option<&Peer> {
+        self.0.get(flow)
     }
 }
 
-fn server_config(files: &TlsFiles) -> Result<ServerConfig, TlsError> {
+fn server_config(files: &TlsFiles, identity: Arc<Identity>) -> Result<ServerConfig, TlsError> {
     let config = match &files.client_ca {
         Some(ca) => {
             let verifier = WebPkiClientVerifier::builder(Arc::new(roots_of(ca)?));
@@ -178,12 +202,10 @@ fn server_config(files: &TlsFiles) -> Result<ServerConfig, TlsError> {
         }
         None => ServerConfig::builder().with_no_client_auth(),
     };
-    config
-        .with_single_cert(certificates(&files.certificate)?, private_key(&files.key)?)
-        .map_err(|source| unfit(&files.key, source))
+    Ok(config.with_cert_resolver(identity))
 }
 
-fn unfit(path: &Path, source: rustls::Error) -> TlsError {
+pub(super) fn unfit(path: &Path, source: rustls::Error) -> TlsError {
     TlsError::Unfit {
         path: path.to_owned(),
         source,
@@ -191,7 +213,7 @@ fn unfit(path: &Path, source: rustls::Error) -> TlsError {
 }
 
 /// A file's certificates, of which there is one at least.
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let found = CertificateDer::pem_file_iter(path)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .map_err(|error| unread(path, &error))?;
@@ -201,7 +223,7 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     Ok(found)
 }
 
-fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
+pub(super) fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
     PrivateKeyDer::from_pem_file(path).map_err(|error| unread(path, &error))
 }
 

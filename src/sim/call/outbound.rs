@@ -71,6 +71,7 @@ impl SwitchCall {
             from: format!("<sip:offhook@{}>", self.flow.local.ip()),
             route: Vec::new(),
             flow: self.flow,
+            stream: None,
             credentials: Some(Credentials {
                 username: username.to_owned(),
                 password: password.to_owned(),

@@ -126,6 +126,7 @@ impl Phones {
             from: format!("sip:load@{through}"),
             route: Vec::new(),
             flow: self.caller.flow_to(through, Transport::Udp)?,
+            stream: None,
             credentials: None,
             body: ours.to_string().into_bytes(),
             content_type: "application/sdp".to_owned(),

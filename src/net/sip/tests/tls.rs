@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
-use super::super::{IncomingCall, Listen, News, Signal, Sip};
+use super::super::{IncomingCall, Listen, News, Signal, Sip, SipError};
 use super::*;
 use crate::mailbox;
 
@@ -34,17 +34,27 @@ impl Authority {
 
     /// The files of a certificate for a name.
     fn files(&self, name: &str, client_ca: Option<PathBuf>) -> TlsFiles {
-        let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
-        let certificate = params.signed_by(&key, &self.issuer).unwrap();
         let file = |end: &str| self.folder.path().join(format!("{name}.{end}"));
-        std::fs::write(file("pem"), certificate.pem()).unwrap();
-        std::fs::write(file("key"), key.serialize_pem()).unwrap();
-        TlsFiles {
+        let files = TlsFiles {
             certificate: file("pem"),
             key: file("key"),
             client_ca,
-        }
+        };
+        self.write(name, &files);
+        files
+    }
+
+    /// Writes a fresh certificate for a name into the files of another.
+    fn write(&self, name: &str, files: &TlsFiles) {
+        let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        self.issue(params, files);
+    }
+
+    fn issue(&self, params: CertificateParams, files: &TlsFiles) {
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        std::fs::write(&files.certificate, certificate.pem()).unwrap();
+        std::fs::write(&files.key, key.serialize_pem()).unwrap();
     }
 }
 
@@ -87,16 +97,25 @@ async fn caller(tls: Tls) -> Sip {
     Sip::start(&[], tls, Settings::default()).await.unwrap().0
 }
 
+fn whom(name: &str, ca: &Path) -> Whom {
+    Whom {
+        host: name.to_owned(),
+        ca: Some(ca.to_owned()),
+    }
+}
+
 /// Calls a switch that must show a name.
 async fn call(sip: &Sip, switch: SocketAddr, name: &str, ca: &Path) -> mailbox::Receiver<Signal> {
-    sip.expect(&[switch], name, Some(ca)).await.unwrap();
-    let flow = sip.flow_to(switch, Transport::Tls).unwrap();
+    let whom = whom(name, ca);
+    let flow = sip.way_to(switch, Transport::Tls, Some(&whom)).await;
+    let flow = flow.unwrap();
     let invite = Invite {
         request_uri: "sip:desk@pbx.test".to_owned(),
         to: "sip:desk@pbx.test".to_owned(),
         from: "<sip:me@phone.test>".to_owned(),
         route: Vec::new(),
         flow,
+        stream: None,
         credentials: None,
         body: Vec::new(),
         content_type: "application/sdp".to_owned(),
@@ -140,21 +159,112 @@ async fn a_certificate_for_another_name_is_refused_with_both_names() {
     let signals = call(&sip, switch.address, "pbx.test", &authority.ca()).await;
     assert!(is_refused(signals).await);
     assert!(switch.news.try_recv().is_err());
+    let said = sip.tls_trouble(switch.address, &whom("pbx.test", &authority.ca()));
+    let wanted = "the certificate is for other.test, the configuration says pbx.test";
+    assert_eq!(said.as_deref(), Some(wanted));
+}
 
-    let peer = Tls::default()
-        .peer("pbx.test", Some(&authority.ca()))
-        .unwrap();
-    let stream = TcpStream::connect(switch.address).await.unwrap();
-    let said = peer
-        .connector
-        .connect(peer.name, stream)
-        .await
-        .unwrap_err()
-        .to_string();
+#[tokio::test]
+async fn what_was_wrong_is_forgotten_once_the_connection_is_made() {
+    let authority = Authority::new();
+    let files = authority.files("other.test", None);
+    let mut switch = Switch::start(files.clone()).await;
+    let sip = caller(Tls::default()).await;
+    let (ca, whom) = (authority.ca(), whom("pbx.test", &authority.ca()));
+    assert!(is_refused(call(&sip, switch.address, "pbx.test", &ca).await).await);
+    assert!(sip.tls_trouble(switch.address, &whom).is_some());
+    authority.write("pbx.test", &files);
+    assert!(matches!(switch.sip.tls.renew(), Renewal::Renewed));
+    let _signals = call(&sip, switch.address, "pbx.test", &ca).await;
+    let _ = switch.incoming().await;
+    assert_eq!(sip.tls_trouble(switch.address, &whom), None);
+}
+
+#[tokio::test]
+async fn two_names_at_one_address_have_a_connection_each() {
+    let authority = Authority::new();
+    let mut switch = Switch::start(authority.files("pbx.test", None)).await;
+    // Who listens itself, so that both would leave from the same port.
+    let us = Switch::start(authority.files("us.test", None)).await;
+    let ca = authority.ca();
+    let mut good = call(&us.sip, switch.address, "pbx.test", &ca).await;
+    let incoming = switch.incoming().await;
+    assert!(is_refused(call(&us.sip, switch.address, "other.test", &ca).await).await);
     assert!(
-        said.contains("pbx.test") && said.contains("other.test"),
-        "{said}"
+        switch.news.try_recv().is_err(),
+        "nothing came over the first"
     );
+    // The first is as it was.
+    assert!(switch.sip.answer(incoming.call, Vec::new()).await.unwrap());
+    while !matches!(good.recv().await, Some(Signal::Answered { .. })) {}
+    let whom = |name| whom(name, &ca);
+    assert_eq!(us.sip.tls_trouble(switch.address, &whom("pbx.test")), None);
+    assert!(
+        us.sip
+            .tls_trouble(switch.address, &whom("other.test"))
+            .is_some()
+    );
+}
+
+/// A connection to a switch, by its words alone.
+async fn connect(switch: SocketAddr, whom: &Whom) -> tokio_rustls::client::TlsStream<TcpStream> {
+    let peer = Tls::default().peer(whom).unwrap();
+    let stream = TcpStream::connect(switch).await.unwrap();
+    peer.connector.connect(peer.name, stream).await.unwrap()
+}
+
+async fn is_alive(stream: &mut tokio_rustls::client::TlsStream<TcpStream>) -> bool {
+    stream.write_all(b"\r\n\r\n").await.unwrap();
+    let mut pong = [0; 2];
+    stream.read_exact(&mut pong).await.is_ok()
+}
+
+#[tokio::test]
+async fn a_renewed_certificate_is_shown_to_who_comes_later_and_no_connection_ends() {
+    let authority = Authority::new();
+    let files = authority.files("pbx.test", None);
+    let switch = Switch::start(files.clone()).await;
+    let ca = authority.ca();
+    let mut before = connect(switch.address, &whom("pbx.test", &ca)).await;
+    assert!(matches!(switch.sip.tls.renew(), Renewal::Same));
+    authority.write("new.test", &files);
+    assert!(matches!(switch.sip.tls.renew(), Renewal::Renewed));
+    let mut after = connect(switch.address, &whom("new.test", &ca)).await;
+    assert!(is_alive(&mut before).await && is_alive(&mut after).await);
+}
+
+#[tokio::test]
+async fn a_new_file_that_is_of_no_use_keeps_the_old_and_is_complained_of_once() {
+    let authority = Authority::new();
+    let files = authority.files("pbx.test", None);
+    let switch = Switch::start(files.clone()).await;
+    let good = std::fs::read(&files.certificate).unwrap();
+    std::fs::write(&files.certificate, "half a certifi").unwrap();
+    let Renewal::Failed(error) = switch.sip.tls.renew() else {
+        panic!("it was taken")
+    };
+    let named = files.certificate.display().to_string();
+    assert!(error.to_string().contains(&named), "{error}");
+    assert!(matches!(switch.sip.tls.renew(), Renewal::Same));
+    std::fs::remove_file(&files.certificate).unwrap();
+    assert!(matches!(switch.sip.tls.renew(), Renewal::Failed(_)));
+    assert!(matches!(switch.sip.tls.renew(), Renewal::Same));
+    let mut stream = connect(switch.address, &whom("pbx.test", &authority.ca())).await;
+    assert!(is_alive(&mut stream).await);
+    std::fs::write(&files.certificate, good).unwrap();
+    assert!(matches!(switch.sip.tls.renew(), Renewal::Renewed));
+}
+
+#[tokio::test]
+async fn a_connection_that_we_end_says_so() {
+    let authority = Authority::new();
+    let switch = Switch::start(authority.files("pbx.test", None)).await;
+    let mut stream = connect(switch.address, &whom("pbx.test", &authority.ca())).await;
+    assert!(is_alive(&mut stream).await);
+    switch.sip.close().await;
+    let mut rest = Vec::new();
+    // Without close_notify this is an error (RFC 8446 §6.1).
+    assert_eq!(stream.read_to_end(&mut rest).await.unwrap(), 0);
 }
 
 #[tokio::test]
@@ -163,6 +273,31 @@ async fn an_authority_that_nobody_named_is_not_believed() {
     let switch = Switch::start(theirs.files("pbx.test", None)).await;
     let sip = caller(Tls::default()).await;
     assert!(is_refused(call(&sip, switch.address, "pbx.test", &ours.ca()).await).await);
+    let said = sip.tls_trouble(switch.address, &whom("pbx.test", &ours.ca()));
+    let said = said.unwrap();
+    assert!(
+        said.starts_with("the certificate of pbx.test is not from the authority in "),
+        "{said}"
+    );
+}
+
+#[tokio::test]
+async fn a_certificate_that_has_expired_is_refused_in_those_words() {
+    let authority = Authority::new();
+    let files = authority.files("pbx.test", None);
+    let mut params = CertificateParams::new(vec!["pbx.test".to_owned()]).unwrap();
+    params.not_before = rcgen::date_time_ymd(2019, 1, 1);
+    params.not_after = rcgen::date_time_ymd(2020, 1, 1);
+    authority.issue(params, &files);
+    let switch = Switch::start(files).await;
+    let sip = caller(Tls::default()).await;
+    assert!(is_refused(call(&sip, switch.address, "pbx.test", &authority.ca()).await).await);
+    let said = sip.tls_trouble(switch.address, &whom("pbx.test", &authority.ca()));
+    let said = said.unwrap();
+    assert!(
+        said.starts_with("the certificate of pbx.test has expired, "),
+        "{said}"
+    );
 }
 
 #[tokio::test]
@@ -172,6 +307,12 @@ async fn where_both_must_show_a_certificate_nobody_comes_in_without_one() {
     let mut switch = Switch::start(files).await;
     let nobody = caller(Tls::default()).await;
     assert!(is_refused(call(&nobody, switch.address, "pbx.test", &authority.ca()).await).await);
+    let said = nobody.tls_trouble(switch.address, &whom("pbx.test", &authority.ca()));
+    let said = said.unwrap();
+    assert!(
+        said.starts_with("pbx.test wants a certificate of ours"),
+        "{said}"
+    );
     let known = Tls::new(authority.files("phone.test", None)).unwrap();
     let known = caller(known).await;
     let _signals = call(&known, switch.address, "pbx.test", &authority.ca()).await;
@@ -217,27 +358,33 @@ fn a_file_that_is_of_no_use_is_named_with_what_is_wrong() {
         assert!(said.contains(&named.display().to_string()), "{said}");
     }
     assert!(Tls::default().check(&text).is_err());
-    assert!(
-        Tls::default()
-            .peer("not a name", Some(&authority.ca()))
-            .is_err()
-    );
+    let nameless = whom("not a name", &authority.ca());
+    assert!(Tls::default().peer(&nameless).is_err());
+}
+
+#[tokio::test]
+async fn an_authority_that_cannot_be_read_is_told_before_anything_is_sent() {
+    let sip = caller(Tls::default()).await;
+    let nothing = whom("pbx.test", Path::new("/nothing.pem"));
+    let remote = SocketAddr::from(([127, 0, 0, 1], 5061));
+    let refused = sip.way_to(remote, Transport::Tls, Some(&nothing)).await;
+    assert!(matches!(refused, Err(SipError::Tls(TlsError::File { .. }))));
 }
 
 #[test]
 fn names_that_are_remembered_do_not_grow_without_bound() {
     let authority = Authority::new();
-    let peer = Tls::default()
-        .peer("pbx.test", Some(&authority.ca()))
-        .unwrap();
+    let peer = Tls::default().peer(&whom("pbx.test", &authority.ca()));
+    let peer = peer.unwrap();
+    let flow = |port| Flow {
+        transport: Transport::Tls,
+        local: SocketAddr::from(([127, 0, 0, 1], 5061)),
+        remote: SocketAddr::from(([127, 0, 0, 1], port)),
+    };
     let mut names = Names::default();
     for port in 1..=10_000 {
-        names.expect(SocketAddr::from(([127, 0, 0, 1], port)), peer.clone());
+        names.expect(flow(port), peer.clone());
         assert!(names.0.len() <= PEERS_MAX);
     }
-    assert!(
-        names
-            .get(SocketAddr::from(([127, 0, 0, 1], 10_000)))
-            .is_some()
-    );
+    assert!(names.get(&flow(10_000)).is_some());
 }

@@ -13,7 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::{WebSocketStream, client_async};
 
-use super::super::{Listen, News, Signal, Sip, Tls, TlsFiles};
+use super::super::{Listen, News, Signal, Sip, Tls, TlsFiles, Whom};
 use super::*;
 
 #[path = "ws_upgrade.rs"]
@@ -174,6 +174,7 @@ fn invite(flow: Flow) -> Invite {
         from: "<sip:+12025550143@pbx.example.com>".to_owned(),
         route: Vec::new(),
         flow,
+        stream: None,
         credentials: None,
         body: b"v=0\r\n".to_vec(),
         content_type: "application/sdp".to_owned(),
@@ -259,9 +260,11 @@ async fn over_tls_the_same_is_wss() {
         client_ca: None,
     };
     let (_sip, _news, address) = switch(Transport::Wss, Tls::new(files).unwrap()).await;
-    let peer = Tls::default()
-        .peer("pbx.example.com", Some(pem.as_path()))
-        .unwrap();
+    let whom = Whom {
+        host: "pbx.example.com".to_owned(),
+        ca: Some(pem),
+    };
+    let peer = Tls::default().peer(&whom).unwrap();
     let stream = TcpStream::connect(address).await.unwrap();
     let stream = peer.connector.connect(peer.name, stream).await.unwrap();
     let mut page = Page::over(stream).await;
