@@ -337,15 +337,19 @@ impl UserAgent {
     }
 
     fn fail_clients(&mut self, now: Instant, flow: Flow, fails: fn(&mut ClientMachine) -> bool) {
-        let mut failed: Vec<ClientId> = self
+        let mut failed: Vec<(ClientId, bool)> = self
             .clients
             .iter_mut()
             .filter(|(_, client)| client.flow == flow)
-            .filter_map(|(&id, client)| fails(&mut client.machine).then_some(id))
+            .filter_map(|(&id, client)| {
+                // Only what nobody has heard of may be sent over another transport.
+                let unheard = client.machine.transport_failed();
+                (unheard || fails(&mut client.machine)).then_some((id, unheard))
+            })
             .collect();
         failed.sort_unstable(); // a simulation must find one order only
-        for id in failed {
-            if !self.falls_back(now, id) {
+        for (id, unheard) in failed {
+            if !(unheard && self.falls_back(now, id)) {
                 self.fail_client(now, id, Failure::Transport);
             }
         }

@@ -107,18 +107,10 @@ impl UserAgent {
     /// Returns the connection that takes a large request in the place of a datagram's flow.
     fn stream_instead(&self, now: Instant, flow: Flow, purpose: Purpose) -> Option<Flow> {
         let local = match purpose {
-            Purpose::Invite(call)
-            | Purpose::Reinvite(call)
-            | Purpose::Refresh(call)
-            | Purpose::Bye(call)
-            | Purpose::Prack(call, _)
-            | Purpose::Info(call, _)
-            | Purpose::Refer(call)
-            | Purpose::Report(call) => self.calls.get(&call)?.stream,
             Purpose::Register(registration) => {
                 self.registrations.get(&registration)?.register.stream
             }
-            Purpose::Ping(_) | Purpose::Nobody => None,
+            _ => self.calls.get(&purpose.call()?)?.stream,
         }?;
         let open = flow.transport == Transport::Udp
             && local.is_ipv4() == flow.remote.is_ipv4()
