@@ -241,9 +241,8 @@ impl Caller {
     /// Waits for the other side to hang up; returns how it did.
     pub(crate) async fn until_ended(&mut self) -> Option<EndCause> {
         loop {
-            match self.answered.signals.recv().await? {
-                Signal::Ended { cause } => return Some(cause),
-                _ => {}
+            if let Signal::Ended { cause } = self.answered.signals.recv().await? {
+                return Some(cause);
             }
         }
     }
