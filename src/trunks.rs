@@ -277,7 +277,10 @@ impl Keeper {
         if self.trunk.kind != TrunkKind::Register {
             return true;
         }
-        let so_far = self.registration.as_ref().map(|r| r.hop.1);
+        let so_far = self.registration.as_ref().map(|r| r.hop);
+        // Another transport has another port.
+        let so_far = so_far.filter(|(transport, _)| *transport == self.hop.transport);
+        let so_far = so_far.map(|(_, target)| target);
         let Some(target) = self.hop.known.target(so_far) else {
             return true;
         };

@@ -4,6 +4,7 @@
 
 mod pair;
 mod referral;
+mod replacing;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -166,7 +167,11 @@ impl Meeting {
         // Where the caller was faster, the called party is hung up as it is dropped.
         let answered = ringing.answer(self.caller).await?;
         let who = Who::called(&services, whose, &to, hunt.into_trunk_place());
-        let mut called = Given { party: called, who };
+        let mut called = Given {
+            party: called,
+            who,
+            pairs: None,
+        };
         if let Err(error) = self.meet(&answered.party.leg, &called.party.leg) {
             let reason = EndReason::Failed(error.to_string());
             called.party.hang_up().await;

@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::caller::shown_to_user;
 use super::hunt::Whose;
 use super::party::Party;
+use super::places::Permit;
 use super::services::Services;
 use super::trunk_load::TrunkPlace;
 use crate::net::media::LegId;
@@ -81,6 +82,8 @@ impl Who {
 pub(super) struct Given {
     pub(super) party: Party,
     pub(super) who: Who,
+    /// The port pair of whoever's place they take, until that one's media is closed.
+    pub(super) pairs: Option<Permit>,
 }
 
 /// Something that another call, or somebody who calls, wants of a bridged call.

@@ -3,7 +3,8 @@
 use offhook_sip::{Incoming, Source};
 use uuid::Uuid;
 
-use super::headers::had_it_before;
+use super::caller::values;
+use super::headers::{Of, had_it_before};
 use super::inbound::called_party;
 use super::services::Services;
 use crate::switch::{Dialled, Diverted, Number, Why, diversion_field, numbers_of};
@@ -14,12 +15,20 @@ use crate::switchboard::own_host;
 pub(super) fn called_before(invite: &Incoming) -> Vec<Number> {
     let here = called_party(invite);
     let before = match invite.source {
-        Source::Trunk(_) => had_it_before(invite),
+        // The whole history is nobody's (RFC 7044 §10.1.1).
+        Source::Trunk(_) if hides_history(invite) => Vec::new(),
+        Source::Trunk(_) => had_it_before(invite, Of::Public),
         Source::User(_) | Source::Local => Vec::new(),
     };
     let users = std::iter::once(here).chain(before);
     let users: Vec<String> = users.collect();
     numbers_of(users.iter().map(String::as_str))
+}
+
+/// Whether a call's caller wants nobody to know who had the call before.
+fn hides_history(invite: &Incoming) -> bool {
+    let mut wanted = values(invite, "Privacy").flat_map(|value| value.split([';', ',']));
+    wanted.any(|kind| kind.trim().eq_ignore_ascii_case("history"))
 }
 
 impl Services {

@@ -2,7 +2,7 @@
 //! (RFC 3608), or the trunk itself.
 
 use offhook_sip::Transport;
-use offhook_sip::uri::Uri;
+use offhook_sip::uri::{Scheme, Uri};
 
 use super::outbound::host_and_port;
 use crate::config::TrunkConfig;
@@ -44,11 +44,16 @@ impl FirstHop {
         let configured = Self::configured(trunk);
         let named = uri.transport().map(str::to_ascii_lowercase);
         let named = match named.as_deref() {
+            _ if uri.scheme == Scheme::Sips => Some(Transport::Tls),
             Some("udp") => Some(Transport::Udp),
             Some("tcp") => Some(Transport::Tcp),
             Some("tls") => Some(Transport::Tls),
             _ => None,
         };
+        if uri.scheme == Scheme::Sips && configured.pinned.is_some_and(|t| t != Transport::Tls) {
+            tracing::warn!(trunk = %trunk.name, "a sips Service-Route is not followed in the clear");
+            return None;
+        }
         let hop = Self {
             host: uri.host.to_string(),
             port: uri.port,

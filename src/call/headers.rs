@@ -61,14 +61,15 @@ fn variable(name: &str) -> String {
 
 /// Who was called before this call came here: the last of [`had_it_before`].
 fn diverted_from(invite: &Incoming) -> Option<String> {
-    had_it_before(invite).into_iter().next()
+    had_it_before(invite, Of::All).into_iter().next()
 }
 
 /// Those who were called before this call came here, the last of them first: whom the Diversions
 /// name from the top (RFC 5806 §5), or the entries of the History-Info from the last but one
 /// (RFC 7044 §5).
-pub(super) fn had_it_before(invite: &Incoming) -> Vec<String> {
+pub(super) fn had_it_before(invite: &Incoming, of: Of) -> Vec<String> {
     let entries = |name| values(invite, name).flat_map(split_at_commas);
+    let counts = |entry: &&str| of == Of::All || !is_private_entry(entry);
     let user = |entry: &str| {
         let address = NameAddr::parse(entry.trim())?;
         let user = address.uri.user_text().into_owned();
@@ -77,10 +78,30 @@ pub(super) fn had_it_before(invite: &Incoming) -> Vec<String> {
     };
     let mut diversions = entries("Diversion").take(FIELDS_MAX).peekable();
     if diversions.peek().is_some() {
-        return diversions.map_while(user).collect();
+        return diversions.filter(counts).map_while(user).collect();
     }
     let history: Vec<&str> = entries("History-Info").take(FIELDS_MAX).collect();
-    history.into_iter().rev().skip(1).map_while(user).collect()
+    let before = history.into_iter().rev().skip(1);
+    before.filter(counts).map_while(user).collect()
+}
+
+/// Of whom it is told that they had a call before.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Of {
+    /// Of all, for those who may know it: it stays here.
+    All,
+    /// Of those who let it be known.
+    Public,
+}
+
+/// Whether whoever an entry names does not want to be told of: `privacy` of a Diversion (RFC 5806
+/// §4), or a Privacy in the URI's headers of a History-Info entry (RFC 7044 §10.1.2).
+fn is_private_entry(entry: &str) -> bool {
+    let entry = entry.to_ascii_lowercase().replace([' ', '\t', '"'], "");
+    let of_history = entry.contains("?privacy=") || entry.contains("&privacy=");
+    let diversion = entry.split(";privacy=").skip(1);
+    let mut diversion = diversion.map(|rest| rest.split(';').next() != Some("off"));
+    of_history || diversion.any(|private| private)
 }
 
 /// Splits a header field's value at its commas, but not within quotes or angle brackets.
@@ -179,6 +200,24 @@ mod tests {
             value(&told, "headers"),
             Some(json!({ "x_order_id": "42", "x_tenant": "acme" }))
         );
+    }
+
+    #[test]
+    fn who_does_not_want_it_known_that_they_had_a_call_is_told_of_here_alone() {
+        let had = |field: &str, value: &str, of| {
+            let invite = incoming(trunk(), "+12025550143", &[(field, value)]);
+            had_it_before(&invite, of)
+        };
+        let diversion = "<sip:+12025550111@x>;privacy=\"full\", <sip:+12025550112@x>;privacy=off";
+        assert_eq!(
+            had("Diversion", diversion, Of::All),
+            ["+12025550111", "+12025550112"]
+        );
+        assert_eq!(had("Diversion", diversion, Of::Public), ["+12025550112"]);
+        let history =
+            "<sip:+12025550111@x?Privacy=history>;index=1, <sip:+12025550112@x>;index=1.1";
+        assert_eq!(had("History-Info", history, Of::All), ["+12025550111"]);
+        assert!(had("History-Info", history, Of::Public).is_empty());
     }
 
     #[test]

@@ -132,7 +132,7 @@ pub(super) fn called_party(invite: &Incoming) -> String {
 }
 
 /// Writes the numbers of a trunk's call in the form that all share, from here on.
-fn unify_numbers(services: &Services, invite: &mut Incoming) {
+pub(super) fn unify_numbers(services: &Services, invite: &mut Incoming) {
     let Source::Trunk(name) = &invite.source else {
         return;
     };

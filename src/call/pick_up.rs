@@ -3,9 +3,10 @@
 
 use std::sync::Arc;
 
-use offhook_sip::CallHandle;
+use offhook_sip::{CallHandle, Source};
 
 use super::bridge::may_transfer;
+use super::busy::Busy;
 use super::dialogs::{Given, Who};
 use super::inbound::{agree, codecs_of, refuse, wait_for_answer};
 use super::line::{Attached, Leg};
@@ -13,6 +14,7 @@ use super::party::Party;
 use super::services::Services;
 use crate::net::media::LegId;
 use crate::net::sip::{Held, IncomingCall};
+use crate::switch::Way;
 
 /// Why a call does not take the place of another's party.
 struct Refusal(u16, String);
@@ -29,7 +31,8 @@ pub(super) async fn serve(
     (mut incoming, held): (IncomingCall, Held),
     replaced: CallHandle,
 ) {
-    let taken = pick_up(&services, (&mut incoming, held), replaced).await;
+    let mut held = Some(held);
+    let taken = pick_up(&services, (&mut incoming, &mut held), replaced).await;
     if let Err(Refusal(status, why)) = taken {
         refuse(&services, incoming.call, status, &why).await;
     }
@@ -37,7 +40,7 @@ pub(super) async fn serve(
 
 async fn pick_up(
     services: &Arc<Services>,
-    (incoming, held): (&mut IncomingCall, Held),
+    (incoming, held): (&mut IncomingCall, &mut Option<Held>),
     replaced: CallHandle,
 ) -> Result<(), Refusal> {
     if !may_transfer(services, &incoming.invite.source) {
@@ -51,18 +54,30 @@ async fn pick_up(
         other.ok_or_else(|| Refusal::new(603, "nobody talks there who could be replaced"))?;
     let places = &services.places;
     // Until the one whose place it takes has given its own back.
-    let _pairs = places
-        .take_pairs(1)
-        .map_err(|busy| Refusal::new(503, busy))?;
+    let busy = |busy: Busy| Refusal::new(503, busy);
+    let pairs = places.take_pairs(1).map_err(busy)?;
+    let trunk = match &incoming.invite.source {
+        Source::Trunk(name) => Some(services.trunk_loads.take(name, Way::In).map_err(busy)?),
+        Source::User(_) | Source::Local => None,
+    };
     let Some((leg, call)) = answer(services, incoming, other).await? else {
         return Ok(());
     };
-    let sip = services.line.sip().clone();
+    let (sip, Some(held)) = (services.line.sip().clone(), held.take()) else {
+        return Ok(());
+    };
     let (_, nothing) = crate::mailbox::mailbox(1);
     let signals = std::mem::replace(&mut incoming.signals, nothing);
     let party = Party::new(sip, (call, held), incoming.invite.flow, signals, leg);
-    let who = Who::calls(services, &incoming.invite);
-    if !dialogs.replace(replaced, Given { party, who }) {
+    let given = Given {
+        party,
+        who: Who {
+            _trunk: trunk,
+            ..Who::calls(services, &incoming.invite)
+        },
+        pairs: Some(pairs),
+    };
+    if !dialogs.replace(replaced, given) {
         tracing::info!("a call was over before another one could take a party's place in it");
     }
     Ok(())

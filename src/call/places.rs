@@ -149,6 +149,15 @@ impl Permit {
         self.trunk.take()
     }
 
+    /// Keeps so many port pairs, and gives all else back.
+    pub(super) fn into_pairs(mut self, most: usize) -> Self {
+        self.keep_pairs(most);
+        let calls = std::mem::take(&mut self.calls);
+        self.places.give_back(calls, 0);
+        self.trunk = None;
+        self
+    }
+
     /// Gives the port pairs beyond so many back.
     pub(super) fn keep_pairs(&mut self, most: usize) {
         let spare = self.pairs.saturating_sub(most);

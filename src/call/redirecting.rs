@@ -74,7 +74,6 @@ impl Redirecting {
         }
         let first = &self.first.request_uri;
         dialling.to.get_or_insert_with(|| first.clone());
-        dialling.transport = next.transport;
         if next.is_proxy {
             let lr = if next.uri.contains(";lr") { "" } else { ";lr" };
             dialling.route = vec![format!("<{}{lr}>", next.uri)];
@@ -89,6 +88,7 @@ impl Redirecting {
         if by_proxy && !next.is_foreign {
             return Ok(dialling);
         }
+        dialling.transport = next.transport;
         let resolver = Resolver::from_system();
         let over = Over::Pinned(next.transport);
         let found = resolver.resolve(&host, port, over).await;

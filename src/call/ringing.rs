@@ -2,11 +2,13 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use offhook_media::{Codec, Negotiated};
 use offhook_sip::{CallHandle, EndCause, Flow};
 use serde_json::json;
 use tokio::sync::watch;
+use tokio::time::timeout;
 
 use super::ending::Ending;
 use super::hunt::Whose;
@@ -26,6 +28,8 @@ use crate::net::sip::{Held, IncomingCall, Signal};
 use crate::store::{CallRecord, CallState as StoredState, MediaSummary};
 use crate::switch::{Call, Cause, EndReason};
 
+/// How long a call that could be answered waits for its record to be kept.
+const KEEPING: Duration = Duration::from_secs(5);
 /// Why a call is refused whose record cannot be kept.
 const NOT_KEPT: &str = "its record was not kept";
 
@@ -253,7 +257,11 @@ impl Ringing {
 
     /// Sends the answer, once the record is kept, and waits for the caller's where the offer was ours.
     async fn settle(&mut self) -> Result<(), EndReason> {
-        if !self.kept.is_kept().await {
+        let kept = tokio::select! {
+            kept = timeout(KEEPING, self.kept.is_kept()) => kept.unwrap_or(false),
+            control = self.controls.recv() => return Err(end_reason_of(control)),
+        };
+        if !kept {
             refuse(&self.services, self.call, 503, NOT_KEPT).await;
             return Err(EndReason::Failed(NOT_KEPT.to_owned()));
         }

@@ -377,6 +377,7 @@ impl Talk {
             troubles: Troubles::default(),
             wishes: self.live.wishes(),
             done: Wishes::default(),
+            left_to_trunk: false,
             hand_over: Some(hand_over),
             on_joined: Some(Box::new(move |joined| {
                 if joined.is_err() {

@@ -62,8 +62,7 @@ pub struct Wishes {
     pub waits: bool,
     /// The call is somebody else's: the agent is done.
     pub transferred: bool,
-    /// The trunk has agreed to have somebody else talk with the other side: when it hangs up, that
-    /// has come about.
+    /// The trunk has agreed to have somebody else talk with the other side.
     pub referred: bool,
 }
 
@@ -104,6 +103,8 @@ pub struct Running {
     pub wishes: watch::Receiver<Wishes>,
     /// What of that is done.
     pub done: Wishes,
+    /// The trunk hung up once it had agreed to have somebody else talk with the other side.
+    pub left_to_trunk: bool,
     /// What gives it to a person; a demonstration caller's side is given to nobody.
     pub hand_over: Option<HandOver>,
     /// Told what came of bringing its leg into a room.
@@ -190,7 +191,7 @@ impl Running {
         }
         self.leg.close();
         let reason = end.unwrap_or(EndReason::Agent);
-        let transferred = self.done.transferred || self.wishes.borrow().referred;
+        let transferred = self.done.transferred || self.left_to_trunk;
         if let Some(outcome) = outcome.as_mut().filter(|_| transferred) {
             outcome.outcome = TRANSFERRED.to_owned();
         }
@@ -372,6 +373,8 @@ impl Running {
                 None
             }
             Some(Signal::Ended { cause }) => {
+                // Before anybody hears of it, and calls that off.
+                self.left_to_trunk = self.wishes.borrow().referred;
                 self.conversation.handle_hung_up(now);
                 Some(end_reason(cause))
             }

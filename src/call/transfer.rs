@@ -243,7 +243,7 @@ impl Transfer {
         if std::mem::replace(&mut self.released, true) {
             return;
         }
-        self.wish(|wishes| wishes.waits = false);
+        self.wish(|wishes| (wishes.waits, wishes.referred) = (false, false));
         let mut calls = self.services.live_calls();
         if let Some(talking) = calls.get_mut(&self.id).and_then(|c| c.talking.as_mut()) {
             talking.free_seat();

@@ -135,6 +135,7 @@ impl DemoCaller {
             troubles: Troubles::default(),
             wishes: watch::channel(Wishes::default()).1,
             done: Wishes::default(),
+            left_to_trunk: false,
             hand_over: None,
             on_joined: None,
             on_over: None,

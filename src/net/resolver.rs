@@ -18,6 +18,12 @@ use records::{Naptr, Srv};
 const TARGETS_MAX: usize = 16;
 /// Records read of one answer.
 const RECORDS_MAX: usize = 64;
+/// How long a name server may take before it is asked again …
+const TRY_TIMEOUT: Duration = Duration::from_secs(1);
+/// … and all that a domain says of its services, whatever it says.
+const SERVICE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Services of a domain that are looked at.
+const SERVICES_MAX: usize = 4;
 /// How long one look-up may take before the next way is tried.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -85,9 +91,11 @@ impl Resolver {
     /// `localhost` are found.
     #[must_use]
     pub fn from_system() -> Self {
-        let dns = TokioResolver::builder_tokio()
-            .ok()
-            .and_then(|builder| builder.build().ok());
+        let dns = TokioResolver::builder_tokio().ok().and_then(|mut builder| {
+            // A datagram that is lost is asked for again within the time of a look-up.
+            builder.options_mut().timeout = TRY_TIMEOUT;
+            builder.build().ok()
+        });
         Self { dns }
     }
 
@@ -131,10 +139,11 @@ impl Resolver {
                 addresses: vec![SocketAddr::new(address, given)],
             });
         }
-        if port.is_none()
-            && let Some(found) = self.service(bare, over).await
-        {
-            return Ok(found);
+        if port.is_none() {
+            let service = tokio::time::timeout(SERVICE_TIMEOUT, self.service(bare, over));
+            if let Ok(Some(found)) = service.await {
+                return Ok(found);
+            }
         }
         let addresses = self.addresses(bare, given).await?;
         Ok(Found {
@@ -154,7 +163,8 @@ impl Resolver {
         // Side by side: most domains have no NAPTR, and a call waits.
         let asked = usual.iter().map(|(_, name)| self.servers(name));
         let (naptr, usual_servers) = tokio::join!(self.naptr(host), join_all(asked));
-        for (transport, name) in records::services(naptr, over.all()) {
+        let services = records::services(naptr, over.all());
+        for (transport, name) in services.into_iter().take(SERVICES_MAX) {
             let servers = match usual.iter().position(|(_, usual)| *usual == name) {
                 Some(known) => usual_servers.get(known).cloned().unwrap_or_default(),
                 None => self.servers(&name).await,
@@ -173,7 +183,8 @@ impl Resolver {
 
     /// The addresses of servers, in the order in which they are tried.
     async fn find_servers(&self, transport: Transport, servers: Vec<Srv>) -> Option<Found> {
-        let servers = records::in_order(servers, |most| rand::rng().random_range(0..=most));
+        let mut servers = records::in_order(servers, |most| rand::rng().random_range(0..=most));
+        servers.truncate(TARGETS_MAX);
         let mut addresses: Vec<SocketAddr> = Vec::new();
         for server in servers {
             let found = self.addresses(&server.target, server.port).await;

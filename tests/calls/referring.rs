@@ -1,6 +1,7 @@
 //! Calls that their own parties transfer: by REFER, to somebody who is called or who talks already, and
 //! by Replaces.
 
+use offhook::call::dial::DialFailure;
 use offhook::net::sip::{ReferAsked, Signal};
 use offhook_media::Codec;
 use serde_json::{Value, json};
@@ -276,6 +277,41 @@ async fn a_carrier_that_hangs_up_once_it_has_taken_a_transfer_has_transferred() 
     assert_eq!(record["outcome"], "transferred", "{record:#}");
     drop(report);
     switch.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_transfer_that_is_called_off_after_the_carrier_took_it_is_none() {
+    let (switch, mut events, _desk, mut call, path) = carriers_call().await;
+    let to = json!({ "to": "+442079460123" });
+    assert_eq!(switch.post(&path, &to, None).await.status(), 202);
+    let report = referred(&mut call).await.accept();
+    let is = |state: &'static str| move |data: &Value| data["state"] == state;
+    events.until("call.transfer", is("referred")).await;
+    let supervise = path.replace("/transfer", "/supervise");
+    assert_eq!(switch.delete(&supervise).await, 202);
+    events.until("call.transfer", is("failed")).await;
+    call.hang_up().await;
+    let record = switch.record(&mut events).await;
+    assert_ne!(record["outcome"], "transferred", "{record:#}");
+    drop(report);
+    switch.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agents_place_is_taken_by_nobody() {
+    let mut office = Office::open().await;
+    let bob = office.bob.dial(&office.switch.uri).await;
+    office.events.until("call.answered", |_| true).await;
+    let (name, value) = bob.replaces().await;
+    let headers = [(name.as_str(), value.as_str())];
+    let uri = office.uri("100");
+    let refused = Caller::dial_saying([127, 0, 0, 1].into(), &uri, &headers).await;
+    match refused.map(drop) {
+        Err(DialFailure::Refused { status, .. }) => assert_eq!(status, 603),
+        other => panic!("{other:?}"),
+    }
+    bob.hang_up().await;
+    office.switch.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -157,6 +157,11 @@ impl InviteClient {
         }
     }
 
+    /// Whether nobody waits for its answer any more.
+    pub fn is_abandoned(&self) -> bool {
+        self.abandoned
+    }
+
     /// Ends the transaction because the transport refused the INVITE; returns whether the
     /// transaction user is to be told (RFC 3261 §17.1.4).
     pub fn transport_failed(&mut self) -> bool {

@@ -88,7 +88,9 @@ impl UserAgent {
     ) -> Option<ClientId> {
         let again = self.new_branch();
         let client = self.clients.get(&id)?;
-        let (flow, bytes) = (client.flow, client.request.clone());
+        // How it goes is chosen anew, by its size.
+        let flow = client.datagram_flow().unwrap_or(client.flow);
+        let bytes = client.request.clone();
         let request = Message::parse(&bytes).ok()?;
         let call = self.calls.get_mut(&handle)?;
         fields.extend(call.answerer.authorize(&request, &mut self.rng));

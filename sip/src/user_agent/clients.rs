@@ -156,6 +156,11 @@ impl ClientMachine {
         }
     }
 
+    /// Whether it is an INVITE whose answer nobody waits for any more.
+    pub(super) fn is_abandoned(&self) -> bool {
+        matches!(self, Self::Invite(machine) if machine.is_abandoned())
+    }
+
     fn transport_failed(&mut self) -> bool {
         match self {
             Self::Invite(machine) => machine.transport_failed(),

@@ -66,6 +66,11 @@ impl Ways {
 }
 
 impl Client {
+    /// Returns the flow that the request would go on were it small.
+    pub(super) fn datagram_flow(&self) -> Option<Flow> {
+        self.datagram.as_ref().map(|datagram| datagram.flow)
+    }
+
     /// Returns the ways to the peer.
     pub(super) fn ways(&self) -> Ways {
         Ways {
@@ -131,10 +136,9 @@ impl UserAgent {
         let Some(datagram) = client.datagram.take() else {
             return false;
         };
+        let (purpose, abandoned) = (client.purpose, client.machine.is_abandoned());
         self.refusals.note(now, datagram.flow.remote);
-        if let Purpose::Invite(call) = client.purpose
-            && self.given_up(call).is_some()
-        {
+        if abandoned || !self.is_still_wanted(purpose) {
             return false;
         }
         let Some(client) = self.clients.get_mut(&id) else {
@@ -154,6 +158,20 @@ impl UserAgent {
         self.send_again(transmit);
         self.arm_client(id);
         true
+    }
+
+    /// Whether what a request was for may still come of it.
+    fn is_still_wanted(&self, purpose: Purpose) -> bool {
+        match purpose {
+            Purpose::Bye(_) | Purpose::Register(_) => true,
+            Purpose::Invite(call) => {
+                self.calls.contains_key(&call) && self.given_up(call).is_none()
+            }
+            _ => {
+                let call = purpose.call().and_then(|call| self.calls.get(&call));
+                call.is_some_and(|call| call.is_alive())
+            }
+        }
     }
 }
 

@@ -1,30 +1,24 @@
-//! Two parties who talk, until one of them is gone: what is asked of their call meanwhile, and who
-//! takes the place of whom.
+//! Two parties who talk, until one of them is gone, and what is asked of their call meanwhile.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::sync::{oneshot, watch};
-use tokio::time::timeout;
 
 use super::Meeting;
 use super::referral::Referral;
-use crate::call::dialogs::{Claim, Found, Given, Wants, Who};
+use super::replacing::Arriving;
+use crate::call::dialogs::{Found, Given, Who};
 use crate::call::digits::Passing;
 use crate::call::music;
 use crate::call::party::{Heard, News, Party};
-use crate::call::recording::{PausedBy, RecordingSwitch};
 use crate::call::ringing::{Over, PickedUp};
 use crate::call::supervise::Bridged;
 use crate::call::talk::end_reason_of;
-use crate::call::task::{TRANSFERRED, Wishes};
+use crate::call::task::Wishes;
 use crate::clock;
-use crate::net::media::{Command, Part, RoomId};
+use crate::net::media::{Command, RoomId};
 use crate::switch::EndReason;
-
-/// How long somebody whose place another one has taken may take to hang up.
-const PARTING: Duration = Duration::from_secs(5);
 
 /// Two parties who talk.
 pub(super) struct Pair {
@@ -32,22 +26,22 @@ pub(super) struct Pair {
     pub(super) called: Party,
     /// Who they are.
     pub(super) who: Both<Who>,
-    room: RoomId,
+    pub(super) room: RoomId,
     /// Who is in the room, so that keys pass on with the sound.
-    joined: Both<bool>,
+    pub(super) joined: Both<bool>,
     /// Who waits since the other one holds the call.
-    waits: Both<bool>,
+    pub(super) waits: Both<bool>,
     /// Keys on their way to the other one.
-    keys: Both<Passing>,
+    pub(super) keys: Both<Passing>,
     /// What is wanted of them from outside …
     wishes: watch::Receiver<Wishes>,
     /// … and whether the caller is held since somebody there wants it.
-    held: bool,
+    pub(super) held: bool,
     /// What one of them wants to come of the other.
     pub(super) referral: Option<Referral>,
-    /// Whoever is on the way here from another media thread has this one's place.
-    arriving: Option<(Side, Party)>,
-    found: Found,
+    /// Whoever is on the way here has a party's place.
+    pub(super) arriving: Option<Arriving>,
+    pub(super) found: Found,
 }
 
 /// Which of the two.
@@ -148,7 +142,7 @@ impl Pair {
     }
 
     /// Has the two found by whoever is to join or replace them.
-    fn are_two(&mut self) {
+    pub(super) fn are_two(&mut self) {
         self.found.by(&self.answered.party, &self.called);
         let bridge = Bridged {
             room: self.room,
@@ -309,7 +303,7 @@ impl Pair {
         }
     }
 
-    fn party_mut(&mut self, side: Side) -> &mut Party {
+    pub(super) fn party_mut(&mut self, side: Side) -> &mut Party {
         match side {
             Side::Caller => &mut self.answered.party,
             Side::Called => &mut self.called,
@@ -317,161 +311,7 @@ impl Pair {
     }
 }
 
-/// Who takes the place of whom.
 impl Pair {
-    /// Puts another party in the place of one, who is told nothing of it here.
-    pub(super) async fn put(&mut self, side: Side, given: Given) -> Option<EndReason> {
-        let Given { party, who } = given;
-        let old = std::mem::replace(self.party_mut(side), party);
-        *self.who.of(side) = who;
-        (*self.joined.of(side), *self.waits.of(side)) = (false, false);
-        *self.keys.of(side) = Passing::default();
-        old.ask(Command::Leave(old.leg.id));
-        let beside = self.party(side.other()).leg.id;
-        let services = Arc::clone(&self.answered.services);
-        let moves = self
-            .party_mut(side)
-            .leg
-            .settle_beside(&services.line, beside);
-        self.arriving = Some((side, old));
-        match moves {
-            // Its commands would overtake it.
-            Ok(true) => None,
-            Ok(false) => self.arrived(side).await,
-            Err(error) => Some(EndReason::Failed(error.to_string())),
-        }
-    }
-
-    /// Takes note that somebody who has another one's place is of the same media thread as whom
-    /// they talk with.
-    async fn arrived(&mut self, side: Side) -> Option<EndReason> {
-        let (_, old) = self.arriving.take_if(|(arriving, _)| *arriving == side)?;
-        let party = self.party(side);
-        let leg = party.leg.id;
-        if side == Side::Caller {
-            party.ask(Command::PassRecorder {
-                from: old.leg.id,
-                to: leg,
-            });
-        }
-        party.ask(Command::Join {
-            leg,
-            room: self.room,
-            part: Part::Talks,
-            shares_playout: false,
-        });
-        self.dismiss(old);
-        if self.held && side == Side::Caller {
-            self.answered.party.hold(true).await;
-        }
-        self.look_at_hold(side);
-        self.look_at_hold(side.other());
-        self.are_two();
-        self.look_at_recording(side);
-        None
-    }
-
-    /// Whether somebody is on the way here from another media thread.
-    pub(super) fn has_arriving(&self) -> bool {
-        self.arriving.is_some()
-    }
-
-    /// Looks whether the call may be recorded with somebody new, and tells them where they are to
-    /// be told.
-    fn look_at_recording(&self, side: Side) {
-        let services = &self.answered.services;
-        let who = match side {
-            Side::Caller => &self.who.caller,
-            Side::Called => &self.who.called,
-        };
-        let recording = services.recording_switch(self.id());
-        let recording = recording.filter(RecordingSwitch::is_recorded);
-        let (Some(trunk), Some(recording)) = (who.trunk_name(), recording) else {
-            return;
-        };
-        if !services.may_record(trunk) {
-            tracing::info!(%trunk, "a transferred call is not recorded any more");
-            recording.pause(PausedBy::Transfer);
-        } else if let Some(text) = services.announcement(trunk) {
-            services.announce(&text, &self.party(side).leg, recording);
-        }
-    }
-
-    /// Lets somebody go whose place another one has: they hang up themselves, or are hung up.
-    fn dismiss(&self, mut old: Party) {
-        self.answered.services.background.spawn(async move {
-            let parts = async {
-                loop {
-                    let heard = old.hear().await;
-                    if let Some(News::Over(_)) = old.take(clock::now(), heard).await {
-                        return;
-                    }
-                }
-            };
-            if timeout(PARTING, parts).await.is_err() {
-                old.hang_up().await;
-            }
-            let _ = old.measured().await;
-        });
-    }
-
-    /// Takes something that another call, or somebody who calls, wants of this one.
-    async fn take_claim(&mut self, claim: Claim) -> Option<Apart> {
-        let sides = [Side::Caller, Side::Called];
-        let mut sides = sides.into_iter();
-        let side = sides.find(|side| self.party(*side).call() == claim.dialog)?;
-        // One thing at a time; what is dropped is refused.
-        if self.referral.is_some() || self.arriving.is_some() {
-            return None;
-        }
-        match claim.wants {
-            Wants::Other(reply) => Some(Apart::Given(side, reply)),
-            Wants::Replacement(given) => {
-                self.tell_of_transfer("replaced", given.who.name(), side);
-                self.put(side, *given).await.map(Apart::Over)
-            }
-        }
-    }
-
-    /// Gives the one who stays to another call, and ends this one.
-    async fn give(mut self, leaves: Side, reply: oneshot::Sender<Given>) {
-        let stays = leaves.other();
-        self.found.forget();
-        let (stayer, leaver) = (self.party(stays), self.party(leaves));
-        if stays == Side::Caller {
-            // What is recorded is this call.
-            stayer.ask(Command::PassRecorder {
-                from: stayer.leg.id,
-                to: leaver.leg.id,
-            });
-        }
-        if *self.waits.of(stays) {
-            let stayer = self.party(stays);
-            stayer.ask(Command::Unhold(stayer.leg.id));
-        }
-        if stays == Side::Caller {
-            std::mem::swap(&mut self.answered.party, &mut self.called);
-            std::mem::swap(&mut self.who.caller, &mut self.who.called);
-        }
-        self.event(
-            "call.transfer",
-            json!({ "state": "merged", "by": leaves.as_str() }),
-        );
-        let given = Given {
-            party: self.called,
-            who: self.who.called,
-        };
-        if let Err(given) = reply.send(given) {
-            given.party.hang_up().await;
-        }
-        self.answered.party.hang_up().await;
-        let over = Over {
-            outcome: Some(TRANSFERRED),
-            ..Over::because(EndReason::Transferred)
-        };
-        self.answered.end(over).await;
-    }
-
     /// Hangs up on both, closes the media and writes the end down.
     async fn end(mut self, reason: EndReason) {
         self.give_up_referral().await;

@@ -18,6 +18,7 @@ use crate::call::admission::{Admitted, admit};
 use crate::call::dial::DialFailure;
 use crate::call::dialogs::{Given, Who};
 use crate::call::hunt::{self, How, Hunt, MAX_FORWARDS};
+use crate::call::inbound::unify_numbers;
 use crate::call::outgoing::Progress;
 use crate::call::party::Party;
 use crate::call::places::Permit;
@@ -41,7 +42,10 @@ pub(super) struct Referral {
 /// How somebody comes.
 enum Comes {
     /// They are called.
-    Rings { hunt: Box<Hunt>, _pairs: Permit },
+    Rings {
+        hunt: Box<Hunt>,
+        pairs: Option<Permit>,
+    },
     /// Another call gives them away.
     Given(oneshot::Receiver<Given>),
 }
@@ -140,7 +144,8 @@ impl Pair {
         refer_to: &ReferTo,
     ) -> Result<Comes, u16> {
         let services = Arc::clone(&self.answered.services);
-        let invite = as_invite(source, refer_to, self.party(by));
+        let mut invite = as_invite(source, refer_to, self.party(by));
+        unify_numbers(&services, &mut invite);
         let passage = match admit(&services, &invite) {
             Ok(Admitted::Bridge(passage)) => passage,
             Ok(Admitted::Agent(_) | Admitted::Room(_)) => return Err(501),
@@ -173,7 +178,7 @@ impl Pair {
             Some(Progress::Failed(failure)) => Err(status_of(&failure)),
             _ => Ok(Comes::Rings {
                 hunt,
-                _pairs: permit,
+                pairs: Some(permit),
             }),
         }
     }
@@ -217,8 +222,12 @@ impl Pair {
                         media: None,
                     });
                 }
-                let party = *party;
-                return self.comes(referral, Given { party, who }).await;
+                let given = Given {
+                    party: *party,
+                    who,
+                    pairs: pairs_of(&mut referral).map(|pairs| pairs.into_pairs(1)),
+                };
+                return self.comes(referral, given).await;
             }
         }
         None
@@ -278,6 +287,14 @@ impl Pair {
 fn hunt_of(referral: &mut Referral) -> Option<&mut Hunt> {
     match &mut referral.comes {
         Comes::Rings { hunt, .. } => Some(hunt),
+        Comes::Given(_) => None,
+    }
+}
+
+/// The place among calls of who is called.
+fn pairs_of(referral: &mut Referral) -> Option<Permit> {
+    match &mut referral.comes {
+        Comes::Rings { pairs, .. } => pairs.take(),
         Comes::Given(_) => None,
     }
 }

@@ -115,7 +115,8 @@ impl DialFailure {
 
 /// What carriers say beside the status line, such as `X-Twilio-Error`.
 fn explain(headers: &[(String, String)]) -> String {
-    let wanted = ["x-twilio-error", "warning", "reason", "p-error"];
+    // What a Reason says in words may name people: it is in `cause`, and kept out of logs.
+    let wanted = ["x-twilio-error", "warning", "p-error"];
     let found = headers
         .iter()
         .filter(|(name, _)| wanted.contains(&name.to_lowercase().as_str()));
