@@ -414,6 +414,8 @@ username = "trunkuser"
 password = "example-password-1"
 caller_id = "+12025550100"
 networks = []
+# SIPp takes an OPTIONS for a call that has gone wrong, and ends.
+ping_s = 0
 """
     switch = Switch(case, more=more, media=media)
     (case.folder / "carrier.xml").write_text(
