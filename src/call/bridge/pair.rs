@@ -200,10 +200,7 @@ impl Pair {
     async fn take_heard(&mut self, side: Side, heard: Heard) -> Option<EndReason> {
         let news = self.party_mut(side).take(clock::now(), heard).await?;
         match news {
-            News::Over(reason) if self.referral.is_some() => {
-                return self.one_is_gone(side, reason).await;
-            }
-            News::Over(reason) => return Some(ended_by(side, reason)),
+            News::Over(reason) => return self.one_is_gone(side, reason),
             News::Joined(Err(error)) => return Some(EndReason::Failed(error.to_string())),
             News::Hold => self.look_at_hold(side),
             News::Key {
@@ -309,9 +306,7 @@ impl Pair {
             Side::Called => &mut self.called,
         }
     }
-}
 
-impl Pair {
     /// Hangs up on both, closes the media and writes the end down.
     async fn end(mut self, reason: EndReason) {
         self.give_up_referral().await;

@@ -103,11 +103,11 @@ impl Pair {
         let comes = match (&refer_to.replaces, replaces) {
             (None, _) => self.call_out(by, &source, &refer_to).await,
             (Some(_), Some(dialog)) => {
-                let is_other = [by, by.other()].map(|side| self.party(side).call() != dialog);
-                let other = is_other == [true, true];
-                let given = other
-                    .then(|| services.dialogs.claim_other(dialog))
-                    .flatten();
+                let is_ours = [by, by.other()]
+                    .map(|side| self.party(side).call())
+                    .contains(&dialog);
+                let given = (!is_ours).then(|| services.dialogs.claim_other(dialog));
+                let given = given.flatten();
                 given.map(Comes::Given).ok_or(481)
             }
             // A dialog of somebody else's.
@@ -255,9 +255,8 @@ impl Pair {
         referral.is_some_and(|referral| referral.is_by(side) && referral.left.is_some())
     }
 
-    /// Takes note that one of them is gone while somebody is to come. Whoever asked for that may
-    /// leave meanwhile.
-    pub(super) async fn one_is_gone(&mut self, side: Side, reason: EndReason) -> Option<EndReason> {
+    /// Takes note that one of them is gone. Whoever asked for somebody to come may leave meanwhile.
+    pub(super) fn one_is_gone(&mut self, side: Side, reason: EndReason) -> Option<EndReason> {
         match self.referral.as_mut().filter(|r| r.is_by(side)) {
             Some(referral) => {
                 referral.left = Some(reason);
