@@ -4,8 +4,11 @@
 Prints one line a case and, at the end, `N passed, N failed`. Exit code 0 when all passed.
 """
 
+import contextlib
+import itertools
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -28,10 +31,25 @@ SPEECH = ROOT / "tests/corpora/speech/jfk.wav"
 PATIENCE_S = 60
 
 
-def free_port(kind=socket.SOCK_DGRAM):
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+# Phones listen for TLS one port above their SIP port, so ports are given in pairs, below those that
+# the system gives to whoever connects (one of those may be anybody's by the time it is bound) and
+# beside the 20,000 to 29,999 of the switch's own media.
+PORTS = itertools.cycle(range(10_000 + 2 * random.randrange(2_000), 20_000, 2))
+
+
+def free_port():
+    """A port that is free, as is the one above it, for UDP and for TCP."""
+    for port in itertools.islice(PORTS, 5_000):
+        with contextlib.ExitStack() as probes:
+            try:
+                for kind in socket.SOCK_DGRAM, socket.SOCK_STREAM:
+                    for number in port, port + 1:
+                        probe = probes.enter_context(socket.socket(socket.AF_INET, kind))
+                        probe.bind(("127.0.0.1", number))
+            except OSError:
+                continue
+            return port
+    raise AssertionError("no pair of ports is free between 10,000 and 20,000")
 
 
 def wait_for(what, check, seconds=PATIENCE_S):
@@ -83,9 +101,9 @@ class Switch:
 
     def __init__(self, case, listen="127.0.0.1", more="", media="", tls=""):
         self.sip = free_port()
-        self.tls = free_port(socket.SOCK_STREAM)
+        self.tls = free_port()
         tls_listen = f', "tls://{listen}:{self.tls}"' if tls else ""
-        self.api = free_port(socket.SOCK_STREAM)
+        self.api = free_port()
         (case.folder / "offhook.toml").write_text(f"""
 [sip]
 listen = ["udp://{listen}:{self.sip}", "tcp://{listen}:{self.sip}"{tls_listen}]
@@ -163,7 +181,7 @@ def baresip(case, proxy, account="", *options, wav=None):
     """Starts baresip with an account at `proxy`; what it hears lands in `dump-*-dec.wav`. Gives its
     process, its SIP port and the port that controls it."""
     wav = wav or prompt(case, pad_s=60)
-    port, control = free_port(), free_port(socket.SOCK_STREAM)
+    port, control = free_port(), free_port()
     (case.folder / "config").write_text(f"""
 sip_listen 127.0.0.1:{port}
 audio_source aufile,{wav}

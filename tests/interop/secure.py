@@ -1,6 +1,5 @@
 """Calls over TLS, with certificates of an authority that each case makes for itself."""
 
-import socket
 import subprocess
 import sys
 import time
@@ -35,7 +34,7 @@ def a_phone_registers_and_calls_in_over_tls_with_srtp(case):
     at = f"127.0.0.1:{switch.tls}"
     phone = case.start([
         sys.executable, HERE / "pjsua_call.py", "--domain", at, "--user", "alice", "--pw",
-        "s3cret-long-enough", "--port", str(free_port(socket.SOCK_STREAM)), "--dial",
+        "s3cret-long-enough", "--port", str(free_port()), "--dial",
         f"sip:lead-qualification@{at}", "--play", prompt(case), "--rec", heard, "--secs", "22",
         "--tp", "tls", "--ca", case.folder / "ca.pem", "--srtp", "--log", "5"])
     assert phone.wait(90) == 0, "pjsua's call failed"
@@ -52,7 +51,7 @@ def a_phone_registers_and_calls_in_over_tls_with_srtp(case):
 def the_api_calls_a_secure_peer(case):
     """As Twilio's secure trunking asks: TLS whose certificate is looked at, and SRTP."""
     certificates(case)
-    port = free_port(socket.SOCK_STREAM)
+    port = free_port()
     switch = Switch(case, more=f"""
 [[trunk]]
 name = "secure"
@@ -93,7 +92,7 @@ method = TLSv1.2+
 private_key = {case.folder}/srv.key
 certificate = {case.folder}/srv.pem
 """)
-    proxy = free_port(socket.SOCK_STREAM)
+    proxy = free_port()
     kamailio(case, "SHA-256", f"tls:127.0.0.1:{proxy}", "-A",
              f'TLS_CFG="{case.folder}/tls.cfg"')
     time.sleep(2)
