@@ -5,9 +5,9 @@
 //! no SQL. A sibling with the same functions is all that PostgreSQL needs.
 
 mod calls;
+mod gathered;
 mod outbox;
 mod perform;
-mod progress;
 mod rows;
 
 use std::fs::OpenOptions;

@@ -5,10 +5,10 @@ use sqlx::Row as _;
 use sqlx::sqlite::SqliteConnection;
 use uuid::Uuid;
 
-use super::progress::{self, Progress, json};
+use super::gathered::{self, Gathered, json};
 use super::{outbox, rows};
 use crate::store::outbox::OutboxItem;
-use crate::store::record::{Appointment, CachedContact, CallRecord, CallUpdate};
+use crate::store::record::{Appointment, CachedContact, CallRecord};
 use crate::store::write::{Ask, Reply, Write};
 use crate::store::{Created, IdempotencyKey};
 
@@ -17,43 +17,32 @@ const PRUNE_ROWS: u32 = 2_000;
 
 /// What is done in one transaction, in its order.
 ///
-/// Turns and events are gathered until something else comes, or the end: [`finish`](Self::finish).
+/// What calls leave is gathered until something else comes, or the end: [`finish`](Self::finish).
 pub(in crate::store) struct Batch<'c, 'w> {
     conn: &'c mut SqliteConnection,
-    progress: Progress<'w>,
+    gathered: Gathered<'w>,
 }
 
 impl<'c, 'w> Batch<'c, 'w> {
     pub(in crate::store) fn new(conn: &'c mut SqliteConnection) -> Self {
-        let progress = Progress::default();
-        Self { conn, progress }
+        let gathered = Gathered::default();
+        Self { conn, gathered }
     }
 
     /// Keeps a record; to keep the same one again changes nothing.
     pub(in crate::store) async fn keep(&mut self, write: &'w Write) -> sqlx::Result<Reply> {
-        if !matches!(write, Write::AppendTurn { .. } | Write::AppendEvent { .. }) {
-            self.progress.keep(self.conn).await?;
-        }
-        let conn = &mut *self.conn;
         match write {
+            Write::InsertCall { run_id, record } => self.gathered.begin(*run_id, record),
+            Write::UpdateCall { id, update, at } => self.gathered.change(*id, update, *at),
             Write::AppendTurn {
                 call_id,
                 seq,
                 turn,
                 at,
-            } => self.progress.add_turn(*call_id, *seq, turn, *at),
+            } => self.gathered.add_turn(*call_id, *seq, turn, *at),
             Write::AppendEvent { event } => {
-                self.progress.add_event(event);
+                self.gathered.add_event(event);
                 return Ok(Reply::Event(event.id));
-            }
-            Write::InsertCall { run_id, record } => insert_call(conn, *run_id, record).await?,
-            Write::UpdateCall { id, update, at } => update_call(conn, *id, update, *at).await?,
-            Write::SetRecording { call_id, path } => {
-                sqlx::query("UPDATE calls SET recording = ?2 WHERE id = ?1")
-                    .bind(call_id.to_string())
-                    .bind(path)
-                    .execute(conn)
-                    .await?;
             }
             Write::FinishCall {
                 run_id,
@@ -61,32 +50,36 @@ impl<'c, 'w> Batch<'c, 'w> {
                 items,
                 event,
             } => {
-                finish_call(conn, *run_id, record, items).await?;
+                self.gathered.end(*run_id, record, items);
                 if let Some(event) = event {
-                    progress::insert_events(conn, &[event]).await?;
+                    self.gathered.add_event(event);
                 }
             }
-            Write::BookAppointment { appointment, items } => {
-                insert_appointment(conn, appointment).await?;
-                insert_items(conn, items).await?;
-                let call = appointment.call_id.to_string();
-                progress::touch(conn, &[(call, appointment.created_at.as_millisecond())]).await?;
+            Write::SetRecording { call_id, path } => {
+                set_recording(self.up_to_date().await?, *call_id, path).await?;
             }
-            Write::RememberContact { contact } => put_contact(conn, contact).await?,
+            Write::BookAppointment { appointment, items } => {
+                book(self.up_to_date().await?, appointment, items).await?;
+            }
+            Write::RememberContact { contact } => {
+                put_contact(self.up_to_date().await?, contact).await?;
+            }
             Write::Settle {
                 id,
                 attempts,
                 outcome,
                 at,
-            } => outbox::settle(conn, *id, *attempts, outcome, *at).await?,
+            } => {
+                let conn = self.up_to_date().await?;
+                outbox::settle(conn, *id, *attempts, outcome, *at).await?;
+            }
         }
         Ok(Reply::Done)
     }
 
     /// Answers a question.
     pub(in crate::store) async fn answer(&mut self, ask: &Ask) -> sqlx::Result<Reply> {
-        self.progress.keep(self.conn).await?;
-        let conn = &mut *self.conn;
+        let conn = self.up_to_date().await?;
         Ok(match ask {
             Ask::CreateCall {
                 run_id,
@@ -114,10 +107,38 @@ impl<'c, 'w> Batch<'c, 'w> {
         })
     }
 
+    /// Keeps what was gathered, for what depends on it.
+    async fn up_to_date(&mut self) -> sqlx::Result<&mut SqliteConnection> {
+        self.gathered.keep(self.conn).await?;
+        Ok(self.conn)
+    }
+
     /// Keeps what was gathered.
     pub(in crate::store) async fn finish(mut self) -> sqlx::Result<()> {
-        self.progress.keep(self.conn).await
+        self.gathered.keep(self.conn).await
     }
+}
+
+async fn set_recording(conn: &mut SqliteConnection, call_id: Uuid, path: &str) -> sqlx::Result<()> {
+    sqlx::query("UPDATE calls SET recording = ?2 WHERE id = ?1")
+        .bind(call_id.to_string())
+        .bind(path)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+async fn book(
+    conn: &mut SqliteConnection,
+    appointment: &Appointment,
+    items: &[OutboxItem],
+) -> sqlx::Result<()> {
+    insert_appointment(conn, appointment).await?;
+    for item in items {
+        outbox::insert(conn, item).await?;
+    }
+    let call = appointment.call_id.to_string();
+    gathered::touch(conn, &[(call, appointment.created_at.as_millisecond())]).await
 }
 
 /// Keeps a spilled record that the database will not take, for a person to look at.
@@ -181,116 +202,15 @@ pub(in crate::store) async fn created_before(
     }))
 }
 
+/// Keeps a call's record by itself.
 async fn insert_call(
     conn: &mut SqliteConnection,
     run_id: Uuid,
     record: &CallRecord,
 ) -> sqlx::Result<()> {
-    bind_call(
-        "INSERT INTO calls (id, run_id, direction, from_number, to_number, trunk, agent, state,
-             started_ms, answered_ms, ended_ms, outcome, variables, media, room,
-             bridge, reason, updated_ms)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?9)
-         ON CONFLICT (id) DO NOTHING",
-        run_id,
-        record,
-    )
-    .execute(&mut *conn)
-    .await?;
-    progress::put_turns(conn, progress::turns_of(record)).await
-}
-
-/// Writes a call's final record with what it leaves to be told: one transaction, both or neither.
-/// A call has one end: a later one changes nothing.
-async fn finish_call(
-    conn: &mut SqliteConnection,
-    run_id: Uuid,
-    record: &CallRecord,
-    items: &[OutboxItem],
-) -> sqlx::Result<()> {
-    let written = bind_call(
-        "INSERT INTO calls (id, run_id, direction, from_number, to_number, trunk, agent, state,
-             started_ms, answered_ms, ended_ms, outcome, variables, media, room,
-             bridge, reason, updated_ms)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17,
-             COALESCE(?11, ?9))
-         ON CONFLICT (id) DO UPDATE SET
-             direction = excluded.direction, from_number = excluded.from_number,
-             to_number = excluded.to_number, trunk = excluded.trunk, agent = excluded.agent,
-             state = excluded.state, started_ms = excluded.started_ms,
-             answered_ms = excluded.answered_ms, ended_ms = excluded.ended_ms,
-             outcome = excluded.outcome, variables = excluded.variables,
-             media = excluded.media, room = excluded.room, bridge = excluded.bridge,
-             reason = excluded.reason, updated_ms = excluded.updated_ms
-         WHERE calls.ended_ms IS NULL",
-        run_id,
-        record,
-    )
-    .execute(&mut *conn)
-    .await?;
-    if written.rows_affected() == 0 {
-        return Ok(());
-    }
-    sqlx::query("DELETE FROM turns WHERE call_id = ?1 AND seq >= ?2")
-        .bind(record.id.to_string())
-        .bind(i64::try_from(record.turns.len()).unwrap_or(i64::MAX))
-        .execute(&mut *conn)
-        .await?;
-    progress::put_turns(conn, progress::turns_of(record)).await?;
-    insert_items(conn, items).await
-}
-
-fn bind_call<'q>(
-    sql: &'static str,
-    run_id: Uuid,
-    record: &'q CallRecord,
-) -> sqlx::query::Query<'q, sqlx::Sqlite, sqlx::sqlite::SqliteArguments> {
-    sqlx::query(sql)
-        .bind(record.id.to_string())
-        .bind(run_id.to_string())
-        .bind(record.direction.as_str())
-        .bind(&record.from)
-        .bind(&record.to)
-        .bind(&record.trunk)
-        .bind(&record.agent)
-        .bind(record.state.as_str())
-        .bind(record.started_at.as_millisecond())
-        .bind(record.answered_at.map(Timestamp::as_millisecond))
-        .bind(record.ended_at.map(Timestamp::as_millisecond))
-        .bind(&record.outcome)
-        .bind(json(&record.variables))
-        .bind(record.media.as_ref().map(json))
-        .bind(&record.room)
-        .bind(record.bridge.as_ref().map(json))
-        .bind(&record.reason)
-}
-
-/// Changes a call that goes on; one that has ended stays as its final record says.
-async fn update_call(
-    conn: &mut SqliteConnection,
-    id: Uuid,
-    update: &CallUpdate,
-    at: Timestamp,
-) -> sqlx::Result<()> {
-    sqlx::query(
-        "UPDATE calls SET state = COALESCE(?2, state), answered_ms = COALESCE(?3, answered_ms),
-             trunk = COALESCE(?4, trunk), agent = COALESCE(?5, agent),
-             variables = COALESCE(?6, variables), media = COALESCE(?7, media),
-             bridge = COALESCE(?9, bridge), updated_ms = MAX(updated_ms, ?8)
-         WHERE id = ?1 AND ended_ms IS NULL",
-    )
-    .bind(id.to_string())
-    .bind(update.state.map(|state| state.as_str()))
-    .bind(update.answered_at.map(Timestamp::as_millisecond))
-    .bind(&update.trunk)
-    .bind(&update.agent)
-    .bind(update.variables.as_ref().map(json))
-    .bind(update.media.as_ref().map(json))
-    .bind(at.as_millisecond())
-    .bind(update.bridge.as_ref().map(json))
-    .execute(conn)
-    .await?;
-    Ok(())
+    let mut alone = Gathered::default();
+    alone.begin(run_id, record);
+    alone.keep(conn).await
 }
 
 async fn insert_appointment(
@@ -310,13 +230,6 @@ async fn insert_appointment(
     .bind(appointment.created_at.as_millisecond())
     .execute(conn)
     .await?;
-    Ok(())
-}
-
-async fn insert_items(conn: &mut SqliteConnection, items: &[OutboxItem]) -> sqlx::Result<()> {
-    for item in items {
-        outbox::insert(conn, item).await?;
-    }
     Ok(())
 }
 
