@@ -121,6 +121,23 @@ fn tick_listening(bencher: Bencher<'_, '_>) {
     bencher.bench_local(|| step(&mut session, &mut feed, false));
 }
 
+/// So many sessions in turn: with more of them than the processor's cache holds, each step waits for
+/// the memory of its session.
+#[divan::bench(args = [1, 10, 100, 700])]
+fn tick_listening_in_turn(bencher: Bencher<'_, '_>, sessions: usize) {
+    let now = epoch();
+    let new = || (Box::new(session(now)), Feed::new(now));
+    let mut all: Vec<_> = (0..sessions).map(|_| new()).collect();
+    let mut next = 0;
+    bencher.bench_local(|| {
+        next = (next + 1) % sessions;
+        let Some((session, feed)) = all.get_mut(next) else {
+            return 0;
+        };
+        step(session, feed, false)
+    });
+}
+
 #[divan::bench]
 fn tick_listening_with_gain_control(bencher: Bencher<'_, '_>) {
     let now = epoch();

@@ -116,7 +116,7 @@ async fn serve(mut config: Config, args: &RunArgs) -> anyhow::Result<ExitCode> {
     let stop = CancellationToken::new();
     let options = store::Options::default();
     let probe = args.probe.as_deref().map(super::bench::probe).transpose()?;
-    let (services, news) = assemble_probed(config, options, watcher, &stop, probe).await?;
+    let (services, news) = assemble_probed(config, options, watcher, &stop, probe.clone()).await?;
     tokio::spawn(switchboard::run(Arc::clone(&services), news));
     tokio::spawn(meters::run(Arc::clone(&services), metrics.clone()));
     let api = serve_api(&services, metrics, &stop).await?;
@@ -129,7 +129,7 @@ async fn serve(mut config: Config, args: &RunArgs) -> anyhow::Result<ExitCode> {
     } else {
         Words::Recognise
     };
-    let loading = load_models(Arc::clone(&services), demo, words);
+    let loading = load_models(Arc::clone(&services), demo, words, probe);
     if let Some(crm) = &crm {
         loading.await?;
         let code = demonstrate(&services, &terminal, crm, json).await?;
@@ -360,6 +360,7 @@ fn load_models(
     services: Arc<Services>,
     demo: bool,
     words: Words,
+    probe: Option<Arc<Probe>>,
 ) -> impl Future<Output = anyhow::Result<()>> + Send {
     let task = tokio::task::spawn_blocking(move || {
         if services.agents.is_empty() {
@@ -374,6 +375,9 @@ fn load_models(
         let agents = services.agents.values();
         let voices = agents.filter_map(|agent| agent.config.voice.as_deref());
         let on_box = OnBox::load(&services.config.models, voices, voicing, words)?;
+        if let Some(probe) = probe {
+            on_box.hearing.watched_by(probe);
+        }
         let took_ms = clock::ms_between(begun, clock::now());
         tracing::info!(took_ms, "the speech models are loaded: agents take calls");
         services.models_loaded(Arc::new(on_box));

@@ -8,7 +8,7 @@ mod tape;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 use offhook_media::Frame;
@@ -18,7 +18,7 @@ use super::{Abandon, Deliver, Recognised, SpeechToText, TurnModel};
 use crate::agent::flow::SlotKind;
 use crate::clock;
 use crate::mailbox::{self, mailbox};
-use crate::net::media::{FrameSink, LegId};
+use crate::net::media::{FrameSink, LegId, Probe};
 use crate::realtime::Outward;
 
 /// Frames that may wait for the hearing thread: over a second of sound of two hundred calls.
@@ -138,6 +138,7 @@ struct RecogniseRequest {
 pub struct Hearing {
     inputs: Inputs,
     counters: Arc<Counters>,
+    probe: Arc<OnceLock<Arc<Probe>>>,
 }
 
 /// One leg's ears, which its conversation holds; dropping them ends the listening.
@@ -169,6 +170,7 @@ impl Hearing {
         let (asked, queue) = sync_channel(ASKED);
         let frames = Arc::new(Outward::new(QUEUE));
         let counters = Arc::new(Counters::default());
+        let probe = Arc::new(OnceLock::new());
         let thread = Thread {
             asked: queue,
             frames: Arc::clone(&frames),
@@ -177,12 +179,22 @@ impl Hearing {
             recogniser,
             turn_model,
             counters: Arc::clone(&counters),
+            probe: Arc::clone(&probe),
         };
         std::thread::Builder::new()
             .name("hearing".to_owned())
             .spawn(move || thread.run())?;
         let inputs = Inputs { asked, frames };
-        Ok(Self { inputs, counters })
+        Ok(Self {
+            inputs,
+            counters,
+            probe,
+        })
+    }
+
+    /// Has a bench's probe look at each frame that is taken from here on; the first one stays.
+    pub fn watched_by(&self, probe: Arc<Probe>) {
+        let _ = self.probe.set(probe);
     }
 
     /// Begins to listen to a leg, without waiting. With `suppress_noise` all that is heard of it,
@@ -313,6 +325,7 @@ struct Thread {
     recogniser: Arc<dyn SpeechToText>,
     turn_model: Option<Arc<dyn TurnModel>>,
     counters: Arc<Counters>,
+    probe: Arc<OnceLock<Arc<Probe>>>,
 }
 
 impl Thread {
@@ -350,6 +363,9 @@ impl Thread {
             let Some(heard) = self.frames.pop() else {
                 break;
             };
+            if let Some(probe) = self.probe.get() {
+                probe.hear(&heard.frame);
+            }
             self.listeners.hear(&heard);
         }
         let windows = self.listeners.finish_round();
@@ -417,6 +433,7 @@ mod tests {
         let hearing = Hearing {
             inputs: Inputs { asked, frames },
             counters: Arc::default(),
+            probe: Arc::default(),
         };
         let (ears, _edges, _sink) = hearing.listen(1, false).unwrap();
         assert_eq!(hearing.listen(2, false).err(), Some(Behind));

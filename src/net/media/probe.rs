@@ -12,7 +12,7 @@ use crossbeam_queue::ArrayQueue;
 use offhook_media::Frame;
 use offhook_media::codec::g711;
 
-use super::{Command, FrameSink, LegId};
+use super::{Command, LegId};
 use crate::clock;
 
 /// Delays that may wait for whoever reads them.
@@ -102,18 +102,23 @@ impl Default for Probe {
 }
 
 impl Probe {
-    /// Takes the next delay from a packet's sending until its sound was handed to the listeners.
+    /// Looks at a frame that a listener takes: sound with a moment in it says how long it took.
+    pub fn hear(&self, frame: &Frame) {
+        if let Some(sent) = Stamp::heard(frame.samples()) {
+            let at = clock::since_1970();
+            let took = at.saturating_sub(sent);
+            let _ = self.heard.push(Delay { at, took });
+        }
+    }
+
+    /// Takes the next delay from a packet's sending until a listener took its sound.
     pub fn next_heard(&self) -> Option<Delay> {
         self.heard.pop()
     }
 
     /// Looks at what is on its way to a leg.
-    pub(super) fn look_at(self: &Arc<Self>, command: Command) -> Command {
+    pub(super) fn look_at(&self, command: Command) -> Command {
         match command {
-            Command::Open(mut open) => {
-                open.sink = open.sink.map(|sink| self.watch(sink));
-                Command::Open(open)
-            }
             Command::Play {
                 leg,
                 utterance,
@@ -142,12 +147,6 @@ impl Probe {
             false => samples,
         }
     }
-
-    /// Puts the probe before a leg's listeners.
-    fn watch(self: &Arc<Self>, sink: Box<dyn FrameSink>) -> Box<dyn FrameSink> {
-        let probe = Arc::clone(self);
-        Box::new(Watched { sink, probe })
-    }
 }
 
 fn stamped(samples: &[i16]) -> Arc<[i16]> {
@@ -157,22 +156,6 @@ fn stamped(samples: &[i16]) -> Arc<[i16]> {
         *sample = g711::ulaw_to_linear(byte);
     }
     samples.into()
-}
-
-struct Watched {
-    sink: Box<dyn FrameSink>,
-    probe: Arc<Probe>,
-}
-
-impl FrameSink for Watched {
-    fn frame(&mut self, frame: &Frame) {
-        self.sink.frame(frame);
-        if let Some(sent) = Stamp::heard(frame.samples()) {
-            let at = clock::since_1970();
-            let took = at.saturating_sub(sent);
-            let _ = self.probe.heard.push(Delay { at, took });
-        }
-    }
 }
 
 #[cfg(test)]

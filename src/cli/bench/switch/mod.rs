@@ -2,6 +2,8 @@
 //! of the machine, a bare C echo of the same packets, and active-call where it is installed. The load
 //! comes from a core of its own.
 
+mod report;
+
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
@@ -12,25 +14,26 @@ use anyhow::Context;
 use clap::Args;
 use offhook_media::sdp::{self, LocalMedia, Negotiated, SessionDescription};
 use offhook_sip::{Invite, Transport};
-use serde_json::{Value, json};
 
-use super::active_call::{self, Beside};
-use super::capacity::{UNWRITTEN, share, track};
-use super::churn;
-use super::cpu::{LOAD_CORE, SUBJECT_CORE, process_seconds};
-use super::cyclictest;
-use super::figures::{Ranks, round};
-use super::graph::{Graph, Scale, Series};
-use super::load::{self, Measured, Stamps, Stream};
-use super::pressure;
-use super::process::{Running, pinned};
-use super::progress::Progress;
-use super::subject::{Options, start};
+use crate::cli::bench::active_call::{self, Beside};
+use crate::cli::bench::capacity::{UNWRITTEN, share, track};
+use crate::cli::bench::churn;
+use crate::cli::bench::cpu::{LOAD_CORE, SUBJECT_CORE, idle_seconds, process_seconds};
+use crate::cli::bench::cyclictest;
+use crate::cli::bench::figures::Ranks;
+use crate::cli::bench::graph::{Graph, Scale, Series};
+use crate::cli::bench::load::{self, Measured, Stamps, Stream};
+use crate::cli::bench::pressure;
+use crate::cli::bench::process::{Running, pinned};
+use crate::cli::bench::progress::Progress;
+use crate::cli::bench::subject::{Options, start};
 use crate::clock;
 use crate::config::RecordingFormat;
 use crate::net::sip::{PlacedCall, Signal};
 use crate::observe::metrics::{CALLS_UNRECORDED, HEARING_DROPPED};
 use crate::phone::{Destination, Phone};
+
+pub(super) use report::{part, say_jitter};
 
 /// From the load's beginning to the measurement's.
 pub(super) const SETTLE: Duration = Duration::from_secs(3);
@@ -45,7 +48,7 @@ const FLOOR_PORT: u16 = 12_000;
 const STAMPS: Stamps = Stamps::OneIn(50);
 /// How long a probe may take to write what it has.
 const PROBE_WRITES: Duration = Duration::from_millis(500);
-const FLOOR: &str = include_str!("../../../benches/floor/floor.c");
+const FLOOR: &str = include_str!("../../../../benches/floor/floor.c");
 
 /// Measures the cost of a call beside the machine's floor.
 #[derive(Debug, Args)]
@@ -85,7 +88,10 @@ impl SwitchArgs {
 
 /// One part of a run: who was measured, and what it came to.
 pub(super) struct Part {
+    /// Shares of a core: the process's own time, …
     pub(super) busy: f64,
+    /// … and how busy the subject's core was with all that ran there.
+    pub(super) core: f64,
     pub(super) measured: Measured,
 }
 
@@ -140,7 +146,7 @@ struct Run {
 
 pub(super) async fn run(args: &SwitchArgs) -> anyhow::Result<ExitCode> {
     if args.relay {
-        return super::relay::run(args).await;
+        return crate::cli::bench::relay::run(args).await;
     }
     if let Some(calls) = args.churn {
         return churn::run(calls, args.json).await;
@@ -175,7 +181,7 @@ pub(super) async fn run(args: &SwitchArgs) -> anyhow::Result<ExitCode> {
         floor: [before, after],
         beside,
     };
-    report(args, &run);
+    report::report(args, &run);
     if let Some(path) = &args.graph {
         let [floor, _] = &run.floor;
         let named = [
@@ -347,15 +353,21 @@ pub(super) async fn measure(
     });
     let used = |at: Instant| async move {
         tokio::time::sleep_until(at.into()).await;
-        Ok::<_, anyhow::Error>((clock::now(), process_seconds(process)?))
+        let (process, idle) = (process_seconds(process)?, idle_seconds(SUBJECT_CORE)?);
+        Ok::<_, anyhow::Error>((clock::now(), process, idle))
     };
-    let (from, cpu_from) = used(begin).await?;
+    let (from, process_from, idle_from) = used(begin).await?;
     let progress = Progress::over(seconds);
-    let (until, cpu_until) = used(end).await?;
+    let (until, process_until, idle_until) = used(end).await?;
     drop(progress);
-    let busy = (cpu_until - cpu_from) / until.duration_since(from).as_secs_f64();
+    let elapsed = until.duration_since(from).as_secs_f64();
     let (measured, streams) = load.await??;
-    Ok((Part { busy, measured }, streams))
+    let part = Part {
+        busy: (process_until - process_from) / elapsed,
+        core: 1.0 - (idle_until - idle_from) / elapsed,
+        measured,
+    };
+    Ok((part, streams))
 }
 
 /// Compiles a C program into a folder.
@@ -400,99 +412,4 @@ impl Floor {
         let (part, _) = measure(args.floor_seconds(), streams, encoded, running.id()).await?;
         Ok(part)
     }
-}
-
-fn report(args: &SwitchArgs, run: &Run) {
-    let calls = args.calls.max(1) as f64;
-    let (switch, [before, after]) = (&run.switch, &run.floor);
-    let busy = switch.part.busy;
-    let floor = f64::midpoint(before.busy, after.busy);
-    let ratio = busy / floor.max(1e-9);
-    let kib_per_call = switch.grown_kib as f64 / calls;
-    let [frames_unwritten, calls_unrecorded] = switch.unrecorded;
-    if args.json {
-        return crate::cli::say(json!({
-            "bench": "switch", "calls": args.calls, "seconds": args.seconds,
-            "floor_seconds": args.floor_seconds(),
-            "failed_calls": switch.failed, "packets_left_out": switch.left_out(),
-            "frames_unheard": switch.unheard, "recorded_as": args.record.map(|f| f.to_string()),
-            "frames_unwritten": frames_unwritten, "calls_unrecorded": calls_unrecorded, "speech_share": round(run.speech_share),
-            "core_percent_per_call": round(busy * 100.0 / calls),
-            "times_the_floor": round(ratio), "kib_per_call": round(kib_per_call),
-            "switch": part(&switch.part, calls),
-            "floor": [part(before, calls), part(after, calls)],
-            "active_call": active_call::json(&run.beside, busy, calls),
-            "machine_wake_up_ms": run.wake_up.map(Ranks::json),
-            "added_latency_ms": {
-                "in": Ranks::of(&switch.heard_ms).json(),
-                "out": Ranks::of(&switch.part.measured.delay_ms).json(),
-            },
-        }));
-    }
-    let measured = &switch.part.measured;
-    crate::cli::say(format_args!(
-        "{} calls for {} s, speech {:.0} % of the time: {:.3} % of a core a call, {ratio:.1} times \
-         the floor ({:.3} %), {kib_per_call:.0} KiB a call, {} of {} packets lost, {} left out, {} \
-         frames unheard, {} calls failed",
-        args.calls,
-        args.seconds,
-        run.speech_share * 100.0,
-        busy * 100.0 / calls,
-        floor * 100.0 / calls,
-        measured.lost,
-        measured.lost + measured.received,
-        switch.left_out(),
-        switch.unheard,
-        switch.failed,
-    ));
-    if let Some(format) = args.record {
-        crate::cli::say(format_args!(
-            "recorded as {format}: {frames_unwritten} frames lost from files, {calls_unrecorded} \
-             calls without one"
-        ));
-    }
-    active_call::say(&run.beside, busy, calls);
-    for (name, part) in [
-        ("switch", &switch.part),
-        ("floor", before),
-        ("floor again", after),
-    ] {
-        let jitter = Ranks::of(&part.measured.jitter_ms);
-        say_jitter(name, "send jitter", jitter);
-    }
-    for (name, measured) in [
-        ("packet in, to the listeners", &switch.heard_ms),
-        (
-            "sound played, to its packet",
-            &switch.part.measured.delay_ms,
-        ),
-    ] {
-        let Ranks {
-            count, p50, p99, ..
-        } = Ranks::of(measured);
-        crate::cli::say(format_args!(
-            "{name} p50 {p50:.3} ms   p99 {p99:.3} ms   ({count} measured)"
-        ));
-    }
-    if let Some(late) = run.wake_up {
-        say_jitter("machine", "wakes up late by", late);
-    }
-}
-
-pub(super) fn say_jitter(name: &str, what: &str, jitter: Ranks) {
-    let Ranks { p50, p99, p999, .. } = jitter;
-    crate::cli::say(format_args!(
-        "{name:12} {what} p50 {p50:.3} ms   p99 {p99:.3} ms   p99.9 {p999:.3} ms"
-    ));
-}
-
-pub(super) fn part(part: &Part, calls: f64) -> Value {
-    json!({
-        "core_busy": round(part.busy),
-        "core_percent_per_call": round(part.busy * 100.0 / calls),
-        "packets_sent_to_it": part.measured.sent,
-        "packets_received": part.measured.received,
-        "packets_lost": part.measured.lost,
-        "send_jitter_ms": Ranks::of(&part.measured.jitter_ms).json(),
-    })
 }
