@@ -39,7 +39,7 @@ deny: toolchain ## Check the licences and sources of what is built in (installs 
 	PATH="$$PATH:target/tools/bin" cargo-deny --workspace check licenses bans sources
 
 fuzz: toolchain ## Fuzz each parser that faces the network for FUZZ_SECONDS (60)
-	@for target in sip_message sip_stream user_agent digest sdp crypto codecs media_session srtp; do \
+	@for target in sip_message sip_headers sip_stream user_agent digest sdp crypto codecs media_session srtp; do \
 	  fuzz/run $$target -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 || exit 1; done
 
 doc: toolchain ## Build the API documentation; a broken link is an error

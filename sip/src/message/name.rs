@@ -269,6 +269,11 @@ impl HeaderName {
         }
     }
 
+    /// Every known name, [`HeaderName::Other`] not among them.
+    pub const fn all() -> &'static [HeaderName] {
+        NAMES
+    }
+
     /// The name's long form; empty for [`HeaderName::Other`].
     pub fn as_str(&self) -> &'static str {
         TEXTS.get(*self as usize).copied().unwrap_or_default()

@@ -2,7 +2,7 @@
 
 use offhook_sip::message::{
     Header, HeaderName, Message, MessageWriter, OwnedMessage, ParseErrorKind, RAck,
-    ResponseBuilder, StartLine,
+    ResponseBuilder, StartLine, sipfrag_status,
 };
 
 /// Asks a message everything that a peer's bytes could answer wrongly.
@@ -60,7 +60,15 @@ fn interrogate(message: &Message<'_>) {
         message.expires(),
         message.min_expires(),
         message.retry_after(),
+        message.max_forwards(),
+        message.session_expires(),
+        message.min_se(),
+        message.content_type(),
+        message.call_id(),
+        message.cseq(),
+        message.has_single_via(),
     );
+    transfers(message);
     if let Ok(rack) = message.rack() {
         let written = rack.to_string();
         assert_eq!(RAck::parse(&written), Some(rack), "{written}");
@@ -76,6 +84,24 @@ fn interrogate(message: &Message<'_>) {
         let _ = (header.value(), message.header_named(header.label));
         assert_eq!(HeaderName::new(header.label.as_bytes()), header.name);
     }
+}
+
+/// Asks what REFER, its reports and Replaces say (RFC 3515, 3891, 4488, 6665).
+fn transfers(message: &Message<'_>) {
+    let _ = (message.referred_by(), message.refer_sub());
+    if let Ok(target) = message.refer_to() {
+        let _ = (target.uri.user_text(), target.display_name());
+    }
+    if let Ok(Some(replaces)) = message.replaces() {
+        assert!(!replaces.call_id.is_empty());
+    }
+    if let Some(event) = message.event() {
+        assert!(!event.name.is_empty());
+    }
+    if let Some(state) = message.subscription_state() {
+        let _ = (state.expires_s, state.reason);
+    }
+    let _ = sipfrag_status(message.body());
 }
 
 /// Prints a message from what was read of it.
