@@ -10,7 +10,9 @@ mod answer;
 use std::time::Duration;
 
 use answer::Answer;
-use offhook_sip::digest::{Algorithm, DigestClient, DigestServer, Ha1, ServerConfig, Verdict};
+use offhook_sip::digest::{
+    Algorithm, Attempts, DigestClient, DigestServer, Ha1, ServerConfig, Verdict,
+};
 use offhook_sip::message::{Message, MessageWriter};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -24,10 +26,14 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     if let Ok(response) = Message::parse(bytes)
         && response.status().is_some()
     {
-        let mut client = DigestClient::new();
-        if client.challenged(&response).is_ok() {
-            let request = b"INVITE sip:a@b SIP/2.0\r\n\r\n";
-            Answer::new(client, "alice-secret").put(request, &mut rng);
+        let (mut client, mut attempts) = (DigestClient::new(), Attempts::default());
+        let first = Message::parse(b"INVITE sip:a@b SIP/2.0\r\n\r\n").expect("a request");
+        if client.challenged(&first, &response, &mut attempts).is_ok() {
+            let marked = b"INVITE sip:a@b SIP/2.0\r\n{auth}\r\n\r\n";
+            let (again, _) = Answer::new(client.clone(), "alice-secret").put(marked, &mut rng);
+            if let Ok(again) = Message::parse(&again) {
+                let _ = client.challenged(&again, &response, &mut attempts);
+            }
         }
         return;
     }
@@ -46,7 +52,9 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let challenge = challenge.finish();
     let mut client = DigestClient::new();
     let challenge = Message::parse(&challenge).expect("our own challenge");
-    client.challenged(&challenge).expect("our own challenge");
+    let first = Message::parse(b"INVITE sip:a@b SIP/2.0\r\n\r\n").expect("a request");
+    let answered = client.challenged(&first, &challenge, &mut Attempts::default());
+    answered.expect("our own challenge");
     let (request, answered) = Answer::new(client, "alice-secret").put(bytes, &mut rng);
     let Ok(message) = Message::parse(&request) else {
         return;

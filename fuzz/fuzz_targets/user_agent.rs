@@ -14,7 +14,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use answer::Answer;
-use offhook_sip::digest::DigestClient;
+use offhook_sip::digest::{Attempts, DigestClient};
 use offhook_sip::message::{HeaderName, Message};
 use offhook_sip::{
     Access, CallHandle, Credentials, Event, Flow, Invite, OptionsPing, Refer, Register,
@@ -233,7 +233,8 @@ impl Desk {
         let marks = if sent.status().is_some() {
             if sent.status() == Some(401) {
                 self.client = DigestClient::new();
-                let _ = self.client.challenged(sent);
+                let first = Message::parse(b"INVITE sip:a@b SIP/2.0\r\n\r\n").expect("a request");
+                let _ = self.client.challenged(&first, sent, &mut Attempts::default());
             }
             vec![("{t}", tag().unwrap_or_default()), ("{r}", value(HeaderName::RSeq))]
         } else {

@@ -14,6 +14,6 @@ mod server;
 
 pub use algorithm::{Algorithm, Qop};
 pub use challenge::{Authorization, Challenge};
-pub use client::{ChallengeError, Credentials, DigestClient};
+pub use client::{Attempts, ChallengeError, Credentials, DigestClient};
 pub use response::{DigestInput, Ha1, digest_response};
 pub use server::{DigestServer, ServerConfig, Users, Verdict};

@@ -4,6 +4,7 @@
 use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
+use crate::digest::Attempts;
 use crate::flow::{Flow, Transport};
 use crate::message::{HeaderName, Message};
 use crate::uri::Uri;
@@ -26,8 +27,8 @@ pub(crate) struct Registration {
     pub(crate) state: RegistrationState,
     /// Failures in a row.
     pub(crate) failures: u32,
-    /// Challenges and 423s in a row.
-    pub(crate) rounds: u8,
+    /// How often the REGISTER was sent anew for a challenge or a 423.
+    pub(crate) attempts: Attempts,
     /// Whether `unregister` was called: the next REGISTER takes the binding back.
     pub(crate) leaving: bool,
     pub(crate) keep_alive_at: Option<Instant>,

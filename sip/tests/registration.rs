@@ -131,6 +131,54 @@ fn a_stale_nonce_is_replaced_and_wrong_credentials_back_off() {
 }
 
 #[test]
+fn wrong_credentials_are_tried_twice_at_each_attempt() {
+    for same_nonce in [false, true] {
+        let mut desk = Desk::new();
+        let (_, mut request) = begin(&mut desk);
+        let mut last = 0;
+        for _ in 0..3 {
+            let mut tries = 0;
+            let retry_in = loop {
+                last += u32::from(!same_nonce);
+                let challenge = format!(
+                    "WWW-Authenticate: Digest realm=\"r\", nonce=\"n{last}\", qop=\"auth\"\r\n"
+                );
+                tries += usize::from(request.header("Authorization").is_some());
+                desk.receive(&respond(&request, 401, "r", &challenge, ""));
+                match desk.sent().pop() {
+                    Some(again) => request = again,
+                    None => match desk.event() {
+                        Event::RegistrationFailed { retry_in, .. } => break retry_in,
+                        other => panic!("{other:?}"),
+                    },
+                }
+            };
+            assert_eq!(tries, if same_nonce { 1 } else { 2 });
+            assert!(retry_in >= Duration::from_secs(30), "{retry_in:?}");
+            desk.pass(retry_in);
+            request = desk.one();
+        }
+    }
+}
+
+#[test]
+fn a_registrar_that_does_not_say_that_a_nonce_is_stale_is_answered_once_more() {
+    let mut desk = Desk::new();
+    let (_, mut request) = begin(&mut desk);
+    for nonce in 0..20 {
+        let challenge = format!("WWW-Authenticate: Digest realm=\"r\", nonce=\"n{nonce}\"\r\n");
+        desk.receive(&respond(&request, 401, "r", &challenge, ""));
+        let again = desk.one();
+        desk.receive(&granted(&again, 60));
+        assert!(matches!(desk.event(), Event::Registered { .. }));
+        desk.pass(Duration::from_secs(55));
+        let mut sent = desk.sent().into_iter();
+        request = sent.find(|sent| sent.what() == "REGISTER").unwrap();
+        assert!(request.header("Authorization").is_some());
+    }
+}
+
+#[test]
 fn an_interval_too_brief_is_lengthened_to_what_is_asked() {
     let mut desk = Desk::new();
     let (_, first) = begin(&mut desk);

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use futures_util::{SinkExt, StreamExt};
 use offhook_media::codec::g711;
-use offhook_sip::digest::DigestClient;
+use offhook_sip::digest::{Attempts, DigestClient};
 use offhook_sip::message::Message as SipMessage;
 use offhook_sip::{Credentials, Transport};
 use rand::SeedableRng;
@@ -84,13 +84,15 @@ impl Page {
         let challenge = self.told("SIP/2.0 401 ").await;
         let mut digest = DigestClient::new();
         let challenge = SipMessage::parse(challenge.as_bytes()).unwrap();
-        digest.challenged(&challenge).unwrap();
+        let asked = request(2, fields);
+        let asked = SipMessage::parse(asked.as_bytes()).unwrap();
+        digest
+            .challenged(&asked, &challenge, &mut Attempts::default())
+            .unwrap();
         let credentials = Credentials {
             username: "alice".to_owned(),
             password: PASSWORD.to_owned(),
         };
-        let asked = request(2, fields);
-        let asked = SipMessage::parse(asked.as_bytes()).unwrap();
         let mut rng = StdRng::seed_from_u64(1);
         let method = asked.method().unwrap();
         let answer = digest.authorize(&credentials, method, uri, asked.body(), &mut rng);

@@ -6,7 +6,7 @@ use rand::RngCore;
 use thiserror::Error;
 
 use super::algorithm::hex;
-use super::{Algorithm, Challenge, DigestInput, Ha1, Qop, digest_response};
+use super::{Algorithm, Authorization, Challenge, DigestInput, Ha1, Qop, digest_response};
 use crate::message::{HeaderName, Message, Method, Quoted};
 
 /// The most realms that one client answers at a time: a server and the proxies before it.
@@ -15,12 +15,12 @@ const MAX_REALMS: usize = 4;
 /// The longest nonce, opaque or realm that is kept.
 const MAX_VALUE_BYTES: usize = 1024;
 
-/// How often in a row a realm may challenge anew before the credentials count as wrong.
-const MAX_ROUNDS: u8 = 2;
+/// How often one request is sent again, whoever asks and whatever for, so that no two servers can
+/// keep a client busy.
+const MAX_ATTEMPTS: u8 = 6;
 
-/// How many challenges in a row are answered at all, stale ones and those of other realms
-/// included, so that no two servers can keep a client busy.
-const MAX_IN_A_ROW: u8 = 6;
+/// How many earlier nonces are kept for their counts.
+const MAX_EARLIER: usize = 8;
 
 /// A user name and a password.
 #[derive(Clone, PartialEq, Eq)]
@@ -45,7 +45,7 @@ pub enum ChallengeError {
     /// No challenge uses Digest with an algorithm and a quality of protection known here.
     #[error("no supported challenge in the response")]
     Unsupported,
-    /// The credentials have been answered with a fresh challenge too often: they are wrong.
+    /// The credentials that the request carried are wrong, or it was sent again too often.
     #[error("credentials rejected")]
     Rejected,
     /// A realm, nonce or opaque is longer than 1,024 bytes, or there are more than four realms.
@@ -53,31 +53,69 @@ pub enum ChallengeError {
     TooLarge,
 }
 
+/// What one request has been through: how often it was sent again, and which realms have refused
+/// what it carried. It begins with the request and goes on with what is sent in its place.
+#[derive(Clone, Debug, Default)]
+pub struct Attempts {
+    sent_again: u8,
+    refused_by: Vec<Realm>,
+}
+
+impl Attempts {
+    /// Counts that the request is sent once more; false where that would be too often.
+    pub fn once_more(&mut self) -> bool {
+        let may = self.sent_again < MAX_ATTEMPTS;
+        self.sent_again += u8::from(may);
+        may
+    }
+
+    /// Returns whether a challenge says that what the request carried is wrong: where the nonce
+    /// that it carried comes back, or where it carried a fresh one before. Nothing carried is
+    /// nothing refused, and neither is a stale nonce (RFC 7616 §3.3).
+    fn end_with(&self, request: &Message<'_>, asked: &Session, stale: bool) -> bool {
+        let tried_anew = self.refused_by.contains(&asked.realm);
+        let mut carried = asked.realm.carried(request);
+        !stale && carried.any(|sent| tried_anew || sent.nonce() == asked.nonce)
+    }
+}
+
+/// Who asks for credentials: a proxy or a server, by the name of what it guards.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Realm {
+    proxy: bool,
+    name: String,
+}
+
+impl Realm {
+    /// The credentials that a request carries for it.
+    fn carried<'m>(&self, request: &'m Message<'_>) -> impl Iterator<Item = Authorization<'m>> {
+        let sent = request.authorization();
+        sent.filter(|sent| sent.proxy == self.proxy && sent.realm() == self.name)
+    }
+}
+
 /// A challenge that has been accepted, and how often its nonce has been used.
 #[derive(Clone, Debug)]
 struct Session {
-    proxy: bool,
-    realm: String,
+    realm: Realm,
     nonce: String,
     opaque: Option<String>,
     algorithm: Algorithm,
     named_algorithm: bool,
     qop: Option<Qop>,
     nc: u32,
-    /// Challenges in a row without a success between them.
-    rounds: u8,
 }
 
 /// The digest state of one client towards one peer.
 ///
 /// Feed every 401 and 407 to [`DigestClient::challenged`], then send the request again with the
 /// lines of [`DigestClient::authorize`]; later requests take their lines from the kept nonces.
-/// [`DigestClient::accepted`] notes that the peer was satisfied.
 #[derive(Clone, Debug, Default)]
 pub struct DigestClient {
     sessions: Vec<Session>,
-    /// Challenges without a success between them, of all realms.
-    in_a_row: u8,
+    /// Nonces that are not volunteered any more, oldest first. A server may use one again, and its
+    /// count goes on (RFC 7616 §3.4).
+    earlier: Vec<Session>,
 }
 
 impl DigestClient {
@@ -86,52 +124,72 @@ impl DigestClient {
         DigestClient::default()
     }
 
-    /// Takes the challenges of a response: of each realm the first that is supported.
+    /// Takes the challenges of a response to a request: of each realm the first that is supported.
     ///
-    /// Nonces of realms that do not ask any more are dropped. A fresh nonce is tried once more
-    /// even without `stale`; after that the credentials are wrong, as they are at once where
-    /// the nonce is the one just used.
+    /// Nonces of realms that do not ask any more are dropped. Where the request carried credentials
+    /// for a realm that asks again, a fresh nonce is tried once more even without `stale`; after
+    /// that the credentials are wrong, as they are at once where the nonce is the one just carried.
     ///
     /// # Errors
     /// [`ChallengeError`] where the request need not be sent again.
-    pub fn challenged(&mut self, response: &Message<'_>) -> Result<(), ChallengeError> {
-        if self.sessions.iter().any(Session::has_served) {
-            self.in_a_row = 0;
-        }
+    pub fn challenged(
+        &mut self,
+        request: &Message<'_>,
+        response: &Message<'_>,
+        attempts: &mut Attempts,
+    ) -> Result<(), ChallengeError> {
         let mut fresh: Vec<Session> = Vec::new();
+        let mut refused_by = Vec::new();
         for challenge in response.authenticate().filter(Challenge::is_supported) {
             let session = Session::new(&challenge).ok_or(ChallengeError::TooLarge)?;
-            if fresh.iter().any(|other| other.is_of(&session)) {
+            if fresh.iter().any(|other| other.realm == session.realm) {
                 continue;
             }
             if fresh.len() == MAX_REALMS {
                 return Err(ChallengeError::TooLarge);
             }
-            let old = self.sessions.iter().find(|other| other.is_of(&session));
-            fresh.push(session.after(old, challenge.stale())?);
+            if attempts.end_with(request, &session, challenge.stale()) {
+                // It would be refused again: the next request asks anew.
+                self.retire(|old| old.realm == session.realm);
+                return Err(ChallengeError::Rejected);
+            }
+            if !challenge.stale() && session.realm.carried(request).next().is_some() {
+                refused_by.push(session.realm.clone());
+            }
+            fresh.push(session);
         }
         if fresh.is_empty() {
             return Err(ChallengeError::Unsupported);
         }
-        if self.in_a_row >= MAX_IN_A_ROW {
+        if !attempts.once_more() {
             return Err(ChallengeError::Rejected);
         }
-        self.in_a_row += 1;
-        // A proxy's challenge says nothing of the server's nonces, nor the reverse.
-        self.sessions
-            .retain(|old| !fresh.iter().any(|new| new.proxy == old.proxy));
-        self.sessions.extend(fresh);
-        self.sessions.truncate(MAX_REALMS);
+        attempts.refused_by.extend(refused_by);
+        self.replace(fresh);
         Ok(())
     }
 
-    /// Notes that a request with these credentials was accepted: the next challenge is a new
-    /// beginning.
-    pub fn accepted(&mut self) {
-        self.in_a_row = 0;
-        for session in &mut self.sessions {
-            session.rounds = 0;
+    /// Keeps what asks now. A proxy's challenge says nothing of the server's nonces, nor the
+    /// reverse.
+    fn replace(&mut self, mut fresh: Vec<Session>) {
+        for session in &mut fresh {
+            let same = |old: &mut Session| old.realm == session.realm && old.nonce == session.nonce;
+            let kept = self.sessions.extract_if(.., same);
+            let known = kept.chain(self.earlier.extract_if(.., same));
+            session.nc = known.map(|old| old.nc).max().unwrap_or_default();
         }
+        self.retire(|old| fresh.iter().any(|new| new.realm.proxy == old.realm.proxy));
+        fresh.append(&mut self.sessions);
+        fresh.truncate(MAX_REALMS);
+        self.sessions = fresh;
+    }
+
+    /// Volunteers these nonces no more.
+    fn retire(&mut self, is_over: impl Fn(&Session) -> bool) {
+        let over = self.sessions.extract_if(.., |session| is_over(session));
+        self.earlier.extend(over.filter(|session| session.nc > 0));
+        let excess = self.earlier.len().saturating_sub(MAX_EARLIER);
+        self.earlier.drain(..excess);
     }
 
     /// Says whether there is a nonce to authorize with.
@@ -149,7 +207,7 @@ impl DigestClient {
         rng: &mut dyn RngCore,
     ) -> Vec<(HeaderName, String)> {
         let answer = |session: &mut Session| {
-            let name = match session.proxy {
+            let name = match session.realm.proxy {
                 true => HeaderName::ProxyAuthorization,
                 false => HeaderName::Authorization,
             };
@@ -174,44 +232,17 @@ impl Session {
             return None;
         }
         Some(Session {
-            proxy: challenge.proxy,
-            realm: realm.into_owned(),
+            realm: Realm {
+                proxy: challenge.proxy,
+                name: realm.into_owned(),
+            },
             nonce: nonce.to_owned(),
             opaque: opaque.map(str::to_owned),
             algorithm: challenge.algorithm()?,
             named_algorithm: challenge.names_algorithm(),
             qop: challenge.qop().and_then(Qop::choose),
             nc: 0,
-            rounds: 0,
         })
-    }
-
-    /// This challenge with what an earlier one of its realm has left behind.
-    fn after(self, old: Option<&Session>, stale: bool) -> Result<Session, ChallengeError> {
-        let Some(old) = old else {
-            return Ok(Session { rounds: 1, ..self });
-        };
-        let same_nonce = old.nonce == self.nonce;
-        let rounds = match () {
-            () if old.has_served() => 1,
-            () if stale => old.rounds.max(1),
-            () if same_nonce && old.nc > 0 => return Err(ChallengeError::Rejected),
-            () => old.rounds + 1,
-        };
-        if rounds > MAX_ROUNDS {
-            return Err(ChallengeError::Rejected);
-        }
-        let nc = if same_nonce { old.nc } else { 0 };
-        Ok(Session { rounds, nc, ..self })
-    }
-
-    /// Says whether the nonce was used more than once, and so accepted before.
-    fn has_served(&self) -> bool {
-        self.nc > 1
-    }
-
-    fn is_of(&self, other: &Session) -> bool {
-        self.proxy == other.proxy && self.realm == other.realm
     }
 
     /// Builds the header's value; nonce and opaque go back as they came.
@@ -228,7 +259,7 @@ impl Session {
         let ha1 = Ha1::new(
             self.algorithm,
             &credentials.username,
-            &self.realm,
+            &self.realm.name,
             &credentials.password,
         );
         let input = DigestInput {
@@ -245,7 +276,7 @@ impl Session {
         let mut value = format!(
             "Digest username={}, realm={}, nonce=\"{}\", uri=\"{uri}\", response=\"{response}\"",
             Quoted(&credentials.username),
-            Quoted(&self.realm),
+            Quoted(&self.realm.name),
             self.nonce,
         );
         if self.named_algorithm {

@@ -63,7 +63,6 @@ impl UserAgent {
         kept.unacknowledged.clear();
         kept.phase = Phase::Ending {
             cause: cause.clone(),
-            challenges: 0,
         };
         let flow = kept.flow;
         let written = kept.dialog.as_mut().map(|dialog| {
@@ -98,7 +97,7 @@ impl UserAgent {
         if status < 200 {
             return;
         }
-        if matches!(status, 401 | 407) && self.bye_challenged(now, call, id, message) {
+        if matches!(status, 401 | 407) && self.answer_challenge(now, id, message).is_some() {
             return;
         }
         let cause = self.ending_cause(call);
@@ -117,7 +116,7 @@ impl UserAgent {
 
     fn ending_cause(&mut self, call: CallHandle) -> Option<EndCause> {
         match &mut self.calls.get_mut(&call)?.phase {
-            Phase::Ending { cause, .. } => cause.take(),
+            Phase::Ending { cause } => cause.take(),
             _ => None,
         }
     }

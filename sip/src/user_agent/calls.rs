@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::auth::Answerer;
 use super::clients::ClientId;
 use super::deadlines::Reason;
 use super::event::EndCause;
@@ -29,14 +28,15 @@ pub(super) struct Call {
     pub(super) stream: Option<SocketAddr>,
     /// The user part of our Contact.
     pub(super) contact_user: String,
-    /// What a challenge is answered with.
-    pub(super) answerer: Answerer,
     /// Our 2xx responses that wait for their ACK: to the first INVITE, and to a re-INVITE.
     pub(super) unacknowledged: Vec<Accepted>,
     /// Our provisional responses, of a call that came in.
     pub(super) provisionals: Provisionals,
     /// The peer's re-INVITE, UPDATE or PRACK that the switch has not answered yet.
     pub(super) peer_offer: Option<PeerOffer>,
+    /// Whether a challenge to an INFO could not be answered. Each key would be another try with a
+    /// password that is wrong, and accounts get locked.
+    pub(super) info_refused: bool,
     /// Our own re-INVITE.
     pub(super) own_offer: Option<OwnOffer>,
     /// Our REFER.
@@ -58,8 +58,6 @@ pub(super) enum Phase {
         heard: bool,
         /// Timer C.
         give_up_at: Instant,
-        /// How many challenges, and refusals of the session interval, were answered.
-        challenges: u8,
     },
     /// We called and gave up (§9.1).
     Cancelling {
@@ -76,10 +74,7 @@ pub(super) enum Phase {
     /// We hung up before the ACK of our answer, and must wait for it (§15).
     HangingUp { reason: Option<String> },
     /// Our BYE is out. The cause is reported when it is answered, unless it has been.
-    Ending {
-        cause: Option<EndCause>,
-        challenges: u8,
-    },
+    Ending { cause: Option<EndCause> },
 }
 
 /// A 2xx that waits for its ACK (RFC 3261 §13.3.1.4).
@@ -144,7 +139,6 @@ pub(super) enum OwnOffer {
         client: ClientId,
         body: Vec<u8>,
         attempts: u8,
-        challenges: u8,
         /// When it is cancelled, unless it was: a peer may say that it works on it and no more.
         cancel_at: Option<Instant>,
     },

@@ -8,6 +8,7 @@ use super::deadlines::{Owner, Reason};
 use super::early::Early;
 use super::large::Datagram;
 use super::{CallHandle, PingHandle, RegistrationHandle, Transmit, UserAgent, compose, prack};
+use crate::digest::Attempts;
 use crate::flow::Flow;
 use crate::message::{MAGIC_COOKIE, Message, Method, Via};
 use crate::transaction::{InviteClient, NonInviteClient, OnResponse, OnTimeout, Timer, Timers};
@@ -62,10 +63,12 @@ pub(super) enum Purpose {
     Refresh(CallHandle),
     /// The BYE that ends a call.
     Bye(CallHandle),
-    /// A PRACK within an early dialog of a call, and how many challenges it has met.
-    Prack(CallHandle, u8),
-    /// An INFO within a call, and how many challenges it has met.
-    Info(CallHandle, u8),
+    /// The BYE of a callee that a call did without.
+    Fork(CallHandle),
+    /// A PRACK within an early dialog of a call.
+    Prack(CallHandle),
+    /// An INFO within a call.
+    Info(CallHandle),
     /// A REFER within a call.
     Refer(CallHandle),
     /// A NOTIFY of what becomes of the peer's REFER.
@@ -74,7 +77,7 @@ pub(super) enum Purpose {
     Register(RegistrationHandle),
     /// An OPTIONS.
     Ping(PingHandle),
-    /// A CANCEL, or the BYE of a fork: nobody waits for its answer.
+    /// A CANCEL: nobody waits for its answer.
     Nobody,
 }
 
@@ -86,8 +89,9 @@ impl Purpose {
             | Self::Reinvite(call)
             | Self::Refresh(call)
             | Self::Bye(call)
-            | Self::Prack(call, _)
-            | Self::Info(call, _)
+            | Self::Fork(call)
+            | Self::Prack(call)
+            | Self::Info(call)
             | Self::Refer(call)
             | Self::Report(call) => Some(call),
             Self::Register(_) | Self::Ping(_) | Self::Nobody => None,
@@ -182,6 +186,8 @@ pub(super) struct Client {
     pub(super) purpose: Purpose,
     pub(super) flow: Flow,
     pub(super) request: Arc<[u8]>,
+    /// What it has been through, in the transactions before this one as well.
+    pub(super) attempts: Attempts,
     /// What it goes on as over UDP where its connection comes to nothing.
     pub(super) datagram: Option<Datagram>,
     acks: Vec<Ack>,
@@ -266,6 +272,9 @@ impl UserAgent {
             flow,
             bytes: request.clone(),
         });
+        if let Some(call) = purpose.call() {
+            self.answerers.join(call);
+        }
         self.clients.insert(
             id,
             Client {
@@ -273,6 +282,7 @@ impl UserAgent {
                 purpose,
                 flow,
                 request,
+                attempts: Attempts::default(),
                 datagram,
                 acks: Vec::new(),
                 early: Vec::new(),
@@ -294,7 +304,11 @@ impl UserAgent {
     /// Forgets a client transaction.
     pub(super) fn drop_client(&mut self, id: ClientId) -> Option<Client> {
         self.deadlines.set(Owner::Client(id), None);
-        self.clients.remove(&id)
+        let client = self.clients.remove(&id)?;
+        if let Some(call) = client.purpose.call() {
+            self.answerers.leave(call);
+        }
+        Some(client)
     }
 
     /// Lets an INVITE end by itself, now that nobody waits for its answer.
@@ -370,14 +384,14 @@ impl UserAgent {
             Purpose::Reinvite(call) => self.reinvite_failed(now, call, failure),
             Purpose::Refresh(call) => self.refresh_failed(now, call, id, failure),
             Purpose::Bye(call) => self.bye_failed(call, failure),
-            Purpose::Info(call, _) => self.info_failed(now, call, failure),
+            Purpose::Info(call) => self.info_failed(now, call, failure),
             Purpose::Refer(call) => self.refer_failed(call, id, failure),
             Purpose::Report(call) => self.report_failed(call, id),
             Purpose::Register(registration) => {
                 self.register_failed(now, registration, failure.status(), failure.reason(), None);
             }
             Purpose::Ping(ping) => self.ping_failed(ping, failure),
-            Purpose::Prack(..) | Purpose::Nobody => {}
+            Purpose::Prack(_) | Purpose::Fork(_) | Purpose::Nobody => {}
         }
     }
 }

@@ -2,7 +2,6 @@
 
 use std::time::Instant;
 
-use super::auth::Answerer;
 use super::calls::Call;
 use super::event::{Event, Incoming, Party};
 use super::provisional::Provisionals;
@@ -126,10 +125,10 @@ impl UserAgent {
             // The peer has chosen the transport.
             stream: None,
             contact_user: contact_user(message),
-            answerer: Answerer::new(None),
             unacknowledged: Vec::new(),
             provisionals: Provisionals::of(message, &self.settings),
             peer_offer: None,
+            info_refused: false,
             own_offer: None,
             own_refer: None,
             peer_refer: None,

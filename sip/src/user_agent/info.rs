@@ -2,7 +2,6 @@
 
 use std::time::Instant;
 
-use super::auth::MAX_CHALLENGES;
 use super::calls::Phase;
 use super::clients::{ClientId, Failure, Purpose};
 use super::compose::Outgoing;
@@ -31,33 +30,31 @@ impl UserAgent {
         outgoing.body = body;
         let flow = call.flow;
         if let Ok(bytes) = outgoing.write(&self.settings) {
-            self.open_client(
-                now,
-                id,
-                flow,
-                (Method::Info, bytes),
-                Purpose::Info(handle, 0),
-            );
+            let purpose = Purpose::Info(handle);
+            self.open_client(now, id, flow, (Method::Info, bytes), purpose);
         }
     }
 
-    /// Takes the response to our INFO: only a challenge matters, after so many of them, and one that
-    /// says that the dialog is gone (RFC 3261 §12.2.1.2).
+    /// Takes the response to our INFO: only a challenge matters, and one that says that the dialog is
+    /// gone (RFC 3261 §12.2.1.2).
     pub(super) fn info_answered(
         &mut self,
         now: Instant,
-        (handle, challenges): (CallHandle, u8),
+        handle: CallHandle,
         id: ClientId,
         message: &Message<'_>,
         status: u16,
     ) {
-        if !self.calls.get(&handle).is_some_and(|call| call.is_alive()) {
+        let Some(call) = self.calls.get(&handle).filter(|call| call.is_alive()) else {
             return;
-        }
+        };
         match status {
-            401 | 407 if challenges < MAX_CHALLENGES => {
-                let purpose = Purpose::Info(handle, challenges + 1);
-                self.answer_challenge(now, handle, id, message, purpose);
+            401 | 407 if call.info_refused => {}
+            401 | 407 => {
+                let answered = self.answer_challenge(now, id, message).is_some();
+                if let Some(call) = self.calls.get_mut(&handle) {
+                    call.info_refused = !answered;
+                }
             }
             408 => self.terminate(now, handle, EndCause::Timeout),
             481 => self.terminate(now, handle, EndCause::Lost),

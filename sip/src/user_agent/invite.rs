@@ -2,7 +2,6 @@
 
 use std::time::Instant;
 
-use super::auth::Answerer;
 use super::calls::{Call, PeerOffer, Phase};
 use super::clients::{Client, ClientId, Failure, Purpose};
 use super::compose::{self, Outgoing};
@@ -51,7 +50,6 @@ impl UserAgent {
             client,
             heard: false,
             give_up_at: now + self.settings.timers.c,
-            challenges: 0,
         };
         self.calls.insert(
             call,
@@ -61,10 +59,10 @@ impl UserAgent {
                 flow: invite.flow,
                 stream: invite.stream,
                 contact_user,
-                answerer: Answerer::new(invite.credentials),
                 unacknowledged: Vec::new(),
                 provisionals: Provisionals::none(),
                 peer_offer: None,
+                info_refused: false,
                 own_offer: None,
                 own_refer: None,
                 peer_refer: None,
@@ -72,6 +70,7 @@ impl UserAgent {
                 owns_call_id: true,
             },
         );
+        self.answerers.begin(call, invite.credentials);
         self.stats.calls_out += 1;
         let purpose = Purpose::Invite(call);
         self.open_client(now, client, invite.flow, (Method::Invite, request), purpose);
@@ -224,7 +223,7 @@ impl UserAgent {
     }
 
     /// A 2xx that no call wants, from another fork or too late: acknowledged, then hung up
-    /// (§13.2.2.4).
+    /// (§13.2.2.4), whether the call is still there or not.
     pub(super) fn end_fork(&mut self, now: Instant, id: ClientId, message: &Message<'_>) {
         let (ack_branch, bye) = (self.new_branch(), self.new_branch());
         let Some(client) = self
@@ -232,6 +231,9 @@ impl UserAgent {
             .get_mut(&id)
             .filter(|client| client.has_room_for_fork())
         else {
+            return;
+        };
+        let Some(call) = client.purpose.call() else {
             return;
         };
         let request_bytes = client.request.clone();
@@ -250,7 +252,7 @@ impl UserAgent {
         let mut outgoing = Outgoing::within(Method::Bye, flow, bye, &dialog);
         outgoing.cseq = dialog.next_cseq();
         if let Ok(bytes) = outgoing.write(&self.settings) {
-            self.open_client(now, bye, flow, (Method::Bye, bytes), Purpose::Nobody);
+            self.open_client(now, bye, flow, (Method::Bye, bytes), Purpose::Fork(call));
         }
     }
 

@@ -163,7 +163,7 @@ impl UserAgent {
     /// Whether what a request was for may still come of it.
     fn is_still_wanted(&self, purpose: Purpose) -> bool {
         match purpose {
-            Purpose::Bye(_) | Purpose::Register(_) => true,
+            Purpose::Bye(_) | Purpose::Fork(_) | Purpose::Register(_) => true,
             Purpose::Invite(call) => {
                 self.calls.contains_key(&call) && self.given_up(call).is_none()
             }

@@ -69,6 +69,7 @@ use crate::flow::Flow;
 use crate::guard::Sentry;
 use crate::network::Network;
 use crate::registration::Registration;
+use auth::Answerers;
 use calls::Call;
 use clients::Client;
 use deadlines::{Deadlines, Owner};
@@ -133,6 +134,7 @@ pub struct UserAgent {
     refusals: Refusals,
     servers: Servers,
     calls: HashMap<CallHandle, Call>,
+    answerers: Answerers,
     registrations: HashMap<RegistrationHandle, Registration>,
     last_handle: u64,
     /// Whether a call that rang now would be taken.
@@ -162,6 +164,7 @@ impl UserAgent {
             refusals: Refusals::default(),
             servers: Servers::default(),
             calls: HashMap::new(),
+            answerers: Answerers::default(),
             registrations: HashMap::new(),
             last_handle: 0,
             takes_calls: true,
@@ -251,6 +254,7 @@ impl UserAgent {
         self.calls.is_empty()
             && self.clients.is_empty()
             && self.servers.is_empty()
+            && self.answerers.is_empty()
             && self.registrations.is_empty()
             && self.deadlines.next().is_none()
             && self.transmits.is_empty()
@@ -300,9 +304,11 @@ impl UserAgent {
     /// Forgets a call and, unless that was done before, says why it is over.
     fn end_call(&mut self, call: CallHandle, cause: Option<EndCause>) {
         self.deadlines.set(Owner::Call(call), None);
-        if self.calls.remove(&call).is_some()
-            && let Some(cause) = cause
-        {
+        if self.calls.remove(&call).is_none() {
+            return;
+        }
+        self.answerers.leave(call);
+        if let Some(cause) = cause {
             self.emit(Event::Ended { call, cause });
         }
     }

@@ -5,7 +5,6 @@
 
 use std::time::Instant;
 
-use super::auth::MAX_CHALLENGES;
 use super::clients::{ClientId, Purpose};
 use super::compose::{self, Outgoing};
 use super::early::Place;
@@ -59,25 +58,10 @@ impl UserAgent {
         let told = early.take(rseq, description);
         // Where the peer's Contact is no URI nothing can be sent.
         if let Ok(bytes) = outgoing.write(&self.settings) {
-            let purpose = Purpose::Prack(handle, 0);
+            let purpose = Purpose::Prack(handle);
             self.open_client(now, prack, flow, (Method::Prack, bytes), purpose);
         }
         Some(told)
-    }
-
-    /// Takes the response to our PRACK: only a challenge matters, after this many of them.
-    pub(super) fn prack_answered(
-        &mut self,
-        now: Instant,
-        (handle, challenges): (CallHandle, u8),
-        id: ClientId,
-        message: &Message<'_>,
-        status: u16,
-    ) {
-        if matches!(status, 401 | 407) && challenges < MAX_CHALLENGES {
-            let purpose = Purpose::Prack(handle, challenges + 1);
-            self.answer_challenge(now, handle, id, message, purpose);
-        }
     }
 
     /// Takes a PRACK (§3): 200 if it acknowledges what is out, else 481. One that brings an offer

@@ -13,7 +13,6 @@
 
 use std::time::Instant;
 
-use super::auth::MAX_CHALLENGES;
 use super::calls::Phase;
 use super::clients::{ClientId, Failure, Purpose};
 use super::compose::{self, Outgoing};
@@ -43,11 +42,7 @@ const NOTIFY: Support<'static> = Support {
 /// Where our REFER stands; its CSeq names its subscription (RFC 3515 §2.4.6).
 pub(super) enum OwnRefer {
     /// It waits for its answer.
-    Asking {
-        client: ClientId,
-        cseq: u32,
-        challenges: u8,
-    },
+    Asking { client: ClientId, cseq: u32 },
     /// The peer is on it, and reports.
     Followed { cseq: u32, give_up_at: Instant },
     /// Its outcome is known; the peer has not ended the subscription yet.
@@ -143,11 +138,7 @@ impl UserAgent {
         outgoing.cseq = dialog.next_cseq();
         let (flow, cseq) = (call.flow, outgoing.cseq);
         let bytes = outgoing.write(&self.settings).map_err(|_| 400_u16)?;
-        call.own_refer = Some(OwnRefer::Asking {
-            client: id,
-            cseq,
-            challenges: 0,
-        });
+        call.own_refer = Some(OwnRefer::Asking { client: id, cseq });
         let purpose = Purpose::Refer(handle);
         self.open_client(now, id, flow, (Method::Refer, bytes), purpose);
         self.arm_call(handle);
@@ -187,7 +178,7 @@ impl UserAgent {
     /// Returns the CSeq of our REFER, if it is this one that waits for its answer.
     fn asking(&self, handle: CallHandle, id: ClientId) -> Option<u32> {
         match self.calls.get(&handle)?.own_refer {
-            Some(OwnRefer::Asking { client, cseq, .. }) if client == id => Some(cseq),
+            Some(OwnRefer::Asking { client, cseq }) if client == id => Some(cseq),
             _ => None,
         }
     }
@@ -232,24 +223,15 @@ impl UserAgent {
         id: ClientId,
         message: &Message<'_>,
     ) -> bool {
-        let full = self.is_full();
-        let refer = self
-            .calls
-            .get_mut(&handle)
-            .and_then(|c| c.own_refer.as_mut());
-        let Some(OwnRefer::Asking { challenges, .. }) = refer else {
-            return false;
-        };
-        *challenges += 1;
-        if *challenges > MAX_CHALLENGES || full {
+        if self.is_full() {
             return false;
         }
-        let again = self.answer_challenge(now, handle, id, message, Purpose::Refer(handle));
+        let again = self.answer_challenge(now, id, message);
         let (Some(again), Some(call)) = (again, self.calls.get_mut(&handle)) else {
             return false;
         };
         let number = call.dialog.as_ref().map(|dialog| dialog.local_cseq());
-        if let (Some(OwnRefer::Asking { client, cseq, .. }), Some(number)) =
+        if let (Some(OwnRefer::Asking { client, cseq }), Some(number)) =
             (&mut call.own_refer, number)
         {
             (*client, *cseq) = (again, number);

@@ -15,7 +15,6 @@
 
 use std::time::Instant;
 
-use super::auth::MAX_CHALLENGES;
 use super::calls::{Call, Phase};
 use super::clients::{ClientId, Purpose};
 use super::compose::{self, Outgoing};
@@ -51,7 +50,6 @@ pub(super) enum PeerRefer {
 pub(super) struct Reports {
     cseq: u32,
     in_flight: Option<ClientId>,
-    challenges: u8,
     status: u16,
     reason: String,
     /// Whether the status waits to be told.
@@ -66,7 +64,6 @@ impl Reports {
         Self {
             cseq,
             in_flight: None,
-            challenges: 0,
             status: 100,
             reason: String::new(),
             is_due: true,
@@ -244,7 +241,7 @@ impl UserAgent {
         outgoing.content_type = format!("{SIPFRAG};version=2.0");
         outgoing.body = reports.sipfrag().into_bytes();
         reports.in_flight = Some(id);
-        (reports.is_due, reports.challenges) = (false, 0);
+        reports.is_due = false;
         reports.repeat_at = now + pace::REFER_REPEAT;
         let flow = call.flow;
         match outgoing.write(&self.settings) {
@@ -305,15 +302,10 @@ impl UserAgent {
         id: ClientId,
         message: &Message<'_>,
     ) -> bool {
-        let full = self.is_full();
-        let Some(reports) = self.reports(handle) else {
-            return false;
-        };
-        reports.challenges += 1;
-        if reports.challenges > MAX_CHALLENGES || full {
+        if self.is_full() {
             return false;
         }
-        let again = self.answer_challenge(now, handle, id, message, Purpose::Report(handle));
+        let again = self.answer_challenge(now, id, message);
         if let (Some(again), Some(reports)) = (again, self.reports(handle)) {
             reports.in_flight = Some(again);
         }

@@ -3,7 +3,6 @@
 
 use std::time::{Duration, Instant};
 
-use super::auth::MAX_CHALLENGES;
 use super::calls::{OwnOffer, Phase};
 use super::clients::{ClientId, Failure, Purpose};
 use super::compose::{self, Outgoing};
@@ -69,7 +68,6 @@ impl UserAgent {
         let refresh = Refresh {
             client: id,
             by_invite: offer.is_some(),
-            challenges: 0,
             cancel_at: offer.is_some().then(|| now + patience),
         };
         outgoing.content_type = "application/sdp".to_owned();
@@ -192,16 +190,7 @@ impl UserAgent {
         id: ClientId,
         message: &Message<'_>,
     ) -> bool {
-        let call = self.calls.get_mut(&handle);
-        let Some(refresh) = call.and_then(|call| call.session.refresh()) else {
-            return false;
-        };
-        refresh.challenges += 1;
-        if refresh.challenges > MAX_CHALLENGES {
-            return false;
-        }
-        let purpose = Purpose::Refresh(handle);
-        let Some(again) = self.answer_challenge(now, handle, id, message, purpose) else {
+        let Some(again) = self.answer_challenge(now, id, message) else {
             return false;
         };
         let patience = self.settings.timers.give_up() + self.settings.timers.t2;
@@ -250,11 +239,14 @@ impl UserAgent {
         id: ClientId,
         message: &Message<'_>,
     ) -> Option<ClientId> {
+        if !self.clients.get_mut(&id)?.attempts.once_more() {
+            return None;
+        }
         let session = &mut self.calls.get_mut(&handle)?.session;
         let fields: Vec<(HeaderName, String)> = match session.raise(message) {
             true => session.ask(),
             false => return None,
         };
-        self.send_anew(now, handle, id, Purpose::Invite(handle), fields)
+        self.send_anew(now, id, fields)
     }
 }

@@ -11,6 +11,7 @@ use super::deadlines::{Owner, Reason};
 use super::event::Event;
 use super::settings::{Error, Register};
 use super::{RegistrationHandle, Transmit, UserAgent};
+use crate::digest::Attempts;
 use crate::flow::Flow;
 use crate::message::{Message, Method};
 use crate::registration::{
@@ -18,9 +19,6 @@ use crate::registration::{
     retry_after, service_route,
 };
 use crate::uri::Uri;
-
-/// How many challenges and 423s one attempt answers.
-const MAX_ROUNDS: u8 = 6;
 
 impl UserAgent {
     /// Registers, and keeps the binding alive until [`unregister`](Self::unregister).
@@ -43,7 +41,7 @@ impl UserAgent {
             cseq: 0,
             state: RegistrationState::Waiting { retry_at: now },
             failures: 0,
-            rounds: 0,
+            attempts: Attempts::default(),
             leaving: false,
             keep_alive_at: None,
             service_route: Vec::new(),
@@ -62,7 +60,7 @@ impl UserAgent {
             return;
         }
         registration.leaving = true;
-        registration.rounds = 0;
+        registration.attempts = Attempts::default();
         registration.keep_alive_at = None;
         match registration.state {
             // One REGISTER at a time (§10.2): the next one is sent when this is answered.
@@ -172,20 +170,23 @@ impl UserAgent {
                 false => self.bound(now, handle, message),
             };
         }
+        let attempts = &mut registration.attempts;
         let again = match status {
-            _ if registration.rounds >= MAX_ROUNDS => false,
-            401 | 407 => registration.answerer.take(message),
+            401 | 407 => {
+                let request = self.clients.get(&id).map(|client| client.request.clone());
+                let request = request.as_deref().and_then(|r| Message::parse(r).ok());
+                request.is_some_and(|r| registration.answerer.take(&r, message, attempts))
+            }
             423 => match longer_expires_s(message, registration.register.expires_s) {
                 Some(expires_s) => {
                     registration.register.expires_s = expires_s;
-                    true
+                    attempts.once_more()
                 }
                 None => false,
             },
             _ => false,
         };
         if again {
-            registration.rounds += 1;
             return self.send_register(now, handle);
         }
         let reason = compose::reason_phrase(message);
@@ -205,8 +206,7 @@ impl UserAgent {
             return self.register_failed(now, handle, 423, "Interval Too Brief", None);
         }
         registration.failures = 0;
-        registration.rounds = 0;
-        registration.answerer.accepted();
+        registration.attempts = Attempts::default();
         registration.service_route = service_route(message);
         let refresh_at = now + refresh_after(expires_s, jitter);
         registration.state = RegistrationState::Bound { refresh_at };
@@ -244,7 +244,7 @@ impl UserAgent {
             };
         }
         registration.failures += 1;
-        registration.rounds = 0;
+        registration.attempts = Attempts::default();
         let retry_in = retry_after(status, registration.failures, retry_after_s, jitter);
         registration.state = RegistrationState::Waiting {
             retry_at: now + retry_in,

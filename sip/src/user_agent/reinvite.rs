@@ -100,7 +100,6 @@ impl UserAgent {
                     client: id,
                     body,
                     attempts,
-                    challenges: 0,
                     cancel_at: Some(now + timers.give_up() + timers.t2),
                 });
                 let purpose = Purpose::Reinvite(handle);

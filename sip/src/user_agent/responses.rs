@@ -97,14 +97,6 @@ impl UserAgent {
         status: u16,
     ) {
         let is_2xx = (200..300).contains(&status);
-        // Whoever has challenged is content: its next challenge is a new beginning.
-        if status > 100
-            && !matches!(status, 401 | 407)
-            && let Some(call) = purpose.call()
-            && let Some(call) = self.calls.get_mut(&call)
-        {
-            call.answerer.accepted();
-        }
         match purpose {
             // A 2xx that was acknowledged before is acknowledged again by the same ACK
             // (§13.2.2.4).
@@ -114,12 +106,10 @@ impl UserAgent {
             Purpose::Reinvite(call) => self.reinvite_answered(now, call, id, message, status),
             Purpose::Refresh(call) => self.refresh_answered(now, call, id, message, status),
             Purpose::Bye(call) => self.bye_answered(now, call, id, message, status),
-            Purpose::Prack(call, challenges) => {
-                self.prack_answered(now, (call, challenges), id, message, status);
-            }
-            Purpose::Info(call, challenges) => {
-                self.info_answered(now, (call, challenges), id, message, status);
-            }
+            // Without its call a PRACK is no longer wanted; a callee is still hung up on.
+            Purpose::Prack(call) if !self.calls.contains_key(&call) => {}
+            Purpose::Prack(_) | Purpose::Fork(_) => self.answered_aside(now, id, message, status),
+            Purpose::Info(call) => self.info_answered(now, call, id, message, status),
             Purpose::Refer(call) => self.refer_answered(now, call, id, message, status),
             Purpose::Report(call) => self.report_answered(now, call, id, message, status),
             Purpose::Register(registration) => {

@@ -90,7 +90,6 @@ pub(super) struct Refresh {
     pub(super) client: ClientId,
     /// Whether it is an INVITE, with an offer, or an UPDATE.
     pub(super) by_invite: bool,
-    pub(super) challenges: u8,
     /// When an INVITE is cancelled, unless it was: a peer may say that it works on it and no more.
     pub(super) cancel_at: Option<Instant>,
 }

@@ -13,9 +13,11 @@ pub(crate) struct Books {
     hops: BTreeMap<(String, String), u8>,
     /// The 2xx that have come to a caller and were not acknowledged yet, by dialog and CSeq.
     unacknowledged: BTreeSet<(Dialog, u32)>,
-    /// The INFOs that were challenged and neither sent again nor overtaken by a BYE: Call-ID and
+    /// How many INFOs were challenged and neither sent again nor overtaken by a BYE, by Call-ID and
     /// sender's tag.
-    challenged: BTreeSet<(String, String)>,
+    challenged: BTreeMap<(String, String), usize>,
+    /// The BYEs that were challenged and not sent again: Call-ID, sender's and receiver's tag.
+    asked_to_leave: BTreeSet<(String, String, String)>,
     /// Whether each dialog was ended by a BYE.
     dialogs: BTreeMap<Dialog, bool>,
     /// How many INFOs were challenged.
@@ -58,24 +60,25 @@ impl Books {
         );
         *known = hops;
         let call_id = message.call_id().unwrap().to_owned();
-        let tag = |address: offhook_sip::message::NameAddr<'_>| {
-            address.tag().unwrap_or_default().to_owned()
-        };
-        let (from, to) = (tag(message.from().unwrap()), tag(message.to().unwrap()));
+        let (from, to) = tags(message);
         match method {
             Method::Ack => {
                 let number = message.cseq().unwrap().number;
                 self.unacknowledged.remove(&((call_id, to), number));
             }
             Method::Info if message.authorization().next().is_some() => {
-                self.challenged.remove(&(call_id, from));
+                let asked = self.challenged.get_mut(&(call_id, from));
+                if let Some(asked) = asked {
+                    *asked = asked.saturating_sub(1);
+                }
             }
             Method::Bye => {
-                self.challenged.retain(|(other, _)| *other != call_id);
-                for tag in [to, from] {
-                    if let Some(ended) = self.dialogs.get_mut(&(call_id.clone(), tag)) {
-                        *ended = true;
-                    }
+                self.challenged.retain(|(other, _), _| *other != call_id);
+                if message.authorization().next().is_some() {
+                    self.asked_to_leave.remove(&(call_id, from, to));
+                }
+                if let Some(ended) = self.dialog(message) {
+                    *ended = true;
                 }
             }
             _ => {}
@@ -84,14 +87,11 @@ impl Books {
 
     /// Notes what has come to a user agent.
     pub(crate) fn heard(&mut self, message: &Message<'_>) {
-        if message.status() == Some(407) && message.cseq().unwrap().method == Method::Info {
-            let tag = message.from().unwrap().tag().unwrap().to_owned();
-            let call_id = message.call_id().unwrap().to_owned();
-            self.challenged.insert((call_id, tag));
-            self.questions += 1;
+        let cseq = message.cseq().unwrap();
+        if message.status() == Some(407) {
+            self.asked(message, cseq.method);
         }
         let is_2xx = message.status().is_some_and(|s| (200..300).contains(&s));
-        let cseq = message.cseq().unwrap();
         if !is_2xx || cseq.method != Method::Invite {
             return;
         }
@@ -111,6 +111,34 @@ impl Books {
         }
     }
 
+    /// Notes a challenge.
+    fn asked(&mut self, message: &Message<'_>, method: Method<'_>) {
+        let is_over = self.dialog(message).is_some_and(|ended| *ended);
+        let call_id = message.call_id().unwrap().to_owned();
+        let (from, to) = tags(message);
+        match method {
+            // Its answer would cross a BYE.
+            Method::Info if is_over => {}
+            Method::Info => {
+                *self.challenged.entry((call_id, from)).or_default() += 1;
+                self.questions += 1;
+            }
+            Method::Bye => {
+                self.asked_to_leave.insert((call_id, from, to));
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether the dialog of a message was ended, whoever of the two has sent it.
+    fn dialog(&mut self, message: &Message<'_>) -> Option<&mut bool> {
+        let call_id = message.call_id().unwrap();
+        let (from, to) = tags(message);
+        let keys = [to, from].map(|tag| (call_id.to_owned(), tag));
+        let key = keys.iter().find(|key| self.dialogs.contains_key(key))?;
+        self.dialogs.get_mut(key)
+    }
+
     /// How many INVITEs were answered by more than one.
     pub(crate) fn races(&self) -> usize {
         self.answers.values().filter(|tags| tags.len() > 1).count()
@@ -120,12 +148,21 @@ impl Books {
     pub(crate) fn check(&self, seed: u64) {
         let open = &self.unacknowledged;
         assert!(open.is_empty(), "seed {seed}: without ACK: {open:?}");
-        let asked = &self.challenged;
+        let asked = self.challenged.iter().find(|(_, count)| **count > 0);
+        assert_eq!(asked, None, "seed {seed}: without a password");
+        let leaving = &self.asked_to_leave;
         assert!(
-            asked.is_empty(),
-            "seed {seed}: without a password: {asked:?}"
+            leaving.is_empty(),
+            "seed {seed}: BYE without a password: {leaving:?}"
         );
         let unended = self.dialogs.iter().find(|(_, ended)| !**ended);
         assert_eq!(unended, None, "seed {seed}: without BYE");
     }
+}
+
+/// The tags of the sender and of the receiver of a request, or of what was answered.
+fn tags(message: &Message<'_>) -> (String, String) {
+    let (from, to) = (message.from().unwrap(), message.to().unwrap());
+    let tag = |tag: Option<&str>| tag.unwrap_or_default().to_owned();
+    (tag(from.tag()), tag(to.tag()))
 }

@@ -1,6 +1,6 @@
 //! What somebody gets who has proven nothing: no more bytes than it sent, and nothing to learn.
 
-use offhook_sip::digest::DigestClient;
+use offhook_sip::digest::{Attempts, DigestClient};
 use offhook_sip::message::{HeaderName, Message};
 use offhook_sip::{Credentials, Event, Guard, Settings, Transport};
 use rand::rngs::StdRng;
@@ -37,9 +37,11 @@ fn padded(text: &str, size: usize) -> String {
 /// The request again with an answer to a challenge.
 pub(crate) fn answering(request: &str, challenge: &Sent, user: &str, password: &str) -> String {
     let mut digest = DigestClient::new();
-    let text = challenge.text.as_bytes();
-    digest.challenged(&Message::parse(text).unwrap()).unwrap();
+    let challenge = Message::parse(challenge.text.as_bytes()).unwrap();
     let message = Message::parse(request.as_bytes()).unwrap();
+    digest
+        .challenged(&message, &challenge, &mut Attempts::default())
+        .unwrap();
     let lines = digest.authorize(
         &Credentials {
             username: user.into(),

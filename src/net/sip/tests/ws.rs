@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use offhook_sip::digest::DigestClient;
+use offhook_sip::digest::{Attempts, DigestClient};
 use offhook_sip::message::Message as SipMessage;
 use offhook_sip::stream::{MAX_HEADER_BYTES, MAX_MESSAGE_BYTES};
 use offhook_sip::{Access, Credentials, Invite, Settings, Transport, UserSecret};
@@ -138,12 +138,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Page<S> {
         assert!(challenge.starts_with("SIP/2.0 401 "), "{challenge}");
         let mut digest = DigestClient::new();
         let challenge = SipMessage::parse(challenge.as_bytes()).unwrap();
-        digest.challenged(&challenge).unwrap();
+        let message = SipMessage::parse(request.as_bytes()).unwrap();
+        digest
+            .challenged(&message, &challenge, &mut Attempts::default())
+            .unwrap();
         let credentials = Credentials {
             username: "alice".to_owned(),
             password: password.to_owned(),
         };
-        let message = SipMessage::parse(request.as_bytes()).unwrap();
         let (method, uri) = (message.method().unwrap(), "sip:pbx.example.com");
         let mut rng = StdRng::seed_from_u64(1);
         let lines = digest.authorize(&credentials, method, uri, b"", &mut rng);
