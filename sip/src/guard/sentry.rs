@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::expiring::Expiring;
-use super::watch::Watch;
+use super::watch::{Loans, Watch};
 use super::{Ban, BanReason, Guard, Standing};
 use crate::flow::Flow;
 use crate::network::Network;
@@ -30,6 +30,7 @@ pub(crate) enum Charge {
 pub(crate) struct Sentry {
     guard: Guard,
     watch: Watch,
+    loans: Loans,
     /// By source: how often it was banned, and why last. An entry outlives its ban.
     bans: Expiring<Network, (u32, BanReason)>,
     /// The flows whose users have authenticated, or that carry a call.
@@ -45,6 +46,7 @@ impl Sentry {
         Self {
             guard: guard.clone(),
             watch: Watch::new(limit),
+            loans: Loans::new(),
             bans: Expiring::new(limit),
             trusted: Expiring::new(limit.saturating_mul(TRUSTED_EACH)),
             proven: Expiring::new(limit),
@@ -109,6 +111,7 @@ impl Sentry {
         bytes: usize,
         standing: Standing,
     ) -> Charge {
+        self.loans.refill(now);
         let source = Network::of_sender(flow.remote.ip());
         let Some(watched) = self.watch.of(now, source) else {
             return Charge::Paid;
@@ -159,7 +162,7 @@ impl Sentry {
     pub(crate) fn affords(&mut self, flow: Flow, bytes: usize) -> bool {
         let source = Network::of_sender(flow.remote.ip());
         let watched = self.watch.find(source);
-        watched.is_some_and(|watched| watched.spend(bytes))
+        watched.is_some_and(|watched| watched.spend(bytes, &mut self.loans))
     }
 
     /// Returns the bans that last, the last to end first.
@@ -339,5 +342,32 @@ mod tests {
             assert!(got <= brought || n == 0, "{got} for {brought}");
         }
         assert!(got > 34_000, "nearly all of it: {got}");
+    }
+
+    #[test]
+    fn more_sources_than_are_watched_get_no_more_than_they_bring_but_for_a_bounded_loan() {
+        let guard = Guard {
+            max_sources: 64,
+            ..Guard::default()
+        };
+        let (mut sentry, now) = (Sentry::new(&guard), origin());
+        let (mut brought, mut got) = (0, 0);
+        // Over and over again, within ten seconds.
+        for n in 0..20_000u32 {
+            let at = now + Duration::from_micros(500 * u64::from(n));
+            let peer = flow(&format!("10.0.{}.{}:5060", (n / 250) % 8, n % 250));
+            sentry.charge(at, peer, 100, Standing::Stranger);
+            brought += 100;
+            if sentry.affords(peer, 400) {
+                got += 400;
+            }
+        }
+        assert!(got < brought / 10, "{got} for {brought}");
+        // Whoever asks again has brought enough by then.
+        let (at, peer) = (now + Duration::from_secs(10), flow("203.0.113.9:5060"));
+        sentry.charge(at, peer, 350, Standing::Stranger);
+        let first = sentry.affords(peer, 400);
+        sentry.charge(at, peer, 350, Standing::Stranger);
+        assert!(first || sentry.affords(peer, 400));
     }
 }

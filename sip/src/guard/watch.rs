@@ -82,12 +82,16 @@ impl Watched {
         self.credit = self.credit.saturating_add(bytes).min(CREDIT_MAX);
     }
 
-    /// Pays for an answer out of what the source has brought. Once it may be longer: a request
-    /// that is short shall get its challenge, and what comes next makes up for it first.
-    pub(super) fn spend(&mut self, bytes: usize) -> bool {
+    /// Pays for an answer out of what the source has brought. Once it may be longer, if there is a
+    /// loan: a request that is short shall get its challenge, and what comes next makes up for it
+    /// first.
+    pub(super) fn spend(&mut self, bytes: usize, loans: &mut Loans) -> bool {
         let bytes = i64::try_from(bytes).unwrap_or(CREDIT_MAX);
-        if self.credit < bytes && std::mem::replace(&mut self.overdrawn, true) {
-            return false;
+        if self.credit < bytes {
+            if self.overdrawn || !loans.take() {
+                return false;
+            }
+            self.overdrawn = true;
         }
         self.credit -= bytes;
         true
@@ -95,6 +99,43 @@ impl Watched {
 
     fn suspicion(&self) -> (u32, Instant) {
         (self.excess.saturating_add(self.failures), self.last)
+    }
+}
+
+/// How many answers may be longer than what asked for them, of all sources together: whoever forges
+/// more sources than are watched makes each of them new again. Who is not given a loan gets its
+/// answer with its retransmission, which has brought as much again.
+#[derive(Clone, Debug)]
+pub(super) struct Loans {
+    left: u32,
+    /// Up to when time has been counted.
+    counted: Option<Instant>,
+}
+
+impl Loans {
+    const BURST: u32 = 256;
+    const EVERY: Duration = Duration::from_millis(50);
+
+    pub(super) fn new() -> Self {
+        Self {
+            left: Self::BURST,
+            counted: None,
+        }
+    }
+
+    /// Lets time pass.
+    pub(super) fn refill(&mut self, now: Instant) {
+        let counted = self.counted.get_or_insert(now);
+        let passed = now.saturating_duration_since(*counted);
+        let more = u32::try_from(passed.as_millis() / Self::EVERY.as_millis()).unwrap_or(u32::MAX);
+        *counted += Self::EVERY.saturating_mul(more);
+        self.left = self.left.saturating_add(more).min(Self::BURST);
+    }
+
+    fn take(&mut self) -> bool {
+        let left = self.left.checked_sub(1);
+        self.left = left.unwrap_or(0);
+        left.is_some()
     }
 }
 
