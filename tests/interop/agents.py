@@ -46,7 +46,7 @@ def baresip_holds_and_resumes(case):
     """Longer than a silent line is borne: a hold is no silence."""
     switch = Switch(case, media="silence_hangup_s = 3")
     phone = Baresip(case, f"127.0.0.1:{switch.sip}", dial=of_agent(switch.sip),
-                    say=prompt(case, after_s=6))
+                    say=prompt(case, after_s=9))
     call = switch.answered()
     time.sleep(2)
     phone.tell("hold")
@@ -116,9 +116,9 @@ def the_api_offers_keys_to_a_baresip_that_has_no_srtp(case):
     return the_api_calls_a_baresip(case, "", "optional", None)
 
 
-def pjsua_calls_in(switch, phone, port=None):
+def pjsua_calls_in(switch, phone, uri=None):
     """A registered pjsua calls the agent, is understood, and hangs up; gives the call's record."""
-    phone.tell(f"dial {of_agent(port or switch.sip)}")
+    phone.tell(f"dial {uri or of_agent(switch.sip)}")
     switch.hears("country")
     phone.quit()
     call = switch.ended_call()

@@ -4,8 +4,8 @@ import subprocess
 import time
 
 from agents import both_heard, of_agent, pjsua_calls_in
-from phones import Baresip, Pjsua, heard_words
-from rig import PASSWORD, Switch, agent_words, peer, prompt, users
+from phones import Desk, Pjsua, heard_words
+from rig import Switch, peer, prompt, users
 
 
 def openssl(folder, *arguments):
@@ -34,7 +34,7 @@ def a_phone_registers_and_calls_in_over_tls_with_srtp(case):
     at = f"127.0.0.1:{switch.tls}"
     phone = Pjsua(case, at=at, transport="tls",
                   more=["--ca", case.folder / "ca.pem", "--srtp", "--log", "5"])
-    call = pjsua_calls_in(switch, phone, switch.tls)
+    call = pjsua_calls_in(switch, phone, of_agent(switch.tls))
     assert call["media"]["srtp"] is not None, call
     log = phone.log()
     assert f"to TLS {at}" in log, "pjsua did not use TLS"
@@ -42,15 +42,15 @@ def a_phone_registers_and_calls_in_over_tls_with_srtp(case):
     return f"REGISTER, INVITE, ACK and BYE over TLS, {call['media']['srtp']}, both ways heard"
 
 
-def a_baresip_calls_in_over_tls_holds_and_resumes(case):
-    """SRTP goes on with the same keys or new ones; the hold is longer than a silence is borne."""
+def baresip_calls_in_over_tls_holds_and_resumes(case):
+    """With SRTP; the hold is longer than a silence is borne."""
     certificates(case)
     switch = Switch(case, listen="0.0.0.0", more=users("alice", more=DEMANDED), tls=OURS,
                     media="silence_hangup_s = 3")
-    phone = Baresip(case, f"127.0.0.1:{switch.tls}", transport=";transport=tls", register=True,
-                    more=";mediaenc=srtp-mand", say=prompt(case, after_s=6),
-                    config=f"sip_cafile {case.folder}/ca.pem")
-    phone.tell("dial", f"sip:lead-qualification@127.0.0.1:{switch.tls};transport=tls")
+    at = f"127.0.0.1:{switch.tls}"
+    phone = Desk(case, at=at, transport="tls", say=prompt(case, after_s=9),
+                 more=["--srtp", "--ca", case.folder / "ca.pem"])
+    phone.tell(f"dial {of_agent(switch.tls)}")
     call = switch.answered()
     time.sleep(2)
     phone.tell("hold")
@@ -58,9 +58,11 @@ def a_baresip_calls_in_over_tls_holds_and_resumes(case):
     assert switch.call(call)["state"] == "in-progress", switch.call(call)
     phone.tell("resume")
     switch.hears("country", call)
+    # baresip begins its file anew after the hold: the agent's answer.
+    time.sleep(2)
     phone.quit()
     call = switch.ended_call()
-    assert call["media"]["srtp"] == "AES_CM_128_HMAC_SHA1_80", call
+    assert call["media"]["srtp"] is not None, call
     said = both_heard(case, switch, call, phone)
     return f"registered over TLS, {call['media']['srtp']}, held for 5 s, then {said}"
 
@@ -86,6 +88,6 @@ def the_api_calls_a_secure_peer(case):
 
 CASES = [
     a_phone_registers_and_calls_in_over_tls_with_srtp,
-    a_baresip_calls_in_over_tls_holds_and_resumes,
+    baresip_calls_in_over_tls_holds_and_resumes,
     the_api_calls_a_secure_peer,
 ]
