@@ -84,10 +84,11 @@ class Phone:
         if not options.ring:
             self.start(call.answer())
 
-    def start(self, coroutine):
+    def start(self, coroutine, done=""):
         async def reported():
             try:
                 await coroutine
+                say(done)
             except baresip.BaresipError as error:
                 say("FAILED", error)
         asyncio.create_task(reported())
@@ -107,9 +108,9 @@ class Phone:
         elif command == "resume":
             await self.live()[-1].resume()
         elif command == "transfer":
-            self.start(self.live()[-1].transfer(argument))
+            self.start(self.live()[-1].transfer(argument), "TRANSFERRED")
         elif command == "join":
-            self.start(self.live()[0].attended_transfer(self.live()[-1]))
+            self.start(self.live()[0].attended_transfer(self.live()[-1]), "TRANSFERRED")
         elif command == "hangup":
             await self.live()[-1].hangup()
         else:

@@ -116,22 +116,20 @@ def baresip_transfers_blind(case):
     return f"REFER, NOTIFY, bob was let go; {they_heard(alice, carol)}"
 
 
-def pjsua_transfers_attended(case):
+def transferred_attended(case, bobs_phone):
     """alice has called bob, who holds her, talks to carol, and joins the two (REFER, Replaces)."""
     office = Office(case)
-    bob, carol, alice = office.pjsua("bob"), office.baresip("carol"), office.pjsua("alice")
+    bob, carol, alice = bobs_phone(office), office.baresip("carol"), office.pjsua("alice")
     alice.tell(f"dial {office.uri(100)}")
     first = office.switch.answered()
     office.talks_to(first, "bob")
     bob.tell("hold")
-    bob.until("MEDIA 0 2")
     bob.tell(f"dial {office.uri(200)}")
     bob.until("CALL 1 CONFIRMED")
     carol.until("CALL 0 CONFIRMED")
     bob.tell("join")
-    bob.until("TRANSFER 0 200")
+    bob.until("TRANSFERRED")
     bob.until("CALL 1 DISCONNECTED")
-    bob.tell("hangup")
     alice.tell("say")
     time.sleep(TALK_S)
     alice.quit()
@@ -142,12 +140,21 @@ def pjsua_transfers_attended(case):
     given, = [call for call in office.switch.calls() if call["id"] != first]
     assert (given["state"], given["outcome"]) == ("completed", "transferred"), given
     assert last["state"] == "completed" and last["outcome"] != "transferred", last
-    return f"hold, REFER with Replaces, both of bob's ended; {they_heard(alice, carol)}"
+    return f"hold, REFER with Replaces, bob was let go; {they_heard(alice, carol)}"
+
+
+def baresip_transfers_attended(case):
+    return transferred_attended(case, lambda office: office.baresip("bob"))
+
+
+def pjsua_transfers_attended(case):
+    return transferred_attended(case, lambda office: office.pjsua("bob"))
 
 
 CASES = [
     two_phones_talk,
     a_phone_takes_an_agents_call,
     baresip_transfers_blind,
+    baresip_transfers_attended,
     pjsua_transfers_attended,
 ]

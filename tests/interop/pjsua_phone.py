@@ -60,7 +60,10 @@ class Call(pj.Call):
         say("KEY", key.digit, how)
 
     def onCallTransferStatus(self, status):
-        say("TRANSFER", self.name, status.statusCode)
+        if status.finalNotify and status.statusCode == 200:
+            say("TRANSFERRED")
+            # As phones do.
+            self.hangup(pj.CallOpParam())
 
     def onCallMediaState(self, _):
         info = self.getInfo()

@@ -308,9 +308,10 @@ def likeness(said, heard):
     return best
 
 
-def check_words(who, words, path, *effects):
-    """Fails unless somebody has heard the words as they were said; gives how alike they were."""
+def check_words(who, words, path, *effects, least=0.8):
+    """Fails unless somebody has heard the words as they were said; gives how alike they were. Of what
+    others say no more than 0.67 is alike."""
     said = envelope(samples(SPEECH, "trim", *words))
     share = likeness(said, envelope(samples(path, *effects)))
-    assert share > 0.9, f"{who} heard {share:.2f} of what was said ({path})"
+    assert share > least, f"{who} heard {share:.2f} of what was said ({path})"
     return share

@@ -25,7 +25,7 @@ def band_above_4k_db(path, *effects):
 
 def check_sound(who, path):
     """Speech as it was said, with all of its band."""
-    alike = check_words(who, COUNTRY, path)
+    alike = check_words(who, COUNTRY, path, least=0.9)
     lost = band_above_4k_db(SPEECH, "trim", *COUNTRY) - band_above_4k_db(path)
     assert abs(lost) < 6, f"{who}: the band above 4 kHz is off by {lost:.1f} dB ({path})"
     return alike
