@@ -164,7 +164,7 @@ def the_api_calls_a_phone_that_demands_srtp(case):
 
 
 def a_wrong_password_is_refused(case):
-    switch = Switch(case, listen="0.0.0.0", more=users("alice"))
+    switch = Switch(case, listen="0.0.0.0", more=users("alice"), agent="")
     phone = Pjsua(case, at=f"127.0.0.1:{switch.sip}", password="wrong", until="REFUSED")
     phone.tell(f"dial {of_agent(switch.sip)}")
     phone.until("CALL 0 DISCONNECTED")
