@@ -55,7 +55,7 @@ fn settings() -> Settings {
                 password: "alice-secret".to_owned(),
             }],
             realm: "fuzz".to_owned(),
-            open_loopback: false,
+            ..Access::default()
         },
         ..Settings::default()
     }

@@ -29,6 +29,8 @@ pub struct Access {
     pub users: Vec<UserSecret>,
     /// The realm of the challenges.
     pub realm: String,
+    /// The algorithms that they offer, the preferred one first; none: SHA-256, then MD5.
+    pub digests: Vec<Algorithm>,
     /// Lets calls in from loopback addresses without further questions: only for a switch whose
     /// every listener is bound to loopback. Who comes over a WebSocket is asked all the same.
     pub open_loopback: bool,
@@ -117,7 +119,8 @@ impl Gate {
                 first_serial,
                 nonce_lifetime: NONCE_LIFETIME,
                 max_nonces: MAX_NONCES,
-            }),
+            })
+            .offering(&access.digests),
             open_loopback: access.open_loopback,
             epoch: None,
         }

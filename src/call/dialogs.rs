@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use offhook_sip::message::NameAddr;
 use offhook_sip::{CallHandle, Incoming, Source};
 use tokio::sync::{mpsc, oneshot};
 
@@ -14,6 +15,7 @@ use super::places::Permit;
 use super::services::Services;
 use super::trunk_load::TrunkPlace;
 use crate::net::media::LegId;
+use crate::store::Bridge;
 use crate::switchboard::own_host;
 
 /// Claims that may wait for one call.
@@ -66,6 +68,23 @@ impl Who {
         match &self.source {
             Source::User(name) | Source::Trunk(name) => name,
             Source::Local => "",
+        }
+    }
+
+    /// What the record says of them, as the one who is talked with.
+    pub(super) fn bridge(&self) -> Bridge {
+        let shown = self.shown.as_deref().and_then(NameAddr::parse);
+        let shown = shown.map(|shown| shown.uri.user_text().into_owned());
+        let (trunk, user) = match &self.source {
+            Source::User(name) => (None, Some(name.clone())),
+            Source::Trunk(name) => (Some(name.clone()), None),
+            Source::Local => (None, None),
+        };
+        Bridge {
+            to: shown.unwrap_or_else(|| self.name().to_owned()),
+            trunk,
+            user,
+            media: None,
         }
     }
 

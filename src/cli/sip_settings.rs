@@ -46,6 +46,7 @@ pub(super) fn sip_settings(config: &Config, trunks: Vec<TrunkPeer>) -> Settings 
             trunks,
             users: users.collect(),
             realm: config.sip.realm.clone(),
+            digests: config.sip.digest.iter().map(|named| named.0).collect(),
             open_loopback: config.sip.is_loopback_only(),
         },
         guard: Guard {

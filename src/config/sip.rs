@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use offhook_media::SrtpPolicy;
+use offhook_sip::digest::Algorithm;
 
 use super::codec::{self, Codec};
 use super::listen::{PageOrigin, SipListen, Transport, default_listen};
@@ -30,12 +31,30 @@ pub struct SipConfig {
     pub trusted_networks: Vec<Network>,
     /// The realm that users are challenged in (RFC 7616).
     pub realm: String,
+    /// The digest algorithms that users are offered, the preferred one first; none: all.
+    pub digest: Vec<DigestAlgorithm>,
     /// How long calls last without a refresh, in s, as we ask for it; 0 asks for none.
     pub session_expires_s: u32,
     /// The shortest such time that a caller may ask for, in s.
     pub min_se_s: u32,
     /// Our certificate, which TLS listeners need.
     pub tls: Option<TlsConfig>,
+}
+
+/// An algorithm that users' passwords are hashed with (RFC 8760).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DigestAlgorithm(pub Algorithm);
+
+impl FromStr for DigestAlgorithm {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let all = [Algorithm::Sha256, Algorithm::Md5];
+        let named = all.into_iter().find(|known| known.as_str() == text);
+        named
+            .map(Self)
+            .ok_or_else(|| format!("{text:?} is not one of \"SHA-256\", \"MD5\""))
+    }
 }
 
 /// `[sip.tls]`: PEM files.
@@ -109,6 +128,7 @@ impl SipConfig {
                 "must be text without quotes or backslashes",
             );
         }
+        let digest = s.list(r, "digest").unwrap_or_default();
         let (session_expires_s, min_se_s) = read_session_timer(r, &mut s);
         let section = s.section(r, "tls");
         let tls = TlsConfig::read(r, section);
@@ -131,6 +151,7 @@ impl SipConfig {
             local_networks,
             trusted_networks,
             realm,
+            digest,
             session_expires_s,
             min_se_s,
             tls,

@@ -164,6 +164,10 @@ async fn a_phone_asks_another_one_first_and_then_hands_its_caller_over() {
     both_ways(&mut caller, &mut carol).await;
     caller.hang_up().await;
     carol.until_over().await;
+    let consultation = office.switch.record(&mut office.events).await;
+    assert_eq!(consultation["outcome"], "transferred", "{consultation:#}");
+    let record = office.switch.record(&mut office.events).await;
+    assert_eq!(record["bridge"]["user"], "carol", "{record:#}");
     office.switch.stop().await;
 }
 
@@ -183,6 +187,8 @@ async fn another_phone_takes_the_place_of_one_that_talks() {
     both_ways(&mut caller, &mut carol).await;
     carol.hang_up().await;
     caller.until_over().await;
+    let record = office.switch.record(&mut office.events).await;
+    assert_eq!(record["bridge"]["user"], "carol", "{record:#}");
     office.switch.stop().await;
 }
 

@@ -3,6 +3,7 @@
 use offhook::call::codecs::Codecs;
 use offhook::config::{Asked, Rejection};
 use offhook_media::Codec as Media;
+use offhook_sip::digest::Algorithm;
 
 use super::*;
 
@@ -402,4 +403,16 @@ fn a_route_leads_to_several_trunks_or_users_or_to_a_refusal() {
         let text = complaint(&of(route));
         assert!(text.contains(said), "{route}: {text}");
     }
+}
+
+#[test]
+fn phones_that_know_one_digest_alone_are_offered_that_one() {
+    let config = parse("[sip]\ndigest = [\"MD5\"]").unwrap();
+    let named: Vec<_> = config.sip.digest.iter().map(|named| named.0).collect();
+    assert_eq!(named, [Algorithm::Md5]);
+    let said = complaint("[sip]\ndigest = [\"SHA-1\"]");
+    assert!(
+        said.contains("sip.digest") && said.contains("SHA-256"),
+        "{said}"
+    );
 }

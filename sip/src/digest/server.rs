@@ -9,7 +9,7 @@ use super::{Algorithm, Authorization, DigestInput, Ha1, Qop, digest_response};
 use crate::message::{HeaderName, Message, Quoted};
 use crate::uri::{Uri, unescape};
 
-/// The algorithms on offer, the preferred one first (RFC 8760 §2.3).
+/// The algorithms on offer where nothing else is said, the preferred one first (RFC 8760 §2.3).
 const OFFERED: [Algorithm; 2] = [Algorithm::Sha256, Algorithm::Md5];
 
 /// Who may authenticate.
@@ -70,6 +70,7 @@ pub enum Verdict {
 #[derive(Clone, Debug)]
 pub struct DigestServer {
     config: ServerConfig,
+    offered: Vec<Algorithm>,
     serial: u64,
     /// The latest time that was told. A clock that runs back stands still until it has caught up:
     /// else every fresh nonce would be older than those that were forgotten, and stale.
@@ -88,10 +89,25 @@ impl DigestServer {
         let no_password = super::algorithm::hex(no_password.get(..8).unwrap_or_default());
         DigestServer {
             config,
+            offered: OFFERED.to_vec(),
             serial,
             latest: Duration::ZERO,
             replay,
             no_password,
+        }
+    }
+
+    /// Offers these algorithms and takes no other, the preferred one first: there are phones that
+    /// know MD5 alone and stop at a challenge that names another beside it. None leaves it at
+    /// SHA-256 before MD5.
+    #[must_use]
+    pub fn offering(self, algorithms: &[Algorithm]) -> Self {
+        match algorithms.is_empty() {
+            true => self,
+            false => Self {
+                offered: algorithms.to_vec(),
+                ..self
+            },
         }
     }
 
@@ -100,7 +116,7 @@ impl DigestServer {
         &self.config.realm
     }
 
-    /// The header lines of a 401, or of a 407 for a proxy, SHA-256 before MD5.
+    /// The header lines of a 401, or of a 407 for a proxy, one for each algorithm on offer.
     ///
     /// `now` is a monotonic time since any moment that stays the same for the secret's life.
     pub fn challenge(
@@ -113,7 +129,7 @@ impl DigestServer {
         let name = challenge_field(proxy);
         let realm = Quoted(&self.config.realm);
         let stale = if stale { ", stale=true" } else { "" };
-        OFFERED
+        self.offered
             .iter()
             .map(|algorithm| {
                 let value = format!(
@@ -127,7 +143,7 @@ impl DigestServer {
 
     /// The one header line that every client can answer, for a response that is to be no longer
     /// than its request: MD5, which is what a challenge without an algorithm means (RFC 7616
-    /// §3.3).
+    /// §3.3), where that is on offer.
     pub fn short_challenge(
         &mut self,
         now: Duration,
@@ -137,7 +153,12 @@ impl DigestServer {
         let nonce = self.fresh_nonce(now);
         let realm = Quoted(&self.config.realm);
         let stale = if stale { ",stale=true" } else { "" };
-        let value = format!("Digest realm={realm},nonce=\"{nonce}\",qop=\"auth\"{stale}");
+        let mut value = format!("Digest realm={realm},nonce=\"{nonce}\",qop=\"auth\"{stale}");
+        if let Some(algorithm) = self.offered.first()
+            && !self.offered.contains(&Algorithm::Md5)
+        {
+            value += &format!(",algorithm={algorithm}");
+        }
         (challenge_field(proxy), value)
     }
 
@@ -188,6 +209,9 @@ impl DigestServer {
         let (Some(method), Some(algorithm)) = (request.method(), authorization.algorithm()) else {
             return false;
         };
+        if !self.offered.contains(&algorithm.base()) {
+            return false;
+        }
         let qop = match authorization.qop() {
             None => None,
             Some(name) if name.eq_ignore_ascii_case("auth") => Some(Qop::Auth),

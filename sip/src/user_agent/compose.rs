@@ -128,7 +128,8 @@ impl<'a> Outgoing<'a> {
             format_args!("{} {}", self.cseq, self.method),
         );
         if let Some(user) = &self.contact_user {
-            let uri = contact_uri(settings, &self.flow, user);
+            let secure = is_secure(&self.request_uri, &self.routes);
+            let uri = contact_uri(settings, &self.flow, (user, secure));
             writer.header(
                 HeaderName::Contact,
                 format_args!("<{uri}>{}", self.contact_params),
@@ -165,14 +166,31 @@ fn via(settings: &Settings, flow: &Flow, branch: ClientId) -> String {
     format!("SIP/2.0/{} {address};rport;branch={branch}", flow.transport)
 }
 
-/// Writes our Contact's URI: the address that the peer reaches the flow's listener by.
-pub(super) fn contact_uri(settings: &Settings, flow: &Flow, user: &str) -> String {
+/// Writes our Contact's URI: the address that the peer reaches the flow's listener by. It is a SIPS
+/// URI where it stands in a dialog that is to be secure all the way (RFC 3261 §8.1.1.8, §12.1.1).
+pub(super) fn contact_uri(
+    settings: &Settings,
+    flow: &Flow,
+    (user, secure): (&str, bool),
+) -> String {
     let address = settings.advertise.address(flow);
     let at = if user.is_empty() { "" } else { "@" };
+    let scheme = if secure { "sips" } else { "sip" };
     match flow.transport.uri_parameter() {
-        Some(transport) => format!("sip:{user}{at}{address};transport={transport}"),
-        None => format!("sip:{user}{at}{address}"),
+        // What `transport=tls` says, the scheme says (§26.2.2).
+        Some("tls") if secure => format!("{scheme}:{user}{at}{address}"),
+        Some(transport) => format!("{scheme}:{user}{at}{address};transport={transport}"),
+        None => format!("{scheme}:{user}{at}{address}"),
     }
+}
+
+/// Whether a request is to be secure all the way: its URI, or that of its first hop, is SIPS.
+pub(super) fn is_secure(request_uri: &str, routes: &[String]) -> bool {
+    let is_sips = |uri: &str| {
+        let scheme = uri.trim_start_matches('<').split_once(':');
+        scheme.is_some_and(|(scheme, _)| scheme.eq_ignore_ascii_case("sips"))
+    };
+    is_sips(request_uri) || routes.first().is_some_and(|route| is_sips(route))
 }
 
 /// Checks what a caller gave before a call is made of it.

@@ -26,7 +26,7 @@ impl UserAgent {
         let id = self.new_branch();
         let handle = PingHandle(self.next_handle());
         let tag = format!("{:016x}", self.unused(|_, _| true));
-        let us = compose::contact_uri(&self.settings, &ping.flow, "");
+        let us = compose::contact_uri(&self.settings, &ping.flow, ("", false));
         let mut outgoing = Outgoing::new(Method::Options, ping.flow, id);
         outgoing.to = compose::name_addr(&ping.uri);
         outgoing.request_uri = ping.uri;

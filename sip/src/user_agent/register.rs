@@ -199,7 +199,9 @@ impl UserAgent {
             return;
         };
         let register = &registration.register;
-        let contact = compose::contact_uri(&self.settings, &register.flow, &register.contact_user);
+        let secure = compose::is_secure(&register.registrar_uri, &register.route);
+        let user = (register.contact_user.as_str(), secure);
+        let contact = compose::contact_uri(&self.settings, &register.flow, user);
         let expires_s = granted_s(message, &contact, register.expires_s);
         if expires_s == 0 {
             // Agreed to, and forgotten: nobody would call us there.

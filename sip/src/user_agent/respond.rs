@@ -12,6 +12,7 @@ use super::settings::Settings;
 use super::{RequestHandle, Transmit, UserAgent};
 use crate::flow::Flow;
 use crate::message::{HeaderName, Message, Method, Refusal, ResponseBuilder, Rport};
+use crate::uri::{Scheme, Uri};
 
 /// A response before it is written.
 #[derive(Clone, Default)]
@@ -111,7 +112,8 @@ impl<'a> Reply<'a> {
             builder = builder.to_tag(tag);
         }
         if let Some(user) = &self.contact_user {
-            builder = builder.contact(contact_uri(settings, came_on, user));
+            let contact = contact_uri(settings, came_on, (user, asks_for_sips(request)));
+            builder = builder.contact(contact);
         }
         let announces = matches!(
             request.method(),
@@ -268,4 +270,12 @@ impl UserAgent {
         let reply = Reply::new(status).tagged(tag).with_all(&others);
         self.reply_in(now, request.0, &reply.with_body(content_type, body));
     }
+}
+
+/// Whether a request is to be secure all the way: then so is what it makes (RFC 3261 §12.1.1).
+fn asks_for_sips(request: &Message<'_>) -> bool {
+    let is_sips = |uri: &Uri<'_>| uri.scheme == Scheme::Sips;
+    let asked = request.request_uri().is_ok_and(|uri| is_sips(&uri));
+    let mut routes = request.record_routes().flatten();
+    asked || routes.next().is_some_and(|route| is_sips(&route.uri))
 }

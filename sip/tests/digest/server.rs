@@ -206,3 +206,29 @@ fn credentials_that_make_no_sense_are_missing_or_wrong() {
         assert_eq!(verify(&mut server, NOW, &bytes), verdict, "{value}");
     }
 }
+
+#[test]
+fn a_server_that_offers_one_algorithm_names_no_other_and_takes_no_other() {
+    for (only, other) in [
+        (Algorithm::Md5, Algorithm::Sha256),
+        (Algorithm::Sha256, Algorithm::Md5),
+    ] {
+        let mut picky = server(100).offering(&[only]);
+        let lines = picky.challenge(NOW, false, false);
+        assert_eq!(lines.len(), 1);
+        assert!(
+            lines[0].1.contains(&format!("algorithm={only},")),
+            "{lines:?}"
+        );
+        let short = picky.short_challenge(NOW, false, false).1;
+        let named = short.contains(&format!("algorithm={only}"));
+        assert!(named || only == Algorithm::Md5, "{short}");
+        let mut client = challenged(&mut picky, NOW, false);
+        let right = request(&authorize(&mut client));
+        assert_eq!(verify(&mut picky, NOW, &right), accepted());
+        // The same secret and realm, so that only the algorithm is in the way.
+        let mut client = challenged(&mut server(100).offering(&[other]), NOW, false);
+        let downgraded = request(&authorize(&mut client));
+        assert_eq!(verify(&mut picky, NOW, &downgraded), Verdict::Wrong);
+    }
+}

@@ -18,7 +18,7 @@ pub(crate) fn guarded() -> Settings {
             }],
             users: vec![user("alice"), user("bob")],
             realm: "offhook.example".into(),
-            open_loopback: false,
+            ..Access::default()
         },
         ..settings()
     }

@@ -1,6 +1,6 @@
 //! Where responses go, and which of our addresses we write.
 
-use offhook_sip::{Advertise, Settings};
+use offhook_sip::{Advertise, Event, Invite, Settings, Transport};
 
 use crate::support::*;
 
@@ -57,4 +57,51 @@ fn the_public_address_is_written_towards_all_but_local_networks() {
             invite.text
         );
     }
+}
+
+#[test]
+fn a_dialog_that_is_to_be_secure_all_the_way_has_contacts_that_say_so() {
+    let mut desk = Desk::new();
+    desk.flow.transport = Transport::Tls;
+    let call = |desk: &mut Desk, uri: &str, route: &[&str]| {
+        let invite = Invite {
+            request_uri: uri.to_owned(),
+            route: route.iter().map(|&route| route.to_owned()).collect(),
+            ..invite(desk.flow, None)
+        };
+        desk.ua.invite(desk.now, invite).unwrap();
+        desk.one().header("Contact").unwrap().to_owned()
+    };
+    let secure = call(&mut desk, "sips:bob@example.com", &[]);
+    assert!(secure.starts_with("<sips:"), "{secure}");
+    let routed = call(
+        &mut desk,
+        "sip:bob@example.com",
+        &["<sips:p.example.com;lr>"],
+    );
+    assert!(routed.starts_with("<sips:"), "{routed}");
+    let plain = call(
+        &mut desk,
+        "sip:bob@example.com",
+        &["<sip:p.example.com;lr>"],
+    );
+    assert!(
+        plain.starts_with("<sip:") && plain.contains(";transport=tls"),
+        "{plain}"
+    );
+
+    // Being called so is no different (§12.1.1).
+    let asked = request("INVITE", 1, "z9hG4bKs", "", CONTACT, OFFER);
+    desk.receive(&asked.replacen("INVITE sip:", "INVITE sips:", 1));
+    let rings = desk.events().into_iter().find_map(|event| match event {
+        Event::Incoming { call, .. } => Some(call),
+        _ => None,
+    });
+    desk.ua.answer(desk.now, rings.unwrap(), ANSWER.into());
+    let ok = desk.sent().pop().unwrap();
+    assert!(
+        ok.header("Contact").unwrap().starts_with("<sips:"),
+        "{}",
+        ok.text
+    );
 }

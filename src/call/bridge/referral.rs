@@ -24,7 +24,6 @@ use crate::call::party::Party;
 use crate::call::places::Permit;
 use crate::call::services::Services;
 use crate::net::sip::{ReferAsked, ReferReport};
-use crate::store::Bridge;
 use crate::switch::EndReason;
 
 /// What one of two wants to come of the other.
@@ -210,18 +209,9 @@ impl Pair {
             Progress::Answered(party) => {
                 let mut referral = self.referral.take()?;
                 let whose = hunt_of(&mut referral)?.answered_by();
-                let (trunk, user) = (whose.trunk.clone(), whose.user.clone());
                 let place = hunt_of(&mut referral).and_then(Hunt::take_trunk_place);
                 let services = &self.answered.services;
                 let who = Who::called(services, whose, &referral.to, place);
-                if referral.by == Side::Called {
-                    self.answered.written.journal.transferred(Bridge {
-                        to: referral.to.clone(),
-                        trunk,
-                        user,
-                        media: None,
-                    });
-                }
                 let given = Given {
                     party: *party,
                     who,

@@ -36,6 +36,9 @@ impl Pair {
     /// Puts another party in the place of one, who is told nothing of it here.
     pub(super) async fn put(&mut self, side: Side, given: Given) -> Option<EndReason> {
         let Given { party, who, pairs } = given;
+        if side == Side::Called {
+            self.answered.written.journal.transferred(who.bridge());
+        }
         let old = std::mem::replace(self.party_mut(side), party);
         *self.who.of(side) = who;
         (*self.joined.of(side), *self.waits.of(side)) = (false, false);
