@@ -287,6 +287,11 @@ fn bad_packet_replayed_under_srtp(bencher: Bencher<'_, '_>) {
     bad_srtp(bencher, |_| {});
 }
 
+#[divan::bench]
+fn bad_packet_oversized_under_srtp(bencher: Bencher<'_, '_>) {
+    bad_srtp(bencher, |packet| packet.resize(2_048, 0));
+}
+
 /// The same in an SRTP session, of a packet that came before.
 fn bad_srtp(bencher: Bencher<'_, '_>, spoil: impl FnOnce(&mut Vec<u8>)) {
     let now = epoch();

@@ -17,12 +17,24 @@ pub const BEAT: Duration = Duration::from_millis(1);
 /// process.
 #[must_use]
 pub fn beat(instant: Instant) -> Instant {
-    static FIRST: OnceLock<Instant> = OnceLock::new();
-    let first = *FIRST.get_or_init(|| instant);
-    let since = instant.saturating_duration_since(first).as_nanos() % BEAT.as_nanos();
+    let since = since_first(instant).as_nanos() % BEAT.as_nanos();
     instant
         .checked_sub(Duration::from_nanos(u64::try_from(since).unwrap_or(0)))
         .unwrap_or(instant)
+}
+
+/// Numbers the beat that `instant` is in; beats are counted for the whole process.
+#[must_use]
+pub fn beat_number(instant: Instant) -> u64 {
+    let beats = since_first(instant).as_nanos() / BEAT.as_nanos();
+    u64::try_from(beats).unwrap_or(u64::MAX)
+}
+
+/// Time since the beat that all others are counted from.
+fn since_first(instant: Instant) -> Duration {
+    static FIRST: OnceLock<Instant> = OnceLock::new();
+    let first = *FIRST.get_or_init(|| instant);
+    instant.saturating_duration_since(first)
 }
 
 /// Reads the wall clock as time since 1970, which other processes and the kernel read as well.
@@ -129,6 +141,8 @@ mod tests {
             let instant = first + Duration::from_micros(us);
             let expected = first + BEAT * u32::try_from(us / 1_000).unwrap();
             assert_eq!(beat(instant), expected, "{us} µs");
+            let number = beat_number(first) + us / 1_000;
+            assert_eq!(beat_number(instant), number, "{us} µs");
         }
     }
 

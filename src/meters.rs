@@ -30,7 +30,7 @@ pub async fn run(services: Arc<Services>, recorder: Metrics) {
 async fn read(services: &Services) {
     let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
     gauge!(names::CALLS_ACTIVE).set(services.running() as f64);
-    let mut sums = [0_u64; 8];
+    let mut sums = [0_u64; 9];
     for thread in services.line.media() {
         let counters = thread.counters();
         let all = [
@@ -42,6 +42,7 @@ async fn read(services: &Services) {
             &counters.events_dropped,
             &counters.early_dropped,
             &counters.send_failed,
+            &counters.session_bytes,
         ];
         let late_us = counters.worst_late_us.swap(0, Ordering::Relaxed);
         histogram!(names::MEDIA_TICK_LATE_MS).record(late_us as f64 / 1000.0);
@@ -49,7 +50,18 @@ async fn read(services: &Services) {
             *sum += read(counter);
         }
     }
-    let [ticks, late, received, sent, relayed, dropped, early, unsent] = sums;
+    let [
+        ticks,
+        late,
+        received,
+        sent,
+        relayed,
+        dropped,
+        early,
+        unsent,
+        session_bytes,
+    ] = sums;
+    gauge!(names::MEDIA_SESSION_BYTES).set(session_bytes as f64);
     counter!(names::MEDIA_TICKS).absolute(ticks);
     counter!(names::MEDIA_TICKS_LATE).absolute(late);
     counter!(names::RTP_PACKETS, "way" => "in").absolute(received);

@@ -122,11 +122,18 @@ pub(crate) enum Unsent {
 impl<T> Sender<T> {
     /// Sends an item, without waiting for room.
     pub(crate) fn send(&self, item: T) -> Result<(), Unsent> {
+        self.offer(item).map_err(|(unsent, _)| unsent)
+    }
+
+    /// Sends an item, without waiting for room, or gives it back.
+    pub(crate) fn offer(&self, item: T) -> Result<(), (Unsent, T)> {
         let mut sender = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if sender.is_abandoned() {
-            return Err(Unsent::Gone);
+            return Err((Unsent::Gone, item));
         }
-        sender.push(item).map_err(|_| Unsent::Full)
+        sender
+            .push(item)
+            .map_err(|rtrb::PushError::Full(item)| (Unsent::Full, item))
     }
 }
 
@@ -217,6 +224,7 @@ mod tests {
         assert_eq!(sender.send(1), Ok(()));
         assert_eq!(other.send(2), Ok(()));
         assert_eq!(other.send(3), Err(Unsent::Full));
+        assert_eq!(other.offer(3), Err((Unsent::Full, 3)));
         assert_eq!(receiver.take(), Some(1));
         assert_eq!(sender.send(4), Ok(()));
         drop(sender);

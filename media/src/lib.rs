@@ -43,8 +43,8 @@ pub use frame::{Frame, STEP_SAMPLES};
 pub use playout::UtteranceId;
 pub use sdp::{Direction, LocalMedia, Negotiated, Refusal, SessionDescription, SrtpPolicy};
 pub use session::{
-    Cancelled, Event, MediaSession, OneWay, RecordFrame, Relayed, SessionConfig, StepSound,
-    Transmit,
+    Cancelled, Event, MAX_DATAGRAM_BYTES, MediaSession, OneWay, RecordFrame, Relayed,
+    SessionConfig, StepSound, Transmit,
 };
 pub use source::SourceRule;
 pub use stats::Stats;

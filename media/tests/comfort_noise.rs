@@ -3,8 +3,11 @@
 
 mod common;
 
+use std::sync::Arc;
+
 use common::{A, B, CLEAN, Call, Party, Weather, address, agreement, at, config, rtp};
 use offhook_media::codec::comfort_noise::ComfortNoise;
+use offhook_media::music::{Background, SoundLoop};
 use offhook_media::sdp::{self, LocalMedia};
 use offhook_media::{Event, SessionConfig, SessionDescription, UtteranceId};
 
@@ -26,7 +29,6 @@ fn call(weather: Weather) -> Call {
     let (at_a, at_b) = agreement(|local| local.comfort_noise = true);
     for (party, negotiated) in [(&mut call.a, at_a), (&mut call.b, at_b)] {
         *party = Party::new(SessionConfig {
-            continuous: false,
             recording: true,
             ..config(negotiated, 5)
         });
@@ -119,6 +121,37 @@ fn silence_is_told_five_times_a_second_and_speech_begins_anew() {
         ComfortNoise::parse(first.payload()),
         Some(ComfortNoise::SILENT)
     );
+}
+
+#[test]
+fn what_is_softly_around_is_sent_as_it_is() {
+    let ambience = Background {
+        sound: Arc::new(SoundLoop::room_tone()),
+        level_dbfs: -50.0,
+    };
+    let mut party = Party::new(SessionConfig {
+        ambience: Some(ambience),
+        ..config(agreement(|local| local.comfort_noise = true).0, 5)
+    });
+    party.run_until(at(1_000));
+    let kinds: Vec<_> = party.rtp().map(|sent| sent.payload_type()).collect();
+    assert_eq!(kinds, [0; 50]);
+}
+
+#[test]
+fn a_later_agreement_without_it_has_silence_sent_again() {
+    let mut party = Party::new(config(agreement(|local| local.comfort_noise = true).0, 5));
+    party.run_until(at(1_000));
+    assert!(party.rtp().all(|sent| sent.payload_type() == COMFORT_NOISE));
+    let before = party.rtp().count();
+    party.session.renegotiate(at(1_000), agreement(|_| {}).0);
+    party.run_until(at(2_000));
+    let kinds: Vec<_> = party
+        .rtp()
+        .skip(before)
+        .map(|sent| sent.payload_type())
+        .collect();
+    assert_eq!(kinds, [0; 50]);
 }
 
 #[test]

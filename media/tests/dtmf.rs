@@ -50,6 +50,25 @@ fn a_key_whose_every_end_is_lost_is_heard_all_the_same() {
 }
 
 #[test]
+fn that_a_key_is_held_down_is_told_before_its_release_and_once() {
+    let mut party = Party::new(config(with_peer_at(A), 7));
+    for n in 0..100_u16 {
+        let [high, low] = (160 * n).to_be_bytes();
+        let payload = [5, if n < 97 { 10 } else { 0x8a }, high, low];
+        let now = u64::from(n) * 20;
+        party.receive(at(now), A, &rtp(101, n, 4_000, 5, &payload));
+        party.run_until(at(now + 20));
+    }
+    let told = party.events.iter().filter_map(|(when, event)| match event {
+        Event::KeyDown { digit } => Some((*when, digit.as_char(), true)),
+        Event::Dtmf { digit, .. } => Some((*when, digit.as_char(), false)),
+        _ => None,
+    });
+    let told: Vec<_> = told.collect();
+    assert_eq!(told, [(at(0), '5', true), (at(97 * 20), '5', false)]);
+}
+
+#[test]
 fn speech_waits_for_keys_and_time_goes_on() {
     let mut party = Party::new(config(with_peer_at(A), 7));
     party.session.play(at(0), UtteranceId(1), &[9_000; 1_600]);

@@ -311,12 +311,3 @@ fn a_session_may_move_between_threads() {
     moves::<offhook_media::MediaSession>();
     moves::<Event>();
 }
-
-#[test]
-fn a_session_stays_within_32_kilobytes() {
-    let party = Party::new(config(with_peer_at(A), 7));
-    let bytes = party.session.memory_bytes();
-    println!("a session holds {bytes} bytes");
-    assert!(bytes <= 32 * 1024, "{bytes}");
-    assert!(size_of::<Event>() <= 720, "{}", size_of::<Event>());
-}

@@ -9,7 +9,8 @@ use offhook_media::codec::g711::{linear_to_ulaw, ulaw_to_linear};
 use offhook_media::sdp::LocalSrtp;
 use offhook_media::srtp::{Inbound, MasterKey, Outbound, SrtpKeys, Suite};
 use offhook_media::{
-    Direction, Event, LocalMedia, Negotiated, SessionConfig, SourceRule, SrtpPolicy, UtteranceId,
+    Direction, Event, LocalMedia, MAX_DATAGRAM_BYTES, Negotiated, SessionConfig, SourceRule,
+    SrtpPolicy, UtteranceId,
 };
 use rand::rngs::{SmallRng, StdRng};
 use rand::{Rng, SeedableRng};
@@ -440,6 +441,29 @@ fn every_suite_carries_a_call() {
         assert_eq!(samples_heard(&call.b, GOOD), 1_600, "{suite}");
         assert!(call.a.heard().count() > 10, "{suite}");
     }
+}
+
+#[test]
+fn what_is_longer_than_any_packet_is_refused_before_anything_of_it_is_proven() {
+    let mut party = party();
+    // The longest that is looked at is; beyond it neither authentic nor forged packets are.
+    let longest = rtp(0, 1, 160, PEER, &[0x55; MAX_DATAGRAM_BYTES - 12]);
+    party.receive(at(0), A, &longest);
+    let stats = party.session.stats();
+    assert_eq!((stats.oversized, stats.unauthenticated), (0, 1));
+    for (n, bytes) in (1..).zip([MAX_DATAGRAM_BYTES + 1, 2_048, 9_000]) {
+        let forged = rtp(0, 1, 160, PEER, &vec![0x55; bytes - 12]);
+        party.receive(at(0), A, &forged);
+        let mut report = vec![0x80, 201, 0, 1, 0, 0, 0, 7];
+        report.resize(bytes, 0);
+        party.receive(at(0), A, &report);
+        let stats = party.session.stats();
+        assert_eq!((stats.oversized, stats.unauthenticated), (2 * n, 1));
+    }
+    let mut sender = Outbound::new(&key(2));
+    let authentic = rtp(0, 1, 160, PEER, &[0x55; MAX_DATAGRAM_BYTES]);
+    party.receive(at(0), A, &protect(&mut sender, &authentic));
+    assert_eq!(party.session.stats().oversized, 7);
 }
 
 #[test]

@@ -11,6 +11,7 @@ pub struct Codecs {
     accepted: Vec<Codec>,
     in_order: bool,
     keys: Keys,
+    tell_silence: bool,
 }
 
 impl Default for Codecs {
@@ -22,6 +23,7 @@ impl Default for Codecs {
             accepted: vec![Codec::Pcmu, Codec::Pcma, Codec::G722, Codec::Opus],
             in_order: false,
             keys: Keys::default(),
+            tell_silence: false,
         }
     }
 }
@@ -42,6 +44,7 @@ impl Codecs {
             accepted: codecs,
             in_order: true,
             keys: Keys::default(),
+            tell_silence: false,
         }
     }
 
@@ -54,6 +57,22 @@ impl Codecs {
             None => Self::default(),
         }
         .with_keys(trunk.map(|trunk| trunk.dtmf).unwrap_or_default())
+        .telling_silence(trunk.is_some_and(|trunk| trunk.comfort_noise))
+    }
+
+    /// Has our silence told by comfort noise (RFC 3389) where the other side takes it, or not.
+    #[must_use]
+    pub fn telling_silence(self, tell_silence: bool) -> Self {
+        Self {
+            tell_silence,
+            ..self
+        }
+    }
+
+    /// Whether comfort noise stands for our silence where the other side takes it.
+    #[must_use]
+    pub fn tell_silence(&self) -> bool {
+        self.tell_silence
     }
 
     /// Has keys go in this way.
@@ -80,6 +99,7 @@ impl Codecs {
             accepted: self.accepted.clone(),
             in_order: self.in_order,
             keys: self.keys,
+            tell_silence: self.tell_silence,
         }
     }
 

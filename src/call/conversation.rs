@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use offhook_media::UtteranceId;
 
-use super::digits::Digits;
+use super::digits::{Digits, Key};
 use super::requests::Requests;
 use super::spans::Turns;
 use super::speech::{SpeechQueue, Step};
@@ -179,11 +179,11 @@ impl Conversation {
         self.agent.awaits_playout()
     }
 
-    /// Takes a digit that came by INFO; one that the media told of as well counts once.
-    pub fn handle_info_digit(&mut self, now: Instant, digit: char) {
+    /// Takes a key that came by INFO; one that the media told of as well counts once.
+    pub(crate) fn handle_info_key(&mut self, now: Instant, key: Key) {
         let _turn = self.turns.enter();
-        if self.digits.inform(now, digit) {
-            self.agent.handle_digit(now, digit);
+        if self.digits.inform(now, key) {
+            self.agent.handle_digit(now, key.digit);
             self.drain(now);
         }
     }

@@ -27,6 +27,7 @@ use crate::net::sip::Sip;
 
 mod answered;
 mod attached;
+mod life;
 mod reach;
 
 pub use self::attached::Attached;
@@ -161,6 +162,8 @@ pub struct Leg {
     /// None once it is closed.
     lease: Option<PortLease>,
     stats: Option<Box<Stats>>,
+    /// Its name and its thread of before, while it is on its way to another one.
+    moved_from: Option<(LegId, MediaThread)>,
 }
 
 impl Line {
@@ -259,6 +262,7 @@ impl Line {
         let mut local = LocalMedia::new(address, session_id);
         local.codecs = codecs.accepted().to_vec();
         local.prefers_own_order = codecs.count_in_order();
+        local.comfort_noise = codecs.tell_silence();
         local.dtmf = matches!(codecs.keys(), Keys::Auto | Keys::Events);
         local.srtp = LocalSrtp::new(srtp, &mut rand::rng());
         Ok((ports, lease, local))
@@ -335,6 +339,7 @@ impl Line {
             keys,
             lease: Some(lease),
             stats: None,
+            moved_from: None,
         })
     }
 
@@ -363,36 +368,6 @@ impl Line {
 }
 
 impl Leg {
-    /// Waits for what happens next on the leg; nothing comes after its end.
-    pub async fn event(&mut self) -> Option<LegEvent> {
-        let event = self.events.recv().await;
-        if let Some(LegEvent::Closed { stats }) = &event {
-            self.stats = Some(stats.clone());
-        }
-        event
-    }
-
-    /// Ends the leg's media, once; its port rests for a while.
-    pub fn close(&mut self) {
-        let Some(lease) = self.lease.take() else {
-            return;
-        };
-        if self.media.send(Command::Close(self.id)).is_err() {
-            // A thread that is overloaded sees at the leg's next tick that nobody listens.
-            self.events.close();
-        }
-        drop(lease);
-    }
-
-    /// Ends the leg's media and waits for what was counted; none when the media thread is gone.
-    pub async fn closed(&mut self) -> Option<Box<Stats>> {
-        self.close();
-        while self.stats.is_none() {
-            self.event().await?;
-        }
-        self.stats.take()
-    }
-
     /// Whether the other side holds the call: it wants to hear nothing.
     #[must_use]
     pub fn is_held(&self) -> bool {
@@ -479,12 +454,6 @@ impl Leg {
             self.session.adopt(change);
         }
         Ok(())
-    }
-}
-
-impl Drop for Leg {
-    fn drop(&mut self) {
-        self.close();
     }
 }
 

@@ -1,11 +1,11 @@
 //! A party without an agent: its dialog and its leg, for whoever joins it with others.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use offhook_media::mixer::MixerError;
 use offhook_sip::{CallHandle, Flow};
 
-use super::digits::{Digits, INFO_DIGIT, digit_info, info_digit};
+use super::digits::{Digits, INFO_DIGIT, Key, info_key, key_info};
 use super::line::Leg;
 use super::negotiate::{negotiate, offer};
 use super::sound::summary;
@@ -46,10 +46,14 @@ pub(super) enum Heard {
 pub(super) enum News {
     /// Whether it holds the call may have changed: [`Leg::is_held`] tells.
     Hold,
+    /// It holds a key down: a telephone-event tells of it, and its release follows.
+    KeyDown(char),
     /// It pressed a key.
     Key {
         /// Which.
         digit: char,
+        /// How long it was held; zero when that is not known.
+        held: Duration,
         /// Whether an INFO tells of it, and not what comes with the sound.
         informed: bool,
         /// Whether the press was told of before, in the other way.
@@ -59,6 +63,8 @@ pub(super) enum News {
     Joined(Result<(), MixerError>),
     /// Its leg is on the media thread that it was moved to.
     Arrived,
+    /// Its leg could not be moved, and is where it was.
+    Stayed,
     /// It asks to be transferred.
     Refer(ReferAsked),
     /// Something is wrong with its sound, or right again, in words.
@@ -117,11 +123,12 @@ impl Party {
         match negotiate(&self.sip, self.call, &mut self.leg, signal).await {
             None => Some(News::Hold),
             Some(Signal::Info { content_type, body }) => {
-                let digit = info_digit(content_type.as_deref(), &body)?;
+                let key = info_key(content_type.as_deref(), &body)?;
                 Some(News::Key {
-                    digit,
+                    digit: key.digit,
+                    held: key.held,
                     informed: true,
-                    again: !self.digits.inform(now, digit),
+                    again: !self.digits.inform(now, key),
                 })
             }
             Some(Signal::Refer(asked)) => Some(News::Refer(asked)),
@@ -132,13 +139,16 @@ impl Party {
 
     async fn take_media(&mut self, now: Instant, event: LegEvent) -> Option<News> {
         match event {
+            LegEvent::KeyDown { digit } => Some(News::KeyDown(digit)),
             LegEvent::Dtmf { digit, held } => Some(News::Key {
                 digit,
+                held,
                 informed: false,
                 again: !self.digits.hear(now, digit, held),
             }),
             LegEvent::Joined(joined) => Some(News::Joined(joined)),
             LegEvent::Arrived => Some(News::Arrived),
+            LegEvent::Stayed => Some(News::Stayed),
             LegEvent::MediaTimeout { silent_for } => {
                 Some(self.give_up(media_timeout(silent_for)).await)
             }
@@ -173,12 +183,13 @@ impl Party {
     }
 
     /// Presses keys, in the way that the party takes them.
-    pub(super) async fn press(&self, keys: String) {
+    pub(super) async fn press(&self, keys: &[Key]) {
         if !self.leg.takes_keys_by_info() {
-            return self.ask(Command::SendDtmf(self.leg.id, keys));
+            let digits = keys.iter().map(|key| key.digit).collect();
+            return self.ask(Command::SendDtmf(self.leg.id, digits));
         }
-        for digit in keys.chars() {
-            let told = self.sip.info(self.call, INFO_DIGIT, digit_info(digit));
+        for key in keys {
+            let told = self.sip.info(self.call, INFO_DIGIT, key_info(*key));
             let _ = told.await;
         }
     }

@@ -12,7 +12,7 @@ use tracing::Instrument;
 use uuid::Uuid;
 
 use super::conversation::{Conversation, Directive, Work};
-use super::digits::info_digit;
+use super::digits::info_key;
 use super::hand_over::HandOver;
 use super::journal::Journal;
 use super::line::{Leg, Line};
@@ -359,8 +359,8 @@ impl Running {
                 None
             }
             Some(Signal::Info { content_type, body }) => {
-                if let Some(digit) = info_digit(content_type.as_deref(), &body) {
-                    self.conversation.handle_info_digit(now, digit);
+                if let Some(key) = info_key(content_type.as_deref(), &body) {
+                    self.conversation.handle_info_key(now, key);
                 }
                 None
             }

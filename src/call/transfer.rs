@@ -377,6 +377,7 @@ impl Transfer {
                     digit,
                     informed: true,
                     again: false,
+                    ..
                 }) if !party.leg.tells_keys_with_sound() => {
                     let _ = self
                         .media

@@ -98,6 +98,8 @@ pub struct TrunkConfig {
     pub srtp: Option<SrtpPolicy>,
     /// How keys go over it.
     pub dtmf: Keys,
+    /// Whether comfort noise stands for our silence where it takes that (RFC 3389).
+    pub comfort_noise: bool,
     /// Whether its calls are recorded, where `media.recordings` is set.
     pub record: bool,
     /// What is said first to who is recorded.
@@ -160,6 +162,7 @@ impl TrunkConfig {
         let codecs = codec::read(r, &mut s);
         let srtp = s.opt(r, "srtp");
         let dtmf = s.or(r, "dtmf", Keys::default());
+        let comfort_noise = s.or(r, "comfort_noise", false);
         let record = s.or(r, "record", true);
         let recording_announcement = read_announcement(r, &mut s, record);
         let expires_s = small(s.number(r, "expires_s", 60..=86_400, 300));
@@ -207,6 +210,7 @@ impl TrunkConfig {
             codecs,
             srtp,
             dtmf,
+            comfort_noise,
             record,
             recording_announcement,
             max_calls,

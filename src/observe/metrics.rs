@@ -98,6 +98,8 @@ metrics! {
         "How late the latest media tick of each second ran, in ms"
     MEDIA_TICKS Counter "offhook_media_ticks_total" "Media ticks served"
     MEDIA_TICKS_LATE Counter "offhook_media_ticks_late_total" "Ticks over 10 ms late"
+    MEDIA_SESSION_BYTES Gauge "offhook_media_session_bytes"
+        "Memory of the media of all legs right now, in bytes"
     MEDIA_TICKS_SKIPPED Counter "offhook_media_ticks_skipped_total"
         "Steps of 20 ms that were left out, their time long over, at a call's end"
     HEARING_FRAMES Counter "offhook_hearing_frames_total" "Frames that the cheap gate saw"

@@ -27,7 +27,7 @@ use super::set_up;
 use super::world::Cx;
 use crate::agent::CallOutcome;
 use crate::call::PausedBy;
-use crate::call::digits::info_digit;
+use crate::call::digits::info_key;
 use crate::call::line::{LegTerms, PLAYOUT_MS};
 use crate::call::session::Session;
 use crate::call::task::{end_reason, media_timeout};
@@ -375,8 +375,8 @@ impl SwitchCall {
             Signal::ReofferOvertaken => self.handle_reoffer_overtaken(cx),
             Signal::Confirmed { body: Some(answer) } => self.take_answer(cx, &answer),
             Signal::Info { content_type, body } => {
-                if let Some(digit) = info_digit(content_type.as_deref(), &body) {
-                    self.conversation.handle_info_digit(cx, digit);
+                if let Some(key) = info_key(content_type.as_deref(), &body) {
+                    self.conversation.handle_info_key(cx, key);
                 }
             }
             Signal::Ended { cause } => {

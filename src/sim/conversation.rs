@@ -17,7 +17,7 @@ use crate::agent::{Agent, Command, PlayoutEvent, RequestId, SpeculationId};
 use crate::ai::Sound;
 use crate::ai::hearing::Edge;
 use crate::call::conversation::{Directive, Work};
-use crate::call::digits::Digits;
+use crate::call::digits::{Digits, Key};
 use crate::call::speech::{SpeechQueue, Step};
 use crate::net::media::LegEvent;
 
@@ -82,11 +82,11 @@ impl Conversation {
         self.agent.awaits_playout()
     }
 
-    pub(super) fn handle_info_digit(&mut self, cx: &mut Cx, digit: char) {
+    pub(super) fn handle_info_key(&mut self, cx: &mut Cx, key: Key) {
         let now = cx.clock.now();
-        if self.digits.inform(now, digit) {
-            cx.watch_digit(self.call, digit, Way::Info);
-            self.agent.handle_digit(now, digit);
+        if self.digits.inform(now, key) {
+            cx.watch_digit(self.call, key.digit, Way::Info);
+            self.agent.handle_digit(now, key.digit);
             self.drain(cx);
         }
     }

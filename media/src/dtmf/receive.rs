@@ -33,6 +33,8 @@ struct Held {
     before: u32,
     duration: u32,
     last_heard: Instant,
+    /// That it is held was told.
+    is_told: bool,
 }
 
 impl Held {
@@ -109,6 +111,7 @@ impl DtmfReceiver {
                     before: 0,
                     duration,
                     last_heard: now,
+                    is_told: false,
                 }
             }
         };
@@ -116,6 +119,12 @@ impl DtmfReceiver {
         if ended {
             report(self.release(held));
         }
+    }
+
+    /// The key that is held now, and has not been asked for as such before.
+    pub(crate) fn take_begun(&mut self) -> Option<Digit> {
+        let held = self.held.as_mut()?;
+        (!std::mem::replace(&mut held.is_told, true)).then_some(held.digit)
     }
 
     /// Reports a key whose end was lost.
@@ -186,6 +195,20 @@ mod tests {
         let press = receiver.tick(epoch() + LOST_END).unwrap();
         assert_eq!((press.digit.as_char(), press.duration), ('#', 480));
         assert_eq!(hear(&mut receiver, &[(7, packet('#', true, 800))]), "");
+    }
+
+    #[test]
+    fn that_a_key_is_held_is_told_once_and_not_of_one_that_is_released() {
+        let mut receiver = DtmfReceiver::default();
+        hear(&mut receiver, &[(1000, packet('5', false, 160))]);
+        assert_eq!(receiver.take_begun().map(Digit::as_char), Some('5'));
+        hear(&mut receiver, &[(1000, packet('5', false, 320))]);
+        assert_eq!(receiver.take_begun(), None);
+        // The next one, while the end of the first is lost; then one of which only the end came.
+        hear(&mut receiver, &[(2600, packet('6', false, 160))]);
+        assert_eq!(receiver.take_begun().map(Digit::as_char), Some('6'));
+        hear(&mut receiver, &[(4000, packet('7', true, 800))]);
+        assert_eq!(receiver.take_begun(), None);
     }
 
     #[test]

@@ -32,13 +32,13 @@ pub struct SessionConfig {
     pub cname: String,
     /// Time since 1970 at the session's first moment, for RTCP's NTP timestamps.
     pub unix_time: Duration,
-    /// Whether silence is sent while nothing is said: carriers end calls without RTP. Where it is
-    /// not, comfort noise stands for it if that was agreed on.
+    /// Whether silence is sent while nothing is said: carriers end calls without RTP. Where comfort
+    /// noise was agreed on, that stands for it in any case, five times a second.
     pub continuous: bool,
     /// Whether each tick yields an [`Event::Recording`](crate::Event::Recording).
     pub recording: bool,
     /// Whether what is heard is compared with what was sent, and our own echo silenced: for a
-    /// party to which somebody listens. It holds 11 KB while something is said, 2 while nothing is.
+    /// party to which somebody listens. It holds 14 KB while something is said, 5 while nothing is.
     pub echo_gate: bool,
     /// Whether what is heard is brought to the level that recognisers expect: about −20 dB of full
     /// scale, slowly, from −44 dB on. What is recorded stays as it came.

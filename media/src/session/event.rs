@@ -24,6 +24,12 @@ pub enum Event {
         /// How long it was held.
         duration_ms: u32,
     },
+    /// The peer holds a key down, by telephone-events (RFC 4733); [`Event::Dtmf`] tells when it is
+    /// released. One of which only the end came is told of by that alone.
+    KeyDown {
+        /// The key.
+        digit: Digit,
+    },
     /// The first audible packet of an utterance is on its way.
     PlayoutStarted {
         /// The utterance.
@@ -58,8 +64,8 @@ pub enum Event {
         /// How long nothing came.
         silent_for: Duration,
     },
-    /// One side hears nothing of the other: half a second after sound should flow, and again when
-    /// another reason is found.
+    /// One side hears nothing of the other: within half a second after sound should flow, and again
+    /// when another reason is found.
     OneWay {
         /// Why.
         why: OneWay,
@@ -112,6 +118,9 @@ pub(super) enum Notice {
         digit: Digit,
         duration_ms: u32,
     },
+    KeyDown {
+        digit: Digit,
+    },
     PlayoutStarted {
         utterance: UtteranceId,
         leaves: Leaves,
@@ -145,6 +154,7 @@ impl Notice {
     pub(super) fn event(self) -> Option<Event> {
         Some(match self {
             Self::Dtmf { digit, duration_ms } => Event::Dtmf { digit, duration_ms },
+            Self::KeyDown { digit } => Event::KeyDown { digit },
             Self::PlayoutStarted { utterance, leaves } => Event::PlayoutStarted {
                 utterance,
                 at: leaves.at()?,

@@ -62,6 +62,17 @@ impl Grid {
         (elapsed.as_micros() * u128::from(self.rate_hz) / 1_000_000) as u64
     }
 
+    /// When the next step is due by RTP time; sound may have it taken up to a step sooner.
+    pub(super) fn by_rtp_time(&self) -> Instant {
+        self.nominal()
+    }
+
+    /// Takes all steps from now on later by so much, and RTP time with them.
+    pub(super) fn delay(&mut self, by: Duration) {
+        self.origin += by;
+        self.next += by;
+    }
+
     /// Takes the next step at once, at most one step ahead of RTP time.
     pub(super) fn rephase(&mut self, now: Instant) {
         if self.together {
@@ -171,6 +182,20 @@ mod tests {
             grid.rephase(at(ms));
         }
         assert_eq!(grid.next(), at(300));
+    }
+
+    #[test]
+    fn a_grid_that_is_delayed_keeps_its_numbers_and_its_lead() {
+        let mut grid = Grid::new(at(0), 8_000);
+        (0..5).for_each(|_| grid.advance(false));
+        grid.rephase(at(83));
+        grid.delay(Duration::from_millis(7));
+        assert_eq!((grid.next(), grid.by_rtp_time()), (at(90), at(107)));
+        assert_eq!((grid.position(), grid.position_at(at(107))), (800, 800));
+        grid.advance(true);
+        assert_eq!((grid.next(), grid.position()), (at(110), 960));
+        grid.advance(false);
+        assert_eq!(grid.next(), at(147));
     }
 
     #[test]

@@ -26,6 +26,7 @@ use event::Notice;
 pub use event::{Cancelled, Event, Transmit};
 use grid::Grid;
 use outbox::Outbox;
+pub use receive::MAX_DATAGRAM_BYTES;
 use receive::Peer;
 use relay::Relay;
 pub use relay::Relayed;
@@ -221,6 +222,13 @@ impl MediaSession {
     #[must_use]
     pub fn next_tick(&self) -> Instant {
         self.grid.next()
+    }
+
+    /// When the next tick is due by RTP time alone: [`MediaSession::next_tick`], but for an utterance
+    /// that has its ticks up to 20 ms sooner while it lasts.
+    #[must_use]
+    pub fn next_tick_by_rtp_time(&self) -> Instant {
+        self.grid.by_rtp_time()
     }
 
     /// Takes the next packet to be sent.

@@ -19,6 +19,10 @@ use crate::source::Verdict;
 
 /// The longest payload that is taken: 200 ms of G.711, more than a datagram of Ethernet holds.
 const MAX_PAYLOAD_BYTES: usize = 1_600;
+/// Datagrams that are longer carry nothing that would be taken, and are refused before anything of
+/// them is proven or copied: the payload, with room for the header, its sources or its extension
+/// (RFC 3550 §5.1, §5.3.1), and SRTP's key identifier and tag (RFC 3711 §3.1).
+pub const MAX_DATAGRAM_BYTES: usize = MAX_PAYLOAD_BYTES + 128;
 /// The peer's reports must have stayed away for so long before they may come from another port:
 /// two intervals at their longest.
 const REPORTS_MOVE_AFTER: Duration = Duration::from_secs(15);
@@ -175,6 +179,9 @@ impl MediaSession {
                 self.guard.refused(now, from, header.ssrc, header.sequence);
             }
             return self.refuse(now, from);
+        }
+        if bytes.len() > MAX_DATAGRAM_BYTES {
+            return self.stats.oversized += 1;
         }
         match rtp::classify(bytes) {
             Kind::Rtp => {}
@@ -385,6 +392,9 @@ impl MediaSession {
             .into_iter()
             .flatten()
             .for_each(|press| self.pressed(now, press));
+        if let Some(digit) = self.dtmf_receiver.take_begun() {
+            self.notify(Notice::KeyDown { digit });
+        }
     }
 
     pub(super) fn pressed(&mut self, now: Instant, press: Press) {

@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
+use super::receive::MAX_DATAGRAM_BYTES;
+use super::watch::ToldOf;
 use super::{MediaSession, Notice};
 use crate::rtcp::{
     Blocks, MAX_COMPOUND_BYTES, Report, ReportBlock, RtcpError, RtcpPacket, SenderInfo, parse,
@@ -18,6 +20,9 @@ impl MediaSession {
             && from.ip().to_canonical() == self.negotiated.remote_rtcp.ip().to_canonical();
         if !described && !self.guard.admits(from) {
             return self.refuse(now, from);
+        }
+        if bytes.len() > MAX_DATAGRAM_BYTES {
+            return self.stats.oversized += 1;
         }
         match self.security {
             Some(_) => self.handle_srtcp(now, from, bytes),
@@ -93,11 +98,17 @@ impl MediaSession {
     }
 
     fn heard_reports(&mut self, now: Instant, mut blocks: Blocks<'_>) {
+        let tells_of_others = blocks.clone().next().is_some();
         let block = blocks.find(|block| block.ssrc == self.stream.ssrc());
+        let told = match block {
+            Some(block) => ToldOf::Us(block.highest_sequence),
+            None if tells_of_others => ToldOf::Others,
+            None => ToldOf::Nobody,
+        };
         if let Some(block) = &block {
             self.heard_about_us(now, block);
         }
-        self.report_tells(now, block.as_ref());
+        self.report_tells(now, told);
     }
 
     fn heard_about_us(&mut self, now: Instant, block: &ReportBlock) {

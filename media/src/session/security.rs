@@ -5,13 +5,12 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use super::MediaSession;
+use super::receive::MAX_DATAGRAM_BYTES;
 use super::relay::Relayed;
 use crate::srtp::{Inbound, MasterKey, Mki, Outbound, SrtpError, SrtpKeys};
 
 /// Keys of a peer's that are known again when they are taken up once more.
 const MAX_OLD_KEYS: usize = 4;
-/// Datagrams that are longer carry nothing that would be taken.
-const MAX_DATAGRAM_BYTES: usize = 2_048;
 /// The key before is understood until its last packets have come through, once the next is in
 /// use …
 const OLD_KEY_AFTER_FIRST: Duration = Duration::from_secs(1);

@@ -187,6 +187,8 @@ impl MediaSession {
             }
             Outgoing::Gap => self.send_sound(&packing, position, local, false),
             Outgoing::Idle => {
+                // What others say, and what is around, goes on when it is soft.
+                let is_alone = heard.is_none() && self.surroundings.is_empty();
                 let sounding = self.put_together(step, heard, local);
                 // What was sent on lately goes on when it has waited for its turn: nobody shall
                 // hear a silence between.
@@ -197,7 +199,10 @@ impl MediaSession {
                     self.sounding = false;
                     return;
                 }
-                self.send_sound(&packing, position, local, sounding);
+                match sounding || is_alone {
+                    true => self.send_sound(&packing, position, local, sounding),
+                    false => self.send_silence(&packing, position, local, self.continuous),
+                }
             }
         }
     }
@@ -232,11 +237,23 @@ impl MediaSession {
         sound: &[i16],
         sounding: bool,
     ) {
-        if sounding && !self.sounding {
+        if !sounding {
+            let is_sent = self.continuous && !self.negotiated.comfort_noise;
+            return self.send_silence(packing, position, sound, is_sent);
+        }
+        if !self.sounding {
             self.stream.mark();
         }
-        self.sounding = sounding;
-        if sounding || self.continuous {
+        self.sounding = true;
+        self.quiet = None;
+        self.stream
+            .sound(packing, position, sound, &mut self.outbox);
+    }
+
+    /// Sends what is no utterance, as it is or by saying how it sounds.
+    fn send_silence(&mut self, packing: &Packing, position: u64, sound: &[i16], as_it_is: bool) {
+        self.sounding = false;
+        if as_it_is {
             self.quiet = None;
             self.stream
                 .sound(packing, position, sound, &mut self.outbox);

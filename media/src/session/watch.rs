@@ -4,18 +4,21 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use super::{MediaSession, Notice};
-use crate::rtcp::ReportBlock;
 use crate::sdp::Direction;
 use crate::stats::Stats;
 
-/// What should come is missed after so long, and looked for again as often.
-const PATIENCE: Duration = Duration::from_millis(500);
+/// What should come is missed after so long, and looked for again as often. It is looked for at
+/// ticks: the first one after this is not later than half a second.
+const PATIENCE: Duration = Duration::from_millis(480);
 /// So many refused packets within that time are a stream, not somebody who knocks.
 const STREAM_PACKETS: u64 = 5;
 /// Of so many reports in a row none may say that the peer hears us …
 const SILENT_REPORTS: u8 = 3;
 /// … while so many packets were sent to it from one to the next.
 const SENT_BETWEEN: u64 = 50;
+/// A peer that never said anything of us must have been silent about us for so long: its first report
+/// may be older than what it heard first.
+const NEVER_TOLD_FOR: Duration = Duration::from_secs(5);
 
 /// Says why one side hears nothing of the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +43,17 @@ pub enum OneWay {
     Looped,
     /// The peer's reports say that nothing of ours comes to it.
     NotHeard,
+}
+
+/// Whom a report of the peer tells of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ToldOf {
+    /// Of us: how far our stream came, by its highest sequence number.
+    Us(u32),
+    /// Of other sources than ours.
+    Others,
+    /// It has no block.
+    Nobody,
 }
 
 /// Watches whether sound flows both ways.
@@ -67,6 +81,8 @@ pub(super) struct Watch {
 struct Reports {
     /// Reports in a row by which it hears nothing of us.
     silent: u8,
+    /// When the first of these was sent out to us; of one that tells of us none is known.
+    since: Option<Instant>,
     highest_sequence: Option<u32>,
     sent: u64,
     told: bool,
@@ -113,6 +129,7 @@ impl Watch {
     pub(super) fn restart(&mut self, now: Instant, stats: &Stats) {
         let reports = Reports {
             silent: 0,
+            since: None,
             ..self.reports
         };
         *self = Self {
@@ -217,25 +234,37 @@ impl MediaSession {
         }
     }
 
-    /// Takes what a report of the peer says of our stream: nothing, or how far it came. Many peers
-    /// and relays never say anything: only who did is believed to hear nothing when it does not.
-    pub(super) fn report_tells(&mut self, now: Instant, block: Option<&ReportBlock>) {
+    /// Takes what a report of the peer says of our stream: nothing, or how far it came. Who sends no
+    /// reports, and who reports of others alone (a relay's other side), says nothing by that: only who
+    /// did tell of us, and who is heard and reports of nobody at all, is believed to hear nothing.
+    pub(super) fn report_tells(&mut self, now: Instant, told: ToldOf) {
+        let is_heard = self.watch.ever_heard || self.watch.heard;
         let sent = self.stream.packets();
         let reports = &mut self.watch.reports;
         let sent_since = sent - std::mem::replace(&mut reports.sent, sent);
-        let highest = block.map(|block| block.highest_sequence);
+        let highest = match told {
+            ToldOf::Us(highest) => Some(highest),
+            ToldOf::Others | ToldOf::Nobody => None,
+        };
         let moved = highest.is_some() && highest != reports.highest_sequence;
         reports.highest_sequence = highest.or(reports.highest_sequence);
+        let told_before = reports.highest_sequence.is_some();
+        let hears_nobody = told == ToldOf::Nobody && is_heard;
         if moved {
-            (reports.silent, reports.told) = (0, false);
+            (reports.silent, reports.since, reports.told) = (0, None, false);
         } else if sent_since >= SENT_BETWEEN
-            && reports.highest_sequence.is_some()
+            && (told_before || hears_nobody)
             && self.negotiated.direction.sends()
         {
             reports.silent = reports.silent.saturating_add(1);
+            reports.since.get_or_insert(now);
         }
-        if reports.silent >= SILENT_REPORTS && !std::mem::replace(&mut reports.told, true) {
-            let silent_for = now.saturating_duration_since(self.watch.since);
+        let silent_for = now.saturating_duration_since(reports.since.unwrap_or(now));
+        let is_deaf = told_before || silent_for >= NEVER_TOLD_FOR;
+        if reports.silent >= SILENT_REPORTS
+            && is_deaf
+            && !std::mem::replace(&mut reports.told, true)
+        {
             self.notify(Notice::OneWay {
                 why: OneWay::NotHeard,
                 silent_for,

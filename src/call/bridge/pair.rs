@@ -9,7 +9,7 @@ use super::Meeting;
 use super::referral::Referral;
 use super::replacing::Arriving;
 use crate::call::dialogs::{Found, Given, Who};
-use crate::call::digits::Passing;
+use crate::call::digits::{Key, Passing};
 use crate::call::music;
 use crate::call::party::{Heard, News, Party};
 use crate::call::ringing::{Over, PickedUp};
@@ -17,7 +17,7 @@ use crate::call::supervise::Bridged;
 use crate::call::talk::end_reason_of;
 use crate::call::task::Wishes;
 use crate::clock;
-use crate::net::media::{Command, RoomId};
+use crate::net::media::{Command, MediaError, RoomId};
 use crate::switch::EndReason;
 
 /// Two parties who talk.
@@ -203,20 +203,24 @@ impl Pair {
             News::Over(reason) => return self.one_is_gone(side, reason),
             News::Joined(Err(error)) => return Some(EndReason::Failed(error.to_string())),
             News::Hold => self.look_at_hold(side),
+            News::KeyDown(digit) => self.keys.of(side).goes_down(clock::now(), digit),
             News::Key {
                 digit,
+                held,
                 informed: false,
                 ..
-            } => self.hear_key(side, digit).await,
+            } => self.hear_key(side, Key { digit, held }).await,
             News::Key {
                 digit,
+                held,
                 again: false,
                 ..
-            } => self.pass_on(side, digit).await,
+            } => self.pass_on(side, Key { digit, held }).await,
             News::Sound(words) => self.tell_of_sound(side, &words),
             News::Joined(Ok(())) => *self.joined.of(side) = true,
             News::Refer(asked) => self.refer(side, asked).await,
             News::Arrived => return self.arrived(side).await,
+            News::Stayed => return Some(EndReason::Failed(MediaError::Overloaded.to_string())),
             News::Key { .. } => {}
         }
         None
@@ -224,31 +228,31 @@ impl Pair {
 
     /// Takes a key that came with the sound. One that came between the answer and the room has not
     /// passed.
-    async fn hear_key(&mut self, side: Side, digit: char) {
-        self.keys.of(side).heard(digit);
+    async fn hear_key(&mut self, side: Side, key: Key) {
+        self.keys.of(side).heard(key.digit);
         let passes = *self.joined.of(side) && !self.party(side.other()).leg.takes_keys_by_info();
         if !passes {
-            self.press(side.other(), digit.into()).await;
+            self.press(side.other(), &[key]).await;
         }
     }
 
     /// Passes a key on that an INFO told of.
-    async fn pass_on(&mut self, side: Side, digit: char) {
+    async fn pass_on(&mut self, side: Side, key: Key) {
         let with_sound = self.party(side).leg.tells_keys_with_sound();
         let now = clock::now();
-        let keys = self.keys.of(side).informed(now, digit, with_sound);
-        self.press(side.other(), keys).await;
+        let keys = self.keys.of(side).informed(now, key, with_sound);
+        self.press(side.other(), &keys).await;
     }
 
     async fn press_what_is_due(&mut self) {
         for side in [Side::Caller, Side::Called] {
             let keys = self.keys.of(side).due(clock::now());
-            self.press(side.other(), keys).await;
+            self.press(side.other(), &keys).await;
         }
     }
 
     /// Presses keys for one party.
-    async fn press(&self, side: Side, keys: String) {
+    async fn press(&self, side: Side, keys: &[Key]) {
         if !keys.is_empty() {
             self.party(side).press(keys).await;
         }

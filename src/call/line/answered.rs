@@ -17,7 +17,8 @@ impl Leg {
 
     /// Lets the leg live beside another one, so that the two may be of one room. True where it is on
     /// its way there until [`LegEvent::Arrived`](crate::net::media::LegEvent::Arrived) tells that
-    /// it has come: nothing is to be asked of it before.
+    /// it has come, or [`LegEvent::Stayed`](crate::net::media::LegEvent::Stayed) that it is where it
+    /// was: nothing is to be asked of it before.
     ///
     /// # Errors
     /// When the media thread does not take it.
@@ -36,7 +37,8 @@ impl Leg {
             to: to.clone(),
             renamed,
         })?;
-        (self.id, self.media) = (renamed, to);
+        let media = std::mem::replace(&mut self.media, to);
+        self.moved_from = Some((std::mem::replace(&mut self.id, renamed), media));
         Ok(true)
     }
 

@@ -6,8 +6,10 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use offhook_media::MAX_DATAGRAM_BYTES;
 use offhook_media::mixer::MixerError;
 
+use super::beats::Beats;
 use super::leg::{Leg, Recorder};
 use super::poller::{Events, Poller, Ready, Waker};
 use super::room::{Part, Room, RoomId};
@@ -15,8 +17,8 @@ use super::{Command, Counters, LegEvent, LegId, OpenLeg, relay};
 use crate::clock;
 use crate::realtime::Receiver;
 
-/// The largest datagram read; RTP is far smaller.
-const DATAGRAM_MAX: usize = 2048;
+/// The most of a datagram that is read: of one that is too long no more than shows that it is.
+const DATAGRAM_MAX: usize = MAX_DATAGRAM_BYTES + 1;
 /// Up to so many legs each packet ends the wait at once; with more of them the thread takes what
 /// came once a beat, which costs a packet half a millisecond and saves most of the waking up.
 const PROMPT_LEGS: usize = 16;
@@ -64,6 +66,7 @@ pub(super) struct Engine {
     by_id: HashMap<LegId, usize>,
     rooms: HashMap<RoomId, Room>,
     ticks: BinaryHeap<Reverse<(Instant, Due)>>,
+    beats: Beats,
 }
 
 impl Engine {
@@ -83,6 +86,7 @@ impl Engine {
             by_id: HashMap::new(),
             rooms: HashMap::new(),
             ticks: BinaryHeap::new(),
+            beats: Beats::default(),
         }
     }
 
@@ -204,7 +208,7 @@ impl Engine {
         self.counters.note_late(due, now);
         leg.tick(now, &self.counters);
         leg.scheduled = None;
-        if leg.is_abandoned() {
+        if leg.is_abandoned(&self.counters) {
             let id = leg.id;
             self.close(id, now);
         } else {
@@ -236,7 +240,7 @@ impl Engine {
         let mut slots = self.rooms.get(&room)?.slots();
         slots.find_map(|slot| {
             let leg = self.slots.get_mut(slot)?.as_mut()?;
-            leg.is_abandoned().then_some(leg.id)
+            leg.is_abandoned(&self.counters).then_some(leg.id)
         })
     }
 
@@ -405,7 +409,9 @@ impl Engine {
             } => return self.join(leg, room, part, shares_playout, now),
             Command::SetPart(leg, part) => return self.set_part(leg, part),
             Command::Leave(leg) => return self.leave(leg),
-            Command::Move { leg, to, renamed } => return self.give_away(leg, &to, renamed),
+            Command::Move { leg, to, renamed } => {
+                return self.give_away(leg, &to, renamed, now);
+            }
             Command::Adopt(leg) => return self.adopt(leg, now),
             Command::PassRecorder { from, to } => return self.pass_recorder(from, to),
         };
@@ -430,8 +436,22 @@ impl Engine {
         self.put(leg, now);
     }
 
+    /// Puts a leg onto the thread, on the beat on which the fewest legs step.
+    pub(super) fn put(&mut self, mut leg: Leg, now: Instant) {
+        let (beat, later) = self.beats.take(leg.session.next_tick_by_rtp_time());
+        leg.session.delay_ticks(later);
+        leg.beat = beat;
+        self.seat(leg, now);
+    }
+
+    /// Puts a leg back, on its own beat.
+    pub(super) fn put_back(&mut self, leg: Leg, now: Instant) {
+        self.beats.count(leg.beat);
+        self.seat(leg, now);
+    }
+
     /// Puts a leg into a slot and watches its sockets.
-    pub(super) fn put(&mut self, leg: Leg, now: Instant) {
+    fn seat(&mut self, mut leg: Leg, now: Instant) {
         let slot = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);
             self.slots.len() - 1
@@ -440,9 +460,10 @@ impl Engine {
             .poller
             .watch(&leg.ports.rtp, slot * 2)
             .and_then(|()| self.poller.watch(&leg.ports.rtcp, slot * 2 + 1));
-        self.counters.count(|c| &c.legs);
+        leg.is_on(&self.counters);
         if let Err(error) = watched {
             tracing::error!(%error, "a leg's sockets cannot be watched");
+            self.beats.give_back(leg.beat);
             leg.close(now, &self.counters);
             self.free.push(slot);
             return;
@@ -465,6 +486,7 @@ impl Engine {
         let slot = self.by_id.remove(&leg)?;
         self.leave_at_once(slot);
         let leg = self.slots.get_mut(slot).and_then(Option::take)?;
+        self.beats.give_back(leg.beat);
         self.poller.forget(&leg.ports.rtp);
         self.poller.forget(&leg.ports.rtcp);
         self.free.push(slot);

@@ -12,6 +12,7 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags};
 use tokio::sync::mpsc;
 
+use super::beats::Beat;
 use super::{Counters, FrameSink, LegEvent, LegId, OpenLeg, PortPair, RecordSink, RoomId};
 use crate::clock;
 
@@ -43,6 +44,10 @@ pub(super) struct Leg {
     pub(super) room: Option<RoomId>,
     /// The slot of the leg that its packets pass on to as they come.
     pub(super) passes_to: Option<usize>,
+    /// The beat that is counted as its own.
+    pub(super) beat: Beat,
+    /// What its session held when that was last counted, in bytes.
+    counted_bytes: u64,
     /// The newest key that its peer pressed by a telephone-event, until somebody asks for it.
     pressed: Option<char>,
     /// Ticks since it was looked whether anybody hears of the leg.
@@ -62,6 +67,8 @@ impl Leg {
             scheduled: None,
             room: None,
             passes_to: None,
+            beat: Beat::default(),
+            counted_bytes: 0,
             pressed: None,
             unlooked: 0,
         }
@@ -91,14 +98,35 @@ impl Leg {
     }
 
     /// Whether nobody hears of the leg any more, so that nobody will close it either: looked at
-    /// once a second, since a look is at memory that nothing else of a tick needs.
-    pub(super) fn is_abandoned(&mut self) -> bool {
+    /// once a second, with what its session holds, since a look is at memory that nothing else of a
+    /// tick needs.
+    pub(super) fn is_abandoned(&mut self, counters: &Counters) -> bool {
         self.unlooked += 1;
         if self.unlooked < LOOK_TICKS {
             return false;
         }
         self.unlooked = 0;
+        self.count_bytes(self.session.memory_bytes() as u64, counters);
         self.events.is_closed()
+    }
+
+    /// Counts it among the legs of its thread.
+    pub(super) fn is_on(&mut self, counters: &Counters) {
+        counters.count(|c| &c.legs);
+        self.count_bytes(self.session.memory_bytes() as u64, counters);
+    }
+
+    /// Counts it no longer.
+    pub(super) fn is_off(&mut self, counters: &Counters) {
+        counters.legs.fetch_sub(1, Ordering::Relaxed);
+        self.count_bytes(0, counters);
+    }
+
+    fn count_bytes(&mut self, bytes: u64, counters: &Counters) {
+        let before = std::mem::replace(&mut self.counted_bytes, bytes);
+        // The sum of all wraps back where it was.
+        let more = bytes.wrapping_sub(before);
+        counters.session_bytes.fetch_add(more, Ordering::Relaxed);
     }
 
     /// Drops what came before the leg was open: its sockets are bound when the offer is made, and
@@ -288,7 +316,7 @@ impl Leg {
         self.drain(counters);
         let stats = Box::new(self.session.stats());
         self.tell(LegEvent::Closed { stats }, counters);
-        counters.legs.fetch_sub(1, Ordering::Relaxed);
+        self.is_off(counters);
     }
 }
 

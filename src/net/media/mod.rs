@@ -5,6 +5,7 @@
 //! Commands reach it over a bounded queue with a waker; what it learns leaves over bounded queues
 //! that never make it wait: a full one drops and counts.
 
+mod beats;
 mod engine;
 mod leg;
 mod moving;
@@ -127,7 +128,8 @@ pub enum Command {
     /// Lets a leg out of its room; it goes on by itself.
     Leave(LegId),
     /// Lets a leg live on another thread from now on, by another name; it leaves its room. What was
-    /// asked of it before is done before.
+    /// asked of it before is done before. [`LegEvent::Arrived`] tells that it is there,
+    /// [`LegEvent::Stayed`] that the other thread took it not.
     Move {
         /// The leg.
         leg: LegId,
@@ -158,6 +160,11 @@ pub enum LegEvent {
         digit: char,
         /// How long it was held.
         held: Duration,
+    },
+    /// A key is held down, told of by a telephone-event; [`LegEvent::Dtmf`] tells of its release.
+    KeyDown {
+        /// `0`–`9`, `*`, `#`, `A`–`D`.
+        digit: char,
     },
     /// The first audible packet of an utterance left.
     PlayoutStarted {
@@ -211,6 +218,9 @@ pub enum LegEvent {
     Joined(Result<(), MixerError>),
     /// The leg is on the thread that it was moved to.
     Arrived,
+    /// The leg is where it was, by its name of before: the thread that it was to be moved to does not
+    /// keep up, or has ended.
+    Stayed,
     /// The leg's media is closed.
     Closed {
         /// What was counted.
@@ -226,6 +236,9 @@ impl LegEvent {
             Event::Dtmf { digit, duration_ms } => Self::Dtmf {
                 digit: digit.as_char(),
                 held: Duration::from_millis(u64::from(duration_ms)),
+            },
+            Event::KeyDown { digit } => Self::KeyDown {
+                digit: digit.as_char(),
             },
             Event::PlayoutStarted { utterance, at } => Self::PlayoutStarted { utterance, at },
             Event::PlayoutFinished {
@@ -270,6 +283,8 @@ pub struct Counters {
     pub events_dropped: AtomicU64,
     /// Legs on the thread.
     pub legs: AtomicU64,
+    /// Memory of their sessions in bytes, as it was when each was last looked at: once a second.
+    pub session_bytes: AtomicU64,
 }
 
 /// Explains why a media thread did not take a command.
@@ -350,6 +365,16 @@ impl MediaThread {
             Unsent::Gone => MediaError::Gone,
         })?;
         self.waker.0.wake().map_err(MediaError::Start)
+    }
+
+    /// Hands a command over without waiting, from a media thread: what was not taken comes back.
+    fn hand_over(&self, command: Command) -> Result<(), Command> {
+        self.commands.offer(command).map_err(|(_, back)| back)?;
+        if let Err(error) = self.waker.0.wake() {
+            // It sees the command when its next packet or tick comes.
+            tracing::error!(%error, "a media thread cannot be woken");
+        }
+        Ok(())
     }
 
     /// What the thread has counted.

@@ -1,7 +1,6 @@
 //! Legs that change threads, and recordings that change legs, as transfers have it: those who are to
 //! hear each other are of one thread.
 
-use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use super::engine::Engine;
@@ -11,17 +10,28 @@ use super::{Command, LegEvent, LegId, MediaThread};
 /// A leg on its way from one thread to another.
 pub struct Moved(Box<Leg>);
 
+impl Moved {
+    pub(super) fn new(leg: Leg) -> Self {
+        Self(Box::new(leg))
+    }
+}
+
 impl Engine {
-    /// Gives a leg to another thread. Where that takes none, the leg is gone, which its task hears
-    /// of by the end of its events.
-    pub(super) fn give_away(&mut self, leg: LegId, to: &MediaThread, renamed: LegId) {
-        let Some(mut leg) = self.take(leg) else {
+    /// Gives a leg to another thread. Where that takes none, the leg stays, and out of its room.
+    pub(super) fn give_away(&mut self, id: LegId, to: &MediaThread, renamed: LegId, now: Instant) {
+        let Some(mut leg) = self.take(id) else {
             return;
         };
         leg.rename(renamed);
-        self.counters.legs.fetch_sub(1, Ordering::Relaxed);
-        if let Err(error) = to.send(Command::Adopt(Moved(Box::new(leg)))) {
-            tracing::error!(%error, "a leg was lost on its way to another thread");
+        leg.is_off(&self.counters);
+        if let Err(Command::Adopt(Moved(mut leg))) = to.hand_over(Command::Adopt(Moved::new(leg))) {
+            tracing::error!(
+                leg = id,
+                "a leg stays: the other media thread is overloaded"
+            );
+            leg.rename(id);
+            leg.tell(LegEvent::Stayed, &self.counters);
+            self.put_back(*leg, now);
         }
     }
 

@@ -11,6 +11,8 @@ use offhook_media::{SessionConfig, SourceRule};
 use super::*;
 use crate::clock;
 
+mod allocation;
+mod moving;
 mod relay;
 mod rooms;
 
@@ -202,12 +204,16 @@ fn a_closed_leg_says_goodbye_and_then_what_it_counted() {
     let media = MediaThread::start(None).unwrap();
     media.send(Command::Open(open)).unwrap();
     peer.await_sound();
+    let held = || media.counters().session_bytes.load(Ordering::Relaxed);
+    assert!((10_000..100_000).contains(&held()), "{}", held());
     media.send(Command::Close(LEG)).unwrap();
     peer.await_goodbye();
     let told = std::iter::from_fn(|| events.blocking_recv());
     let closed = told.last();
     assert!(matches!(closed, Some(LegEvent::Closed { stats }) if stats.packets_sent > 0));
+    // The channel ends with the leg, which is counted no more by then.
     assert_eq!(media.counters().legs.load(Ordering::Relaxed), 0);
+    assert_eq!(held(), 0);
 }
 
 #[test]

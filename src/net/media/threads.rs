@@ -7,8 +7,8 @@ use rustix::thread::{CpuSet, sched_getaffinity};
 
 use super::{LegId, MediaError, MediaThread, Probe};
 
-/// Media threads, of which there is at least one. A leg lives on one of them for as long as it
-/// lives: which one is in its number.
+/// Media threads, of which there is at least one. A leg lives on one of them: which one is
+/// in its number, and it gets another with another thread.
 #[derive(Clone)]
 pub struct MediaThreads {
     first: MediaThread,
