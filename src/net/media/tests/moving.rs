@@ -175,7 +175,10 @@ fn a_leg_that_moves_while_it_speaks_sends_each_packet_once_and_in_time() {
             assert_eq!(sequence, last.wrapping_add(1), "packet {number}");
             let moved = timestamp.wrapping_sub(at);
             // More than one step where the machine stood still.
-            assert!(moved >= 160 && moved % 160 == 0, "packet {number}: {moved}");
+            assert!(
+                moved >= 160 && moved.is_multiple_of(160),
+                "packet {number}: {moved}"
+            );
         }
         let mut sound = packet[12..172]
             .iter()
