@@ -57,6 +57,8 @@ impl FromStr for DigestAlgorithm {
     }
 }
 
+text_value!(DigestAlgorithm, "\"SHA-256\" or \"MD5\"");
+
 /// `[sip.tls]`: PEM files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsConfig {
