@@ -16,7 +16,7 @@ use crate::config::{Config, TrunkConfig, TrunkKind};
 use crate::meters;
 use crate::net::resolver::{Over, Resolver};
 use crate::net::sip::{PlacedRegistration, RegistrationState, Sip, SipError, transports};
-use crate::switch::{Hop, Whereabouts};
+use crate::switch::{Hop, Whereabouts, contact_user, own_hosts, own_numbers};
 use probe::Probe;
 
 mod probe;
@@ -105,6 +105,9 @@ pub fn peers(trunks: &[TrunkConfig], keepers: &mut [Keeper]) -> Vec<TrunkPeer> {
         let keeper = keepers.iter_mut().find(|k| k.trunk.name == trunk.name);
         TrunkPeer {
             name: trunk.name.clone(),
+            contact_user: contact_user(trunk),
+            hosts: own_hosts(trunk),
+            numbers: own_numbers(trunk),
             networks: keeper.map_or_else(
                 || listed(trunk),
                 |keeper| {
@@ -420,7 +423,7 @@ fn listed(trunk: &TrunkConfig) -> Vec<Network> {
 
 /// What a trunk is asked for when we register with it.
 pub(crate) fn register(trunk: &TrunkConfig, flow: Flow) -> Register {
-    let user = trunk.username.clone().unwrap_or_default();
+    let user = trunk.aor_user().unwrap_or_default();
     let port = trunk
         .port
         .map(|port| format!(":{port}"))
@@ -428,8 +431,8 @@ pub(crate) fn register(trunk: &TrunkConfig, flow: Flow) -> Register {
     Register {
         // No user part: some registrars drop one silently (RFC 3261 §10.2).
         registrar_uri: format!("sip:{}{port}", trunk.host),
-        aor: format!("sip:{user}@{}", trunk.host),
-        contact_user: user,
+        aor: format!("sip:{user}@{}", trunk.domain()),
+        contact_user: contact_user(trunk).unwrap_or_else(|| user.to_owned()),
         flow,
         stream: None,
         route: first_hop::route(trunk, &[]),

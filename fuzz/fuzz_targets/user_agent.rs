@@ -49,6 +49,7 @@ fn settings() -> Settings {
             trunks: vec![TrunkPeer {
                 name: "trunk".to_owned(),
                 networks: vec![network],
+                ..TrunkPeer::default()
             }],
             users: vec![UserSecret {
                 name: "alice".to_owned(),

@@ -8,12 +8,14 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use crate::digest::{Algorithm, DigestServer, Ha1, ServerConfig, Verdict};
 use crate::flow::Flow;
 use crate::message::{HeaderName, Message, Method};
 use crate::network::Network;
+use crate::uri::{Host, Uri};
 
 /// How long a nonce serves before it is stale.
 const NONCE_LIFETIME: Duration = Duration::from_secs(300);
@@ -36,13 +38,46 @@ pub struct Access {
     pub open_loopback: bool,
 }
 
-/// A trunk that may call.
-#[derive(Clone, Debug)]
+/// A trunk that may call. Its networks alone let it in; the rest tells it from others that call from
+/// the same ones, as two accounts at one carrier do.
+#[derive(Clone, Default, Debug)]
 pub struct TrunkPeer {
     /// Its name.
     pub name: String,
     /// The networks that it calls from.
     pub networks: Vec<Network>,
+    /// The user part of the Contact that is registered with it, and that no other trunk has.
+    pub contact_user: Option<String>,
+    /// Hosts that its calls may be addressed to, in To or Request-URI: its own names.
+    pub hosts: Vec<String>,
+    /// Numbers that are reached over it, without `+`, in each form in which it may write them.
+    pub numbers: Vec<String>,
+}
+
+impl TrunkPeer {
+    /// What of a call says that it is this trunk's, the surest first.
+    fn is_meant(&self, message: &Message<'_>) -> [bool; 3] {
+        let called = message.request_uri().ok();
+        let user = called.map(|uri| uri.user_text());
+        let user = user.as_deref().unwrap_or_default();
+        let number = user.split(';').next().unwrap_or_default();
+        let number = number.trim_start_matches('+');
+        let to = message.to().ok().map(|to| to.uri);
+        let is_ours = |uri: Uri<'_>| self.hosts.iter().any(|own| names(own, uri.host));
+        [
+            self.contact_user.as_deref() == Some(user),
+            [called, to].into_iter().flatten().any(is_ours),
+            !number.is_empty() && self.numbers.iter().any(|own| own == number),
+        ]
+    }
+}
+
+/// Whether a text is the name or address of a host; an IPv6 address may lack its brackets.
+fn names(text: &str, host: Host<'_>) -> bool {
+    match text.trim_matches(['[', ']']).parse::<IpAddr>() {
+        Ok(address) => host.address() == Some(address),
+        Err(_) => Host::parse(text) == Some(host),
+    }
 }
 
 /// A user who may call and register.
@@ -133,6 +168,7 @@ impl Gate {
             None => self.trunks.push(TrunkPeer {
                 name: name.to_owned(),
                 networks,
+                ..TrunkPeer::default()
             }),
         }
     }
@@ -144,18 +180,29 @@ impl Gate {
 
     /// Returns whether a flow is one that calls are let in from without further questions.
     pub(crate) fn knows(&self, flow: Flow) -> bool {
-        self.is_local(flow) || self.trunk(flow).is_some()
+        self.is_local(flow) || self.trunks_at(flow).next().is_some()
     }
 
-    /// The trunk that calls on a flow; none over a WebSocket: its other end may be any page's, or
+    /// The trunks that call on a flow; none over a WebSocket: its other end may be any page's, or
     /// anybody's behind a proxy that has an address of ours.
-    fn trunk(&self, flow: Flow) -> Option<&TrunkPeer> {
-        if flow.transport.is_websocket() {
-            return None;
-        }
+    fn trunks_at(&self, flow: Flow) -> impl DoubleEndedIterator<Item = &TrunkPeer> {
         let remote = flow.remote.ip();
-        let mut trunks = self.trunks.iter();
-        trunks.find(|trunk| trunk.networks.iter().any(|n| n.contains(remote)))
+        let trunks = self.trunks.iter();
+        let trunks = trunks.filter(move |_| !flow.transport.is_websocket());
+        trunks.filter(move |trunk| trunk.networks.iter().any(|n| n.contains(remote)))
+    }
+
+    /// The trunk whose call this is. Of several that call from there it is the one whose Contact is
+    /// called, else one whose host is named, and of these one whose number is called, else the first.
+    fn trunk(&self, flow: Flow, message: &Message<'_>) -> Option<&TrunkPeer> {
+        let mut trunks = self.trunks_at(flow);
+        let first = trunks.next()?;
+        if trunks.next().is_none() {
+            return Some(first);
+        }
+        // Of equals the last is taken: the first, from behind.
+        let trunks = self.trunks_at(flow).rev();
+        trunks.max_by_key(|trunk| trunk.is_meant(message))
     }
 
     fn is_local(&self, flow: Flow) -> bool {
@@ -168,7 +215,7 @@ impl Gate {
     /// send it, wherever it comes from.
     pub(crate) fn admit(&mut self, now: Instant, flow: Flow, message: &Message<'_>) -> Admission {
         let registers = message.method() == Some(Method::Register);
-        if let Some(trunk) = self.trunk(flow).filter(|_| !registers) {
+        if let Some(trunk) = self.trunk(flow, message).filter(|_| !registers) {
             return Admission::Admit(Source::Trunk(trunk.name.clone()));
         }
         let local = self.is_local(flow) && !registers;

@@ -7,13 +7,13 @@ use rand::Rng;
 
 use super::bridge::Passage;
 use super::busy::Busy;
-use super::caller::{routed_as, shown_on_trunk, shown_to_user};
+use super::called::{called_party, plan_of};
+use super::caller::{is_private, routed_as, shown_on_trunk, shown_to_user};
 use super::conference::Guest;
 use super::diversion::called_before;
 use super::headers::passed_on;
 use super::hunt::{Called, Kind, MAX_FORWARDS, Stage, Whose};
-use super::inbound::called_party;
-use super::outbound::Callee;
+use super::outbound::{Callee, sent_over};
 use super::room;
 use super::services::{AgentSpec, Place, Services};
 use crate::ai::OnBox;
@@ -83,7 +83,8 @@ pub(super) struct AgentsCall {
 /// Decides about a call.
 pub(super) fn admit(services: &Services, invite: &Incoming) -> Result<Admitted, Refusal> {
     let called = called_party(invite);
-    let caller = routed_as(invite);
+    // What a trunk asserts is written as it writes numbers.
+    let caller = plan_of(services, &invite.source).read(&routed_as(invite));
     let trunk = came_over(invite).map(|(trunk, _)| trunk);
     let asked = Asked {
         to: &called,
@@ -179,6 +180,8 @@ fn admit_to_trunks(
         }
         shown = Some(shown_on_trunk(invite));
         before = Some(called_before(invite));
+    } else if is_private(invite) {
+        shown = Some(shown_on_trunk(invite));
     }
     order.sort_by_key(|trunk| services.trunk_is_down(trunk));
     let own_host = own_host(services);
@@ -194,11 +197,10 @@ fn admit_to_trunks(
             .as_ref()
             .and_then(|called| services.diversion(&dialled, called, Why::Unconditional));
         let mut called = Called::new(Callee::Dialled(dialled), trunk, None);
-        let wanted = services
-            .config
-            .trunk(trunk)
-            .map(|trunk| &trunk.pass_headers[..]);
-        called.headers = passed_on(invite, wanted.unwrap_or_default());
+        let config = services.config.trunk(trunk);
+        let wanted = config.map(|trunk| &trunk.pass_headers[..]);
+        let passed = passed_on(invite, wanted.unwrap_or_default());
+        called.headers = sent_over(config, passed);
         called.headers.extend(diversion);
         Ok(Stage {
             callees: vec![called],

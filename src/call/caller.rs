@@ -3,12 +3,15 @@
 use offhook_sip::message::NameAddr;
 use offhook_sip::{Incoming, Source};
 
+use super::headers::split_at_commas;
 use super::inbound::party;
 use crate::crm::identity::is_withheld;
-use crate::switch::{Number, normalised};
+use crate::switch::{Number, NumberPlan, normalised};
 
 /// The longest display name that is passed on.
 const DISPLAY_MAX: usize = 64;
+/// The longest identity that a flow is told of, in bytes.
+const ASSERTED_MAX: usize = 512;
 /// What stands for who is not to be known (RFC 3323 §4.1.1.3).
 const ANONYMOUS: &str = "anonymous";
 
@@ -77,12 +80,30 @@ fn asks_for_privacy(invite: &Incoming) -> bool {
 
 /// The number that a trunk asserts (RFC 3325 §9.1).
 fn asserted(invite: &Incoming) -> Option<String> {
-    let mut named = values(invite, "P-Asserted-Identity").flat_map(|value| value.split(','));
-    let number = |value: &str| {
-        let address = NameAddr::parse(value.trim())?;
+    let number = |address: NameAddr<'_>| {
         Number::parse(&address.uri.user_text()).map(|number| number.to_string())
     };
-    named.find_map(number)
+    asserted_addresses(invite).find_map(number)
+}
+
+/// Whom a trunk asserts that a call is from, for who may know: its number, as all are written, or its
+/// URI where it has none. Nobody but a trunk is believed, and nothing is told of who wants privacy:
+/// what a flow is told goes on to models and to the CRM (RFC 3325 §7).
+pub(super) fn asserted_identity(invite: &Incoming, plan: &NumberPlan) -> Option<String> {
+    if !matches!(invite.source, Source::Trunk(_)) || is_private(invite) {
+        return None;
+    }
+    let number = asserted(invite).map(|number| plan.read(&number));
+    let uri = || asserted_addresses(invite).next();
+    let uri = || uri().map(|address| address.uri.as_str().to_owned());
+    number
+        .or_else(uri)
+        .filter(|told| told.len() <= ASSERTED_MAX)
+}
+
+fn asserted_addresses(invite: &Incoming) -> impl Iterator<Item = NameAddr<'_>> {
+    let named = values(invite, "P-Asserted-Identity").flat_map(split_at_commas);
+    named.filter_map(|value| NameAddr::parse(value.trim()))
 }
 
 /// The values of a header field, in order.
@@ -152,6 +173,39 @@ mod tests {
             assert_eq!(shown_on_trunk(&invite), "+12025550143", "{other}");
             assert_eq!(shown_to_user(&invite, "h"), "\"Ada\" <sip:+12025550143@h>");
         }
+    }
+
+    #[test]
+    fn a_flow_is_told_whom_a_trunk_asserts_and_nobody_else_is_believed() {
+        let plan = NumberPlan {
+            country_code: Some("44".to_owned()),
+            ..NumberPlan::default()
+        };
+        let told = |source, user: &str, headers: &[(&str, &str)]| {
+            asserted_identity(&incoming(source, user, headers), &plan)
+        };
+        let shown = "+442079460199";
+        let identity = |value| [("P-Asserted-Identity", value)];
+        for (value, wanted) in [
+            (ASSERTED.1, "+12025550143"),
+            (
+                "\"Lovelace, Ada\" <sip:02079460143@c.example>",
+                "+442079460143",
+            ),
+            ("<sip:ada@c.example>, <tel:02079460143>", "+442079460143"),
+            ("\"Ada\" <sip:ada@c.example;x=1>", "sip:ada@c.example;x=1"),
+        ] {
+            let told = told(trunk(), shown, &identity(value));
+            assert_eq!(told.as_deref(), Some(wanted), "{value}");
+        }
+        assert_eq!(told(trunk(), shown, &identity("<sip:")), None);
+        assert_eq!(told(trunk(), shown, &[]), None);
+        for source in [Source::Local, Source::User("ada".to_owned())] {
+            assert_eq!(told(source, shown, &[ASSERTED]), None);
+        }
+        let private = [("Privacy", "id"), ASSERTED];
+        assert_eq!(told(trunk(), shown, &private), None);
+        assert_eq!(told(trunk(), "anonymous", &[ASSERTED]), None);
     }
 
     #[test]

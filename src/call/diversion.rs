@@ -3,9 +3,10 @@
 use offhook_sip::{Incoming, Source};
 use uuid::Uuid;
 
+use super::called::called_party;
 use super::caller::values;
 use super::headers::{Of, had_it_before};
-use super::inbound::called_party;
+use super::outbound::sent_over;
 use super::services::Services;
 use crate::switch::{Dialled, Diverted, Number, Why, diversion_field, numbers_of};
 use crate::switchboard::own_host;
@@ -40,7 +41,7 @@ impl Services {
         why: Why,
     ) -> Option<(String, String)> {
         let name = dialled.trunk.as_deref()?;
-        let header = self.config.trunk(name)?.diversion;
+        let config = self.config.trunk(name)?;
         let mut trunks = self.trunks.trunks().iter();
         let trunk = trunks.find(|trunk| trunk.name == name)?;
         let told = |(at, number): (usize, &Number)| Diverted {
@@ -49,7 +50,9 @@ impl Services {
             why: if at == 0 { why } else { Why::Unknown },
         };
         let diverted: Vec<Diverted> = called.iter().enumerate().map(told).collect();
-        diversion_field(header, &diverted, &dialled.request_uri, &own_host(self))
+        let uri = &dialled.request_uri;
+        let field = diversion_field(config.diversion, &diverted, uri, &own_host(self))?;
+        sent_over(Some(config), vec![field]).pop()
     }
 
     /// Notes whom a call is for that an agent takes, for a trunk over which it may go on.

@@ -18,9 +18,9 @@ const VALUE_MAX: usize = 512;
 const IDENTITY_MAX: usize = 2_048;
 
 /// What a call's header fields tell its flow: those of its own (`X-…`) in `headers`, who had the
-/// call before (RFC 5806, RFC 7044), and what its carrier made of the caller's number
-/// (ATIS-1000074).
-pub(super) fn told(invite: &Incoming) -> Vec<(String, Value)> {
+/// call before (RFC 5806, RFC 7044), why it was sent here (RFC 3326), and what its carrier made of
+/// the caller's number (ATIS-1000074).
+pub(super) fn told(invite: &Incoming, is_twilios: bool) -> Vec<(String, Value)> {
     let mut told = Vec::new();
     let own = own_fields(invite);
     if !own.is_empty() {
@@ -29,10 +29,23 @@ pub(super) fn told(invite: &Incoming) -> Vec<(String, Value)> {
     if let Some(number) = diverted_from(invite) {
         told.push(("diverted_from".to_owned(), json!(number)));
     }
-    if let Some(verdict) = verstat(invite) {
+    if let Some(reason) = reason(invite) {
+        told.push(("call_reason".to_owned(), json!(reason)));
+    }
+    if let Some(Verstat { verdict, level }) = verstat(invite, is_twilios) {
         told.push(("verstat".to_owned(), json!(verdict)));
+        if let Some(level) = level {
+            told.push(("attestation".to_owned(), json!(level)));
+        }
     }
     told
+}
+
+/// Why a call was sent here, where it says so: its Reason fields as one.
+fn reason(invite: &Incoming) -> Option<String> {
+    let said: Vec<&str> = values(invite, "Reason").map(str::trim).collect();
+    let said = said.join(", ");
+    (!said.is_empty() && said.len() <= VALUE_MAX).then_some(said)
 }
 
 /// The fields of a call's own, by names as flows can write them: `X-Order-Id` is `x_order_id`.
@@ -105,7 +118,7 @@ fn is_private_entry(entry: &str) -> bool {
 }
 
 /// Splits a header field's value at its commas, but not within quotes or angle brackets.
-fn split_at_commas(value: &str) -> impl Iterator<Item = &str> {
+pub(super) fn split_at_commas(value: &str) -> impl Iterator<Item = &str> {
     let (mut quoted, mut bracketed, mut escaped) = (false, false, false);
     value.split(move |c: char| {
         let literal = escaped;
@@ -121,23 +134,29 @@ fn split_at_commas(value: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// What a trunk says of its caller's number: `TN-Validation-Passed`, `TN-Validation-Failed` or
-/// `No-TN-Validation`. Nobody else is believed.
-pub(super) fn verstat(invite: &Incoming) -> Option<String> {
+/// What a carrier made of a caller's number.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Verstat {
+    /// `TN-Validation-Passed`, `TN-Validation-Failed` or `No-TN-Validation`.
+    verdict: &'static str,
+    /// How well the caller's own carrier knows it: A, B or C, where that is said.
+    level: Option<&'static str>,
+}
+
+/// What a trunk says of its caller's number, in P-Asserted-Identity, From or, if it is Twilio, in a
+/// field of its own. Nobody else is believed.
+fn verstat(invite: &Incoming, is_twilios: bool) -> Option<Verstat> {
     if !matches!(invite.source, Source::Trunk(_)) {
         return None;
     }
     let asserted = values(invite, "P-Asserted-Identity").flat_map(split_at_commas);
     let named = asserted.chain(values(invite, "From"));
-    named.filter_map(verstat_of).next()
+    let in_address = named.filter_map(verstat_of).next();
+    let of_twilio = || values(invite, "X-Twilio-VerStat").find_map(Verstat::parse);
+    in_address.or_else(|| is_twilios.then(of_twilio).flatten())
 }
 
-fn verstat_of(value: &str) -> Option<String> {
-    const VERDICTS: [&str; 3] = [
-        "TN-Validation-Passed",
-        "TN-Validation-Failed",
-        "No-TN-Validation",
-    ];
+fn verstat_of(value: &str) -> Option<Verstat> {
     // Of the address alone: a caller may choose the name that stands before it.
     let address = NameAddr::parse(value.trim())?;
     let of_user = address
@@ -148,10 +167,43 @@ fn verstat_of(value: &str) -> Option<String> {
     let of_user = of_user.filter_map(|param| param.split_once('='));
     let mut of_user = of_user.filter(|(name, _)| name.eq_ignore_ascii_case("verstat"));
     let said = of_user.next().map(|(_, said)| said);
-    let said = said.or_else(|| address.uri.param("verstat"))?;
-    let mut verdicts = VERDICTS.iter();
-    let known = verdicts.find(|verdict| verdict.eq_ignore_ascii_case(said))?;
-    Some((*known).to_owned())
+    Verstat::parse(said.or_else(|| address.uri.param("verstat"))?)
+}
+
+impl Verstat {
+    /// Reads a verdict and what may follow it: the level of attestation (`-A`), and how the call
+    /// came here (`-Diverted`, `-Passthrough`).
+    fn parse(said: &str) -> Option<Self> {
+        const VERDICTS: [&str; 3] = [
+            "TN-Validation-Passed",
+            "TN-Validation-Failed",
+            "No-TN-Validation",
+        ];
+        const LEVELS: [&str; 3] = ["A", "B", "C"];
+        const WAYS: [&str; 2] = ["Diverted", "Passthrough"];
+        let said = said.trim();
+        let of = |verdict: &&'static str| {
+            let start = said.get(..verdict.len())?;
+            let rest = said.get(verdict.len()..)?;
+            let more = rest.strip_prefix('-');
+            let is_whole = rest.is_empty() || more.is_some();
+            let is_it = start.eq_ignore_ascii_case(verdict) && is_whole;
+            is_it.then_some((*verdict, more.into_iter().flat_map(|more| more.split('-'))))
+        };
+        let (verdict, mut more) = VERDICTS.iter().find_map(of)?;
+        let one_of = |word: &str, known: &[&'static str]| {
+            let mut known = known.iter();
+            known.find(|k| k.eq_ignore_ascii_case(word)).copied()
+        };
+        let (mut level, mut word) = (None, more.next());
+        if let Some(found) = word.and_then(|word| one_of(word, &LEVELS)) {
+            (level, word) = (Some(found), more.next());
+        }
+        let rest = word.into_iter().chain(more);
+        let mut rest = rest.map(|word| one_of(word, &WAYS));
+        rest.all(|known| known.is_some())
+            .then_some(Self { verdict, level })
+    }
 }
 
 /// What of a call's header fields goes on over another trunk: the caller's signed identity
@@ -195,7 +247,7 @@ mod tests {
             ("Subject", "hello"),
             ("X-", "?"),
         ];
-        let told = told(&incoming(trunk(), "+12025550143", &headers));
+        let told = told(&incoming(trunk(), "+12025550143", &headers), false);
         assert_eq!(
             value(&told, "headers"),
             Some(json!({ "x_order_id": "42", "x_tenant": "acme" }))
@@ -224,7 +276,7 @@ mod tests {
     fn who_had_the_call_before_is_the_topmost_diversion_or_the_last_but_one_of_the_history() {
         let diverted = |headers: &[(&str, &str)]| {
             let invite = incoming(trunk(), "+12025550143", headers);
-            value(&told(&invite), "diverted_from")
+            value(&told(&invite, false), "diverted_from")
         };
         let diversions = [
             (
@@ -252,22 +304,93 @@ mod tests {
             "P-Asserted-Identity",
             "<sip:+12025550143;verstat=TN-Validation-Passed@carrier.example>",
         )];
-        let said = verstat(&incoming(trunk(), "+12025550143", &asserted));
-        assert_eq!(said.as_deref(), Some("TN-Validation-Passed"));
-        assert_eq!(
-            verstat(&incoming(Source::Local, "+12025550143", &asserted)),
-            None
-        );
+        let said = |source, headers: &[(&str, &str)]| {
+            verdict(&incoming(source, "+12025550143", headers), false)
+        };
+        let passed = Some("TN-Validation-Passed");
+        assert_eq!(said(trunk(), &asserted), passed);
+        assert_eq!(said(Source::Local, &asserted), None);
         let forged = [(
             "From",
             "\"x;verstat=TN-Validation-Passed\" <sip:+12025550143@carrier.example>;tag=1",
         )];
-        assert_eq!(verstat(&incoming(trunk(), "+12025550143", &forged)), None);
+        assert_eq!(said(trunk(), &forged), None);
         let odd = [("From", "<tel:+12025550143;verstat=Trust-Me>;tag=1")];
-        assert_eq!(verstat(&incoming(trunk(), "+12025550143", &odd)), None);
+        assert_eq!(said(trunk(), &odd), None);
         let from = [("From", "<tel:+12025550143;verstat=No-TN-Validation>;tag=1")];
-        let said = verstat(&incoming(trunk(), "+12025550143", &from));
-        assert_eq!(said.as_deref(), Some("No-TN-Validation"));
+        assert_eq!(said(trunk(), &from), Some("No-TN-Validation"));
+    }
+
+    fn verdict(invite: &Incoming, is_twilios: bool) -> Option<&'static str> {
+        verstat(invite, is_twilios).map(|verstat| verstat.verdict)
+    }
+
+    #[test]
+    fn a_verdict_may_say_how_well_the_caller_is_known_and_which_way_it_came() {
+        let read = |said| Verstat::parse(said).map(|verstat| (verstat.verdict, verstat.level));
+        let (passed, failed) = ("TN-Validation-Passed", "TN-Validation-Failed");
+        for (said, wanted) in [
+            ("TN-Validation-Passed", Some((passed, None))),
+            ("TN-Validation-Passed-A", Some((passed, Some("A")))),
+            (" tn-validation-passed-b ", Some((passed, Some("B")))),
+            ("TN-Validation-Failed-C", Some((failed, Some("C")))),
+            ("TN-Validation-Passed-A-Diverted", Some((passed, Some("A")))),
+            ("TN-Validation-Failed-Passthrough", Some((failed, None))),
+            ("No-TN-Validation", Some(("No-TN-Validation", None))),
+            ("TN-Validation-Passed-D", None),
+            ("TN-Validation-Passed-", None),
+            ("TN-Validation-PassedA", None),
+            ("TN-Validation-Passed-A-B", None),
+            ("TN-Validation", None),
+            ("TN-Validation-Passe\u{301}", None),
+            ("", None),
+        ] {
+            assert_eq!(read(said), wanted, "{said:?}");
+        }
+        let asserted = [(
+            "P-Asserted-Identity",
+            "<sip:+12025550143;verstat=TN-Validation-Passed-B@carrier.example>",
+        )];
+        let told = told(&incoming(trunk(), "+12025550143", &asserted), false);
+        assert_eq!(value(&told, "verstat"), Some(json!("TN-Validation-Passed")));
+        assert_eq!(value(&told, "attestation"), Some(json!("B")));
+    }
+
+    #[test]
+    fn twilio_s_own_verdict_is_believed_of_twilio_alone() {
+        let headers = [("X-Twilio-VerStat", "TN-Validation-Passed-A")];
+        let invite = incoming(trunk(), "+12025550143", &headers);
+        assert_eq!(verdict(&invite, true), Some("TN-Validation-Passed"));
+        assert_eq!(verdict(&invite, false), None);
+        let local = incoming(Source::Local, "+12025550143", &headers);
+        assert_eq!(verdict(&local, true), None);
+        // What an address says goes first.
+        let both = [
+            headers[0],
+            (
+                "P-Asserted-Identity",
+                "<tel:+12025550143;verstat=TN-Validation-Failed>",
+            ),
+        ];
+        let invite = incoming(trunk(), "+12025550143", &both);
+        assert_eq!(verdict(&invite, true), Some("TN-Validation-Failed"));
+    }
+
+    #[test]
+    fn a_flow_is_told_why_a_call_was_sent_here() {
+        let said = |headers: &[(&str, &str)]| {
+            let told = told(&incoming(trunk(), "+12025550143", headers), false);
+            value(&told, "call_reason")
+        };
+        let reasons = [
+            ("Reason", "SIP;cause=302;text=\"Moved Temporarily\""),
+            ("reason", " Q.850;cause=19"),
+        ];
+        let both = "SIP;cause=302;text=\"Moved Temporarily\", Q.850;cause=19";
+        assert_eq!(said(&reasons), Some(json!(both)));
+        assert_eq!(said(&[]), None);
+        let long = "x".repeat(VALUE_MAX + 1);
+        assert_eq!(said(&[("Reason", &long)]), None);
     }
 
     #[test]

@@ -13,7 +13,8 @@ use uuid::Uuid;
 
 use super::admission::{Admitted, AgentsCall, Refusal, admit};
 use super::bridge;
-use super::caller::shown_to_user;
+use super::called::{called_party, plan_of, unify_numbers};
+use super::caller::{asserted_identity, shown_to_user};
 use super::codecs::Codecs;
 use super::conference;
 use super::diversion::called_before;
@@ -26,12 +27,13 @@ use super::spans;
 use super::talk::{Answering, Connected, end_reason_of};
 use super::task::Control;
 use crate::clock::{self, Epoch};
+use crate::config::comes_from_twilio;
 use crate::crm::identity::is_withheld;
 use crate::mailbox;
 use crate::meters;
 use crate::net::sip::{IncomingCall, Signal};
 use crate::store::{CallRecord, CallState, Direction};
-use crate::switch::{Call, EndReason, Number, normalised};
+use crate::switch::{Call, EndReason, Number};
 use crate::switchboard::own_host;
 
 /// How long an answer without SDP waits for the ACK that must bring it.
@@ -120,46 +122,6 @@ async fn reject(
     let retry = retry_after_s.map(|seconds| ("Retry-After".to_owned(), seconds.to_string()));
     let headers = retry.into_iter().chain(cause).collect();
     let _ = services.line.sip().reject(call, status, headers).await;
-}
-
-/// The called number, without its punctuation, or name: the Request-URI's, which proxies rewrite,
-/// not the To's.
-pub(super) fn called_party(invite: &Incoming) -> String {
-    let parsed = offhook_sip::uri::Uri::parse(&invite.request_uri);
-    parsed
-        .map(|uri| normalised(&uri.user_text()))
-        .unwrap_or_default()
-}
-
-/// Writes the numbers of a trunk's call in the form that all share, from here on.
-pub(super) fn unify_numbers(services: &Services, invite: &mut Incoming) {
-    let Source::Trunk(name) = &invite.source else {
-        return;
-    };
-    let mut trunks = services.trunks.trunks().iter();
-    let Some(trunk) = trunks.find(|trunk| trunk.name == *name) else {
-        return;
-    };
-    invite.from.user = trunk.plan.read(&invite.from.user);
-    let called = called_party(invite);
-    let unified = trunk.plan.read(&called);
-    if unified != called {
-        invite.request_uri = with_user(&invite.request_uri, &unified);
-    }
-}
-
-/// A SIP or `tel` URI with another user.
-fn with_user(uri: &str, user: &str) -> String {
-    let Some((scheme, rest)) = uri.split_once(':') else {
-        return uri.to_owned();
-    };
-    match rest.split_once('@') {
-        Some((_, host)) => format!("{scheme}:{user}@{host}"),
-        None => {
-            let params = rest.find(';').and_then(|at| rest.get(at..));
-            format!("{scheme}:{user}{}", params.unwrap_or_default())
-        }
-    }
 }
 
 /// The codecs that the configuration allows to a source.
@@ -253,7 +215,7 @@ async fn answer(
             .as_ref()
             .map_or(codecs.likely_rate_hz(), Negotiated::rate_hz),
     };
-    let mut talk = answering.prepare(caller_variables(invite)).await;
+    let mut talk = answering.prepare(caller_variables(&services, invite)).await;
     let IncomingCall {
         call,
         invite,
@@ -378,7 +340,7 @@ pub fn party(user: &str, uri: &str) -> String {
 }
 
 /// What the INVITE itself says of the caller.
-fn caller_variables(invite: &Incoming) -> Vec<(String, serde_json::Value)> {
+fn caller_variables(services: &Services, invite: &Incoming) -> Vec<(String, serde_json::Value)> {
     let mut variables = vec![("called".to_owned(), json!(called_party(invite)))];
     let caller = party(&invite.from.user, &invite.from.uri);
     let withheld = is_withheld(&caller);
@@ -394,6 +356,19 @@ fn caller_variables(invite: &Incoming) -> Vec<(String, serde_json::Value)> {
             variables.push(("twilio_call_sid".to_owned(), json!(value)));
         }
     }
-    variables.extend(headers::told(invite));
+    variables.extend(headers::told(invite, is_twilios(services, invite)));
+    let plan = plan_of(services, &invite.source);
+    if let Some(identity) = asserted_identity(invite, &plan) {
+        variables.push(("asserted_identity".to_owned(), json!(identity)));
+    }
     variables
+}
+
+/// Whether a call comes from Twilio.
+fn is_twilios(services: &Services, invite: &Incoming) -> bool {
+    let trunk = match &invite.source {
+        Source::Trunk(name) => services.config.trunk(name),
+        Source::User(_) | Source::Local => None,
+    };
+    trunk.is_some_and(|trunk| comes_from_twilio(&trunk.host, invite.flow.remote.ip()))
 }

@@ -5,6 +5,7 @@ mod announce;
 mod bridge;
 mod briefing;
 mod busy;
+mod called;
 mod callee;
 mod caller;
 pub mod codecs;
@@ -61,8 +62,8 @@ pub use inbound::{party, take};
 pub(crate) use journal::{stored_turn, stored_variables};
 pub use line::{Half, Leg, Line, LineError};
 pub use music::prepare as prepare_music;
-pub(crate) use outbound::credentials;
 pub use outbound::{Callee, Outbound, place};
+pub(crate) use outbound::{credentials, headers_of};
 pub use places::Places;
 pub(crate) use recording::{FileEnd, Shutter};
 pub use recording::{

@@ -120,7 +120,8 @@ async fn ring_out(services: Arc<Services>, outbound: Outbound) -> Option<Box<Con
     };
     let dialling = match dialling {
         Ok(mut dialling) => {
-            dialling.add_headers(headers);
+            let trunk = trunk_of(&services.config, &dialled);
+            dialling.add_headers(sent_over(trunk, headers));
             dialling
         }
         Err(reason) => {
@@ -291,9 +292,7 @@ async fn dialling(services: &Services, dialled: &Dialled) -> Result<Dialling, St
             Some(trunk) => services.config.trunk_srtp(trunk),
             None => services.config.media.srtp,
         },
-        headers: trunk
-            .map(|trunk| trunk.headers.clone().into_iter().collect())
-            .unwrap_or_default(),
+        headers: headers_of(trunk, dialled),
         ring_timeout: RING,
         redirects,
     })
@@ -332,12 +331,32 @@ fn trunk_of<'a>(config: &'a config::Config, dialled: &Dialled) -> Option<&'a con
     config.trunks.iter().find(named)
 }
 
+/// The header fields that a trunk's own configuration gives a call.
+pub(crate) fn headers_of(
+    trunk: Option<&config::TrunkConfig>,
+    dialled: &Dialled,
+) -> Vec<(String, String)> {
+    let own = trunk.map(|trunk| trunk.headers.clone());
+    let own = own.unwrap_or_default().into_iter();
+    sent_over(trunk, own.chain(dialled.identity.clone()).collect())
+}
+
+/// Those of a call's header fields that are sent over a trunk: it may want to be rid of some.
+pub(super) fn sent_over(
+    trunk: Option<&config::TrunkConfig>,
+    mut headers: Vec<(String, String)>,
+) -> Vec<(String, String)> {
+    let removed = trunk.map_or(&[][..], |trunk| &trunk.remove_headers);
+    headers.retain(|(name, _)| !removed.iter().any(|pattern| pattern.matches(name)));
+    headers
+}
+
 /// The digest credentials of a trunk, when it has any.
 #[must_use]
 pub(crate) fn credentials(trunk: &config::TrunkConfig) -> Option<Credentials> {
-    let (user, password) = (trunk.username.as_ref()?, trunk.password.as_ref()?);
+    let (user, password) = (trunk.digest_user()?, trunk.password.as_ref()?);
     Some(Credentials {
-        username: user.clone(),
+        username: user.to_owned(),
         password: password.expose().to_owned(),
     })
 }

@@ -32,7 +32,7 @@ use crate::net::media::{MediaThreads, PortPool, Probe};
 use crate::net::sip::{Listen, News, Sip, Tls, TlsFiles};
 use crate::observe;
 use crate::store::{self, Appointment, CallRecord, Health, Store, StoreError};
-use crate::switch::{NumberPlan, Trunk, TrunkKind, TrunkTable};
+use crate::switch::{NumberPlan, Trunk, TrunkKind, TrunkTable, contact_user};
 use crate::{meters, switchboard, trunks};
 
 /// Events kept for subscribers that come back, and buffered for each.
@@ -321,7 +321,7 @@ fn tls(config: &Config) -> anyhow::Result<Tls> {
 }
 
 /// A trunk as calls are placed over it.
-pub(super) fn trunk(trunk: &config::TrunkConfig) -> Trunk {
+pub(crate) fn trunk(trunk: &config::TrunkConfig) -> Trunk {
     Trunk {
         name: trunk.name.clone(),
         kind: match trunk.kind {
@@ -331,7 +331,10 @@ pub(super) fn trunk(trunk: &config::TrunkConfig) -> Trunk {
         },
         host: Some(trunk.host.clone()).filter(|host| !host.is_empty()),
         port: trunk.port,
-        username: trunk.username.clone(),
+        username: trunk.aor_user().map(str::to_owned),
+        domain: Some(trunk.domain().to_owned()).filter(|domain| *domain != trunk.host),
+        contact_user: contact_user(trunk),
+        identity: trunk.identity,
         caller_id: trunk.caller_id.clone(),
         caller_ids: trunk.caller_ids.clone(),
         plan: NumberPlan::of(trunk),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::identity::IdentityHeader;
 use super::pattern::Pattern;
 use super::reader::{Reader, Section};
 
@@ -86,13 +87,50 @@ pub(super) fn read_wanted(r: &mut Reader<'_>, s: &mut Section) -> BTreeMap<Strin
 }
 
 /// Reads the header fields that a trunk's calls get.
-pub(super) fn read_added(r: &mut Reader<'_>, s: &mut Section) -> BTreeMap<String, String> {
+pub(super) fn read_added(
+    r: &mut Reader<'_>,
+    s: &mut Section,
+    identity: IdentityHeader,
+) -> BTreeMap<String, String> {
     let origin = s.origin_of("headers");
     let headers = s.map::<String>(r, "headers");
     for (name, value) in &headers {
-        if let Some(wrong) = cannot_set(name, value) {
+        let by_identity = identity
+            .field()
+            .into_iter()
+            .flat_map(|field| [field, "Privacy"]);
+        let mut by_identity = by_identity.filter(|field| field.eq_ignore_ascii_case(name));
+        let wrong = match by_identity.next() {
+            Some(_) => Some("is a header field that `identity` writes"),
+            None => cannot_set(name, value),
+        };
+        if let Some(wrong) = wrong {
             s.wrong(r, "headers", &origin, format!("{name:?} {wrong}"));
         }
     }
     headers
+}
+
+/// Reads which header fields a trunk's calls never have.
+pub(super) fn read_removed(
+    r: &mut Reader<'_>,
+    s: &mut Section,
+    added: &BTreeMap<String, String>,
+) -> Vec<Pattern> {
+    let origin = s.origin_of("remove_headers");
+    let patterns = s.list::<Pattern>(r, "remove_headers").unwrap_or_default();
+    for pattern in &patterns {
+        let name = pattern.to_string().to_ascii_lowercase();
+        // A signed identity is a caller's, and only goes on.
+        let is_needed = OURS.contains(&name.as_str()) && name != "identity";
+        let wrong = if is_needed {
+            "is a header field that the switch itself writes"
+        } else if added.keys().any(|added| pattern.matches(added)) {
+            "takes away what `headers` adds"
+        } else {
+            continue;
+        };
+        s.wrong(r, "remove_headers", &origin, format!("{name:?} {wrong}"));
+    }
+    patterns
 }

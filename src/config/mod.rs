@@ -4,6 +4,7 @@
 //! [`Config::load`] reports everything that is wrong at once, each problem with its file, line,
 //! key and mend. Relative paths start at the file's folder.
 
+mod account;
 mod agent;
 mod codec;
 mod env;
@@ -11,9 +12,11 @@ mod error;
 mod forwarding;
 mod headers;
 mod hours;
+mod identity;
 mod keys;
 mod listen;
 mod network;
+mod numbers;
 mod pattern;
 mod providers;
 mod reader;
@@ -42,9 +45,11 @@ pub use error::{ConfigErrors, Origin, Problem};
 pub use forwarding::{DiversionHeader, FollowRedirects};
 pub use headers::cannot_set;
 pub use hours::{Hours, Opening};
+pub use identity::IdentityHeader;
 pub use keys::Keys;
 pub use listen::{PageOrigin, SipListen, Transport};
-pub use network::Network;
+pub use network::{Network, comes_from_twilio};
+pub use numbers::NumberForm;
 pub use pattern::Pattern;
 pub use providers::{BaseUrl, CrmConfig, LlmConfig};
 pub use reader::Key;
@@ -55,7 +60,7 @@ pub use secret::Secret;
 pub use services::{HttpConfig, HttpKey, LogConfig, LogFormat, ModelsConfig, StoreConfig};
 pub use sip::{LimitsConfig, MediaConfig, PortRange, SipConfig};
 pub use target::{Hunt, Rejection, RouteTarget, WeightedTrunk};
-pub use trunk::{NumberForm, TrunkConfig, TrunkKind};
+pub use trunk::{TrunkConfig, TrunkKind};
 
 use offhook_media::SrtpPolicy;
 use reader::{Reader, Section};

@@ -138,10 +138,18 @@ pub(super) fn preset(host: &str) -> Vec<Network> {
     if !is_twilio(host) {
         return Vec::new();
     }
-    TWILIO
-        .iter()
-        .filter_map(|network| network.parse().ok())
-        .collect()
+    twilio().collect()
+}
+
+fn twilio() -> impl Iterator<Item = Network> {
+    TWILIO.iter().filter_map(|network| network.parse().ok())
+}
+
+/// Reports whether what comes from an address over a trunk with this host (empty where it has none)
+/// is Twilio's word, so that fields which are Twilio's own can be believed.
+pub fn comes_from_twilio(host: &str, address: IpAddr) -> bool {
+    let is_named = host.to_ascii_lowercase().ends_with(".twilio.com");
+    is_named || twilio().any(|network| network.contains(address))
 }
 
 #[cfg(test)]
@@ -197,5 +205,15 @@ mod tests {
         assert_eq!(preset("acme.pstn.twilio.com").len(), TWILIO.len());
         assert_eq!(preset("acme.pstn.dublin.twilio.com").len(), TWILIO.len());
         assert!(preset("twilio.com.evil.example").is_empty());
+    }
+
+    #[test]
+    fn twilio_is_known_by_its_name_and_by_its_addresses() {
+        let comes = |host, address: &str| comes_from_twilio(host, address.parse().unwrap());
+        assert!(comes("acme.sip.twilio.com", "192.0.2.1"));
+        assert!(comes("ACME.pstn.Twilio.com", "192.0.2.1"));
+        assert!(comes("", "54.172.60.2") && comes("", "::ffff:54.172.60.2"));
+        assert!(!comes("", "54.172.60.4"));
+        assert!(!comes("twilio.com.evil.example", "192.0.2.1"));
     }
 }

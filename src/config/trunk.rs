@@ -7,12 +7,15 @@ use std::str::FromStr;
 
 use offhook_media::SrtpPolicy;
 
+use super::account;
 use super::codec::{self, Codec};
 use super::forwarding::{DiversionHeader, FollowRedirects};
 use super::headers;
+use super::identity::IdentityHeader;
 use super::keys::Keys;
 use super::listen::Transport;
-use super::network::{Network, is_twilio, preset};
+use super::network::{Network, preset};
+use super::numbers::{self, NumberForm, Numbers};
 use super::pattern::Pattern;
 use super::reader::{Reader, Section};
 use super::secret::Secret;
@@ -76,12 +79,16 @@ pub struct TrunkConfig {
     pub transport: Option<Transport>,
     /// The authorities that its certificate must come from; `None` is the system's.
     pub ca: Option<PathBuf>,
-    /// The digest user.
+    /// Who we are there: the user of our address-of-record, or all of it (`user@domain`).
     pub username: Option<String>,
+    /// The digest user, where that is another.
+    pub auth_username: Option<String>,
     /// The digest password.
     pub password: Option<Secret>,
-    /// The form in which it writes numbers.
+    /// The form in which it wants numbers.
     pub numbers: NumberForm,
+    /// The form in which it sends them.
+    pub incoming_numbers: NumberForm,
     /// The country that it is in, by its code (`44`).
     pub country_code: Option<String>,
     /// The callers that it may be shown; the others are its `caller_id`.
@@ -116,6 +123,10 @@ pub struct TrunkConfig {
     pub headers: BTreeMap<String, String>,
     /// Header fields (`X-…`) of a caller's that go on over it.
     pub pass_headers: Vec<Pattern>,
+    /// Header fields that none of our calls over it has, whoever wants them.
+    pub remove_headers: Vec<Pattern>,
+    /// How it is told who calls, beside From.
+    pub identity: IdentityHeader,
     /// Where redirects (3xx) of our calls over it may lead.
     pub follow_redirects: FollowRedirects,
     /// How it is told whom a call was for that goes on over it.
@@ -155,9 +166,10 @@ impl TrunkConfig {
         if ca.is_some() && transport != Some(Transport::Tls) {
             s.wrong(r, "ca", &origin, "is for transport = \"tls\" alone");
         }
-        let username: Option<String> = s.opt(r, "username");
+        let username = account::read_username(r, &mut s);
+        let auth_username = account::read_auth_username(r, &mut s, username.is_some());
         let password: Option<Secret> = s.opt(r, "password");
-        let caller_id = read_caller_id(r, &mut s, &host);
+        let caller_id = numbers::read_caller_id(r, &mut s, &host);
         let networks = s.list::<Network>(r, "networks");
         let codecs = codec::read(r, &mut s);
         let srtp = s.opt(r, "srtp");
@@ -170,10 +182,16 @@ impl TrunkConfig {
         let ping_s = read_ping(r, &mut s);
         let max_calls = small(s.number(r, "max_calls", 0..=100_000, 0));
         let max_cps = small(s.number(r, "max_cps", 0..=1_000, 0));
-        let (numbers, country_code) = read_numbers(r, &mut s);
-        let caller_ids = read_caller_ids(r, &mut s, caller_id.as_deref());
-        let headers = headers::read_added(r, &mut s);
+        let Numbers {
+            wanted: numbers,
+            incoming: incoming_numbers,
+            country_code,
+        } = numbers::read_numbers(r, &mut s);
+        let caller_ids = numbers::read_caller_ids(r, &mut s, caller_id.as_deref());
+        let identity = s.or(r, "identity", IdentityHeader::default());
+        let headers = headers::read_added(r, &mut s, identity);
         let pass_headers = s.list::<Pattern>(r, "pass_headers").unwrap_or_default();
+        let remove_headers = headers::read_removed(r, &mut s, &headers);
         let follow_redirects = s.or(r, "follow_redirects", FollowRedirects::default());
         let diversion = s.or(r, "diversion", DiversionHeader::default());
         let transfers = s.or(r, "transfers", false);
@@ -200,8 +218,10 @@ impl TrunkConfig {
             transport,
             ca,
             username,
+            auth_username,
             password,
             numbers,
+            incoming_numbers,
             country_code,
             caller_ids,
             caller_id,
@@ -219,6 +239,8 @@ impl TrunkConfig {
             expires_s,
             headers,
             pass_headers,
+            remove_headers,
+            identity,
             follow_redirects,
             diversion,
             transfers,
@@ -226,87 +248,6 @@ impl TrunkConfig {
             outbound_proxy,
         })
     }
-}
-
-/// The form in which a trunk writes numbers.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum NumberForm {
-    /// As whoever calls writes them: `02079460123`.
-    #[default]
-    AsIs,
-    /// With `+` and the country's code: `+442079460123`.
-    Plus,
-    /// With the country's code alone: `442079460123`.
-    Bare,
-    /// With what is dialled before another country's code: `00442079460123`.
-    International,
-    /// As they are dialled within its country, and beyond it as `International`.
-    National,
-}
-
-impl FromStr for NumberForm {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "as-is" => Ok(Self::AsIs),
-            "plus" => Ok(Self::Plus),
-            "bare" => Ok(Self::Bare),
-            "international" => Ok(Self::International),
-            "national" => Ok(Self::National),
-            _ => Err(format!("{text:?} is not one of {NUMBER_FORMS}")),
-        }
-    }
-}
-
-impl fmt::Display for NumberForm {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::AsIs => "as-is",
-            Self::Plus => "plus",
-            Self::Bare => "bare",
-            Self::International => "international",
-            Self::National => "national",
-        })
-    }
-}
-
-const NUMBER_FORMS: &str = "\"as-is\", \"plus\", \"bare\", \"international\" or \"national\"";
-
-text_value!(
-    NumberForm,
-    "\"as-is\", \"plus\", \"bare\", \"international\" or \"national\""
-);
-
-/// Reads how a trunk writes numbers.
-fn read_numbers(r: &mut Reader<'_>, s: &mut Section) -> (NumberForm, Option<String>) {
-    let origin = s.origin_of("numbers");
-    let form = s.or(r, "numbers", NumberForm::default());
-    let code_origin = s.origin_of("country_code");
-    let code = s.opt::<String>(r, "country_code");
-    let code = code.map(|code| code.trim_start_matches('+').to_owned());
-    let is_code =
-        |code: &String| (1..=3).contains(&code.len()) && code.bytes().all(|b| b.is_ascii_digit());
-    if code.as_ref().is_some_and(|code| !is_code(code)) {
-        let message = "is no country's code: one to three digits, such as \"44\"";
-        s.wrong(r, "country_code", &code_origin, message);
-    }
-    if code.is_none() && matches!(form, NumberForm::National | NumberForm::International) {
-        let message = format!("{form:?} needs `country_code`: which country is it in?");
-        s.wrong(r, "numbers", &origin, message.to_lowercase());
-    }
-    (form, code)
-}
-
-/// Reads which callers a trunk may be shown.
-fn read_caller_ids(r: &mut Reader<'_>, s: &mut Section, caller_id: Option<&str>) -> Vec<Pattern> {
-    let origin = s.origin_of("caller_ids");
-    let patterns = s.list::<Pattern>(r, "caller_ids");
-    if patterns.is_some() && caller_id.is_none() {
-        let message = "needs `caller_id`: what is shown of the others?";
-        s.wrong(r, "caller_ids", &origin, message);
-    }
-    patterns.unwrap_or_default()
 }
 
 /// What a name may be made of.
@@ -343,12 +284,17 @@ pub(super) fn read_name(
     Some(name)
 }
 
+/// Whether a text can be a host, with or without a port.
+pub(super) fn is_host(host: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ':');
+    let bare = host.trim_start_matches('[').replace(']', "");
+    !bare.is_empty() && host.len() <= 255 && bare.chars().all(allowed)
+}
+
 fn read_host(r: &mut Reader<'_>, s: &mut Section, key: &'static str) -> Option<String> {
     let origin = s.origin_of(key);
     let host: String = s.opt(r, key)?;
-    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ':');
-    let bare = host.trim_start_matches('[').replace(']', "");
-    if bare.is_empty() || host.len() > 255 || !bare.chars().all(allowed) {
+    if !is_host(&host) {
         let message = format!("{host:?} is not a host: write a name or address, without \"sip:\"");
         s.wrong(r, key, &origin, message);
         return None;
@@ -366,21 +312,6 @@ fn read_transport(r: &mut Reader<'_>, s: &mut Section) -> Option<Transport> {
         return None;
     }
     Some(transport)
-}
-
-fn read_caller_id(r: &mut Reader<'_>, s: &mut Section, host: &Option<String>) -> Option<String> {
-    let origin = s.origin_of("caller_id");
-    let written: Option<String> = s.opt(r, "caller_id");
-    let twilio = host.as_deref().is_some_and(is_twilio);
-    let from_env = || r.env.var("TWILIO_PHONE_NUMBER").map(str::to_owned);
-    let caller_id = written.or_else(|| if twilio { from_env() } else { None })?;
-    let allowed = |c: char| c.is_ascii_alphanumeric() || "+-_.!~*'()".contains(c);
-    if caller_id.is_empty() || caller_id.len() > 64 || !caller_id.chars().all(allowed) {
-        let message = format!("{caller_id:?} is not a number such as \"+12025550100\"");
-        s.wrong(r, "caller_id", &origin, message);
-        return None;
-    }
-    Some(caller_id)
 }
 
 fn read_announcement(r: &mut Reader<'_>, s: &mut Section, record: bool) -> Option<String> {

@@ -75,6 +75,7 @@ impl Switch {
         let trunk = TrunkPeer {
             name: "carrier".to_owned(),
             networks,
+            ..TrunkPeer::default()
         };
         let settings = Settings {
             product: "Offhook/simulated".to_owned(),

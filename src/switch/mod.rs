@@ -1,6 +1,7 @@
 //! The pure core of the switch: which agent a call goes to, which trunk it leaves by, who is
 //! registered, and the life of one call. No clock, no socket, no task.
 
+mod account;
 mod call;
 mod cause;
 mod diversion;
@@ -15,6 +16,7 @@ mod trunk;
 mod trunk_load;
 mod whereabouts;
 
+pub use account::{contact_user, own_hosts, own_numbers};
 pub use call::{Call, CallState, Direction, EndReason, Outcome};
 pub use cause::Cause;
 pub use diversion::{Diverted, Why, diversion_field, numbers_of};

@@ -9,8 +9,10 @@ const SHORTEST: usize = 7;
 /// A trunk's numbers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NumberPlan {
-    /// The form that it wants, and that it sends.
+    /// The form that it wants.
     pub form: Form,
+    /// The form that it sends.
+    pub incoming: Form,
     /// The country that it is in, such as `44`; without it nothing is known of national numbers.
     pub country_code: Option<String>,
 }
@@ -21,6 +23,7 @@ impl NumberPlan {
     pub fn of(trunk: &TrunkConfig) -> Self {
         Self {
             form: trunk.numbers,
+            incoming: trunk.incoming_numbers,
             country_code: trunk.country_code.clone(),
         }
     }
@@ -37,7 +40,7 @@ impl NumberPlan {
         if !is_whole {
             return digits.to_owned();
         }
-        if self.form == Form::Bare {
+        if self.incoming == Form::Bare {
             return format!("+{digits}");
         }
         let Some(country) = self.country_code.as_deref() else {
@@ -69,7 +72,7 @@ impl NumberPlan {
         let known = match number.as_str().starts_with('+') {
             true => number.to_string(),
             false => Self {
-                form: Form::AsIs,
+                incoming: Form::AsIs,
                 ..self.clone()
             }
             .read(number.as_str()),
@@ -121,7 +124,11 @@ mod tests {
 
     fn plan(form: Form, country: &str) -> NumberPlan {
         let country_code = Some(country.to_owned()).filter(|country| !country.is_empty());
-        NumberPlan { form, country_code }
+        NumberPlan {
+            form,
+            incoming: form,
+            country_code,
+        }
     }
 
     fn written(form: Form, country: &str, number: &str) -> String {

@@ -4,7 +4,10 @@ use std::fmt;
 
 use super::number::{Number, normalised};
 use super::number_plan::NumberPlan;
-use crate::config::Pattern;
+use crate::config::{IdentityHeader, Pattern};
+
+/// Who does not want to be known (RFC 3323 §4.1.1.3).
+const NOBODY: &str = "anonymous";
 
 /// How a trunk knows us and we know it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,8 +31,14 @@ pub struct Trunk {
     pub host: Option<String>,
     /// Its port, when the configuration names one.
     pub port: Option<u16>,
-    /// The digest user, which a registrar also knows as our address of record.
+    /// The user of our address-of-record there.
     pub username: Option<String>,
+    /// Its domain, where that is not the host.
+    pub domain: Option<String>,
+    /// The user of the Contact that is registered with it, which its calls may be for.
+    pub contact_user: Option<String>,
+    /// How it is told who calls, beside From.
+    pub identity: IdentityHeader,
     /// The number that calls show unless they say another.
     pub caller_id: Option<String>,
     /// The callers that it may be shown, where not all: the others are its `caller_id`.
@@ -58,6 +67,9 @@ pub struct Dialled {
     pub request_uri: String,
     /// The From URI.
     pub from_uri: String,
+    /// Who calls, where the trunk is told so by more than From (RFC 3325), and that it is not to be
+    /// told on (RFC 3323).
+    pub identity: Vec<(String, String)>,
     /// The host to resolve.
     pub host: String,
     /// Its port.
@@ -100,17 +112,51 @@ impl Trunk {
             let caller = normalised(caller);
             let mut allowed = self.caller_ids.iter();
             // Who does not want to be known is shown as nobody.
-            let is_nobody = caller.eq_ignore_ascii_case("anonymous");
+            let is_nobody = caller.eq_ignore_ascii_case(NOBODY);
             let any = self.caller_ids.is_empty() || is_nobody;
             any || allowed.any(|pattern| pattern.matches(&caller))
         };
         let from = from.filter(is_allowed).or(self.caller_id.as_deref());
-        let caller = from.or(self.username.as_deref()).unwrap_or("anonymous");
+        let caller = from.or(self.username.as_deref()).unwrap_or(NOBODY);
         let caller = checked_caller(caller)?;
-        Ok(match Number::parse(&caller) {
+        Ok(self.written(caller))
+    }
+
+    /// A caller as the trunk wants it.
+    fn written(&self, caller: String) -> String {
+        match Number::parse(&caller) {
             Some(number) => self.plan.write(&number),
             None => caller,
-        })
+        }
+    }
+
+    /// The address of one of ours there.
+    fn address(&self, user: &str) -> String {
+        let is_aor = self.username.as_deref() == Some(user);
+        let domain = self.domain.as_deref().filter(|_| is_aor);
+        let host = domain.or(self.host.as_deref()).unwrap_or_default();
+        uri(Some(user), host, None)
+    }
+
+    /// The From of a call that shows this caller, and what else tells of it. A caller who does not
+    /// want to be known is nobody in From (RFC 3323 §4.1.1.3); the trunk is told by which number of
+    /// ours it pays, and that this stays there (RFC 3325 §9.3).
+    fn presented(&self, shown: &str) -> (String, Vec<(String, String)>) {
+        let is_nobody = shown.eq_ignore_ascii_case(NOBODY);
+        let Some(field) = self.identity.field() else {
+            return (self.address(shown), Vec::new());
+        };
+        let field = |address: String| (field.to_owned(), format!("<{address}>"));
+        if !is_nobody {
+            let address = self.address(shown);
+            return (address.clone(), vec![field(address)]);
+        }
+        let own = self.caller_id.as_deref().or(self.username.as_deref());
+        let own = own.and_then(|own| checked_caller(own).ok());
+        let own = own.map(|own| field(self.address(&self.written(own))));
+        let private = ("Privacy".to_owned(), "id".to_owned());
+        let from = format!("sip:{NOBODY}@anonymous.invalid");
+        (from, own.into_iter().chain([private]).collect())
     }
 }
 
@@ -151,6 +197,7 @@ impl TrunkTable {
                 trunk: None,
                 request_uri: uri(user.as_deref(), host, *port),
                 from_uri: uri(Some(&checked_caller(from)?), own_host, None),
+                identity: Vec::new(),
                 host: host.clone(),
                 port: *port,
             });
@@ -161,10 +208,13 @@ impl TrunkTable {
             Target::Number(number) => trunk.plan.write(number),
             Target::Uri { user, .. } => user.clone().unwrap_or_default(),
         };
+        let shown = trunk.shown(dial.from.as_deref())?;
+        let (from_uri, identity) = trunk.presented(&shown);
         Ok(Dialled {
             trunk: Some(trunk.name.clone()),
             request_uri: uri(Some(&user), &host, trunk.port),
-            from_uri: uri(Some(&trunk.shown(dial.from.as_deref())?), &host, None),
+            from_uri,
+            identity,
             host,
             port: trunk.port,
         })
@@ -301,6 +351,9 @@ mod tests {
             host: host.map(str::to_owned),
             port: None,
             username: None,
+            domain: None,
+            contact_user: None,
+            identity: IdentityHeader::None,
             caller_id: Some("+12025550100".to_owned()),
             caller_ids: Vec::new(),
             plan: NumberPlan::default(),
@@ -331,6 +384,60 @@ mod tests {
         ] {
             assert_eq!(trunk.shown(from).unwrap(), shown, "{from:?}");
         }
+    }
+
+    /// The From of a call that wants to show a caller, and what else the trunk is told of it.
+    fn presented(trunk: &Trunk, from: Option<&str>) -> (String, Vec<String>) {
+        let table = TrunkTable::new(vec![trunk.clone()]);
+        let dial = Dial {
+            from: from.map(str::to_owned),
+            ..dial("+12025550123")
+        };
+        let dialled = table.dial(&dial, "192.0.2.1").unwrap();
+        let fields = dialled.identity.into_iter();
+        let fields = fields.map(|(name, value)| format!("{name}: {value}"));
+        (dialled.from_uri, fields.collect())
+    }
+
+    #[test]
+    fn a_trunk_is_told_who_calls_as_it_wants_it_and_that_a_caller_is_not_to_be_known() {
+        let mut trunk = table().trunks()[1].clone();
+        let shown = "sip:+12025550143@acme.pstn.twilio.com".to_owned();
+        let withheld = "sip:anonymous@acme.pstn.twilio.com".to_owned();
+        let (known, nobody) = (Some("+12025550143"), Some("anonymous"));
+        assert_eq!(presented(&trunk, known), (shown.clone(), Vec::new()));
+        assert_eq!(presented(&trunk, nobody), (withheld, Vec::new()));
+        for (identity, field) in [
+            (IdentityHeader::Asserted, "P-Asserted-Identity"),
+            (IdentityHeader::Preferred, "P-Preferred-Identity"),
+        ] {
+            trunk.identity = identity;
+            let said = vec![format!("{field}: <{shown}>")];
+            assert_eq!(presented(&trunk, known), (shown.clone(), said));
+            let (from, fields) = presented(&trunk, nobody);
+            assert_eq!(from, "sip:anonymous@anonymous.invalid");
+            let own = format!("{field}: <sip:+12025550100@acme.pstn.twilio.com>");
+            assert_eq!(fields, [own, "Privacy: id".to_owned()]);
+        }
+        trunk.caller_id = None;
+        assert_eq!(presented(&trunk, nobody).1, ["Privacy: id"]);
+    }
+
+    #[test]
+    fn our_address_of_record_has_its_own_domain_and_a_number_of_ours_the_trunk_s() {
+        let mut trunk = table().trunks()[1].clone();
+        trunk.username = Some("us".to_owned());
+        trunk.domain = Some("ims.test".to_owned());
+        trunk.identity = IdentityHeader::Asserted;
+        let numbered = "sip:+12025550100@acme.pstn.twilio.com";
+        assert_eq!(presented(&trunk, None).0, numbered);
+        trunk.caller_id = None;
+        let (from, said) = presented(&trunk, None);
+        assert_eq!(from, "sip:us@ims.test");
+        assert_eq!(said, ["P-Asserted-Identity: <sip:us@ims.test>"]);
+        let (from, said) = presented(&trunk, Some("anonymous"));
+        assert_eq!(from, "sip:anonymous@anonymous.invalid");
+        assert_eq!(said[0], "P-Asserted-Identity: <sip:us@ims.test>");
     }
 
     #[test]

@@ -417,3 +417,79 @@ async fn each_address_is_asked_whether_it_is_there_and_one_that_says_nothing_kee
     line.reach().order(Transport::Udp, &mut targets);
     assert_eq!(targets, [one, two]);
 }
+
+#[tokio::test]
+async fn an_account_is_registered_by_its_address_and_proven_by_its_digest_user() {
+    let server = NameServer::start().await;
+    let flow = Flow {
+        transport: Transport::Udp,
+        local: SocketAddr::from((ip(1), 5060)),
+        remote: SocketAddr::from((ip(47), 5060)),
+    };
+    let asked = |more: &str| {
+        let trunk = format!("kind = \"register\"\nhost = \"edge.test\"\npassword = \"p\"\n{more}");
+        register(&server.keeper(&trunk).trunk, flow)
+    };
+    for (more, aor, digest) in [
+        ("username = \"us\"\n", "sip:us@edge.test", "us"),
+        (
+            "username = \"us\"\nauth_username = \"login\"\n",
+            "sip:us@edge.test",
+            "login",
+        ),
+        (
+            "username = \"us@ims.test\"\n",
+            "sip:us@ims.test",
+            "us@ims.test",
+        ),
+        (
+            "username = \"us@ims.test\"\nauth_username = \"login@realm\"\n",
+            "sip:us@ims.test",
+            "login@realm",
+        ),
+    ] {
+        let register = asked(more);
+        assert_eq!(register.aor, aor);
+        assert_eq!(register.registrar_uri, "sip:edge.test");
+        assert_eq!(register.credentials.unwrap().username, digest);
+        assert!(!register.contact_user.contains("us"), "{more}");
+    }
+}
+
+#[tokio::test]
+async fn a_trunk_registers_over_ipv6_and_its_calls_are_known() {
+    let Ok(registrar) = UdpSocket::bind("[::1]:0").await else {
+        eprintln!("skipped: this machine has no ::1");
+        return;
+    };
+    let server = NameServer::start().await;
+    let port = registrar.local_addr().unwrap().port();
+    let mut keeper = server.keeper(&format!(
+        "kind = \"register\"\nhost = \"[::1]\"\nport = {port}\ntransport = \"udp\"\n\
+         username = \"us\"\npassword = \"secret\"\nping_s = 0\n"
+    ));
+    keeper.look_up().await;
+    assert_eq!(keeper.networks(), ["::1".parse().unwrap()]);
+    let listen = Listen {
+        transport: Transport::Udp,
+        address: "[::1]:0".parse().unwrap(),
+    };
+    let started = Sip::start(&[listen], Tls::default(), Settings::default()).await;
+    let sip = started.unwrap().0;
+    let states = Arc::new(TrunkStates::default());
+    let mut notes = states.watch();
+    tokio::spawn(keeper.run(line(&sip), states));
+    let mut buffer = [0; 2048];
+    let (length, from) = registrar.recv_from(&mut buffer).await.unwrap();
+    let asked = std::str::from_utf8(&buffer[..length]).unwrap();
+    let start = format!("REGISTER sip:[::1]:{port} SIP/2.0\r\n");
+    assert!(asked.starts_with(&start), "{asked}");
+    let local = sip.listeners()[0].1;
+    assert_eq!(from, local);
+    for field in ["\r\nTo: <sip:us@[::1]>\r\n", &format!("@{local}>")] {
+        assert!(asked.contains(field), "{asked}");
+    }
+    let answer = granted(asked);
+    registrar.send_to(answer.as_bytes(), from).await.unwrap();
+    until(&mut notes, "registered for 77 s").await;
+}

@@ -12,6 +12,7 @@ use offhook::net::sip::Signal;
 use offhook::phone::{Destination, Phone};
 use offhook_media::{Codec, Frame, SrtpPolicy, UtteranceId};
 use offhook_sip::EndCause;
+use offhook_sip::uri::Host;
 use tokio::sync::{Notify, mpsc};
 
 /// Where a caller is, and its number, unless a test says otherwise.
@@ -118,7 +119,7 @@ impl Caller {
         let phone = Phone::start(address, None).await.unwrap();
         let dialling = Dialling {
             request_uri: destination.uri.clone(),
-            from: format!("sip:{number}@{address}"),
+            from: format!("sip:{number}@{}", Host::from(address)),
             targets: destination.targets.clone(),
             transport: destination.transport,
             pinned: destination.pinned,

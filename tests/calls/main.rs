@@ -8,6 +8,7 @@
     reason = "in tests, also in what they share"
 )]
 
+mod accounts;
 mod api;
 mod bridging;
 mod caller;
@@ -24,6 +25,8 @@ mod faults;
 mod headers;
 mod holding;
 mod hunting;
+mod identities;
+mod ipv6;
 mod keys;
 mod language_model;
 #[path = "../llm_support/mod.rs"]

@@ -3,7 +3,10 @@
 
 use std::path::Path;
 
-use offhook::config::{DiversionHeader, FollowRedirects, Transport, TrunkConfig, TrunkKind};
+use offhook::config::{
+    DiversionHeader, FollowRedirects, IdentityHeader, Transport, TrunkConfig, TrunkKind,
+};
+use offhook::switch::{Number, NumberPlan};
 use offhook_media::SrtpPolicy;
 
 use super::*;
@@ -78,6 +81,98 @@ fn twilio_s_trunk_is_secure_in_both_or_in_neither() {
         // Its calls come from addresses that its name does not resolve to.
         let network = "54.172.60.0/30".parse().unwrap();
         assert!(trunk.networks.contains(&network));
+    }
+}
+
+#[test]
+fn what_carriers_say_of_calls_a_second_and_of_numbers_is_in_their_examples() {
+    for (name, trunk) in examples() {
+        let max_cps = match name.as_str() {
+            "plivo" => 2,
+            "vonage" => 3,
+            _ => 0,
+        };
+        assert_eq!(trunk.max_cps, max_cps, "{name}");
+        if name == "telnyx" {
+            let plan = NumberPlan::of(&trunk);
+            for number in ["12025550143", "442079460123"] {
+                let known = plan.read(number);
+                assert_eq!(known, format!("+{number}"));
+                let number = Number::parse(&known).unwrap();
+                assert_eq!(plan.write(&number), known);
+            }
+        }
+    }
+}
+
+/// A trunk of which something more is said.
+fn of(more: &str) -> Result<TrunkConfig, String> {
+    let text = format!("[[trunk]]\nname = \"a\"\nkind = \"peer\"\nhost = \"a.example\"\n{more}");
+    let config = Config::parse(&text, None, &Env::process());
+    let config = config.map_err(|errors| errors.to_string())?;
+    Ok(config.trunks[0].clone())
+}
+
+#[test]
+fn who_we_are_at_a_trunk_and_who_proves_it_may_be_two() {
+    let password = "password = \"long-enough-a-secret\"\n";
+    let who = |more: &str| {
+        let trunk = of(&format!("{more}{password}")).unwrap();
+        let digest = trunk.digest_user().unwrap().to_owned();
+        let aor = format!("{}@{}", trunk.aor_user().unwrap(), trunk.domain());
+        (aor, digest)
+    };
+    let pair = |aor: &str, digest: &str| (aor.to_owned(), digest.to_owned());
+    assert_eq!(who("username = \"u\"\n"), pair("u@a.example", "u"));
+    assert_eq!(
+        who("username = \"u\"\nauth_username = \"d\"\n"),
+        pair("u@a.example", "d")
+    );
+    assert_eq!(
+        who("username = \"u@realm.example\"\n"),
+        pair("u@realm.example", "u@realm.example")
+    );
+    for (wrong, named) in [
+        ("username = \"u@\"\n", "user@domain"),
+        ("username = \"@a.example\"\n", "user@domain"),
+        ("username = \"u@b c\"\n", "user@domain"),
+        ("auth_username = \"d\"\n", "auth_username"),
+    ] {
+        let errors = of(&format!("{wrong}{password}")).unwrap_err();
+        assert!(errors.contains(named), "{errors}");
+    }
+}
+
+#[test]
+fn how_a_trunk_is_told_who_calls_is_one_of_three_and_is_not_written_twice() {
+    let told = |more: &str| of(more).unwrap().identity;
+    assert_eq!(told(""), IdentityHeader::None);
+    assert_eq!(told("identity = \"pai\"\n"), IdentityHeader::Asserted);
+    assert_eq!(told("identity = \"ppi\"\n"), IdentityHeader::Preferred);
+    let errors = of("identity = \"yes\"\n").unwrap_err();
+    assert!(errors.contains("\"pai\""), "{errors}");
+    let asserted = "headers = { p-asserted-identity = \"<sip:us@a.example>\" }\n";
+    assert!(of(asserted).is_ok(), "by hand");
+    let twice = of(&format!("identity = \"pai\"\n{asserted}")).unwrap_err();
+    assert!(twice.contains("`identity` writes"), "{twice}");
+}
+
+#[test]
+fn what_a_trunk_is_rid_of_is_nothing_that_a_call_needs() {
+    let trunk = of("remove_headers = [\"X-Internal-*\", \"Identity\"]\n").unwrap();
+    assert!(trunk.remove_headers[0].matches("x-internal-id"));
+    for (wrong, named) in [
+        ("remove_headers = [\"Contact\"]\n", "itself writes"),
+        (
+            "headers = { X-A = \"1\" }\nremove_headers = [\"X-*\"]\n",
+            "takes away",
+        ),
+    ] {
+        let errors = of(wrong).unwrap_err();
+        assert!(
+            errors.contains("remove_headers") && errors.contains(named),
+            "{errors}"
+        );
     }
 }
 

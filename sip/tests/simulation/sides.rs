@@ -82,6 +82,7 @@ impl Side {
         let carrier = TrunkPeer {
             name: "carrier".into(),
             networks: vec!["192.0.2.0/24".parse().unwrap()],
+            ..TrunkPeer::default()
         };
         let access = Access {
             trunks: vec![carrier],

@@ -15,6 +15,7 @@ pub(crate) fn guarded() -> Settings {
             trunks: vec![TrunkPeer {
                 name: "twilio".into(),
                 networks: vec!["54.172.60.0/30".parse().unwrap()],
+                ..TrunkPeer::default()
             }],
             users: vec![user("alice"), user("bob")],
             realm: "offhook.example".into(),
@@ -57,6 +58,119 @@ fn a_trunk_whose_addresses_change_is_known_by_the_new_ones_only() {
     let networks = vec!["203.0.113.0/24".parse().unwrap()];
     desk.ua.set_trunk_networks("telnyx", networks);
     assert_eq!(status_from(&mut desk, "203.0.113.4:5060", 4), "100");
+}
+
+/// Two accounts at one carrier, who call from the same network, and one that calls from another.
+fn two_accounts() -> Desk {
+    let account = |name: &str, contact_user: &str, host: &str, number: &str| TrunkPeer {
+        name: name.into(),
+        networks: vec!["192.0.2.0/24".parse().unwrap()],
+        contact_user: Some(contact_user.into()),
+        hosts: vec![host.into(), "carrier.test".into()],
+        numbers: vec![number.into()],
+    };
+    let elsewhere = TrunkPeer {
+        name: "elsewhere".into(),
+        networks: vec!["203.0.113.0/24".parse().unwrap()],
+        contact_user: Some("c3".into()),
+        ..TrunkPeer::default()
+    };
+    let mut settings = settings();
+    settings.access.open_loopback = false;
+    settings.access.trunks = vec![
+        account("first", "c1", "one.test", "12025550101"),
+        account("second", "c2", "[2001:db8::2]", "12025550102"),
+        elsewhere,
+    ];
+    Desk::with(settings).from("192.0.2.7:5060")
+}
+
+/// The trunk whose call it is that is for a URI, and that says so in its To; none if it is refused.
+fn whose(desk: &mut Desk, n: u32, uri: &str, to: &str) -> Option<String> {
+    let invite = request("INVITE", 1, &format!("z9hG4bK{n}"), "", CONTACT, OFFER);
+    let (line, rest) = invite.split_once("\r\n").unwrap();
+    assert!(line.starts_with("INVITE ") && line.ends_with(" SIP/2.0"));
+    let rest = rest.replace("call-1", &format!("call-{n}"));
+    let old = rest.lines().find(|line| line.starts_with("To:")).unwrap();
+    let rest = rest.replace(old, &format!("To: <{to}>"));
+    desk.receive(&format!("INVITE {uri} SIP/2.0\r\n{rest}"));
+    if desk.one().what() != "100" {
+        return None;
+    }
+    match desk.event() {
+        Event::Incoming { invite, .. } => match invite.source {
+            Source::Trunk(name) => Some(name),
+            other => panic!("{other:?}"),
+        },
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn of_two_accounts_at_one_carrier_the_one_is_called_whose_contact_is() {
+    let mut desk = two_accounts();
+    let to = "sip:desk@elsewhere.test";
+    for (n, uri, trunk) in [
+        (1, "sip:c2@192.0.2.1", "second"),
+        (2, "sip:c1@192.0.2.1;line=7", "first"),
+        (3, "sip:%632@192.0.2.1", "second"),
+        // Of a trunk that calls from elsewhere: it is no reason to let anybody in, nor to turn away.
+        (4, "sip:c3@192.0.2.1", "first"),
+    ] {
+        let whose = whose(&mut desk, n, uri, to);
+        assert_eq!(whose.as_deref(), Some(trunk), "{uri}");
+    }
+    // The Contact goes before what else is named.
+    let whose = whose(
+        &mut desk,
+        5,
+        "sip:c1@192.0.2.1",
+        "sip:12025550102@[2001:db8::2]",
+    );
+    assert_eq!(whose.as_deref(), Some("first"));
+}
+
+#[test]
+fn of_two_accounts_at_one_carrier_the_one_is_called_whose_host_or_number_is_named() {
+    let mut desk = two_accounts();
+    let ours = "sip:desk@192.0.2.1";
+    for (n, uri, to, trunk) in [
+        (1, ours, "sip:desk@[2001:db8::2]:5080", "second"),
+        (2, ours, "sip:desk@ONE.test", "first"),
+        (3, "sip:desk@[2001:db8:0::2]", ours, "second"),
+        (4, "sip:+12025550102@192.0.2.1", ours, "second"),
+        (
+            5,
+            "sip:12025550102;npdi@192.0.2.1;user=phone",
+            ours,
+            "second",
+        ),
+        (6, "tel:+12025550102", ours, "second"),
+        // Both have that host, one that number.
+        (
+            7,
+            "sip:12025550102@192.0.2.1",
+            "sip:us@carrier.test",
+            "second",
+        ),
+        (8, "sip:12025550102@192.0.2.1", "sip:us@one.test", "first"),
+        (9, "sip:12025550199@192.0.2.1", ours, "first"),
+    ] {
+        let whose = whose(&mut desk, n, uri, to);
+        assert_eq!(whose.as_deref(), Some(trunk), "{uri} {to}");
+    }
+}
+
+#[test]
+fn what_a_call_names_lets_nobody_in() {
+    let mut desk = two_accounts().from("198.51.100.9:5060");
+    let to = "sip:12025550101@carrier.test";
+    for (n, uri) in [(1, "sip:c1@192.0.2.1"), (2, "sip:12025550101@one.test")] {
+        assert_eq!(whose(&mut desk, n, uri, to), None, "{uri}");
+    }
+    desk = desk.from("203.0.113.9:5060");
+    let whose = whose(&mut desk, 3, "sip:c1@192.0.2.1", to);
+    assert_eq!(whose.as_deref(), Some("elsewhere"));
 }
 
 #[test]

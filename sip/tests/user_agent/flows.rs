@@ -132,6 +132,7 @@ fn open() -> Settings {
     settings.access.trunks = vec![offhook_sip::TrunkPeer {
         name: "alice".into(),
         networks: vec!["198.51.100.1".parse().unwrap()],
+        ..Default::default()
     }];
     settings
 }

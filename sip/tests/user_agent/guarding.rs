@@ -287,6 +287,7 @@ fn what_we_asked_is_heard_from_a_banned_source() {
     settings.access.trunks = vec![TrunkPeer {
         name: "elsewhere".into(),
         networks: Vec::new(),
+        ..TrunkPeer::default()
     }];
     let mut desk = Desk::with(settings).from(STRANGER);
     desk.flow.transport = Transport::Tcp;

@@ -8,7 +8,7 @@ use super::{Findings, Hop, mends};
 use crate::call::codecs::Codecs;
 use crate::call::dial::{Answered, DialFailure, Dialling, dial};
 use crate::call::line::{Attached, next_leg};
-use crate::call::{credentials, first_hop};
+use crate::call::{credentials, first_hop, headers_of};
 use crate::clock;
 use crate::config::{Config, TrunkConfig};
 use crate::net::media::{Command, LegEvent};
@@ -110,6 +110,7 @@ fn dialling(
     };
     let dialled = table.dial(&dial, &hop.local.to_string());
     let dialled = dialled.map_err(|error| error.to_string())?;
+    let headers = headers_of(Some(trunk), &dialled);
     Ok(Dialling {
         request_uri: dialled.request_uri,
         from: format!("<{}>", dialled.from_uri),
@@ -122,7 +123,7 @@ fn dialling(
         credentials: credentials(trunk),
         codecs: Codecs::configured(config, Some(trunk)),
         srtp: config.trunk_srtp(&trunk.name),
-        headers: trunk.headers.clone().into_iter().collect(),
+        headers,
         ring_timeout: RINGS,
         to: None,
         redirects: Default::default(),

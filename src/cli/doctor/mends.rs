@@ -4,13 +4,13 @@
 pub(super) fn of_registration(status: u16) -> &'static str {
     match status {
         401 | 407 => {
-            "the password or the user is wrong: check `username` and `password` against what the carrier wrote"
+            "the password or the user is wrong: check `username`, `password` and, where the carrier gives a user for that apart, `auth_username`"
         }
         403 => {
             "the carrier refuses this user: check `username` and `password`, that the account is active, and whether it allows your address"
         }
         404 => {
-            "the carrier does not know this user: check `username` and `host`, which is also the user's domain"
+            "the carrier does not know this user: check `username` and `host`, which is also the user's domain unless `username` names one"
         }
         423 => "the carrier wants a longer registration: raise `expires_s`",
         408 | 480 | 500..=599 => {

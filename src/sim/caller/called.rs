@@ -31,6 +31,7 @@ pub(super) fn access(plan: &CallerPlan, switch: SocketAddr) -> Access {
     let trunk = TrunkPeer {
         name: "switch".to_owned(),
         networks: format!("{}/32", switch.ip()).parse().into_iter().collect(),
+        ..TrunkPeer::default()
     };
     match called.challenge {
         Some(_) => Access {

@@ -4,12 +4,16 @@ use std::path::PathBuf;
 
 use offhook_sip::{Access, Invite, Settings, Transport};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rustls::server::Acceptor;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
+use tokio_rustls::LazyConfigAcceptor;
 
 use super::super::{IncomingCall, Listen, News, Signal, Sip, SipError};
 use super::*;
+use crate::call::first_hop;
+use crate::config::{Config, Env};
 use crate::mailbox;
 
 /// A folder with an authority's certificate in it, which goes with the test.
@@ -106,8 +110,11 @@ fn whom(name: &str, ca: &Path) -> Whom {
 
 /// Calls a switch that must show a name.
 async fn call(sip: &Sip, switch: SocketAddr, name: &str, ca: &Path) -> mailbox::Receiver<Signal> {
-    let whom = whom(name, ca);
-    let flow = sip.way_to(switch, Transport::Tls, Some(&whom)).await;
+    call_whom(sip, switch, &whom(name, ca)).await
+}
+
+async fn call_whom(sip: &Sip, switch: SocketAddr, whom: &Whom) -> mailbox::Receiver<Signal> {
+    let flow = sip.way_to(switch, Transport::Tls, Some(whom)).await;
     let flow = flow.unwrap();
     let invite = Invite {
         request_uri: "sip:desk@pbx.test".to_owned(),
@@ -122,6 +129,33 @@ async fn call(sip: &Sip, switch: SocketAddr, name: &str, ca: &Path) -> mailbox::
         headers: Vec::new(),
     };
     sip.invite(invite).await.unwrap().signals
+}
+
+/// Whom the configuration of a trunk names.
+fn whom_of_trunk(more: &str) -> Whom {
+    let text = format!(
+        "[[trunk]]\nname = \"carrier\"\nkind = \"peer\"\nhost = \"carrier.test\"\n\
+         transport = \"tls\"\n{more}"
+    );
+    let config = Config::parse(&text, None, &Env::process()).unwrap();
+    first_hop::whom(&config.trunks[0])
+}
+
+#[tokio::test]
+async fn the_name_that_a_server_is_asked_for_is_the_configured_one_whatever_its_address() {
+    let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = server.local_addr().unwrap();
+    let sip = caller(Tls::default()).await;
+    for (more, name) in [
+        ("", "carrier.test"),
+        ("outbound_proxy = \"edge.test:5061\"\n", "edge.test"),
+    ] {
+        let _signals = call_whom(&sip, address, &whom_of_trunk(more)).await;
+        let (stream, _) = server.accept().await.unwrap();
+        let handshake = LazyConfigAcceptor::new(Acceptor::default(), stream).await;
+        let handshake = handshake.unwrap();
+        assert_eq!(handshake.client_hello().server_name(), Some(name));
+    }
 }
 
 /// Whether the call comes to nothing without ever having been told of at the other side.
