@@ -126,9 +126,11 @@ impl DigestClient {
 
     /// Takes the challenges of a response to a request: of each realm the first that is supported.
     ///
-    /// Nonces of realms that do not ask any more are dropped. Where the request carried credentials
-    /// for a realm that asks again, a fresh nonce is tried once more even without `stale`; after
-    /// that the credentials are wrong, as they are at once where the nonce is the one just carried.
+    /// Nonces of realms that the request carried nothing for, and that do not ask, are dropped: those
+    /// that it did carry credentials for are of the proxies that let it through as far as whoever
+    /// asks now, and go with it again (RFC 3261 §22.3). Where it carried credentials for a realm that
+    /// asks again, a fresh nonce is tried once more even without `stale`; after that the credentials
+    /// are wrong, as they are at once where the nonce is the one just carried.
     ///
     /// # Errors
     /// [`ChallengeError`] where the request need not be sent again.
@@ -165,27 +167,36 @@ impl DigestClient {
             return Err(ChallengeError::Rejected);
         }
         attempts.refused_by.extend(refused_by);
-        self.replace(fresh);
+        self.replace(request, fresh);
         Ok(())
     }
 
     /// Keeps what asks now. A proxy's challenge says nothing of the server's nonces, nor the
-    /// reverse.
-    fn replace(&mut self, mut fresh: Vec<Session>) {
+    /// reverse; nor does it of those of a realm that has let the request through.
+    fn replace(&mut self, request: &Message<'_>, mut fresh: Vec<Session>) {
         for session in &mut fresh {
             let same = |old: &mut Session| old.realm == session.realm && old.nonce == session.nonce;
             let kept = self.sessions.extract_if(.., same);
             let known = kept.chain(self.earlier.extract_if(.., same));
             session.nc = known.map(|old| old.nc).max().unwrap_or_default();
         }
-        self.retire(|old| fresh.iter().any(|new| new.realm.proxy == old.realm.proxy));
+        let asks_anew = |old: &Session| fresh.iter().any(|new| new.realm == old.realm);
+        let alike = |old: &Session| fresh.iter().any(|new| new.realm.proxy == old.realm.proxy);
+        let let_through = |old: &Session| old.realm.carried(request).next().is_some();
+        self.retire(|old| asks_anew(old) || alike(old) && !let_through(old));
+        // The latest come first; where there are too many, the oldest is asked for again.
+        let room = MAX_REALMS.saturating_sub(fresh.len());
+        let mut kept = 0;
+        self.retire(|_| {
+            kept += 1;
+            kept > room
+        });
         fresh.append(&mut self.sessions);
-        fresh.truncate(MAX_REALMS);
         self.sessions = fresh;
     }
 
     /// Volunteers these nonces no more.
-    fn retire(&mut self, is_over: impl Fn(&Session) -> bool) {
+    fn retire(&mut self, mut is_over: impl FnMut(&Session) -> bool) {
         let over = self.sessions.extract_if(.., |session| is_over(session));
         self.earlier.extend(over.filter(|session| session.nc > 0));
         let excess = self.earlier.len().saturating_sub(MAX_EARLIER);

@@ -240,17 +240,56 @@ fn what_one_realm_refuses_is_not_another_s_refusal() {
 
 #[test]
 fn servers_that_take_turns_cannot_keep_a_client_busy() {
-    let (mut client, mut asking) = (DigestClient::new(), Asking::new());
-    let rejected = (0..20).find(|round| {
-        let (realm, stale) = (round % 2, round % 3 == 0);
-        let value = format!("Digest realm=\"{realm}\", nonce=\"{round}\", stale={stale}");
-        asking.meets(&mut client, &value) == Err(ChallengeError::Rejected)
-    });
-    assert_eq!(rejected, Some(6));
+    // Each is answered, then once more with a fresh nonce; and all together not without end.
+    for (stale, met) in [(false, 4), (true, 6)] {
+        let (mut client, mut asking) = (DigestClient::new(), Asking::new());
+        let rejected = (0..20).find(|round| {
+            let realm = round % 2;
+            let value = format!("Digest realm=\"{realm}\", nonce=\"{round}\", stale={stale}");
+            asking.meets(&mut client, &value) == Err(ChallengeError::Rejected)
+        });
+        assert_eq!(rejected, Some(met), "stale={stale}");
+    }
 }
 
 #[test]
-fn nonces_of_other_realms_are_dropped() {
+fn proxies_in_a_row_get_an_answer_each() {
+    let (mut client, mut asking) = (DigestClient::new(), Asking::new());
+    for realm in ["one", "two", "three"] {
+        let value = format!("Digest realm=\"{realm}\", nonce=\"{realm}\", qop=\"auth\"");
+        asking.meets(&mut client, &value).unwrap();
+    }
+    let realms = ["three", "two", "one"];
+    assert_eq!(asking.lines.len(), realms.len());
+    for (line, realm) in asking.lines.iter().zip(realms) {
+        assert!(line.1.contains(&format!("realm=\"{realm}\"")), "{}", line.1);
+    }
+    // The first asks anew: its nonce is replaced, and the others stay.
+    asking
+        .meets(
+            &mut client,
+            "Digest realm=\"one\", nonce=\"fresh\", stale=true",
+        )
+        .unwrap();
+    assert_eq!(asking.lines.len(), 3);
+    assert!(asking.lines[0].1.contains("nonce=\"fresh\""));
+}
+
+#[test]
+fn answers_to_a_row_of_realms_without_end_are_bounded() {
+    let (mut client, mut asking) = (DigestClient::new(), Asking::new());
+    for realm in 0..6 {
+        let value = format!("Digest realm=\"{realm}\", nonce=\"n\", qop=\"auth\"");
+        asking.meets(&mut client, &value).unwrap();
+        assert!(asking.lines.len() <= 4, "{}", asking.lines.len());
+    }
+    assert!(asking.lines[0].1.contains("realm=\"5\""), "the last to ask");
+    let once_more = asking.meets(&mut client, "Digest realm=\"6\", nonce=\"n\"");
+    assert_eq!(once_more, Err(ChallengeError::Rejected));
+}
+
+#[test]
+fn nonces_of_other_realms_that_were_not_carried_are_dropped() {
     let mut client = DigestClient::new();
     challenge(
         &mut client,

@@ -1,8 +1,12 @@
 //! The call flows of RFC 3665, each with a user agent at both ends.
 //!
-//! Left out are the redirection of §3.6, which we do not follow, and what a proxy alone decides.
+//! Left out are the redirection of §3.6, which whoever places calls follows and no user agent alone,
+//! and what a proxy alone decides.
 
-use offhook_sip::message::HeaderName;
+use std::time::Duration;
+
+use offhook_sip::digest::{Algorithm, DigestServer, Ha1, ServerConfig, Verdict};
+use offhook_sip::message::{HeaderName, Message};
 use offhook_sip::{CallHandle, Credentials, Event, Invite, Register, Settings};
 
 use crate::access::guarded;
@@ -264,6 +268,85 @@ fn a_session_that_is_challenged_is_made_with_credentials() {
     pair.alice.events();
     pair.bob.events();
     pair.ends();
+}
+
+/// A proxy that asks for credentials of its own.
+fn asking_proxy(realm: &str, first_serial: u64) -> DigestServer {
+    DigestServer::new(ServerConfig {
+        realm: realm.into(),
+        secret: [3; 32],
+        first_serial,
+        nonce_lifetime: Duration::from_secs(60),
+        max_nonces: 16,
+    })
+}
+
+/// Shows a request to proxies in a row: the challenge of the first that is not content.
+fn asked_by(proxies: &mut [DigestServer], request: &Sent) -> Option<String> {
+    let users = |user: &str, realm: &str, algorithm: Algorithm| {
+        (user == "trunkuser").then(|| Ha1::new(algorithm, user, realm, "p"))
+    };
+    for proxy in proxies {
+        let message = Message::parse(request.text.as_bytes()).unwrap();
+        match proxy.verify(Duration::ZERO, &message, true, &users) {
+            Verdict::Accepted { username } => assert_eq!(username, "trunkuser"),
+            Verdict::Missing => {
+                let asked = proxy.challenge(Duration::ZERO, true, false);
+                let fields = asked
+                    .into_iter()
+                    .map(|(name, value)| format!("{name}: {value}\r\n"));
+                return Some(fields.collect());
+            }
+            verdict => panic!("{}: {verdict:?}", proxy.realm()),
+        }
+    }
+    None
+}
+
+/// Lets a request through proxies in a row, each of which asks where it must; returns the request
+/// as the last lets it through, and who has asked.
+fn goes_through(
+    proxies: &mut [DigestServer],
+    alice: &mut Desk,
+    mut request: Sent,
+) -> (Sent, Vec<String>) {
+    let mut asked = Vec::new();
+    while let Some(challenge) = asked_by(proxies, &request) {
+        asked.push(challenge.split('"').nth(1).unwrap().to_owned());
+        alice.receive(&respond(&request, 407, "proxy", &challenge, ""));
+        let mut sent = alice.sent();
+        sent.retain(|sent| sent.what() != "ACK");
+        assert_eq!(sent.len(), 1, "after {asked:?}");
+        request = sent.remove(0);
+    }
+    (request, asked)
+}
+
+#[test]
+fn a_session_over_two_proxies_that_both_ask_is_made_with_credentials_for_each() {
+    // §3.3, F1 to F13.
+    const REALMS: [&str; 2] = ["atlanta.example.com", "biloxi.example.com"];
+    let mut proxies = [asking_proxy(REALMS[0], 100), asking_proxy(REALMS[1], 200)];
+    let mut alice = Desk::new();
+    let (call, invite) = alice.call(Some(credentials("p")));
+    let (invite, asked) = goes_through(&mut proxies, &mut alice, invite);
+    assert_eq!(asked, REALMS);
+    alice.receive(&respond(&invite, 200, "them", CONTACT, ANSWER));
+    let ack = alice.one();
+    // The ACK of a 2xx has what its INVITE had (RFC 3261 §22.1, §13.2.2.4).
+    let answers = ack.headers(HeaderName::ProxyAuthorization).len();
+    assert_eq!((ack.what().as_str(), answers), ("ACK", 2));
+    assert!(matches!(alice.event(), Event::Answered { .. }));
+    // F19 and on: each may ask again within the call.
+    alice.ua.hang_up(alice.now, call, None);
+    let bye = alice.one();
+    let (bye, asked) = goes_through(&mut proxies, &mut alice, bye);
+    assert_eq!(
+        (bye.what().as_str(), &asked[..]),
+        ("BYE", &REALMS.map(str::to_owned)[..])
+    );
+    alice.receive(&respond(&bye, 200, "", "", ""));
+    alice.ends_empty();
 }
 
 #[test]

@@ -4,6 +4,9 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[path = "../common/answers.rs"]
+mod answers;
+
 mod access;
 mod addresses;
 mod answering;
@@ -13,6 +16,7 @@ mod challenged;
 mod early_updates;
 mod flows;
 mod guarding;
+mod ipv6_answered;
 mod large;
 mod pings;
 mod provisionals_heard;
