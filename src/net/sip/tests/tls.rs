@@ -12,6 +12,9 @@ use super::super::{IncomingCall, Listen, News, Signal, Sip, SipError};
 use super::*;
 use crate::mailbox;
 
+#[path = "tls_lost.rs"]
+mod lost;
+
 /// A folder with an authority's certificate in it, which goes with the test.
 struct Authority {
     folder: tempfile::TempDir,
