@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use crate::call::{self, Services};
 use crate::clock;
 use crate::net::sip::{News, Request, local_address_towards};
-use crate::switch::Refused;
+use crate::switch::{Refused, path_of};
 
 /// Runs until the SIP task ends.
 pub async fn run(services: Arc<Services>, mut news: mpsc::Receiver<News>) {
@@ -57,6 +57,10 @@ impl Switchboard {
             let _ = sip.respond(request, 403, Vec::new()).await;
             return;
         }
+        let Some(path) = path_of(&message) else {
+            let _ = sip.respond(request, 400, Vec::new()).await;
+            return;
+        };
         let default_s = message.expires().unwrap_or(3600);
         let contacts: Vec<(String, u32)> = message
             .contacts()
@@ -76,7 +80,7 @@ impl Switchboard {
         let bound = self.services.registrar().register(
             now,
             &user,
-            request.flow,
+            (request.flow, &path),
             (&call_id, cseq),
             &contacts,
         );
@@ -84,10 +88,12 @@ impl Switchboard {
         let answered = match bound {
             Ok(bindings) => {
                 tracing::info!(%user, contacts = bindings.len(), "a phone registered");
-                let headers = bindings
-                    .into_iter()
-                    .map(|(uri, left)| ("Contact".to_owned(), format!("<{uri}>;expires={left}")))
-                    .collect();
+                let bindings = bindings.into_iter();
+                let bindings = bindings
+                    .map(|(uri, left)| ("Contact".to_owned(), format!("<{uri}>;expires={left}")));
+                // The proxies see that they are kept (RFC 3327 §5.3).
+                let path = path.into_iter().map(|proxy| ("Path".to_owned(), proxy));
+                let headers = bindings.chain(path).collect();
                 sip.respond(request, 200, headers).await
             }
             Err(Refused::TooBrief(least)) => {

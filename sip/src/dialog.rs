@@ -163,6 +163,14 @@ impl Dialog {
         }
     }
 
+    /// Returns the next hop's URI where it is written as a name, whose address somebody must look up
+    /// to reach it by another connection (RFC 3263).
+    pub fn next_hop_by_name(&self) -> Option<&str> {
+        let hop = self.next_hop();
+        let uri = Uri::parse(hop).ok()?;
+        (uri.is_sip() && uri.host.address().is_none()).then_some(hop)
+    }
+
     /// Returns whether the next hop's URI asks for a transport by name (RFC 3261 §19.1.1).
     pub fn wants(&self, transport: Transport) -> bool {
         let uri = Uri::parse(self.next_hop()).ok();

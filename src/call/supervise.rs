@@ -203,7 +203,7 @@ impl Services {
             pinned: true,
             whom: None,
             local: Some(binding.flow.local),
-            route: Vec::new(),
+            route: binding.path.clone(),
             credentials: None,
             codecs: Codecs::configured(&self.config, None),
             srtp: self.config.user_srtp(user),

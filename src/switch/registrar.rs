@@ -4,9 +4,12 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use offhook_sip::Flow;
+use offhook_sip::message::{HeaderName, Message};
 
 /// Contacts that one user may hold: several phones, not a flood.
 const CONTACTS_MAX: usize = 10;
+/// Proxies between a phone and us that are kept: one with more is refused.
+const PATH_MAX: usize = 8;
 /// The shortest lifetime granted, in seconds; a shorter wish is answered 423.
 const EXPIRES_MIN_S: u32 = 60;
 /// The longest lifetime granted, in seconds.
@@ -19,6 +22,9 @@ pub struct Binding {
     pub contact: String,
     /// The flow that the REGISTER came on: the way back through the phone's NAT.
     pub flow: Flow,
+    /// The proxies that requests to the phone take, the first of them first, each in angle brackets
+    /// (RFC 3327 §5.3).
+    pub path: Vec<String>,
     /// The REGISTER's Call-ID.
     pub call_id: String,
     /// Its CSeq number.
@@ -40,6 +46,22 @@ pub enum Refused {
     BadWildcard,
 }
 
+/// Reads the proxies that a REGISTER has come by and that want to be in the way of what goes back
+/// (RFC 3327 §5.3). None where there are too many, or one of them cannot be read or is a strict
+/// router (§4): a phone that is not reached over them is not reached.
+#[must_use]
+pub fn path_of(register: &Message<'_>) -> Option<Vec<String>> {
+    let mut path = Vec::new();
+    for proxy in register.addresses(HeaderName::Path) {
+        let proxy = proxy.ok().filter(|proxy| proxy.uri.is_loose_route())?;
+        if path.len() == PATH_MAX {
+            return None;
+        }
+        path.push(format!("<{}>", proxy.uri));
+    }
+    Some(path)
+}
+
 /// Holds the users' bindings.
 #[derive(Debug, Default)]
 pub struct Registrar {
@@ -49,7 +71,8 @@ pub struct Registrar {
 impl Registrar {
     /// Applies one REGISTER of `user`, and gives the bindings that hold afterwards.
     ///
-    /// `contacts` are the Contact URIs with the seconds each asks for; an empty list only asks.
+    /// `contacts` are the Contact URIs with the seconds each asks for; an empty list only asks. The
+    /// way back to them is over the flow, and by the proxies of the path.
     ///
     /// # Errors
     /// When RFC 3261 §10.3 asks for a refusal; then nothing has changed.
@@ -57,7 +80,7 @@ impl Registrar {
         &mut self,
         now: Instant,
         user: &str,
-        flow: Flow,
+        (flow, path): (Flow, &[String]),
         (call_id, cseq): (&str, u32),
         contacts: &[(String, u32)],
     ) -> Result<Vec<(String, u32)>, Refused> {
@@ -95,6 +118,7 @@ impl Registrar {
             held.push(Binding {
                 contact: contact.clone(),
                 flow,
+                path: path.to_vec(),
                 call_id: call_id.to_owned(),
                 cseq,
                 expires: now + lifetime,
@@ -186,7 +210,7 @@ mod tests {
             .iter()
             .map(|(c, e)| ((*c).to_owned(), *e))
             .collect();
-        registrar.register(now, "alice", flow(), ("id-1", cseq), &contacts)
+        registrar.register(now, "alice", (flow(), &[]), ("id-1", cseq), &contacts)
     }
 
     #[test]
@@ -198,6 +222,25 @@ mod tests {
         assert_eq!(registrar.online(now + Duration::from_secs(121)), 0);
         assert_eq!(register(&mut registrar, now, 2, &[(PHONE, 0)]), Ok(vec![]));
         assert!(registrar.bindings(now, "alice").is_empty());
+    }
+
+    #[test]
+    fn the_path_of_a_register_is_read_whole_or_not_at_all() {
+        let read = |fields: &str| {
+            let text = format!("REGISTER sip:a.test SIP/2.0\r\n{fields}\r\n");
+            path_of(&Message::parse(text.as_bytes()).unwrap())
+        };
+        assert_eq!(read(""), Some(Vec::new()));
+        let two = "Path: <sip:p2.test;lr>, <sip:p1.test;lr;ob>\r\nPath: <sip:p0.test;lr>\r\n";
+        let wanted = [
+            "<sip:p2.test;lr>",
+            "<sip:p1.test;lr;ob>",
+            "<sip:p0.test;lr>",
+        ];
+        assert_eq!(read(two).unwrap(), wanted);
+        assert_eq!(read("Path: <sip:p1.test;lr>, <sip:strict.test>\r\n"), None);
+        assert_eq!(read("Path: <sip:p1.test;lr>, ?\r\n"), None);
+        assert_eq!(read(&"Path: <sip:p1.test;lr>\r\n".repeat(9)), None);
     }
 
     #[test]
@@ -227,7 +270,7 @@ mod tests {
         };
         register(&mut registrar, now, 1, &[(PHONE, 120)]).unwrap();
         let contacts = [("sip:q7@df7jal23ls0d.invalid;transport=ws".to_owned(), 120)];
-        let bound = registrar.register(now, "alice", page, ("id-2", 1), &contacts);
+        let bound = registrar.register(now, "alice", (page, &[]), ("id-2", 1), &contacts);
         assert_eq!(bound.unwrap().len(), 2);
         assert_eq!(registrar.forget(page), 1);
         let held = registrar.bindings(now, "alice");

@@ -103,11 +103,16 @@ impl Page {
         self.write(&request(2, &fields)).await;
     }
 
-    async fn register(&mut self) {
-        let uri = "sip:alice@pbx.example.com";
-        self.ask("REGISTER", uri, "Expires: 600\r\n", "").await;
+    /// Registers, and returns the answer.
+    async fn register(&mut self, fields: &str) -> String {
+        let (uri, fields) = (
+            "sip:alice@pbx.example.com",
+            format!("Expires: 600\r\n{fields}"),
+        );
+        self.ask("REGISTER", uri, &fields, "").await;
         let bound = self.told("SIP/2.0 200 ").await;
         assert!(bound.contains("df7jal23ls0d.invalid"), "{bound}");
+        bound
     }
 
     fn sdp(&self) -> String {
@@ -183,7 +188,7 @@ async fn a_page_is_called_and_calls_over_its_websocket_and_is_gone_with_it() {
     let mut events = switch.events();
     let uri = switch.uri.replace("sip:test@", "sip:100@");
     let mut page = Page::open(&switch).await;
-    page.register().await;
+    page.register("").await;
 
     let picks_up = async {
         let invite = page.told("INVITE sip:q7@df7jal23ls0d.invalid").await;
@@ -223,5 +228,38 @@ async fn a_page_is_called_and_calls_over_its_websocket_and_is_gone_with_it() {
         tokio::task::yield_now().await;
     }
     assert_eq!(refusal(&uri, [127, 0, 0, 1], "+12025550143").await, 480);
+    switch.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_phone_that_registered_by_proxies_is_called_by_them() {
+    let switch = Switch::start(LISTENER, HOUSE).await;
+    let mut events = switch.events();
+    let uri = switch.uri.replace("sip:test@", "sip:100@");
+    let mut page = Page::open(&switch).await;
+    let path = "Supported: path\r\nPath: <sip:edge.example.com;lr>, <sip:inner.example.com;lr>\r\n";
+    let bound = page.register(path).await;
+    assert!(bound.contains("<sip:edge.example.com;lr>"), "{bound}");
+    let picks_up = async {
+        let invite = page.told("INVITE sip:q7@df7jal23ls0d.invalid").await;
+        let answer = page.sdp();
+        page.agree(&invite, &answer).await;
+        page.told("ACK ").await;
+        invite
+    };
+    let (caller, invite) = tokio::join!(Caller::dial(&uri), picks_up);
+    let routes: String = invite
+        .lines()
+        .filter(|line| line.starts_with("Route: "))
+        .collect();
+    let (edge, inner) = (
+        routes.find("edge.example.com"),
+        routes.find("inner.example.com"),
+    );
+    assert!(edge.is_some() && edge < inner, "{invite}");
+    caller.unwrap().hang_up().await;
+    let bye = page.told("BYE ").await;
+    page.agree(&bye, "").await;
+    switch.record(&mut events).await;
     switch.stop().await;
 }

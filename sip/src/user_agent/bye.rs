@@ -180,19 +180,4 @@ impl UserAgent {
             self.reply_in(now, offer.server, &Reply::new(487));
         }
     }
-
-    /// Moves what goes over a connection that is gone to the peer's own address.
-    pub(super) fn leave_flow(&mut self, flow: Flow) {
-        self.servers.leave_flow(flow);
-        let calls = self.calls.iter().filter(|(_, call)| call.flow == flow);
-        let handles: Vec<CallHandle> = calls.map(|(&handle, _)| handle).collect();
-        for handle in handles {
-            // Of several early dialogs the latest is as good as any.
-            let next = self.dialogs(handle).last();
-            let next = next.map(|dialog| dialog.flow_without_connection(flow));
-            if let (Some(next), Some(call)) = (next, self.calls.get_mut(&handle)) {
-                call.flow = next;
-            }
-        }
-    }
 }

@@ -24,6 +24,8 @@ pub(super) struct Call {
     pub(super) dialog: Option<Dialog>,
     /// Where our requests go.
     pub(super) flow: Flow,
+    /// Whether that is a connection that is gone, and the name of the next hop is looked up.
+    pub(super) seeks_way: bool,
     /// Our end of the connection that takes those which are too large for a datagram.
     pub(super) stream: Option<SocketAddr>,
     /// The user part of our Contact.

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use super::deadlines::{Owner, Reason};
 use super::early::Early;
+use super::event::Event;
 use super::large::Datagram;
 use super::{CallHandle, PingHandle, RegistrationHandle, Transmit, UserAgent, compose, prack};
 use crate::digest::Attempts;
@@ -186,6 +187,11 @@ pub(super) struct Client {
     pub(super) purpose: Purpose,
     pub(super) flow: Flow,
     pub(super) request: Arc<[u8]>,
+    /// Whether it has not been sent yet: its call does not know where to.
+    pub(super) waits_for_way: bool,
+    /// Whether it has waited for that once.
+    pub(super) was_moved: bool,
+    begun: Instant,
     /// What it has been through, in the transactions before this one as well.
     pub(super) attempts: Attempts,
     /// What it goes on as over UDP where its connection comes to nothing.
@@ -268,10 +274,13 @@ impl UserAgent {
             Method::Invite => ClientMachine::invite(now, reliable, timers),
             _ => ClientMachine::other(now, reliable, timers),
         };
-        self.send(Transmit {
-            flow,
-            bytes: request.clone(),
-        });
+        let waits_for_way = self.seeks_way(purpose, flow);
+        if !waits_for_way {
+            self.send(Transmit {
+                flow,
+                bytes: request.clone(),
+            });
+        }
         if let Some(call) = purpose.call() {
             self.answerers.join(call);
         }
@@ -282,6 +291,9 @@ impl UserAgent {
                 purpose,
                 flow,
                 request,
+                waits_for_way,
+                was_moved: false,
+                begun: now,
                 attempts: Attempts::default(),
                 datagram,
                 acks: Vec::new(),
@@ -337,6 +349,11 @@ impl UserAgent {
             }
             OnTimeout::TimedOut => {
                 self.stats.timeouts += 1;
+                let (flow, since) = (client.flow, client.begun);
+                let is_connection = flow.transport.is_reliable() && !client.waits_for_way;
+                if is_connection {
+                    self.emit(Event::Unanswered { flow, since });
+                }
                 self.fail_client(now, id, Failure::Timeout);
             }
             OnTimeout::Terminated => {
@@ -359,7 +376,7 @@ impl UserAgent {
         let mut failed: Vec<(ClientId, bool)> = self
             .clients
             .iter_mut()
-            .filter(|(_, client)| client.flow == flow)
+            .filter(|(_, client)| client.flow == flow && !client.waits_for_way)
             .filter_map(|(&id, client)| {
                 // Only what nobody has heard of may be sent over another transport.
                 let unheard = client.machine.transport_failed();

@@ -1,6 +1,6 @@
 //! What a user agent reports.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::transfer::ReferTo;
 use crate::access::Source;
@@ -140,6 +140,25 @@ pub enum Event {
         status: u16,
         /// Whether it is the last word.
         is_final: bool,
+    },
+    /// The connection that a call's requests go over is gone, and the next hop is known by a name:
+    /// they wait for `reroute_call`, which must follow.
+    ConnectionLost {
+        /// The call.
+        call: CallHandle,
+        /// The URI of the next hop, the first of the route set or else the peer's own (RFC 3261
+        /// §12.2.1.1).
+        next_hop: String,
+        /// The connection's flow.
+        lost: Flow,
+    },
+    /// A request over a connection had no answer in time (Timer B or F): where nothing at all came
+    /// over it since, it leads nowhere any more, and is better closed (RFC 5626 §4.4).
+    Unanswered {
+        /// The connection's flow.
+        flow: Flow,
+        /// When the request was sent.
+        since: Instant,
     },
     /// The call is over.
     Ended {

@@ -134,6 +134,7 @@ impl UserAgent {
             peer_refer: None,
             session: Session::new(&self.settings.session),
             owns_call_id: false,
+            seeks_way: false,
         };
         self.calls.insert(handle, call);
         self.arm_call(handle);

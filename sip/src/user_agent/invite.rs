@@ -68,6 +68,7 @@ impl UserAgent {
                 peer_refer: None,
                 session,
                 owns_call_id: true,
+                seeks_way: false,
             },
         );
         self.answerers.begin(call, invite.credentials);

@@ -36,6 +36,7 @@ mod reinvite;
 mod reoffer;
 mod replaces;
 mod requests;
+mod reroute;
 mod respond;
 mod responses;
 mod screen;

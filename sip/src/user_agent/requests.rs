@@ -182,11 +182,13 @@ impl UserAgent {
     /// Sends a call's requests over the connection on which the peer last spoke, since it may
     /// have opened a new one in place of another that broke.
     fn follow_stream(&mut self, call: CallHandle, flow: Flow) {
-        if let Some(call) = self.calls.get_mut(&call)
-            && call.flow.transport == flow.transport
+        if let Some(kept) = self.calls.get_mut(&call)
+            && kept.flow.transport == flow.transport
             && flow.transport.is_reliable()
         {
-            call.flow = flow;
+            kept.flow = flow;
+            // What has waited for the peer's name need not any more.
+            self.reroute_call(call, flow);
         }
     }
 

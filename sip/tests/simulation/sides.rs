@@ -288,7 +288,9 @@ impl World {
                 self.granted += 1;
                 return;
             }
-            Event::RegistrationFailed { .. } | Event::Unregistered { .. } => return,
+            Event::RegistrationFailed { .. }
+            | Event::Unregistered { .. }
+            | Event::Unanswered { .. } => return,
             other => panic!("seed {}: {other:?}", self.seed),
         };
         let known = self

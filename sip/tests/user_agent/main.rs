@@ -18,6 +18,7 @@ mod flows;
 mod guarding;
 mod ipv6_answered;
 mod large;
+mod lost_connections;
 mod pings;
 mod provisionals_heard;
 mod provisionals_sent;

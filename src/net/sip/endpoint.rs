@@ -11,6 +11,7 @@ use offhook_sip::{
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::complaints::Complaints;
+use super::rerouting::{self, Hop, Joined, Lookups, WeakSip};
 use super::sockets::{Inbound, Sockets};
 use super::{
     Command, IncomingCall, News, PlacedCall, PlacedRegistration, ReferAsked, RegistrationState,
@@ -42,7 +43,8 @@ pub(super) struct Endpoint {
     sockets: Sockets,
     news: mpsc::Sender<News>,
     /// Speaks to this task for who answers later, without keeping it alive.
-    commands: mpsc::WeakSender<Command>,
+    sip: WeakSip,
+    lookups: Lookups,
     calls: HashMap<CallHandle, mailbox::Sender<Signal>>,
     registrations: HashMap<RegistrationHandle, watch::Sender<RegistrationState>>,
     pings: HashMap<PingHandle, oneshot::Sender<Result<Option<u16>, SipError>>>,
@@ -60,13 +62,14 @@ impl Endpoint {
         agent: UserAgent,
         sockets: Sockets,
         news: mpsc::Sender<News>,
-        commands: mpsc::WeakSender<Command>,
+        sip: WeakSip,
     ) -> Self {
         Self {
             agent,
             sockets,
             news,
-            commands,
+            sip,
+            lookups: Lookups::default(),
             calls: HashMap::new(),
             registrations: HashMap::new(),
             pings: HashMap::new(),
@@ -182,7 +185,12 @@ impl Endpoint {
                 let _ = reply.send(self.register(*register));
             }
             Command::Ping(ping, reply) => self.ping(*ping, reply),
-            Command::Reroute(registration, flow) => {
+            Command::Reroute(hop, flow) => {
+                for call in self.lookups.take(&hop) {
+                    self.agent.reroute_call(call, flow);
+                }
+            }
+            Command::Move(registration, flow) => {
                 self.agent.reroute_registration(now, registration, flow);
             }
             Command::TrunkNetworks(trunk, networks) => {
@@ -283,7 +291,7 @@ impl Endpoint {
                 replaces,
                 ..
             } => {
-                if let Some(commands) = self.commands.upgrade() {
+                if let Some(commands) = self.sip.commands.upgrade() {
                     let asked = ReferAsked::new(commands, call, refer_to, replaces);
                     self.signal(call, Signal::Refer(asked));
                 }
@@ -309,6 +317,12 @@ impl Endpoint {
                     },
                 );
             }
+            Event::ConnectionLost {
+                call,
+                next_hop,
+                lost,
+            } => self.connection_lost(call, &next_hop, lost),
+            Event::Unanswered { flow, since } => self.sockets.doubt(flow, since),
             Event::Ended { call, cause } => {
                 self.signal(call, Signal::Ended { cause });
                 self.calls.remove(&call);
@@ -385,6 +399,22 @@ impl Endpoint {
                     tracing::warn!(unwritten, "a call was refused with 503: a bound is reached");
                 }
             }
+        }
+    }
+
+    /// Finds out where a call's requests go whose connection is gone; calls with one next hop wait
+    /// for one look-up.
+    fn connection_lost(&mut self, call: CallHandle, next_hop: &str, lost: Flow) {
+        let Some(hop) = Hop::read(next_hop, lost) else {
+            return self.agent.reroute_call(call, lost);
+        };
+        match self.lookups.join(&hop, call) {
+            Joined::First => {
+                let expected = self.sockets.expected(&lost, hop.host());
+                tokio::spawn(rerouting::look_up(self.sip.clone(), hop, expected));
+            }
+            Joined::Waits => {}
+            Joined::Full => self.agent.reroute_call(call, hop.lost()),
         }
     }
 

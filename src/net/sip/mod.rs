@@ -8,6 +8,7 @@ mod error;
 mod held;
 mod identity;
 mod places;
+mod rerouting;
 mod signal;
 mod sockets;
 mod tcp;
@@ -90,10 +91,11 @@ pub(crate) enum Command {
         Box<OptionsPing>,
         oneshot::Sender<Result<Option<u16>, SipError>>,
     ),
-    Reroute(RegistrationHandle, Flow),
+    Move(RegistrationHandle, Flow),
     Unregister(RegistrationHandle),
     TrunkNetworks(String, Vec<Network>),
     Expect(Flow, tls::Peer),
+    Reroute(Box<rerouting::Hop>, Flow),
     TakesCalls(bool),
     Close(oneshot::Sender<()>),
     Respond(Box<Request>, u16, Vec<(String, String)>),
@@ -179,23 +181,25 @@ impl Sip {
         let (commands, command_queue) = mpsc::channel(COMMAND_QUEUE);
         let (news, news_queue) = mpsc::channel(NEWS_QUEUE);
         let sockets = sockets::Sockets::open(listen, Arc::clone(&tls), pages).await?;
-        let listeners = sockets.listeners().into();
-        let endpoint = endpoint::Endpoint::new(
-            UserAgent::new(settings),
-            sockets,
-            news,
-            commands.downgrade(),
-        );
+        let sip = Self {
+            commands,
+            listeners: sockets.listeners().into(),
+            callers: Arc::default(),
+            tls,
+        };
+        let agent = UserAgent::new(settings);
+        let endpoint = endpoint::Endpoint::new(agent, sockets, news, sip.downgrade());
         tokio::spawn(endpoint.run(command_queue));
-        Ok((
-            Self {
-                commands,
-                listeners,
-                callers: Arc::default(),
-                tls,
-            },
-            news_queue,
-        ))
+        Ok((sip, news_queue))
+    }
+
+    fn downgrade(&self) -> rerouting::WeakSip {
+        rerouting::WeakSip {
+            commands: self.commands.downgrade(),
+            listeners: Arc::clone(&self.listeners),
+            callers: Arc::clone(&self.callers),
+            tls: Arc::clone(&self.tls),
+        }
     }
 
     /// The addresses that are really listened on, ports filled in.
@@ -323,7 +327,7 @@ impl Sip {
         registration: RegistrationHandle,
         flow: Flow,
     ) -> Result<(), SipError> {
-        self.send(Command::Reroute(registration, flow)).await
+        self.send(Command::Move(registration, flow)).await
     }
 
     /// Sets the networks that a trunk calls from.
@@ -405,3 +409,7 @@ pub fn local_address_towards(remote: SocketAddr) -> Option<IpAddr> {
     socket.connect(remote).ok()?;
     socket.local_addr().ok().map(|local| local.ip())
 }
+
+#[cfg(test)]
+#[path = "tests/torture.rs"]
+mod torture;

@@ -5,13 +5,14 @@ use std::collections::{HashMap, HashSet};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use offhook_sip::{Flow, Transport};
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::mpsc;
 
-use super::tcp;
+use super::rerouting::Expected;
+use super::tcp::{self, Order};
 use super::tls::{Names, Peer, Tls};
 use super::whom::Whom;
 use super::ws::{self, Pages};
@@ -51,12 +52,12 @@ pub(super) enum Inbound {
     Message(Flow, Vec<u8>),
     Closed(Flow),
     Failed(Flow),
-    Connected(Flow, mpsc::Sender<Vec<u8>>),
+    Connected(Flow, mpsc::Sender<Order>),
 }
 
 /// A connection, and whom it was made to where we made it over TLS.
 struct Connection {
-    writer: mpsc::Sender<Vec<u8>>,
+    writer: mpsc::Sender<Order>,
     whom: Option<Whom>,
 }
 
@@ -154,7 +155,7 @@ impl Sockets {
         self.inbound.try_recv().ok()
     }
 
-    pub(super) fn connected(&mut self, flow: Flow, writer: mpsc::Sender<Vec<u8>>) {
+    pub(super) fn connected(&mut self, flow: Flow, writer: mpsc::Sender<Order>) {
         let whom = None;
         self.connections.insert(flow, Connection { writer, whom });
     }
@@ -162,6 +163,22 @@ impl Sockets {
     /// Takes note of whom a TLS connection must reach.
     pub(super) fn expect(&mut self, flow: Flow, peer: Peer) {
         self.names.expect(flow, peer);
+    }
+
+    /// Whom connections over a flow must reach, or else whoever has that name or that address.
+    pub(super) fn expected(&self, flow: &Flow, host: &str) -> Expected {
+        Expected {
+            whom: self.names.get(flow).map(|peer| peer.whom.clone()),
+            ca: self.names.authority(flow, host),
+        }
+    }
+
+    /// Closes a connection over which nothing has come since a request that nobody has answered.
+    pub(super) fn doubt(&self, flow: Flow, since: Instant) {
+        if let Some(connection) = self.connections.get(&flow) {
+            // Where its queue is full, its peer does not read: that has a deadline of its own.
+            let _ = connection.writer.try_send(Order::Doubt(since));
+        }
     }
 
     pub(super) fn closed(&mut self, flow: Flow) {
@@ -221,7 +238,11 @@ impl Sockets {
             let expected = self.names.get(&flow).map(|peer| &peer.whom);
             // What was shown to reach somebody else is never taken for it.
             let fits = expected.is_none_or(|whom| connection.whom.as_ref() == Some(whom));
-            return fits && connection.writer.try_send(bytes.to_vec()).is_ok();
+            return fits
+                && connection
+                    .writer
+                    .try_send(Order::Write(bytes.to_vec()))
+                    .is_ok();
         }
         // Who is behind a WebSocket is gone with it.
         if flow.transport.is_websocket() {
@@ -235,7 +256,7 @@ impl Sockets {
             _ => None,
         };
         let (writer, queue) = mpsc::channel(tcp::WRITE_QUEUE);
-        let queued = writer.try_send(bytes.to_vec()).is_ok();
+        let queued = writer.try_send(Order::Write(bytes.to_vec())).is_ok();
         let whom = peer.as_ref().map(|peer| peer.whom.clone());
         self.connections.insert(flow, Connection { writer, whom });
         // Where something listens the connection leaves from any port.

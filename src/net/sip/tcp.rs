@@ -31,6 +31,15 @@ const LAST_WORDS: Duration = Duration::from_millis(500);
 /// Bytes read at once.
 const READ_BYTES: usize = 16 * 1024;
 
+/// What a connection is told to do.
+#[derive(Debug)]
+pub(super) enum Order {
+    /// To write a message.
+    Write(Vec<u8>),
+    /// To end, unless its peer has said something since: a request that was sent then is unanswered.
+    Doubt(Instant),
+}
+
 /// How long a peer may be slow at what.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Patience {
@@ -42,6 +51,8 @@ pub(super) struct Patience {
     pub(super) write: Duration,
     /// At sending anything at all.
     pub(super) idle: Duration,
+    /// At answering a ping, once it has answered one: many never do, and are there all the same.
+    pub(super) pong: Duration,
     /// How long nothing of ours may go over a connection that we opened before it is pinged, at
     /// least and at most: carriers close one that is idle for two minutes, and with it the way of
     /// their BYE (RFC 5626 §4.4.1).
@@ -54,6 +65,8 @@ pub(super) const PATIENCE: Patience = Patience {
     message: Duration::from_secs(10),
     write: Duration::from_secs(10),
     idle: Duration::from_secs(600),
+    // RFC 5626 §4.4.1.
+    pong: Duration::from_secs(10),
     silence: (Duration::from_secs(95), Duration::from_secs(115)),
 };
 
@@ -168,7 +181,7 @@ pub(super) async fn connect(
     flow: Flow,
     port: u16,
     peer: Option<Peer>,
-    queue: mpsc::Receiver<Vec<u8>>,
+    queue: mpsc::Receiver<Order>,
     tell: mpsc::Sender<Inbound>,
     patience: Patience,
 ) {
@@ -250,7 +263,7 @@ async fn open_from(local: SocketAddr, remote: SocketAddr) -> std::io::Result<Tcp
 async fn serve<S>(
     stream: S,
     incoming: &mut Incoming,
-    queue: mpsc::Receiver<Vec<u8>>,
+    queue: mpsc::Receiver<Order>,
     tell: &mpsc::Sender<Inbound>,
 ) -> std::io::Result<()>
 where
@@ -266,7 +279,7 @@ where
 async fn exchange(
     (mut reader, mut writer): (impl AsyncRead + Unpin, impl AsyncWrite + Unpin),
     incoming: &mut Incoming,
-    mut queue: mpsc::Receiver<Vec<u8>>,
+    mut queue: mpsc::Receiver<Order>,
     tell: &mpsc::Sender<Inbound>,
 ) -> std::io::Result<()> {
     let mut buffer = vec![0_u8; READ_BYTES];
@@ -283,12 +296,19 @@ async fn exchange(
                     return Ok(());
                 }
             }
-            message = queue.recv() => {
-                let Some(message) = message else { return Ok(()) };
-                if !incoming.write(&mut writer, &message).await {
-                    return last_words(&mut reader).await;
+            order = queue.recv() => match order {
+                Some(Order::Write(message)) => {
+                    if !incoming.write(&mut writer, &message).await {
+                        return last_words(&mut reader).await;
+                    }
                 }
-            }
+                Some(Order::Doubt(since)) if incoming.is_quiet_since(since) => {
+                    tracing::debug!(%remote, "a SIP connection leads nowhere any more");
+                    return Ok(());
+                }
+                Some(Order::Doubt(_)) => {}
+                None => return Ok(()),
+            },
             () = clock::sleep_until(incoming.ping_at) => {
                 if !incoming.write(&mut writer, PING).await {
                     return Ok(());
@@ -326,6 +346,9 @@ struct Incoming {
     /// We opened it and keep it open, and when that wants a ping next.
     pings: bool,
     ping_at: Option<Instant>,
+    /// Since when a ping of ours is unanswered, and whether one was answered before.
+    pinged_at: Option<Instant>,
+    answers_pings: bool,
 }
 
 impl Incoming {
@@ -340,6 +363,8 @@ impl Incoming {
             heard: false,
             pings: false,
             ping_at: None,
+            pinged_at: None,
+            answers_pings: false,
         }
     }
 
@@ -353,8 +378,15 @@ impl Incoming {
 
     fn deadline(&self) -> Instant {
         let idle = self.quiet_since + self.patience.idle;
+        let pinged_at = self.pinged_at.filter(|_| self.answers_pings);
+        let pong_by = pinged_at.map(|at| at + self.patience.pong);
         let due = clock::earliest(self.first_by, self.whole_by);
-        due.map_or(idle, |due| due.min(idle))
+        clock::earliest(due, pong_by).map_or(idle, |due| due.min(idle))
+    }
+
+    /// Whether nothing has come since then.
+    fn is_quiet_since(&self, since: Instant) -> bool {
+        !self.heard || self.quiet_since < since
     }
 
     /// Frames what came and hands whole messages on; false ends the connection.
@@ -378,7 +410,7 @@ impl Incoming {
                     }
                 }
                 Ok(Some(Frame::Ping)) => pinged = true,
-                Ok(Some(Frame::Pong)) => {}
+                Ok(Some(Frame::Pong)) => self.answers_pings |= self.pinged_at.take().is_some(),
                 Ok(None) => break,
                 Err(error) => {
                     let remote = self.flow.remote;
@@ -389,6 +421,10 @@ impl Incoming {
         }
         let now = clock::now();
         self.quiet_since = now;
+        if self.answers_pings {
+            // Whatever came shows that somebody is there.
+            self.pinged_at = None;
+        }
         self.whole_by = match self.whole_by.filter(|_| !went_on) {
             _ if !self.framer.is_mid_message() => None,
             Some(begun) => Some(begun),
@@ -401,6 +437,9 @@ impl Incoming {
     /// Writes a message whole; false when the connection is gone, or its peer does not read.
     async fn write(&mut self, writer: &mut (impl AsyncWrite + Unpin), message: &[u8]) -> bool {
         self.spoke();
+        if message == PING {
+            self.pinged_at.get_or_insert(clock::now());
+        }
         let writing = async {
             writer.write_all(message).await?;
             // What is encrypted may wait for more.

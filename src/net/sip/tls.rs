@@ -188,6 +188,22 @@ impl Names {
     pub(super) fn get(&self, flow: &Flow) -> Option<&Peer> {
         self.0.get(flow)
     }
+
+    /// The authority by whose word somebody is known: whoever must be reached over a flow, has a
+    /// name, or is at the flow's other address. None is those that the system believes in.
+    pub(super) fn authority(&self, flow: &Flow, host: &str) -> Option<PathBuf> {
+        let by_name = || {
+            let mut peers = self.0.values();
+            peers.find(|peer| peer.whom.host.eq_ignore_ascii_case(host))
+        };
+        let by_address = || {
+            let mut peers = self.0.iter();
+            let found = peers.find(|(other, _)| other.remote.ip() == flow.remote.ip());
+            found.map(|(_, peer)| peer)
+        };
+        let peer = self.get(flow).or_else(by_name).or_else(by_address)?;
+        peer.whom.ca.clone()
+    }
 }
 
 fn server_config(files: &TlsFiles, identity: Arc<Identity>) -> Result<ServerConfig, TlsError> {

@@ -16,7 +16,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Bytes, Error, Message, error::ProtocolError};
 
 use super::sockets::Inbound;
-use super::tcp::{self, Patience, WRITE_QUEUE};
+use super::tcp::{self, Order, Patience, WRITE_QUEUE};
 use crate::clock;
 pub(super) use handshake::Pages;
 use handshake::{Socket, upgrade};
@@ -173,7 +173,7 @@ impl<'a> Talk<'a> {
     }
 
     /// Reads and writes until either side ends, breaks the rules or is too slow.
-    async fn serve(&mut self, socket: &mut Socket, mut queue: mpsc::Receiver<Vec<u8>>) -> Over {
+    async fn serve(&mut self, socket: &mut Socket, mut queue: mpsc::Receiver<Order>) -> Over {
         loop {
             let done = tokio::select! {
                 read = socket.next() => match read {
@@ -181,8 +181,10 @@ impl<'a> Talk<'a> {
                     Some(Err(error)) => Err(error.into()),
                     None => Err(Over::untold("the peer has gone")),
                 },
-                message = queue.recv() => match message {
-                    Some(message) => self.write(socket, in_frame(message)).await,
+                order = queue.recv() => match order {
+                    Some(Order::Write(message)) => self.write(socket, in_frame(message)).await,
+                    // Its pings tell soon enough.
+                    Some(Order::Doubt(_)) => Ok(()),
                     None => Err(Over::told(CloseCode::Away, "the switch stops")),
                 },
                 () = clock::sleep_until(Some(self.ping_at)) => {

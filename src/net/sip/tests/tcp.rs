@@ -14,6 +14,7 @@ const LONG: Patience = Patience {
     message: Duration::from_secs(3600),
     write: Duration::from_secs(3600),
     idle: Duration::from_secs(3600),
+    pong: Duration::from_secs(3600),
     silence: (Duration::from_secs(3600), Duration::from_secs(3600)),
 };
 
@@ -234,8 +235,147 @@ async fn whoever_does_not_read_loses_the_connection_and_holds_up_nobody() {
         panic!("no connection")
     };
     // Until the kernel's buffers are full on both sides, and the connection is given up.
-    while writer.send(vec![b'x'; 64 * 1024]).await.is_ok() {}
+    while writer
+        .send(Order::Write(vec![b'x'; 64 * 1024]))
+        .await
+        .is_ok()
+    {}
     assert!(matches!(inbound.recv().await, Some(Inbound::Closed(_))));
+}
+
+/// A connection that we have opened: the peer's end, its queue, and what it tells.
+async fn opened(
+    patience: Patience,
+) -> (
+    TcpStream,
+    mpsc::Sender<Order>,
+    mpsc::Receiver<Inbound>,
+    Flow,
+) {
+    let theirs = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let flow = Flow {
+        transport: Transport::Tcp,
+        local: SocketAddr::from(([127, 0, 0, 1], 5060)),
+        remote: theirs.local_addr().unwrap(),
+    };
+    let (writer, queue) = mpsc::channel(8);
+    let (tell, inbound) = mpsc::channel(8);
+    tokio::spawn(connect(flow, 0, None, queue, tell, patience));
+    let (stream, _) = theirs.accept().await.unwrap();
+    (stream, writer, inbound, flow)
+}
+
+async fn pinged(stream: &mut TcpStream) {
+    let mut ping = [0; 4];
+    stream.read_exact(&mut ping).await.unwrap();
+    assert_eq!(&ping, PING);
+}
+
+#[tokio::test]
+async fn whoever_has_answered_a_ping_must_answer_the_next_and_who_never_has_need_not() {
+    let patience = Patience {
+        silence: (SHORT, SHORT),
+        pong: Duration::from_millis(1),
+        ..LONG
+    };
+    let (mut stream, _writer, _inbound, _) = opened(patience).await;
+    // Each later than a pong of the one before could have been.
+    for _ in 0..3 {
+        pinged(&mut stream).await;
+    }
+    stream.write_all(b"\r\n").await.unwrap();
+    closed(&mut stream).await;
+}
+
+#[tokio::test]
+async fn a_ping_of_a_registration_is_one_as_well_and_anything_that_comes_answers_it() {
+    let (_reader, mut writer) = tokio::io::duplex(64);
+    let (tell, _inbound) = mpsc::channel(8);
+    let flow = Flow {
+        transport: Transport::Tcp,
+        local: SocketAddr::from(([127, 0, 0, 1], 1)),
+        remote: SocketAddr::from(([127, 0, 0, 1], 2)),
+    };
+    let mut incoming = Incoming::new(flow, PATIENCE);
+    let due_soon = |incoming: &Incoming| incoming.deadline() <= clock::now() + PATIENCE.pong;
+    assert!(incoming.write(&mut writer, PING).await);
+    assert!(!due_soon(&incoming), "it has never answered one");
+    assert!(incoming.deliver(b"\r\n", &tell, &mut writer).await);
+    assert!(!due_soon(&incoming), "it is answered");
+    assert!(incoming.write(&mut writer, PING).await);
+    assert!(due_soon(&incoming));
+    let message = options(1);
+    assert!(
+        incoming
+            .deliver(message.as_bytes(), &tell, &mut writer)
+            .await
+    );
+    assert!(!due_soon(&incoming), "somebody is there");
+    // A pong that nobody asked for promises nothing.
+    let mut incoming = Incoming::new(flow, PATIENCE);
+    assert!(incoming.deliver(b"\r\n", &tell, &mut writer).await);
+    assert!(incoming.write(&mut writer, PING).await);
+    assert!(!due_soon(&incoming));
+}
+
+#[tokio::test]
+async fn a_connection_in_doubt_is_closed_unless_something_came_since() {
+    let (mut stream, writer, mut inbound, _) = opened(LONG).await;
+    let asked = clock::now();
+    stream.write_all(options(1).as_bytes()).await.unwrap();
+    assert!(matches!(inbound.recv().await, Some(Inbound::Message(..))));
+    // By the time that the next message is told, the first has long been taken note of.
+    stream.write_all(options(2).as_bytes()).await.unwrap();
+    assert!(matches!(inbound.recv().await, Some(Inbound::Message(..))));
+    writer.send(Order::Doubt(asked)).await.unwrap();
+    writer
+        .send(Order::Write(b"still here".to_vec()))
+        .await
+        .unwrap();
+    let mut said = [0; 10];
+    stream.read_exact(&mut said).await.unwrap();
+    assert_eq!(&said, b"still here");
+    let later = clock::now() + Duration::from_secs(3600);
+    writer.send(Order::Doubt(later)).await.unwrap();
+    closed(&mut stream).await;
+}
+
+#[tokio::test]
+async fn after_a_request_that_nobody_answers_the_next_opens_another_connection() {
+    let theirs = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let listen = Listen {
+        transport: Transport::Tcp,
+        address: SocketAddr::from(([127, 0, 0, 1], 0)),
+    };
+    let settings = Settings {
+        timers: offhook_sip::Timers {
+            t1: Duration::from_millis(1),
+            ..offhook_sip::Timers::default()
+        },
+        ..Settings::default()
+    };
+    let (sip, _news) = Sip::start(&[listen], Tls::default(), settings)
+        .await
+        .unwrap();
+    let remote = theirs.local_addr().unwrap();
+    let ping = || offhook_sip::OptionsPing {
+        uri: "sip:them@127.0.0.1".to_owned(),
+        flow: sip.flow_to(remote, Transport::Tcp).unwrap(),
+        route: Vec::new(),
+    };
+    assert_eq!(sip.ping(ping()).await.unwrap(), None);
+    let (mut first, _) = theirs.accept().await.unwrap();
+    closed(&mut first).await;
+    // Some may come before the SIP task knows.
+    let asking = async {
+        loop {
+            assert_eq!(sip.ping(ping()).await.unwrap(), None);
+        }
+    };
+    tokio::select! {
+        second = theirs.accept() => drop(second.unwrap()),
+        () = asking => {}
+    }
 }
 
 #[tokio::test]
@@ -244,19 +384,9 @@ async fn a_connection_that_we_opened_is_kept_open_and_one_that_others_opened_is_
         silence: (SHORT, SHORT),
         ..LONG
     };
-    let theirs = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let flow = Flow {
-        transport: Transport::Tcp,
-        local: SocketAddr::from(([127, 0, 0, 1], 5060)),
-        remote: theirs.local_addr().unwrap(),
-    };
-    let (writer, queue) = mpsc::channel(8);
-    let (tell, _inbound) = mpsc::channel(8);
-    tokio::spawn(connect(flow, 0, None, queue, tell, patience));
-    let (mut stream, _) = theirs.accept().await.unwrap();
-    let mut pings = [0; 8];
-    stream.read_exact(&mut pings).await.unwrap();
-    assert_eq!(&pings, b"\r\n\r\n\r\n\r\n");
+    let (mut stream, writer, _inbound, flow) = opened(patience).await;
+    pinged(&mut stream).await;
+    pinged(&mut stream).await;
 
     let mut accepted = Incoming::new(flow, patience);
     accepted.spoke();

@@ -16,6 +16,9 @@ use crate::call::first_hop;
 use crate::config::{Config, Env};
 use crate::mailbox;
 
+#[path = "tls_lost.rs"]
+mod lost;
+
 /// A folder with an authority's certificate in it, which goes with the test.
 struct Authority {
     folder: tempfile::TempDir,

@@ -26,6 +26,7 @@ const LONG: Patience = Patience {
     message: Duration::from_secs(3600),
     write: Duration::from_secs(3600),
     idle: Duration::from_secs(3600),
+    pong: Duration::from_secs(3600),
     silence: (Duration::from_secs(3600), Duration::from_secs(3600)),
 };
 const OWN: &str = "https://phone.example.com";
@@ -454,6 +455,10 @@ async fn whoever_does_not_read_loses_the_connection_and_holds_up_nobody() {
     let Some(Inbound::Connected(_, writer)) = inbound.recv().await else {
         panic!("no connection")
     };
-    while writer.send(vec![b'x'; 64 * 1024]).await.is_ok() {}
+    while writer
+        .send(Order::Write(vec![b'x'; 64 * 1024]))
+        .await
+        .is_ok()
+    {}
     assert!(matches!(inbound.recv().await, Some(Inbound::Closed(_))));
 }
