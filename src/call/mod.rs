@@ -7,6 +7,7 @@ mod briefing;
 mod busy;
 mod callee;
 mod caller;
+mod capacity;
 pub mod codecs;
 mod conference;
 pub mod conversation;
@@ -54,7 +55,7 @@ mod turn_log;
 
 pub use crate::net::sip::Sip;
 pub use busy::Busy;
-pub use callee::CalleeError;
+pub use callee::{CalleeError, Callees, Wanted};
 pub(crate) use ending::stored_state;
 pub(crate) use first_hop::FirstHop;
 pub use inbound::{party, take};

@@ -8,12 +8,14 @@ mod agent;
 mod codec;
 mod env;
 mod error;
+mod fail_over;
 mod forwarding;
 mod headers;
 mod hours;
 mod keys;
 mod listen;
 mod network;
+mod next;
 mod pattern;
 mod providers;
 mod reader;
@@ -39,12 +41,14 @@ pub use agent::{
 pub use codec::Codec;
 pub use env::{ENV_PREFIX, Env};
 pub use error::{ConfigErrors, Origin, Problem};
+pub use fail_over::FailOverOn;
 pub use forwarding::{DiversionHeader, FollowRedirects};
 pub use headers::cannot_set;
 pub use hours::{Hours, Opening};
 pub use keys::Keys;
 pub use listen::{PageOrigin, SipListen, Transport};
 pub use network::Network;
+pub use next::Next;
 pub use pattern::Pattern;
 pub use providers::{BaseUrl, CrmConfig, LlmConfig};
 pub use reader::Key;
@@ -187,6 +191,7 @@ impl Config {
                 opening: None,
                 target: RouteTarget::Agent(agent),
                 ring_s: 60,
+                then: Vec::new(),
             });
         }
         Ok(config)

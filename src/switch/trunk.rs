@@ -94,6 +94,31 @@ pub enum DialError {
 }
 
 impl Trunk {
+    /// Whether it leads there: to every number, and to URIs on its own host.
+    fn leads_to(&self, to: &Target) -> bool {
+        let own = self.host.as_deref();
+        match to {
+            Target::Number(_) => true,
+            Target::Uri { host, .. } => own.is_some_and(|own| own.eq_ignore_ascii_case(host)),
+        }
+    }
+
+    /// Where a call over it goes, and what it shows.
+    fn way(&self, dial: &Dial) -> Result<Dialled, DialError> {
+        let host = self.host.clone().unwrap_or_default();
+        let user = match &dial.to {
+            Target::Number(number) => self.plan.write(number),
+            Target::Uri { user, .. } => user.clone().unwrap_or_default(),
+        };
+        Ok(Dialled {
+            trunk: Some(self.name.clone()),
+            request_uri: uri(Some(&user), &host, self.port),
+            from_uri: uri(Some(&self.shown(dial.from.as_deref())?), &host, None),
+            host,
+            port: self.port,
+        })
+    }
+
     /// What a call over it shows of its caller.
     fn shown(&self, from: Option<&str>) -> Result<String, DialError> {
         let is_allowed = |caller: &&str| {
@@ -140,6 +165,16 @@ impl TrunkTable {
     /// # Errors
     /// When no trunk may or can place it.
     pub fn dial(&self, dial: &Dial, own_host: &str) -> Result<Dialled, DialError> {
+        let mut ways = self.ways(dial, own_host)?.into_iter();
+        ways.next().ok_or(DialError::NoTrunk)
+    }
+
+    /// Works out all ways by which a call may go, the first trunk's first: one by the trunk that is
+    /// named, or one by each that can place it.
+    ///
+    /// # Errors
+    /// When no trunk may or can place it.
+    pub fn ways(&self, dial: &Dial, own_host: &str) -> Result<Vec<Dialled>, DialError> {
         if let Target::Uri {
             user, host, port, ..
         } = &dial.to
@@ -147,30 +182,30 @@ impl TrunkTable {
             && is_loopback(host)
         {
             let from = dial.from.as_deref().unwrap_or("offhook");
-            return Ok(Dialled {
+            return Ok(vec![Dialled {
                 trunk: None,
                 request_uri: uri(user.as_deref(), host, *port),
                 from_uri: uri(Some(&checked_caller(from)?), own_host, None),
                 host: host.clone(),
                 port: *port,
-            });
+            }]);
         }
-        let trunk = self.choose(dial)?;
-        let host = trunk.host.clone().unwrap_or_default();
-        let user = match &dial.to {
-            Target::Number(number) => trunk.plan.write(number),
-            Target::Uri { user, .. } => user.clone().unwrap_or_default(),
-        };
-        Ok(Dialled {
-            trunk: Some(trunk.name.clone()),
-            request_uri: uri(Some(&user), &host, trunk.port),
-            from_uri: uri(Some(&trunk.shown(dial.from.as_deref())?), &host, None),
-            host,
-            port: trunk.port,
-        })
+        let (mut ways, mut wrong) = (Vec::new(), DialError::NoTrunk);
+        for trunk in self.choose(dial)?.into_iter().rev() {
+            match trunk.way(dial) {
+                Ok(way) => ways.push(way),
+                Err(error) => wrong = error,
+            }
+        }
+        ways.reverse();
+        match ways.is_empty() {
+            true => Err(wrong),
+            false => Ok(ways),
+        }
     }
 
-    fn choose(&self, dial: &Dial) -> Result<&Trunk, DialError> {
+    /// The trunks that can place a call.
+    fn choose(&self, dial: &Dial) -> Result<Vec<&Trunk>, DialError> {
         if let Some(name) = &dial.trunk {
             let Some(trunk) = self.trunks.iter().find(|trunk| trunk.name == *name) else {
                 let names: Vec<_> = self.trunks.iter().map(|t| t.name.as_str()).collect();
@@ -179,31 +214,17 @@ impl TrunkTable {
             if trunk.kind == TrunkKind::Inbound {
                 return Err(DialError::InboundOnly(name.clone()));
             }
-            if let Target::Uri { host, .. } = &dial.to
-                && trunk
-                    .host
-                    .as_deref()
-                    .is_none_or(|own| !own.eq_ignore_ascii_case(host))
-            {
+            if !trunk.leads_to(&dial.to) {
                 return Err(DialError::NotOnTrunk(dial.to.to_string()));
             }
-            return Ok(trunk);
+            return Ok(vec![trunk]);
         }
-        let outbound = || {
-            self.trunks
-                .iter()
-                .filter(|trunk| trunk.kind != TrunkKind::Inbound)
-        };
-        match &dial.to {
-            Target::Number(_) => outbound().next().ok_or(DialError::NoTrunk),
-            Target::Uri { host, .. } => outbound()
-                .find(|trunk| {
-                    trunk
-                        .host
-                        .as_deref()
-                        .is_some_and(|h| h.eq_ignore_ascii_case(host))
-                })
-                .ok_or_else(|| DialError::NotOnTrunk(dial.to.to_string())),
+        let outbound = self.trunks.iter().filter(|t| t.kind != TrunkKind::Inbound);
+        let found: Vec<_> = outbound.filter(|trunk| trunk.leads_to(&dial.to)).collect();
+        match (&dial.to, found.is_empty()) {
+            (_, false) => Ok(found),
+            (Target::Number(_), true) => Err(DialError::NoTrunk),
+            (Target::Uri { .. }, true) => Err(DialError::NotOnTrunk(dial.to.to_string())),
         }
     }
 }
@@ -342,6 +363,35 @@ mod tests {
         assert_eq!(dialled.request_uri, "sip:+12025550123@acme.pstn.twilio.com");
         assert_eq!(dialled.from_uri, "sip:+12025550100@acme.pstn.twilio.com");
         assert_eq!(dialled.trunk.as_deref(), Some("twilio"));
+    }
+
+    #[test]
+    fn a_number_may_leave_by_every_trunk_that_places_calls_and_a_uri_by_those_on_its_host() {
+        let mut trunks = table().trunks().to_vec();
+        let spare = |name: &str, host: &str| Trunk {
+            name: name.to_owned(),
+            host: Some(host.to_owned()),
+            ..trunks[1].clone()
+        };
+        let spares = [
+            spare("spare", "spare.example"),
+            spare("again", "Spare.Example"),
+        ];
+        trunks.extend(spares);
+        let table = TrunkTable::new(trunks);
+        let names = |dial: &Dial| -> Vec<String> {
+            let ways = table.ways(dial, "192.0.2.1").unwrap().into_iter();
+            ways.filter_map(|way| way.trunk).collect()
+        };
+        assert_eq!(names(&dial("+12025550123")), ["twilio", "spare", "again"]);
+        assert_eq!(names(&dial("sip:bob@spare.example")), ["spare", "again"]);
+        let mut named = dial("+12025550123");
+        named.trunk = Some("spare".to_owned());
+        assert_eq!(
+            names(&named),
+            ["spare"],
+            "no other than the one that is named"
+        );
     }
 
     #[test]

@@ -10,7 +10,9 @@
 
 mod api;
 mod bridging;
+mod callee;
 mod caller;
+mod chains;
 mod changes;
 #[path = "../http_api/conforms.rs"]
 mod conforms;
@@ -20,6 +22,7 @@ mod desk;
 mod disk;
 mod doctor;
 mod doors;
+mod failing_over;
 mod faults;
 mod headers;
 mod holding;
@@ -46,3 +49,4 @@ mod supervision;
 mod tones;
 mod transferring;
 mod voice;
+mod ways_out;

@@ -124,6 +124,7 @@ fn dialling(
         srtp: config.trunk_srtp(&trunk.name),
         headers: trunk.headers.clone().into_iter().collect(),
         ring_timeout: RINGS,
+        speaks_within: None,
         to: None,
         redirects: Default::default(),
     })

@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use offhook_sip::{
     CallHandle, Flow, Incoming, Invite, Network, OptionsPing, Refer, Register, RegistrationHandle,
-    Settings, Transport, UserAgent,
+    Settings, Transport,
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -180,12 +180,7 @@ impl Sip {
         let (news, news_queue) = mpsc::channel(NEWS_QUEUE);
         let sockets = sockets::Sockets::open(listen, Arc::clone(&tls), pages).await?;
         let listeners = sockets.listeners().into();
-        let endpoint = endpoint::Endpoint::new(
-            UserAgent::new(settings),
-            sockets,
-            news,
-            commands.downgrade(),
-        );
+        let endpoint = endpoint::Endpoint::new(settings, sockets, news, commands.downgrade());
         tokio::spawn(endpoint.run(command_queue));
         Ok((
             Self {
