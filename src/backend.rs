@@ -11,11 +11,11 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use self::words::{
-    answered_before, check_headers, cursor_error, internal, mode, nearest, page, parse_id,
-    shown_caller, supervise_error,
+    answered_before, called, check_headers, cursor_error, internal, mode, nearest, page, parse_id,
+    supervise_error,
 };
 use crate::archive::StoreArchive;
-use crate::call::{self, Busy, Callee, CalleeError, Outbound, PausedBy, Person, Services};
+use crate::call::{self, Busy, CalleeError, Callees, Outbound, PausedBy, Person, Services, Wanted};
 use crate::clock;
 use crate::http::{
     Api, ApiError, CallCreated, CallQuery, Check, Direction, Idempotency, NewCall, OutboxQuery,
@@ -26,7 +26,7 @@ use crate::store::{
     self, CallFilter, CallRecord, CallState, EventRecord, Health, IdempotencyKey, Recording,
     StoreError,
 };
-use crate::switch::{Dial, DialError, Hop, Target, Way};
+use crate::switch::{DialError, Hop};
 use crate::switchboard::own_host;
 
 /// The running switch behind the API.
@@ -35,11 +35,8 @@ pub struct Backend(pub Arc<Services>);
 
 impl Backend {
     fn busy(&self, busy: &Busy) -> ApiError {
-        let retry_after_s = match busy {
-            // The next second has room again.
-            Busy::TrunkFast(..) => 1,
-            _ => self.0.config.limits.retry_after_s,
-        };
+        let usual = self.0.config.limits.retry_after_s;
+        let retry_after_s = busy.retry_after_s().unwrap_or(usual);
         match busy {
             Busy::Full(max_calls) => ApiError::TooManyCalls {
                 max_calls: *max_calls,
@@ -77,11 +74,22 @@ impl Backend {
         }
     }
 
-    /// Finds whom to call for a call that goes on: a user by its name, all others as calls do.
-    fn callee(&self, to: &str) -> Result<Callee, ApiError> {
-        self.0.callee(to).map_err(|error| match error {
+    /// Finds whom to call.
+    fn callees(&self, wanted: Wanted<'_>) -> Result<Callees, ApiError> {
+        self.0.callees(wanted).map_err(|error| match error {
             CalleeError::Dial(error) => self.dial_error(&error),
-            error @ CalleeError::NoPhone(_) => ApiError::Conflict(error.to_string()),
+            error @ (CalleeError::NoPhone(_) | CalleeError::Rejected(..)) => {
+                ApiError::Conflict(error.to_string())
+            }
+        })
+    }
+
+    /// Finds whom to call for a call that goes on, in its agent's name.
+    fn callees_for(&self, record: &CallRecord, to: &str) -> Result<Callees, ApiError> {
+        self.callees(Wanted {
+            to,
+            by: record.agent.as_deref().unwrap_or_default(),
+            ..Wanted::default()
         })
     }
 
@@ -189,29 +197,35 @@ impl Api for Backend {
             });
         };
         check_headers(&call.headers)?;
-        let dial = Dial {
-            to: Target::parse(&call.to).map_err(|error| self.dial_error(&error))?,
-            trunk: call.trunk,
-            from: call.from,
-        };
-        let dialled = services
-            .trunks
-            .dial(&dial, &own_host(services))
-            .map_err(|error| self.dial_error(&error))?;
-        let to = dial.to.to_string();
-        let over = dialled.trunk.as_deref().map(|trunk| (trunk, Way::Out));
-        let place = services.take_place(&agent.config, over);
+        let mut callees = self.callees(Wanted {
+            to: &call.to,
+            by: &call.agent,
+            trunk: call.trunk.as_deref(),
+            from: call.from.as_deref(),
+        })?;
+        let to = called(&call.to);
+        let mut place = services.take_place(&agent.config, callees.places(), None);
+        if matches!(place, Err(Busy::NoPorts)) {
+            callees.keep_best();
+            place = services.take_place(&agent.config, callees.places(), None);
+        }
         let (place, on_box) = place.map_err(|busy| self.busy(&busy))?;
+        let taken = callees.take_trunk(services);
+        taken.map_err(|busy| self.busy(&busy))?;
+        let ours = || {
+            let own = || format!("sip:offhook@{}", own_host(services));
+            call.from.clone().unwrap_or_else(own)
+        };
         let mut record = CallRecord::new(
             Uuid::now_v7(),
             store::Direction::Outbound,
-            shown_caller(&dialled.from_uri),
+            callees.shows().unwrap_or_else(ours),
             to.clone(),
             CallState::Queued,
             services.epoch.timestamp(clock::now()),
         );
         record.agent = Some(call.agent);
-        record.trunk.clone_from(&dialled.trunk);
+        record.trunk = callees.trunk().map(str::to_owned);
         let mut variables = call::outbound_facts(&to);
         variables.extend(call.variables);
         record.variables = variables.iter().cloned().collect();
@@ -228,7 +242,7 @@ impl Api for Backend {
         let outbound = Outbound {
             record,
             agent,
-            dialled,
+            callees,
             variables,
             place,
             on_box,
@@ -340,12 +354,12 @@ impl Api for Backend {
 
     async fn transfer(&self, id: &str, transfer: Transfer) -> Result<(), ApiError> {
         let record = self.of_two(id).await?;
-        let callee = self.callee(&transfer.to)?;
+        let callees = self.callees_for(&record, &transfer.to)?;
         let outbound = record.direction == store::Direction::Outbound;
         let called = outbound.then(|| self.0.shown_to_phone(record.remote()));
         let person = Person {
             to: transfer.to,
-            callee,
+            callees,
             called: called.flatten(),
             ring: Duration::from_secs(transfer.ring_s.into()),
             briefing: None,
@@ -358,8 +372,8 @@ impl Api for Backend {
     async fn supervise(&self, id: &str, supervise: Supervise) -> Result<(), ApiError> {
         let record = self.of_two(id).await?;
         let mode = mode(supervise.mode);
-        let phone = self.callee(&supervise.to)?;
-        let supervised = self.0.supervise(record.id, supervise.to, phone, mode);
+        let phones = self.callees_for(&record, &supervise.to)?;
+        let supervised = self.0.supervise(record.id, supervise.to, phones, mode);
         supervised.map_err(supervise_error)
     }
 

@@ -8,6 +8,7 @@ use crate::call::{self, SuperviseError};
 use crate::config::cannot_set;
 use crate::http::{ApiError, CallCreated, Page, SupervisorMode};
 use crate::store::{self, Created, StoreError};
+use crate::switch::Target;
 
 pub(super) fn internal(error: impl std::fmt::Display) -> ApiError {
     ApiError::Internal(error.to_string())
@@ -64,10 +65,9 @@ pub(super) fn supervise_error(error: SuperviseError) -> ApiError {
     ApiError::Conflict(error.to_string())
 }
 
-/// Who a call comes from, as its record shows it: a number stands for itself.
-pub(super) fn shown_caller(from_uri: &str) -> String {
-    let user = offhook_sip::uri::Uri::parse(from_uri).map(|uri| uri.user_text().into_owned());
-    call::party(&user.unwrap_or_default(), from_uri)
+/// Who is called, as the call's record says it: a number without its punctuation, all else as it is.
+pub(super) fn called(to: &str) -> String {
+    Target::parse(to).map_or_else(|_| to.trim().to_owned(), |target| target.to_string())
 }
 
 pub(super) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<String> {

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use offhook_sip::{Incoming, Source};
-use rand::Rng;
 
 use super::bridge::Passage;
 use super::busy::Busy;
@@ -12,15 +11,15 @@ use super::caller::{is_private, routed_as, shown_on_trunk, shown_to_user};
 use super::conference::Guest;
 use super::diversion::called_before;
 use super::headers::passed_on;
-use super::hunt::{Called, Kind, MAX_FORWARDS, Stage, Whose};
-use super::outbound::{Callee, sent_over};
+use super::hunt::{Called, MAX_FORWARDS, Stage, Whose};
+use super::outbound::sent_over;
 use super::room;
 use super::services::{AgentSpec, Place, Services};
 use crate::ai::OnBox;
 use crate::clock;
 use crate::config::{Asked, Hunt, Rejection, RouteTarget, WeightedTrunk};
 use crate::store::Bridge;
-use crate::switch::{Dial, Number, Routed, Target, Way, Why, trunk_order};
+use crate::switch::{Dial, Number, Routed, Target, Way, Why};
 use crate::switchboard::own_host;
 
 /// Says why a call is not taken.
@@ -58,10 +57,8 @@ impl From<Busy> for Refusal {
             Busy::Stopping => 480,
             _ => 503,
         };
-        // The next second has room again.
-        let retry_after_s = matches!(busy, Busy::TrunkFast(..)).then_some(1);
         Self {
-            retry_after_s,
+            retry_after_s: busy.retry_after_s(),
             ..Self::new(status, busy.to_string())
         }
     }
@@ -101,9 +98,8 @@ pub(super) fn admit(services: &Services, invite: &Incoming) -> Result<Admitted, 
     match &routed.target {
         RouteTarget::Agent(name) => admit_to_agent(services, invite, name),
         RouteTarget::Room(name) => admit_to_room(services, invite, name),
-        RouteTarget::Trunks(trunks) => admit_to_trunks(services, invite, &routed, trunks, &called),
-        RouteTarget::Users { names, hunt } => {
-            admit_to_users(services, invite, &routed, (names, *hunt), &called)
+        RouteTarget::Trunks(_) | RouteTarget::Users { .. } => {
+            admit_to_bridge(services, invite, &routed, &called)
         }
         RouteTarget::Reject(cause) => Err(Refusal::because(*cause)),
     }
@@ -122,7 +118,7 @@ fn admit_to_agent(services: &Services, invite: &Incoming, name: &str) -> Result<
         let reason = format!("the route names an agent that is not there: {name:?}");
         return Err(Refusal::new(404, reason));
     };
-    let (place, on_box) = services.take_place(&agent.config, came_over(invite))?;
+    let (place, on_box) = services.take_place(&agent.config, 1, came_over(invite))?;
     Ok(Admitted::Agent(AgentsCall {
         agent: Arc::clone(agent),
         place,
@@ -153,23 +149,67 @@ fn admit_to_room(services: &Services, invite: &Incoming, name: &str) -> Result<A
     }))
 }
 
-/// Lets a call out over a trunk, to the number that was routed: those that can be reached first. Who
-/// calls in over a trunk pays nothing for that, and shows whatever number it likes: it may only by a
-/// route of its trunk.
-fn admit_to_trunks(
+/// Lets a call ring at those to whom its route leads, one after the other, and gives it to the agent
+/// that comes last, at once where nobody else can be called.
+fn admit_to_bridge(
     services: &Services,
     invite: &Incoming,
     routed: &Routed,
-    trunks: &[WeightedTrunk],
     called: &str,
 ) -> Result<Admitted, Refusal> {
-    let Some(number) = Number::parse(called) else {
+    let (mut all, mut agent, mut refused) = (Vec::new(), None, None);
+    for (step, target) in routed.targets().enumerate() {
+        let stages = match target.whom {
+            RouteTarget::Users { names, hunt } => at_users(services, invite, (names, *hunt)),
+            RouteTarget::Trunks(trunks) => {
+                over_trunks(services, invite, (routed, trunks), (called, target.to))
+            }
+            RouteTarget::Agent(name) => {
+                agent = Some(name);
+                break;
+            }
+            RouteTarget::Room(_) | RouteTarget::Reject(_) => break,
+        };
+        match stages {
+            Ok(stages) => all.extend(Stage::of_step(stages, step, target.ring)),
+            // Who may not call there finds out so.
+            Err(refusal) if step == 0 && refusal.status != 480 => return Err(refusal),
+            Err(refusal) => {
+                refused.get_or_insert(refusal);
+            }
+        }
+    }
+    match (refused.filter(|_| all.is_empty()), agent) {
+        (Some(_), Some(agent)) => admit_to_agent(services, invite, agent),
+        (Some(refusal), None) => Err(refusal),
+        (None, agent) => {
+            let to = match &routed.target {
+                RouteTarget::Users { names, .. } if names.len() == 1 => names.join(""),
+                _ => called.to_owned(),
+            };
+            let agent = agent.and_then(|name| services.agents.get(name)).cloned();
+            passage(services, invite, all, (to, agent))
+        }
+    }
+}
+
+/// Lets a call out over trunks, to the number that was routed or that its route names: those that
+/// can be reached first. Who calls in over a trunk pays nothing for that, and shows whatever number it
+/// likes: it may only by a route of its trunk, and back over that one only to a number that the route
+/// names.
+fn over_trunks(
+    services: &Services,
+    invite: &Incoming,
+    (routed, trunks): (&Routed, &[WeightedTrunk]),
+    (called, named): (&str, Option<&str>),
+) -> Result<Vec<Stage>, Refusal> {
+    let Some(number) = Number::parse(named.unwrap_or(called)) else {
         return Err(Refusal::new(404, "no number: a trunk takes no other"));
     };
-    let mut order = trunk_order(trunks, |below| rand::rng().random_range(0..below));
+    let mut order = services.trunk_states.order_of(trunks);
     let (mut shown, mut before) = (None, None);
     if let Source::Trunk(from) = &invite.source {
-        order.retain(|trunk| trunk != from);
+        order.retain(|trunk| trunk != from || named.is_some());
         if order.is_empty() {
             let reason = "it came from the trunk that its route leads to";
             return Err(Refusal::new(482, reason));
@@ -183,6 +223,10 @@ fn admit_to_trunks(
     } else if is_private(invite) {
         shown = Some(shown_on_trunk(invite));
     }
+    let why = match named {
+        Some(_) => Why::NoAnswer,
+        None => Why::Unconditional,
+    };
     order.sort_by_key(|trunk| services.trunk_is_down(trunk));
     let own_host = own_host(services);
     let stage = |trunk: &str| {
@@ -195,34 +239,26 @@ fn admit_to_trunks(
         let dialled = dialled.map_err(|error| Refusal::new(503, error.to_string()))?;
         let diversion = before
             .as_ref()
-            .and_then(|called| services.diversion(&dialled, called, Why::Unconditional));
-        let mut called = Called::new(Callee::Dialled(dialled), trunk, None);
+            .and_then(|called| services.diversion(&dialled, called, why));
+        let mut stage = Stage::over(dialled);
         let config = services.config.trunk(trunk);
         let wanted = config.map(|trunk| &trunk.pass_headers[..]);
-        let passed = passed_on(invite, wanted.unwrap_or_default());
-        called.headers = sent_over(config, passed);
-        called.headers.extend(diversion);
-        Ok(Stage {
-            callees: vec![called],
-            kind: Kind::Trunk,
-        })
+        for called in &mut stage.callees {
+            let passed = passed_on(invite, wanted.unwrap_or_default());
+            called.headers = sent_over(config, passed);
+            called.headers.extend(diversion.clone());
+        }
+        Ok(stage)
     };
-    let stages = order
-        .into_iter()
-        .map(stage)
-        .collect::<Result<_, Refusal>>()?;
-    passage(services, invite, routed, stages, called)
+    order.into_iter().map(stage).collect()
 }
 
-/// Rings at the phones of users, all at once or of one user after the other; who has none there is
-/// left out.
-fn admit_to_users(
+/// The phones of users, all at once or of one user after the other; who has none there is left out.
+fn at_users(
     services: &Services,
     invite: &Incoming,
-    routed: &Routed,
     (users, hunt): (&[String], Hunt),
-    called: &str,
-) -> Result<Admitted, Refusal> {
+) -> Result<Vec<Stage>, Refusal> {
     let from = shown_to_user(invite, &own_host(services));
     let phones = |user: &String| {
         let callee = services.phones_of(user)?;
@@ -233,33 +269,14 @@ fn admit_to_users(
         let users = users.join(", ");
         return Err(Refusal::new(480, format!("no phone of {users} is there")));
     }
-    let kind = Kind::Users;
-    let stages = match hunt {
-        Hunt::All => vec![Stage {
-            callees: there,
-            kind,
-        }],
-        Hunt::InTurn => {
-            let alone = |called| Stage {
-                callees: vec![called],
-                kind,
-            };
-            there.into_iter().map(alone).collect()
-        }
-    };
-    let to = match users {
-        [user] => user,
-        _ => called,
-    };
-    passage(services, invite, routed, stages, to)
+    Ok(Stage::of_users(there, hunt))
 }
 
 fn passage(
     services: &Services,
     invite: &Incoming,
-    routed: &Routed,
     mut stages: Vec<Stage>,
-    to: &str,
+    (to, then): (String, Option<Arc<AgentSpec>>),
 ) -> Result<Admitted, Refusal> {
     let max_forwards = hops_left(invite)?;
     let most = stages.iter().map(Stage::places).max().unwrap_or(1);
@@ -277,12 +294,12 @@ fn passage(
         stages,
         max_forwards,
         bridge: Bridge {
-            to: to.to_owned(),
+            to,
             trunk,
             user,
             media: None,
         },
-        ring: routed.ring,
+        then,
         permit,
     })))
 }

@@ -9,23 +9,33 @@ mod replacing;
 use std::sync::Arc;
 use std::time::Duration;
 
+use offhook_sip::{Incoming, Source};
+use serde_json::Value;
+
 use self::pair::Pair;
 pub(super) use self::referral::may_transfer;
+use super::caller::shown_to_user;
 use super::dial::DialFailure;
 use super::dialogs::{Given, Who};
+use super::diversion::called_before;
 use super::hunt::{How, Hunt, Stage};
+use super::inbound::caller_variables;
 use super::line::{Leg, next_leg};
 use super::outgoing::Progress;
 use super::party::Party;
 use super::places::Permit;
 use super::ringing::{Over, PickedUp, Ringing};
-use super::services::Services;
+use super::services::{AgentSpec, Services};
 use super::spans;
 use crate::clock::Epoch;
 use crate::net::media::{Command, LegId, MediaError, Part, RoomId};
 use crate::net::sip::{Held, IncomingCall};
 use crate::store::{Bridge, CallRecord};
-use crate::switch::EndReason;
+use crate::switch::{EndReason, Number};
+use crate::switchboard::own_host;
+
+/// How long a stage may ring that does not say it.
+const RING: Duration = Duration::from_secs(60);
 
 /// A call that may be bridged.
 pub(super) struct Passage {
@@ -35,8 +45,8 @@ pub(super) struct Passage {
     pub(super) max_forwards: u8,
     /// What the record says of who is called.
     pub(super) bridge: Bridge,
-    /// How long it may ring there.
-    pub(super) ring: Duration,
+    /// The agent that takes it where nobody else does.
+    pub(super) then: Option<Arc<AgentSpec>>,
     pub(super) permit: Permit,
 }
 
@@ -51,7 +61,7 @@ pub(super) async fn serve(
         stages,
         max_forwards,
         bridge,
-        ring,
+        then,
         mut permit,
     } = passage;
     record.bridge = Some(bridge);
@@ -59,7 +69,11 @@ pub(super) async fn serve(
     let callees = stages.iter().flat_map(|stage| &stage.callees);
     let trunks = callees.filter_map(|called| called.whose.trunk.clone());
     let trunks: Vec<String> = trunks.collect();
-    let who = Who::calls(&services, &incoming.0.invite);
+    let invite = &incoming.0.invite;
+    let who = Who::calls(&services, invite);
+    // What an agent is told, where one comes last.
+    let last = then.map(|agent| Last::of(&services, agent, invite));
+    let id = record.id;
     let ringing = Ringing::begin(Arc::clone(&services), incoming, (record, trunks), epoch);
     let Some(ringing) = ringing.await else {
         return;
@@ -67,7 +81,9 @@ pub(super) async fn serve(
     let how = How {
         codec: ringing.codec(),
         max_forwards,
-        ring,
+        ring: RING,
+        ring_most: Duration::MAX,
+        headers: Vec::new(),
     };
     let caller = next_leg();
     let hunt = Hunt::new(Arc::clone(&services), stages, how, caller);
@@ -76,17 +92,69 @@ pub(super) async fn serve(
         room,
         caller,
         met: None,
+        plays: last.is_none(),
     };
-    if let Some((answered, called)) = meeting.ring_out(ringing, hunt).await {
-        permit.keep_pairs(2);
-        let who = Who {
-            _trunk: permit.take_trunk(),
-            ..who
-        };
-        // Apart, so that what rings holds none of it.
-        Box::pin(Pair::new(answered, who, called, &meeting).serve()).await;
+    match (meeting.ring_out(ringing, hunt).await, last) {
+        (Came::Together(answered, called), _) => {
+            permit.keep_pairs(2);
+            let who = Who {
+                _trunk: permit.take_trunk(),
+                ..who
+            };
+            // Apart, so that what rings holds none of it.
+            Box::pin(Pair::new(*answered, who, *called, &meeting).serve()).await;
+            drop(permit);
+        }
+        (Came::Nobody(ringing, failure), Some(last)) => {
+            tracing::info!(%failure, "nobody took the call: an agent does");
+            let Last {
+                agent,
+                told,
+                shown,
+                called,
+            } = last;
+            services.note_shown(id, shown);
+            services.note_called(id, called);
+            let connected = Box::pin(ringing.leave_to(agent, told, permit)).await;
+            if let Some(connected) = connected {
+                connected.talk().await;
+            }
+        }
+        (Came::Nobody(ringing, failure), None) => fail(*ringing, &failure).await,
+        (Came::Over, _) => {}
     }
-    drop(permit);
+}
+
+/// The agent that takes a call which nobody else has, and what it is told of who calls.
+struct Last {
+    agent: Arc<AgentSpec>,
+    told: Vec<(String, Value)>,
+    shown: String,
+    called: Vec<Number>,
+}
+
+impl Last {
+    fn of(services: &Services, agent: Arc<AgentSpec>, invite: &Incoming) -> Self {
+        let over_trunk = matches!(invite.source, Source::Trunk(_));
+        Self {
+            agent,
+            told: caller_variables(services, invite),
+            shown: shown_to_user(invite, &own_host(services)),
+            called: over_trunk
+                .then(|| called_before(invite))
+                .unwrap_or_default(),
+        }
+    }
+}
+
+/// What came of ringing.
+enum Came {
+    /// Somebody has answered, and so have we.
+    Together(Box<PickedUp>, Box<Given>),
+    /// Nobody has, and the caller waits.
+    Nobody(Box<Ringing>, DialFailure),
+    /// The call is over, and that is written down.
+    Over,
 }
 
 /// Where the two are to hear each other.
@@ -95,27 +163,28 @@ struct Meeting {
     caller: LegId,
     /// Whom the caller hears before the answer: both are in the room.
     met: Option<LegId>,
+    /// Whether the caller hears what is played before the answer. An agent that comes last hears
+    /// what is said on a leg that opens with its own answer.
+    plays: bool,
 }
 
 impl Meeting {
-    /// Rings at the called party until it answers, and answers the caller then. None when it does
-    /// not come to that, which is written down.
-    async fn ring_out(
-        &mut self,
-        mut ringing: Ringing,
-        mut hunt: Hunt,
-    ) -> Option<(PickedUp, Given)> {
+    /// Rings at the called party until it answers, and answers the caller then.
+    async fn ring_out(&mut self, mut ringing: Ringing, mut hunt: Hunt) -> Came {
         let mut progress = hunt.place().await;
         loop {
             match progress {
                 Some(Progress::Rings(status)) => ringing.rings(status).await,
+                Some(Progress::Early) if !self.plays => ringing.rings(180).await,
                 Some(Progress::Early) => self.let_hear_early(&mut ringing, &hunt).await,
                 Some(Progress::Answered(called)) => {
-                    return self.pick_up(ringing, *called, hunt).await;
+                    let picked_up = self.pick_up(ringing, *called, hunt).await;
+                    return picked_up.map_or(Came::Over, |(answered, called)| {
+                        Came::Together(Box::new(answered), Box::new(called))
+                    });
                 }
                 Some(Progress::Failed(failure)) => {
-                    fail(ringing, &failure).await;
-                    return None;
+                    return Came::Nobody(Box::new(ringing), failure);
                 }
                 None => {}
             }
@@ -131,7 +200,7 @@ impl Meeting {
                 Some(status) => ringing.refuse(status, reason).await,
                 None => ringing.given_up(reason).await,
             }
-            return None;
+            return Came::Over;
         }
     }
 

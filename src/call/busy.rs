@@ -1,6 +1,7 @@
 //! Why no call is taken now.
 
 use crate::ai::hearing::Behind;
+use crate::switch::Way;
 
 /// Why no call can be taken on now.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -11,9 +12,12 @@ pub enum Busy {
     /// The trunk carries as many as it may.
     #[error("all {1} calls of trunk {0:?} are taken (`trunk.max_calls`)")]
     TrunkFull(String, u32),
-    /// As many as it may begin in a second were just begun.
-    #[error("trunk {0:?} begins no more than {1} calls a second (`trunk.max_cps`)")]
-    TrunkFast(String, u32),
+    /// As many as may come in within a second have just come.
+    #[error("no more than {0} calls a second are taken (`limits.max_cps`)")]
+    Fast(u32),
+    /// As many as may go out over the trunk, or come in, within a second have just done so.
+    #[error("trunk {0:?} takes no more than {1} calls a second (`{key}`)", key = cps_key(*.2))]
+    TrunkFast(String, u32, Way),
     /// There are no ports for its media.
     #[error("all ports of `media.ports` are taken")]
     NoPorts,
@@ -32,4 +36,21 @@ pub enum Busy {
     /// The switch is being stopped.
     #[error("the switch is being stopped")]
     Stopping,
+}
+
+/// The key that says how many calls a second go over a trunk.
+fn cps_key(way: Way) -> &'static str {
+    match way {
+        Way::In => "trunk.max_cps_in",
+        Way::Out => "trunk.max_cps",
+    }
+}
+
+impl Busy {
+    /// When there is room again, in s, where that is known.
+    #[must_use]
+    pub fn retry_after_s(&self) -> Option<u32> {
+        // The next second has.
+        matches!(self, Self::Fast(_) | Self::TrunkFast(..)).then_some(1)
+    }
 }

@@ -22,7 +22,7 @@ mod failure;
 pub use failure::DialFailure;
 
 /// How long the end of a call that came to nothing is waited for.
-const ENDING: Duration = Duration::from_secs(2);
+pub(super) const ENDING: Duration = Duration::from_secs(2);
 
 /// What is dialled.
 #[derive(Clone, Debug)]
@@ -57,6 +57,8 @@ pub struct Dialling {
     pub headers: Vec<(String, String)>,
     /// How long it may ring.
     pub ring_timeout: Duration,
+    /// How long each address may take to its first word; none leaves that to the transaction, 32 s.
+    pub speaks_within: Option<Duration>,
     /// Where redirects may lead.
     pub redirects: RedirectTerms,
 }
@@ -266,11 +268,19 @@ async fn wait(
     give_up: &mut mpsc::Receiver<()>,
 ) -> Result<Option<Vec<u8>>, DialFailure> {
     let deadline = tokio::time::Instant::now() + dialling.ring_timeout;
+    let speaks_within = dialling.speaks_within.unwrap_or(dialling.ring_timeout);
+    let speaks_by = tokio::time::Instant::now() + speaks_within;
+    let mut is_silent = dialling.speaks_within.is_some();
     let mut early = None;
     let mut open = true;
     loop {
         let signal = tokio::select! {
             signal = placed.signals.recv() => signal,
+            () = tokio::time::sleep_until(speaks_by), if is_silent => {
+                // There is nothing to wait for.
+                let _ = line.sip().hang_up(placed.call, None).await;
+                return Err(DialFailure::silent(speaks_within));
+            }
             asked = give_up.recv(), if open => {
                 if asked.is_none() {
                     open = false;
@@ -284,6 +294,7 @@ async fn wait(
                 return Err(DialFailure::NoAnswer(dialling.ring_timeout));
             }
         };
+        is_silent = false;
         match signal.ok_or(SipError::Gone)? {
             Signal::Progress { status, body } => {
                 progress(status);
@@ -330,14 +341,16 @@ async fn end(line: &Line, placed: &mut PlacedCall) {
     if line.sip().hang_up(placed.call, None).await.is_err() {
         return;
     }
-    let settled = async {
-        while let Some(signal) = placed.signals.recv().await {
-            if matches!(signal, Signal::Ended { .. } | Signal::Rejected { .. }) {
-                return;
-            }
+    let _ = tokio::time::timeout(ENDING, settled(&mut placed.signals)).await;
+}
+
+/// Waits until a call is over.
+pub(super) async fn settled(signals: &mut mailbox::Receiver<Signal>) {
+    while let Some(signal) = signals.recv().await {
+        if matches!(signal, Signal::Ended { .. } | Signal::Rejected { .. }) {
+            return;
         }
-    };
-    let _ = tokio::time::timeout(ENDING, settled).await;
+    }
 }
 
 #[cfg(test)]

@@ -1,19 +1,46 @@
 //! The called party of a bridged call while it rings at all of its phones at once: the first that
 //! answers has the call, the others ring no more (RFC 3261 §16.7, of a user agent that forks itself).
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::future::select_all;
+use tokio::time::timeout;
 
-use super::dial::{DialFailure, Dialling};
+use super::dial::{DialFailure, Dialling, ENDING};
 use super::hunt::Whose;
-use super::line::{Leg, Line};
-use super::outgoing::{Outgoing, Progress};
+use super::line::{Attached, Leg, Line};
+use super::outgoing::{Ending, Heard, Outgoing, Progress};
 use crate::net::media::LegId;
-use crate::net::sip::Signal;
 
 /// Why a phone rings no more: none of these is a missed call (RFC 3326 §3.1).
 const ELSEWHERE: &str = "SIP;cause=200;text=\"Call completed elsewhere\"";
+
+/// Which legs those have who ring.
+#[derive(Clone)]
+pub(super) enum Legs {
+    /// Each one of its own, which may be of one room with this one, and heard before the answer.
+    Beside(LegId),
+    /// Whoever answers has this one, and what is attached to it.
+    One(LegId, Attachment),
+}
+
+/// What is attached to the leg of whoever answers.
+#[derive(Clone)]
+pub(super) struct Attachment(Arc<Mutex<Option<Attached>>>);
+
+impl Legs {
+    /// One leg, whoever answers.
+    pub(super) fn one(leg: LegId, attached: Attached) -> Self {
+        Self::One(leg, Attachment(Arc::new(Mutex::new(Some(attached)))))
+    }
+}
+
+impl Attachment {
+    /// Takes it; none where it has been.
+    pub(super) fn take(&self) -> Option<Attached> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
 
 /// A party that is called at one phone or several, which all ring.
 pub(super) struct Fork {
@@ -25,12 +52,15 @@ pub(super) struct Fork {
 }
 
 impl Fork {
-    /// Makes a party that is not called yet, with a leg a phone, each of which may be of one room
-    /// with another leg.
-    pub(super) fn new(line: &Arc<Line>, phones: Vec<(Dialling, Whose)>, beside: LegId) -> Self {
+    /// Makes a party that is not called yet.
+    pub(super) fn new(line: &Arc<Line>, phones: Vec<(Dialling, Whose)>, legs: &Legs) -> Self {
         let branch = |(phone, whose)| {
-            let leg = line.next_leg_beside(beside);
-            (Outgoing::new(Arc::clone(line), phone, leg), whose)
+            let (leg, attachment) = match legs {
+                Legs::Beside(other) => (line.next_leg_beside(*other), None),
+                Legs::One(leg, attachment) => (*leg, Some(attachment.clone())),
+            };
+            let outgoing = Outgoing::new(Arc::clone(line), phone, leg);
+            (outgoing.with_attachment(attachment), whose)
         };
         Self {
             branches: phones.into_iter().map(branch).collect(),
@@ -51,7 +81,7 @@ impl Fork {
     }
 
     /// Waits for what a phone says next: which, and what. Dropped before that, nothing is lost.
-    pub(super) async fn hear(&mut self) -> (usize, Option<Signal>) {
+    pub(super) async fn hear(&mut self) -> (usize, Heard) {
         if self.branches.is_empty() {
             return std::future::pending().await;
         }
@@ -59,16 +89,13 @@ impl Fork {
             .branches
             .iter_mut()
             .map(|(branch, _)| Box::pin(branch.hear()));
-        let (signal, branch, _) = select_all(waits).await;
-        (branch, signal)
+        let (heard, branch, _) = select_all(waits).await;
+        (branch, heard)
     }
 
     /// Takes what a phone said.
-    pub(super) async fn take(
-        &mut self,
-        (branch, signal): (usize, Option<Signal>),
-    ) -> Option<Progress> {
-        match self.branches.get_mut(branch)?.0.take(signal).await? {
+    pub(super) async fn take(&mut self, (branch, heard): (usize, Heard)) -> Option<Progress> {
+        match self.branches.get_mut(branch)?.0.take(heard).await? {
             Progress::Answered(party) => {
                 self.answered = self.branches.remove(branch).1;
                 self.stop(Some(ELSEWHERE)).await;
@@ -93,6 +120,11 @@ impl Fork {
         branches.filter_map(|(branch, _)| branch.early_leg())
     }
 
+    /// Whether a phone rings, or plays something.
+    pub(super) fn is_ringing(&self) -> bool {
+        self.branches.iter().any(|(branch, _)| branch.is_ringing())
+    }
+
     /// Who has answered.
     pub(super) fn answered_by(&self) -> &Whose {
         &self.answered
@@ -106,15 +138,24 @@ impl Fork {
         self.stop(None).await;
     }
 
-    /// Gives up; `reason` is the Reason (RFC 3326) that whoever rings is told.
+    /// Gives up; `reason` is the Reason (RFC 3326) that whoever rings is told. Where a call comes to
+    /// nothing by that, it is waited a while until that is settled.
     pub(super) async fn give_up(&mut self, reason: Option<&str>) {
-        self.stop(reason).await;
+        let endings = self.stop(reason).await;
+        let settled = async {
+            for mut ending in endings {
+                ending.settled().await;
+            }
+        };
+        let _ = timeout(ENDING, settled).await;
     }
 
-    async fn stop(&mut self, reason: Option<&str>) {
+    async fn stop(&mut self, reason: Option<&str>) -> Vec<Ending> {
+        let mut endings = Vec::new();
         for (mut branch, _) in std::mem::take(&mut self.branches) {
-            branch.give_up(reason).await;
+            endings.extend(branch.give_up(reason).await);
         }
+        endings
     }
 
     /// Keeps the failure that tells more; of two alike the first.

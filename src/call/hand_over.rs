@@ -7,6 +7,7 @@ use tracing::Instrument;
 use uuid::Uuid;
 
 use super::briefing::Briefing;
+use super::callee::Wanted;
 use super::refer_out::Told;
 use super::services::Services;
 use super::transfer::Person;
@@ -18,6 +19,8 @@ pub struct HandOver {
     pub(super) services: Arc<Services>,
     /// The call.
     pub(super) id: Uuid,
+    /// The agent.
+    pub(super) by: String,
     /// Whom we have called, where we have, for phones that take the call over.
     pub(super) called: Option<String>,
 }
@@ -30,13 +33,18 @@ impl HandOver {
         voice: &Arc<dyn TextToSpeech>,
         failed: impl FnOnce(String) + Send + 'static,
     ) {
-        let callee = match self.services.callee(&request.to) {
-            Ok(callee) => callee,
+        let callees = self.services.callees(Wanted {
+            to: &request.to,
+            by: &self.by,
+            ..Wanted::default()
+        });
+        let callees = match callees {
+            Ok(callees) => callees,
             Err(error) => return failed(error.to_string()),
         };
         let (on_failure, why) = oneshot::channel();
         let person = Person {
-            callee,
+            callees,
             called: self.called.clone(),
             ring: request.ring,
             briefing: Briefing::new(&request.briefing, voice),

@@ -1,5 +1,6 @@
 //! A call that rings here: from its INVITE to its record.
 
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,16 +23,17 @@ use super::headers;
 use super::journal::Journal;
 use super::line::{Half, LineError};
 use super::pick_up;
+use super::places::Permit;
 use super::services::{Place, Services};
 use super::spans;
-use super::talk::{Answering, Connected, end_reason_of};
+use super::talk::{Answering, Connected, Talk, end_reason_of};
 use super::task::Control;
 use crate::clock::{self, Epoch};
 use crate::config::comes_from_twilio;
 use crate::crm::identity::is_withheld;
 use crate::mailbox;
 use crate::meters;
-use crate::net::sip::{IncomingCall, Signal};
+use crate::net::sip::{Held, IncomingCall, Signal};
 use crate::store::{CallRecord, CallState, Direction};
 use crate::switch::{Call, EndReason, Number};
 use crate::switchboard::own_host;
@@ -49,6 +51,9 @@ async fn admit_or_refuse(services: Arc<Services>, mut incoming: Box<IncomingCall
     let call = incoming.call;
     unify_numbers(&services, &mut incoming.invite);
     let held = services.line.sip().hold(call);
+    if let Err(busy) = services.count_in() {
+        return refuse_as(&services, call, &busy.into()).await;
+    }
     if let Some(replaced) = incoming.invite.replaces {
         return Box::pin(pick_up::serve(services, (*incoming, held), replaced)).await;
     }
@@ -215,52 +220,93 @@ async fn answer(
             .as_ref()
             .map_or(codecs.likely_rate_hz(), Negotiated::rate_hz),
     };
-    let mut talk = answering.prepare(caller_variables(&services, invite)).await;
+    let talk = answering.prepare(caller_variables(&services, invite)).await;
     let IncomingCall {
         call,
         invite,
-        mut signals,
+        signals,
     } = *incoming;
-    // The caller may have hung up while the CRM was asked.
-    if let Some(Signal::Ended { .. }) = signals.try_recv() {
-        drop(half);
-        talk.never_answered(state, EndReason::Cancelled).await;
-        return None;
-    }
-    // … or somebody has ended the call, or the switch.
-    if let Some(reason) = talk.called_off() {
-        drop(half);
-        let _ = sip.hang_up(call, None).await;
-        talk.never_answered(state, reason).await;
-        return None;
-    }
-    // … or hung up since: a CANCEL that overtook the answer leaves the call unanswered.
-    if !matches!(sip.answer(call, half.sdp()).await, Ok(true)) {
-        drop(half);
-        talk.never_answered(state, EndReason::Cancelled).await;
-        return None;
-    }
-    let negotiated = match negotiated {
-        Some(negotiated) => Ok(negotiated),
-        None => late_answer(&half, &mut signals, talk.controls()).await,
+    let rings = Rings {
+        call,
+        held: None,
+        signals,
+        half,
+        negotiated,
+        remote: invite.flow.remote.ip(),
     };
-    let opened = negotiated.and_then(|negotiated| {
-        let leg = talk.open(half, negotiated, invite.flow.remote.ip());
-        leg.map_err(|error| EndReason::Failed(error.to_string()))
-    });
-    match opened {
-        Ok(leg) => Some(Box::new(Connected {
-            talk,
-            state,
+    rings.answer(talk, state, permit).await
+}
+
+/// A call that rings here, and that its agent is ready to take.
+pub(super) struct Rings {
+    pub(super) call: CallHandle,
+    pub(super) held: Option<Held>,
+    pub(super) signals: mailbox::Receiver<Signal>,
+    pub(super) half: Half,
+    /// None where the offer is ours.
+    pub(super) negotiated: Option<Negotiated>,
+    pub(super) remote: IpAddr,
+}
+
+impl Rings {
+    /// Answers; none when it did not come to that, which is written down.
+    pub(super) async fn answer(
+        self,
+        mut talk: Talk,
+        state: Call,
+        permit: Permit,
+    ) -> Option<Box<Connected>> {
+        let Self {
             call,
-            signals,
-            leg,
-            permit,
-        })),
-        Err(reason) => {
+            held,
+            mut signals,
+            half,
+            negotiated,
+            remote,
+        } = self;
+        let sip = talk.sip();
+        // The caller may have hung up while the CRM was asked.
+        if let Some(Signal::Ended { .. }) = signals.try_recv() {
+            drop(half);
+            talk.never_answered(state, EndReason::Cancelled).await;
+            return None;
+        }
+        // … or somebody has ended the call, or the switch.
+        if let Some(reason) = talk.called_off() {
+            drop(half);
             let _ = sip.hang_up(call, None).await;
             talk.never_answered(state, reason).await;
-            None
+            return None;
+        }
+        // … or hung up since: a CANCEL that overtook the answer leaves the call unanswered.
+        if !matches!(sip.answer(call, half.sdp()).await, Ok(true)) {
+            drop(half);
+            talk.never_answered(state, EndReason::Cancelled).await;
+            return None;
+        }
+        let negotiated = match negotiated {
+            Some(negotiated) => Ok(negotiated),
+            None => late_answer(&half, &mut signals, talk.controls()).await,
+        };
+        let opened = negotiated.and_then(|negotiated| {
+            let leg = talk.open(half, negotiated, remote);
+            leg.map_err(|error| EndReason::Failed(error.to_string()))
+        });
+        match opened {
+            Ok(leg) => Some(Box::new(Connected {
+                talk,
+                state,
+                call,
+                held,
+                signals,
+                leg,
+                permit,
+            })),
+            Err(reason) => {
+                let _ = sip.hang_up(call, None).await;
+                talk.never_answered(state, reason).await;
+                None
+            }
         }
     }
 }
@@ -340,7 +386,10 @@ pub fn party(user: &str, uri: &str) -> String {
 }
 
 /// What the INVITE itself says of the caller.
-fn caller_variables(services: &Services, invite: &Incoming) -> Vec<(String, serde_json::Value)> {
+pub(super) fn caller_variables(
+    services: &Services,
+    invite: &Incoming,
+) -> Vec<(String, serde_json::Value)> {
     let mut variables = vec![("called".to_owned(), json!(called_party(invite)))];
     let caller = party(&invite.from.user, &invite.from.uri);
     let withheld = is_withheld(&caller);

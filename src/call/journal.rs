@@ -30,6 +30,8 @@ enum Entry {
     Turn(Box<TurnRecord>),
     Variables(Map<String, Value>),
     Recording(std::path::PathBuf),
+    Over(Option<String>, String),
+    LeftTo(String),
     Bridged(Whose),
     Transferred(Box<Bridge>),
     Book(Box<Appointment>, oneshot::Sender<Result<(), String>>),
@@ -116,6 +118,16 @@ impl Journal {
     /// Writes down where the recording lies.
     pub fn recording(&self, path: std::path::PathBuf) {
         self.enter(Entry::Recording(path));
+    }
+
+    /// Writes down over which trunk a call goes after all, and what it shows of who calls.
+    pub(super) fn over(&self, trunk: Option<String>, from: String) {
+        self.enter(Entry::Over(trunk, from));
+    }
+
+    /// Writes down that an agent takes a call that nobody else has.
+    pub(super) fn left_to(&self, agent: String) {
+        self.enter(Entry::LeftTo(agent));
     }
 
     /// Writes down who of those who were called has answered.
@@ -270,6 +282,22 @@ impl Writer {
                 self.record.variables = variables.clone();
                 let update = CallUpdate {
                     variables: Some(variables),
+                    ..CallUpdate::default()
+                };
+                self.store().update_call(id, update, self.now()).await
+            }
+            Entry::Over(trunk, from) => {
+                (self.record.trunk, self.record.from) = (trunk.clone(), from);
+                let update = CallUpdate {
+                    trunk,
+                    ..CallUpdate::default()
+                };
+                self.store().update_call(id, update, self.now()).await
+            }
+            Entry::LeftTo(agent) => {
+                (self.record.agent, self.record.bridge) = (Some(agent.clone()), None);
+                let update = CallUpdate {
+                    agent: Some(agent),
                     ..CallUpdate::default()
                 };
                 self.store().update_call(id, update, self.now()).await

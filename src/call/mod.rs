@@ -8,6 +8,7 @@ mod busy;
 mod called;
 mod callee;
 mod caller;
+mod capacity;
 pub mod codecs;
 mod conference;
 pub mod conversation;
@@ -55,7 +56,7 @@ mod turn_log;
 
 pub use crate::net::sip::Sip;
 pub use busy::Busy;
-pub use callee::CalleeError;
+pub use callee::{CalleeError, Callees, Wanted};
 pub(crate) use ending::stored_state;
 pub(crate) use first_hop::FirstHop;
 pub use inbound::{party, take};

@@ -1,4 +1,4 @@
-//! A call that the API asks for: trunk, INVITE, and then the agent speaks.
+//! A call that the API asks for: whom it reaches, over which trunk, and then the agent speaks.
 
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -8,18 +8,21 @@ use std::time::Duration;
 use offhook_sip::Credentials;
 use offhook_sip::Transport;
 use serde_json::{Value, json};
-use tokio::sync::mpsc;
 use tracing::Instrument;
 
+use super::callee::Callees;
 use super::codecs::Codecs;
-use super::dial::{Answered, DialFailure, Dialling, dial};
+use super::dial::{DialFailure, Dialling};
 use super::first_hop::{self, FirstHop};
-use super::hunt::Whose;
+use super::hunt::{How, Hunt, MAX_FORWARDS, Whose};
 use super::journal::Journal;
+use super::outgoing::Progress;
+use super::party::Party;
 use super::services::{AgentSpec, Live, Place, Services};
 use super::spans;
 use super::talk::{Answering, Connected, Talk, end_reason_of};
 use super::task::Control;
+use super::trunk_load::TrunkPlace;
 use crate::ai::OnBox;
 use crate::clock::{self, Epoch};
 use crate::config;
@@ -38,8 +41,8 @@ pub struct Outbound {
     pub record: CallRecord,
     /// The agent that talks.
     pub agent: Arc<AgentSpec>,
-    /// Where it goes.
-    pub dialled: Dialled,
+    /// Who is rung.
+    pub callees: Callees,
     /// What the flow is told.
     pub variables: Vec<(String, Value)>,
     /// Its place among the calls that are allowed.
@@ -60,10 +63,8 @@ pub async fn place(services: Arc<Services>, outbound: Outbound) {
 
 /// The two halves of a call have each a place of their own in memory ([`Connected`]).
 async fn dial_and_talk(services: Arc<Services>, outbound: Outbound) {
-    let sip = services.line.sip().clone();
     let ringing: Pin<Box<dyn Future<Output = _> + Send>> = Box::pin(ring_out(services, outbound));
     if let Some(connected) = ringing.await {
-        let _held = sip.hold(connected.call);
         connected.talk().await;
     }
 }
@@ -74,7 +75,7 @@ async fn ring_out(services: Arc<Services>, outbound: Outbound) -> Option<Box<Con
     let Outbound {
         record,
         agent,
-        dialled,
+        callees,
         variables,
         place,
         on_box,
@@ -83,7 +84,7 @@ async fn ring_out(services: Arc<Services>, outbound: Outbound) -> Option<Box<Con
     } = outbound;
     spans::name(record.id, &agent.config.name);
     let Place {
-        permit,
+        mut permit,
         leg,
         listening,
     } = place;
@@ -95,8 +96,9 @@ async fn ring_out(services: Arc<Services>, outbound: Outbound) -> Option<Box<Con
         json!({ "from": record.from, "to": record.to }),
     );
     let mut call = Call::outbound(clock::now());
-    let (id, epoch) = (record.id, Epoch::take());
-    let codecs = Codecs::configured(&services.config, trunk_of(&services.config, &dialled));
+    let epoch = Epoch::take();
+    let trunk = callees.trunk().and_then(|name| services.config.trunk(name));
+    let codecs = Codecs::configured(&services.config, trunk);
     let answering = Answering {
         services: Arc::clone(&services),
         agent,
@@ -114,95 +116,99 @@ async fn ring_out(services: Arc<Services>, outbound: Outbound) -> Option<Box<Con
         talk.never_answered(call, reason).await;
         return None;
     }
-    let dialling = tokio::select! {
-        dialling = dialling(&services, &dialled) => dialling.map_err(EndReason::Failed),
-        control = talk.controls().recv() => Err(end_reason_of(control)),
-    };
-    let dialling = match dialling {
-        Ok(mut dialling) => {
-            let trunk = trunk_of(&services.config, &dialled);
-            dialling.add_headers(sent_over(trunk, headers));
-            dialling
-        }
-        Err(reason) => {
-            talk.never_answered(call, reason).await;
-            return None;
-        }
-    };
     call.handle_progress();
     let mut rang = false;
     let progress = |status: u16| {
-        if !rang && status > 100 {
-            rang = true;
+        if !std::mem::replace(&mut rang, true) {
             let data = json!({ "status": status });
             journal.event("call.ringing", epoch.timestamp(clock::now()), data);
         }
     };
-    let (dialled, called_off) = ring(&services, &mut talk, &dialling, progress).await;
-    match dialled {
-        Ok(answered) => {
-            if called_off.is_some() {
-                // The answer was faster: it is asked once more, of the call that runs.
-                let _ = services.hang_up(id);
-            }
+    match ring(&services, &mut talk, (callees, headers), progress).await {
+        Ok(Answered { party, trunk }) => {
+            permit.keep_pairs(1);
+            let (handle, held, signals, leg) = party.into_parts();
             Some(Box::new(Connected {
                 talk,
                 state: call,
-                call: answered.call,
-                signals: answered.signals,
-                leg: answered.leg,
-                permit,
+                call: handle,
+                held: Some(held),
+                signals,
+                leg,
+                permit: permit.over(trunk),
             }))
         }
-        Err(failure) => {
-            tracing::info!(%failure, "an outbound call was not answered");
-            let reason = end_reason(&failure, called_off);
+        Err(reason) => {
             talk.never_answered(call, reason).await;
             None
         }
     }
 }
 
-/// Dials until the other side answers or fails, or somebody asks for the call's end: that is told too,
-/// since the answer may have been faster.
+/// Who has answered, and their place on their trunk.
+struct Answered {
+    party: Box<Party>,
+    trunk: Option<TrunkPlace>,
+}
+
+/// Rings until somebody answers, all have failed, or somebody asks for the call's end.
 async fn ring(
-    services: &Services,
+    services: &Arc<Services>,
     talk: &mut Talk,
-    dialling: &Dialling,
-    progress: impl FnMut(u16),
-) -> (Result<Answered, DialFailure>, Option<EndReason>) {
-    let (leg, attached) = (talk.leg(), talk.attached());
-    let controls = talk.controls();
-    let (give_up, mut given_up) = mpsc::channel(1);
-    let mut called_off = None;
-    let dialling = dial(
-        &services.line,
-        leg,
-        dialling,
-        attached,
-        progress,
-        &mut given_up,
-    )
-    .instrument(spans::leg(leg));
-    tokio::pin!(dialling);
-    loop {
-        tokio::select! {
-            answered = &mut dialling => return (answered, called_off),
-            Some(control) = controls.recv() => {
-                called_off.get_or_insert(end_reason_of(Some(control)));
-                let _ = give_up.try_send(());
-            }
+    (callees, headers): (Callees, Vec<(String, String)>),
+    mut progress: impl FnMut(u16),
+) -> Result<Answered, EndReason> {
+    let Callees { stages, place } = callees;
+    let how = How {
+        codec: None,
+        max_forwards: MAX_FORWARDS,
+        ring: RING,
+        ring_most: Duration::MAX,
+        headers,
+    };
+    let leg = (talk.leg(), talk.attached());
+    let hunt = Hunt::with_leg(Arc::clone(services), stages, how, leg);
+    let mut hunt = hunt.with_place(place);
+    let mut heard = tokio::select! {
+        heard = hunt.place() => heard,
+        control = talk.controls().recv() => {
+            hunt.give_up().await;
+            return Err(end_reason_of(control));
         }
+    };
+    loop {
+        // Before anything else is heard: who answers may not be recorded.
+        talk.goes_over(hunt.trunk());
+        match heard {
+            Some(Progress::Rings(status)) => progress(status),
+            Some(Progress::Answered(party)) => {
+                talk.answered_over(hunt.trunk(), hunt.shows());
+                let trunk = hunt.into_trunk_place();
+                return Ok(Answered { party, trunk });
+            }
+            Some(Progress::Failed(failure)) => {
+                tracing::info!(%failure, "an outbound call was not answered");
+                return Err(end_reason(&failure));
+            }
+            Some(Progress::Early) | None => {}
+        }
+        heard = tokio::select! {
+            said = hunt.hear() => hunt.take(said).await,
+            control = talk.controls().recv() => {
+                hunt.give_up().await;
+                return Err(end_reason_of(control));
+            }
+        };
     }
 }
 
-fn end_reason(failure: &DialFailure, called_off: Option<EndReason>) -> EndReason {
+fn end_reason(failure: &DialFailure) -> EndReason {
     match failure {
         DialFailure::Refused { status, cause, .. } => {
             EndReason::Refused(*status).said(cause.clone())
         }
         DialFailure::NoAnswer(_) => EndReason::Refused(408),
-        DialFailure::Cancelled => called_off.unwrap_or(EndReason::Cancelled),
+        DialFailure::Cancelled => EndReason::Cancelled,
         other => EndReason::Failed(other.to_string()),
     }
 }
@@ -294,6 +300,7 @@ async fn dialling(services: &Services, dialled: &Dialled) -> Result<Dialling, St
         },
         headers: headers_of(trunk, dialled),
         ring_timeout: RING,
+        speaks_within: trunk.map(|trunk| Duration::from_secs(trunk.trying_timeout_s.into())),
         redirects,
     })
 }

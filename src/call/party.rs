@@ -25,7 +25,7 @@ pub(super) struct Party {
     call: CallHandle,
     /// Where its requests come from.
     flow: Flow,
-    _held: Held,
+    held: Held,
     signals: mailbox::Receiver<Signal>,
     /// Its media.
     pub(super) leg: Leg,
@@ -83,7 +83,7 @@ impl Party {
         leg: Leg,
     ) -> Self {
         Self {
-            _held: held,
+            held,
             sip,
             call,
             flow,
@@ -93,6 +93,12 @@ impl Party {
             digits: Digits::default(),
             troubles: Troubles::default(),
         }
+    }
+
+    /// Takes it apart, for who looks after it in another way: its dialog, which ends with the hold on
+    /// it, what that says, and its leg.
+    pub(super) fn into_parts(self) -> (CallHandle, Held, mailbox::Receiver<Signal>, Leg) {
+        (self.call, self.held, self.signals, self.leg)
     }
 
     /// Waits for what comes next. Dropped before that, nothing is lost.

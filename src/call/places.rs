@@ -1,11 +1,13 @@
 //! How many calls there may be: those that are allowed, and those that there are media ports for.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use tokio::sync::Notify;
 
 use super::busy::Busy;
 use super::trunk_load::TrunkPlace;
+use crate::switch::CallRate;
 
 /// The calls and port pairs that are free.
 #[derive(Debug)]
@@ -23,6 +25,8 @@ struct Free {
     closed: bool,
     /// Media is late for the calls that there are.
     behind: bool,
+    /// How many calls come in.
+    coming: CallRate,
 }
 
 /// A place among the calls that are allowed, with the port pairs of the call's legs. Given back when
@@ -37,19 +41,29 @@ pub(super) struct Permit {
 }
 
 impl Places {
-    /// Makes places for so many calls that have so many port pairs in all.
-    pub(super) fn new(max_calls: usize, pairs: usize) -> Arc<Self> {
+    /// Makes places for so many calls, of which so many may come in within a second (0 is no limit),
+    /// and that have so many port pairs in all.
+    pub(super) fn new(max_calls: usize, max_cps: u32, pairs: usize) -> Arc<Self> {
         let free = Free {
             calls: max_calls,
             pairs,
             closed: false,
             behind: false,
+            coming: CallRate::new(max_cps),
         };
         Arc::new(Self {
             max_calls,
             free: Mutex::new(free),
             changed: Notify::new(),
         })
+    }
+
+    /// Counts a call that comes in.
+    ///
+    /// # Errors
+    /// When as many as may have come within a second.
+    pub(super) fn count_in(&self, now: Instant) -> Result<(), Busy> {
+        self.free().coming.begin(now).map_err(Busy::Fast)
     }
 
     /// Takes a place for a call with so many legs.
@@ -180,7 +194,7 @@ mod tests {
 
     #[test]
     fn a_call_takes_a_place_and_a_pair_a_leg_and_gives_both_back() {
-        let places = Places::new(3, 3);
+        let places = Places::new(3, 0, 3);
         let mut bridge = places.take(3).unwrap();
         assert!(!places.has_room());
         bridge.keep_pairs(2);
@@ -201,7 +215,7 @@ mod tests {
 
     #[test]
     fn no_call_is_taken_while_media_is_late_but_those_that_there_are_may_grow() {
-        let places = Places::new(2, 4);
+        let places = Places::new(2, 0, 4);
         let _call = places.take(1).unwrap();
         places.set_behind(true);
         assert!(!places.has_room());
@@ -212,8 +226,29 @@ mod tests {
     }
 
     #[test]
+    fn calls_that_come_too_fast_take_no_place_of_those_that_there_are() {
+        let (places, now) = (Places::new(1_000, 250, 2_000), crate::clock::now());
+        let mut calls = Vec::new();
+        let mut refused = 0;
+        for _ in 0..375 {
+            match places.count_in(now).and_then(|()| places.take(1)) {
+                Ok(call) => calls.push(call),
+                Err(busy) => {
+                    assert_eq!((&busy, busy.retry_after_s()), (&Busy::Fast(250), Some(1)));
+                    refused += 1;
+                }
+            }
+        }
+        assert_eq!((calls.len(), refused), (250, 125));
+        assert!(places.has_room(), "who asks by OPTIONS is told so");
+        assert!(places.take_pairs(1).is_ok(), "those that there are go on");
+        let next_second = now + std::time::Duration::from_secs(1);
+        assert_eq!(places.count_in(next_second), Ok(()));
+    }
+
+    #[test]
     fn too_few_ports_take_no_place() {
-        let places = Places::new(1, 1);
+        let places = Places::new(1, 0, 1);
         assert!(places.take(2).is_err());
         let _call = places.take(1).unwrap();
         places.close();

@@ -1,5 +1,7 @@
 //! A call that rings here and that no agent takes: from what its INVITE says to its answer.
 
+mod leaving;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;

@@ -10,16 +10,15 @@ use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-use super::busy::Busy;
 use super::dialogs::Dialogs;
-use super::line::{Line, next_leg};
+use super::line::Line;
 use super::places::{Permit, Places};
 use super::recording::{Recorder, RecordingSwitch};
 use super::refer_out::Dialog;
 use super::room::Rooms;
 use super::supervise::Talking;
 use super::task::{Control, Wishes};
-use super::trunk_load::{TrunkLoads, TrunkPlace};
+use super::trunk_load::TrunkLoads;
 use super::trunk_states::TrunkStates;
 use crate::agent::flow::Flow;
 use crate::ai::OnBox;
@@ -32,8 +31,8 @@ use crate::http::events::{Data, Event, EventBus};
 use crate::mailbox::{self, mailbox};
 use crate::net::media::LegId;
 use crate::store::outbox::OutboxItem;
-use crate::store::{Appointment, CallRecord, EventRecord, Health, Store, StoreError};
-use crate::switch::{Number, Registrar, RouteTable, TrunkTable, Way};
+use crate::store::{Appointment, CallRecord, EventRecord, Store, StoreError};
+use crate::switch::{Number, Registrar, RouteTable, TrunkTable};
 
 /// Hang-up requests that may wait for one call.
 const CONTROLS: usize = 4;
@@ -171,7 +170,7 @@ impl Services {
         let names = parts.agents.keys().cloned().collect();
         let routes = RouteTable::new(parts.config.routes.clone(), names);
         let (limits, ports) = (&parts.config.limits, &parts.config.media.ports);
-        let places = Places::new(limits.max_calls, ports.pairs());
+        let places = Places::new(limits.max_calls, limits.max_cps, ports.pairs());
         let trunk_loads = TrunkLoads::new(&parts.config.trunks);
         let bus = parts.bus.clone();
         // From there, so that what is published is kept already, and in the order of its numbers.
@@ -205,70 +204,6 @@ impl Services {
         }
     }
 
-    /// Takes a place for a call of this agent's, with the models that it needs.
-    ///
-    /// # Errors
-    /// When the switch is full, not ready, behind, cannot keep records, or is stopping.
-    pub fn take_place(
-        &self,
-        agent: &AgentConfig,
-        over: Option<(&str, Way)>,
-    ) -> Result<(Place, Arc<OnBox>), Busy> {
-        let on_box = self.ready()?;
-        let permit = self.places.take(1)?.over(self.take_trunk(over)?);
-        let leg = next_leg();
-        let listening = on_box.hearing.listen(leg, agent.noise_suppression)?;
-        let place = Place {
-            permit,
-            leg,
-            listening,
-        };
-        Ok((place, Arc::clone(on_box)))
-    }
-
-    /// Takes a place for a call of so many legs that needs no models.
-    ///
-    /// # Errors
-    /// When the switch or the trunk is full, records cannot be kept, or the switch is stopping.
-    pub(super) fn take_plain_place(
-        &self,
-        legs: usize,
-        over: Option<(&str, Way)>,
-    ) -> Result<Permit, Busy> {
-        self.keeps_records()?;
-        Ok(self.places.take(legs)?.over(self.take_trunk(over)?))
-    }
-
-    fn take_trunk(&self, over: Option<(&str, Way)>) -> Result<Option<TrunkPlace>, Busy> {
-        over.map(|(trunk, way)| self.trunk_loads.take(trunk, way))
-            .transpose()
-    }
-
-    fn keeps_records(&self) -> Result<(), Busy> {
-        if self.places.is_closed() {
-            return Err(Busy::Stopping);
-        }
-        match self.store.health() {
-            Health::Spilling { reason, .. } => Err(Busy::Store(reason)),
-            _ => Ok(()),
-        }
-    }
-
-    /// Returns the models with which a call would be taken now, if there is a place.
-    fn ready(&self) -> Result<&Arc<OnBox>, Busy> {
-        self.keeps_records()?;
-        self.on_box.get().ok_or(Busy::NoModels)
-    }
-
-    /// Whether a call would be taken now; without agents nothing waits for models.
-    fn takes_calls(&self) -> bool {
-        let ready = match self.agents.is_empty() {
-            true => self.keeps_records().is_ok(),
-            false => self.ready().is_ok(),
-        };
-        ready && self.places.has_room()
-    }
-
     /// Takes the models in; false when there were some already.
     pub fn models_loaded(&self, on_box: Arc<OnBox>) -> bool {
         let taken = self.on_box.set(on_box).is_ok();
@@ -279,24 +214,6 @@ impl Services {
     /// Takes no calls from now on, since the switch stops.
     pub fn stop_taking(&self) {
         self.places.close();
-    }
-
-    /// Tells those who watch the switch by OPTIONS whether a call would be taken, until the SIP task
-    /// ends.
-    pub async fn tell_watchers(self: Arc<Self>) {
-        let mut health = self.store.watch_health();
-        let sip = self.line.sip();
-        let mut told = None;
-        loop {
-            let takes = self.takes_calls();
-            if told.replace(takes) != Some(takes) && sip.set_takes_calls(takes).await.is_err() {
-                return;
-            }
-            tokio::select! {
-                () = self.places.changed() => {}
-                changed = health.changed() => if changed.is_err() { return },
-            }
-        }
     }
 
     /// Makes a call by this trunk reachable until its [`Live`] is dropped: it can be ended, and its

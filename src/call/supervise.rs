@@ -14,12 +14,13 @@ use tokio::sync::{mpsc, watch};
 use tracing::Instrument;
 use uuid::Uuid;
 
-use super::codecs::Codecs;
-use super::dial::{Answered, DialFailure, Dialling, dial};
+use super::callee::Callees;
+use super::hunt::{How, Hunt, MAX_FORWARDS};
 use super::journal::Journal;
-use super::line::{Attached, Leg};
+use super::line::Leg;
 use super::negotiate::negotiate;
-use super::outbound::Callee;
+use super::outgoing::Progress;
+use super::party::Party;
 use super::places::Permit;
 use super::services::Services;
 use super::spans;
@@ -29,8 +30,6 @@ use crate::clock;
 use crate::mailbox;
 use crate::net::media::{Command, LegEvent, LegId, MediaError, MediaThread, Part, RoomId};
 use crate::net::sip::Signal;
-use crate::switch::{Binding, RedirectTerms, Way};
-use crate::switchboard::own_host;
 
 /// How long a supervisor's phone may ring.
 const RING: Duration = Duration::from_secs(60);
@@ -189,33 +188,6 @@ impl Services {
         }
     }
 
-    /// Finds the phones that a user has registered, the latest first; none where there is no phone.
-    #[must_use]
-    pub fn phones_of(&self, user: &str) -> Option<Callee> {
-        let (now, from) = (clock::now(), format!("<sip:offhook@{}>", own_host(self)));
-        let registrar = self.registrar();
-        let phone = |binding: &Binding| Dialling {
-            request_uri: binding.contact.clone(),
-            to: None,
-            from: from.clone(),
-            targets: vec![binding.flow.remote],
-            transport: binding.flow.transport,
-            pinned: true,
-            whom: None,
-            local: Some(binding.flow.local),
-            route: binding.path.clone(),
-            credentials: None,
-            codecs: Codecs::configured(&self.config, None),
-            srtp: self.config.user_srtp(user),
-            headers: Vec::new(),
-            ring_timeout: RING,
-            redirects: RedirectTerms::of_address(binding.flow.remote.ip()),
-        };
-        let bindings = registrar.bindings(now, user).into_iter();
-        let phones: Vec<_> = bindings.map(phone).collect();
-        (!phones.is_empty()).then_some(Callee::Registered(phones))
-    }
-
     /// Dials a supervisor's phone, which `to` names, and joins it to a call in progress.
     ///
     /// # Errors
@@ -224,7 +196,7 @@ impl Services {
         self: &Arc<Self>,
         id: Uuid,
         to: String,
-        phone: Callee,
+        phones: Callees,
         mode: Mode,
     ) -> Result<(), SuperviseError> {
         if self.is_stopping() {
@@ -253,7 +225,7 @@ impl Services {
         let span = spans::call("supervisor");
         // Waited for when the switch stops: the phone is hung up.
         self.background
-            .spawn(supervision.run(phone).instrument(span));
+            .spawn(supervision.run(phones).instrument(span));
         Ok(())
     }
 
@@ -334,8 +306,8 @@ struct Supervision {
 }
 
 impl Supervision {
-    async fn run(mut self, phone: Callee) {
-        match self.dial(phone).await {
+    async fn run(mut self, phones: Callees) {
+        match self.dial(phones).await {
             Ok(answered) => self.talk(answered).await,
             Err(why) => tracing::info!(%why, "a supervisor's phone was not answered"),
         }
@@ -360,49 +332,50 @@ impl Supervision {
         }
     }
 
-    /// Dials until the phone answers, or the call is over.
-    async fn dial(&mut self, phone: Callee) -> Result<Answered, String> {
+    /// Rings until a phone answers, or the call is over.
+    async fn dial(&mut self, mut phones: Callees) -> Result<Party, String> {
         let places = &self.services.places;
         self.pair = Some(places.take_pairs(1).map_err(|busy| busy.to_string())?);
-        if let Some(trunk) = phone.whose(&self.to).trunk {
-            let place = self.services.trunk_loads.take(&trunk, Way::Out);
-            self.trunk = Some(place.map_err(|busy| busy.to_string())?);
-        }
-        // The phone that the supervisor has registered last.
-        let phones = phone.diallings(&self.services).await?;
-        let dialling = phones.into_iter().next().ok_or("there is no phone")?;
-        let line = Arc::clone(&self.services.line);
-        let leg = line.next_leg_beside(self.caller);
-        let (give_up, mut given_up) = mpsc::channel(1);
-        let attached = Attached::default();
-        let ringing = dial(&line, leg, &dialling, attached, |_| {}, &mut given_up);
-        tokio::pin!(ringing);
-        let mut wanted = true;
+        // The phone that a supervisor has registered last.
+        phones.keep_best();
+        let how = How {
+            codec: None,
+            max_forwards: MAX_FORWARDS,
+            ring: RING,
+            ring_most: Duration::MAX,
+            headers: Vec::new(),
+        };
+        let services = Arc::clone(&self.services);
+        let mut hunt = Hunt::new(services, phones.stages, how, self.caller);
+        let mut progress = hunt.place().await;
         loop {
-            tokio::select! {
-                answered = &mut ringing => {
-                    return answered.map_err(|failure: DialFailure| failure.to_string());
+            match progress {
+                Some(Progress::Answered(party)) => {
+                    self.trunk = hunt.into_trunk_place();
+                    return Ok(*party);
                 }
-                mode = self.modes.recv(), if wanted => match mode {
-                    Some(mode) => self.mode = mode,
+                Some(Progress::Failed(failure)) => return Err(failure.to_string()),
+                Some(Progress::Rings(_) | Progress::Early) | None => {}
+            }
+            progress = tokio::select! {
+                heard = hunt.hear() => hunt.take(heard).await,
+                mode = self.modes.recv() => match mode {
+                    Some(mode) => {
+                        self.mode = mode;
+                        None
+                    }
                     None => {
-                        wanted = false;
-                        let _ = give_up.try_send(());
+                        hunt.give_up().await;
+                        return Err("it was called off".to_owned());
                     }
                 },
-            }
+            };
         }
     }
 
-    async fn talk(&mut self, answered: Answered) {
-        let Answered {
-            call,
-            mut signals,
-            mut leg,
-            ..
-        } = answered;
+    async fn talk(&mut self, answered: Party) {
+        let (call, _held, mut signals, mut leg) = answered.into_parts();
         let sip = self.services.line.sip().clone();
-        let _held = sip.hold(call);
         if let Err(error) = self.join(leg.id) {
             tracing::error!(%error, "a supervisor could not be joined to a call");
         } else {

@@ -1,6 +1,8 @@
 //! An agent and its call: prepared while it rings, run once it is answered, written down at the
 //! end. Inbound and outbound calls differ only in what comes before.
 
+mod over_trunk;
+
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -36,7 +38,7 @@ use crate::crm::{CRM_CONTACT, given_names};
 use crate::mailbox::{self, mailbox};
 use crate::meters;
 use crate::net::media::{FrameSink, LegId, RecordSink};
-use crate::net::sip::Signal;
+use crate::net::sip::{Held, Signal, Sip};
 use crate::store::{CallRecord, CallState as StoredState, Direction};
 use crate::switch::{Call, EndReason};
 
@@ -69,6 +71,8 @@ pub(super) struct Talk {
     sink: Option<Box<dyn FrameSink>>,
     /// Where its recording will lie, once there is sound.
     recording: Option<PathBuf>,
+    /// What is said first of that.
+    announced: Option<String>,
     ambience: Option<Background>,
     gain_control: bool,
     work: mailbox::Receiver<Work>,
@@ -85,6 +89,8 @@ pub(super) struct Connected {
     pub(super) talk: Talk,
     pub(super) state: Call,
     pub(super) call: CallHandle,
+    /// What ends a call of ours with its task.
+    pub(super) held: Option<Held>,
     pub(super) signals: mailbox::Receiver<Signal>,
     pub(super) leg: Leg,
     /// Its place among the calls that are allowed.
@@ -98,6 +104,7 @@ impl Connected {
             talk,
             state,
             call,
+            held,
             signals,
             leg,
             permit,
@@ -105,7 +112,7 @@ impl Connected {
         let talking = talk.run(state, call, signals, leg);
         Box::pin(async move {
             talking.await;
-            drop(permit);
+            drop((permit, held));
         })
     }
 }
@@ -137,8 +144,9 @@ impl Answering {
         }
         let (results, work) = mailbox(WORK_QUEUE);
         let announced = Some(record.trunk.as_deref()).filter(|_| live.recording.is_recorded());
+        let announced = announced.and_then(|trunk| services.announcement(trunk?));
         let options = RunOptions {
-            announcement: announced.and_then(|trunk| services.announcement(trunk?)),
+            announcement: announced.clone(),
             ..manners(&spec, services.llm.is_some())
         };
         let dialogue = Box::new(FlowRun::new(Arc::clone(&spec.flow), &known, options));
@@ -170,6 +178,7 @@ impl Answering {
             edges,
             sink: Some(sink),
             recording: None,
+            announced,
             ambience: spec.ambience.clone(),
             gain_control: spec.config.gain_control,
             work,
@@ -263,6 +272,11 @@ fn first_words(dialogue: &dyn Dialogue, wall: Zoned) -> Option<String> {
 }
 
 impl Talk {
+    /// What its call speaks SIP by.
+    pub(super) fn sip(&self) -> Sip {
+        self.services.line.sip().clone()
+    }
+
     /// The leg's name, for dialling.
     pub(super) fn leg(&self) -> LegId {
         self.leg
@@ -357,6 +371,7 @@ impl Talk {
         let hand_over = HandOver {
             services: Arc::clone(&self.services),
             id,
+            by: self.record.agent.clone().unwrap_or_default(),
             called: called.flatten(),
         };
         let joined_services = Arc::clone(&self.services);

@@ -12,9 +12,9 @@ use tracing::Instrument;
 use uuid::Uuid;
 
 use super::briefing::{Briefed, Briefing};
-use super::hunt::{Called, How, Hunt, Kind, MAX_FORWARDS, Stage, Whose};
+use super::callee::Callees;
+use super::hunt::{How, Hunt, MAX_FORWARDS, Whose};
 use super::journal::Journal;
-use super::outbound::Callee;
 use super::outgoing::Progress;
 use super::party::{News, Party};
 use super::places::Permit;
@@ -28,7 +28,6 @@ use super::trunk_load::TrunkPlace;
 use crate::clock;
 use crate::net::media::{Command, LegId, MediaThread, Part, RoomId};
 use crate::store::Bridge;
-use crate::switch::Why;
 
 /// How long a trunk may take to hang up on us that has transferred a call.
 const PARTING: Duration = Duration::from_secs(5);
@@ -37,12 +36,12 @@ const PARTING: Duration = Duration::from_secs(5);
 pub struct Person {
     /// What names them.
     pub to: String,
-    /// Where they are called.
-    pub callee: Callee,
+    /// Who is rung for it.
+    pub callees: Callees,
     /// What a user's phone is shown where we have called, as a name-addr, and not the caller; a
     /// trunk's calls show the trunk's number.
     pub called: Option<String>,
-    /// How long it rings.
+    /// How long it rings, at each stage.
     pub ring: Duration,
     /// What they are told before the caller hears them.
     pub briefing: Option<Briefing>,
@@ -56,23 +55,20 @@ impl Services {
     /// # Errors
     /// When the call is not in progress, is no agent's, the switch stops, or somebody else has
     /// joined it.
-    pub fn transfer(self: &Arc<Self>, id: Uuid, person: Person) -> Result<(), SuperviseError> {
+    pub fn transfer(self: &Arc<Self>, id: Uuid, mut person: Person) -> Result<(), SuperviseError> {
         if self.is_stopping() {
             return Err(SuperviseError::NotInProgress);
         }
         let mut calls = self.live_calls();
         let call = calls.get_mut(&id).ok_or(SuperviseError::NotInProgress)?;
         let shown = call.shown.clone().or(person.called);
-        let from = shown.filter(|_| matches!(person.callee, Callee::Registered(_)));
+        person.callees.show_phones(shown);
         let talking = call.talking.as_mut().ok_or(SuperviseError::NotInProgress)?;
         if talking.bridge.is_some() {
             return Err(SuperviseError::NoAgent);
         }
         let goes_on = talking.take_seat(Seat::Transfer)?;
-        let diversion = match &person.callee {
-            Callee::Dialled(dialled) => self.diversion(dialled, &call.called, Why::Deflection),
-            Callee::Registered(_) => None,
-        };
+        person.callees.tell_diversion(self, &call.called);
         let transfer = Transfer {
             services: Arc::clone(self),
             id,
@@ -86,12 +82,11 @@ impl Services {
             briefing: person.briefing,
             on_failure: person.on_failure,
             pairs: None,
-            diversion,
             released: false,
         };
         let span = spans::call("transfer");
         self.background
-            .spawn(transfer.run(person.callee, from).instrument(span));
+            .spawn(transfer.run(person.callees).instrument(span));
         Ok(())
     }
 }
@@ -113,8 +108,6 @@ struct Transfer {
     on_failure: Option<oneshot::Sender<String>>,
     /// The port pairs of the legs that ring, and of the one that talks.
     pairs: Option<Permit>,
-    /// What the trunk over which they are called is told of whom the call was for.
-    diversion: Option<(String, String)>,
     released: bool,
 }
 
@@ -126,15 +119,15 @@ struct Answered {
 }
 
 impl Transfer {
-    async fn run(mut self, callee: Callee, from: Option<String>) {
+    async fn run(mut self, callees: Callees) {
         self.tell(json!({ "state": "ringing", "to": self.to }));
         self.wish(|wishes| wishes.waits = true);
-        match self.refer_out(&callee).await {
+        match self.refer_out(&callees).await {
             None => {}
             Some(Ok(trunk)) => return self.leave_to(trunk).await,
             Some(Err(why)) => return self.fail(why),
         }
-        let answered = match self.ring_out(callee, from).await {
+        let answered = match self.ring_out(callees).await {
             Ok(answered) => self.brief(answered).await,
             Err(why) => Err(why),
         };
@@ -160,13 +153,13 @@ impl Transfer {
 
     /// Has the call's trunk call somebody in our place, where it can; gives the trunk once they have
     /// answered. None where the trunk is not asked, or does not do it: they are called from here.
-    async fn refer_out(&mut self, callee: &Callee) -> Option<Result<String, String>> {
+    async fn refer_out(&mut self, callees: &Callees) -> Option<Result<String, String>> {
         // Who is to be told something first is to be heard here.
         if self.briefing.is_some() {
             return None;
         }
-        let mut told = self.services.refer_out(self.id, callee).await?;
-        let trunk = callee.whose(&self.to).trunk.unwrap_or_default();
+        let mut told = self.services.refer_out(self.id, callees.first()?).await?;
+        let trunk = callees.trunk().unwrap_or_default().to_owned();
         loop {
             let what = tokio::select! {
                 what = told.recv() => what?,
@@ -251,16 +244,10 @@ impl Transfer {
     }
 
     /// Rings until somebody answers or all have failed, or the call is over.
-    async fn ring_out(&mut self, callee: Callee, from: Option<String>) -> Result<Answered, String> {
-        let mut called = Called::new(callee, &self.to, from);
-        called.headers.extend(self.diversion.take());
-        let mut stage = Stage {
-            callees: vec![called],
-            kind: Kind::Users,
-        };
+    async fn ring_out(&mut self, mut callees: Callees) -> Result<Answered, String> {
         let places = &self.services.places;
-        let pairs = places.take_pairs(stage.places()).or_else(|_| {
-            stage.keep_best();
+        let pairs = places.take_pairs(callees.places()).or_else(|_| {
+            callees.keep_best();
             places.take_pairs(1)
         });
         let pairs = self.pairs.insert(pairs.map_err(|busy| busy.to_string())?);
@@ -268,8 +255,11 @@ impl Transfer {
             codec: None,
             max_forwards: MAX_FORWARDS,
             ring: self.ring,
+            ring_most: self.ring,
+            headers: Vec::new(),
         };
-        let mut hunt = Hunt::new(Arc::clone(&self.services), vec![stage], how, self.caller);
+        let services = Arc::clone(&self.services);
+        let mut hunt = Hunt::new(services, callees.stages, how, self.caller);
         let mut progress = hunt.place().await;
         loop {
             match progress {

@@ -28,6 +28,7 @@ impl TrunkLoads {
             let limits = TrunkLimits {
                 max_calls: trunk.max_calls,
                 max_cps: trunk.max_cps,
+                max_cps_in: trunk.max_cps_in,
             };
             (trunk.name.clone(), TrunkLoad::new(limits))
         };
@@ -44,7 +45,7 @@ impl TrunkLoads {
         if let Some(load) = self.loads().get_mut(trunk) {
             load.begin(clock::now(), way).map_err(|busy| match busy {
                 TrunkBusy::Full(max) => Busy::TrunkFull(trunk.to_owned(), max),
-                TrunkBusy::Fast(max) => Busy::TrunkFast(trunk.to_owned(), max),
+                TrunkBusy::Fast(max) => Busy::TrunkFast(trunk.to_owned(), max, way),
             })?;
         }
         Ok(TrunkPlace {

@@ -1,16 +1,31 @@
 //! How the trunks stand, for whoever asks.
 
 use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
 
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
 use tokio::sync::watch;
 
 use super::services::Services;
-use crate::switch::{Hop, Standing};
+use crate::config::WeightedTrunk;
+use crate::switch::{Hop, Standing, trunk_order};
 
 /// How each trunk stands, by its name.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct TrunkStates {
     states: watch::Sender<HashMap<String, TrunkState>>,
+    /// What trunks with weights are drawn by.
+    draws: Mutex<StdRng>,
+}
+
+impl Default for TrunkStates {
+    fn default() -> Self {
+        Self {
+            states: watch::Sender::default(),
+            draws: Mutex::new(StdRng::from_rng(&mut rand::rng())),
+        }
+    }
 }
 
 /// How a trunk stands.
@@ -25,6 +40,17 @@ pub struct TrunkState {
 }
 
 impl TrunkStates {
+    /// Draws from this seed from now on, so that what is drawn is known.
+    pub fn seed_draws(&self, seed: u64) {
+        *self.draws.lock().unwrap_or_else(PoisonError::into_inner) = StdRng::seed_from_u64(seed);
+    }
+
+    /// The order in which trunks are tried for one call, drawn where they have weights.
+    pub(super) fn order_of<'t>(&self, trunks: &'t [WeightedTrunk]) -> Vec<&'t str> {
+        let mut draws = self.draws.lock().unwrap_or_else(PoisonError::into_inner);
+        trunk_order(trunks, |below| draws.random_range(0..below))
+    }
+
     /// Notes how a trunk's registration stands.
     pub fn note_registration(&self, trunk: &str, state: String) {
         self.change(trunk, |of| of.registration = Some(state));

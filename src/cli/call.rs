@@ -127,6 +127,7 @@ async fn place(
         srtp: args.srtp,
         headers: Vec::new(),
         ring_timeout: Duration::from_secs(args.ring),
+        speaks_within: None,
         to: None,
         redirects: Default::default(),
     };

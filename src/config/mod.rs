@@ -9,6 +9,7 @@ mod agent;
 mod codec;
 mod env;
 mod error;
+mod fail_over;
 mod forwarding;
 mod headers;
 mod hours;
@@ -16,6 +17,7 @@ mod identity;
 mod keys;
 mod listen;
 mod network;
+mod next;
 mod numbers;
 mod pattern;
 mod providers;
@@ -42,6 +44,7 @@ pub use agent::{
 pub use codec::Codec;
 pub use env::{ENV_PREFIX, Env};
 pub use error::{ConfigErrors, Origin, Problem};
+pub use fail_over::FailOverOn;
 pub use forwarding::{DiversionHeader, FollowRedirects};
 pub use headers::cannot_set;
 pub use hours::{Hours, Opening};
@@ -49,6 +52,7 @@ pub use identity::IdentityHeader;
 pub use keys::Keys;
 pub use listen::{PageOrigin, SipListen, Transport};
 pub use network::{Network, comes_from_twilio};
+pub use next::Next;
 pub use numbers::NumberForm;
 pub use pattern::Pattern;
 pub use providers::{BaseUrl, CrmConfig, LlmConfig};
@@ -192,6 +196,7 @@ impl Config {
                 opening: None,
                 target: RouteTarget::Agent(agent),
                 ring_s: 60,
+                then: Vec::new(),
             });
         }
         Ok(config)

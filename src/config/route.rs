@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::headers;
 use super::hours::Opening;
+use super::next::{self, Next};
 use super::pattern::Pattern;
 use super::reader::{Reader, Section};
 use super::sip::small;
@@ -33,6 +34,8 @@ pub struct RouteConfig {
     pub target: RouteTarget,
     /// How long a trunk or user may ring, in s.
     pub ring_s: u32,
+    /// Who is called next, one after the other, where nobody has answered.
+    pub then: Vec<Next>,
 }
 
 /// What is asked of the routes: a call that came in.
@@ -87,7 +90,7 @@ impl RouteConfig {
     }
 
     pub(super) fn read_all(r: &mut Reader<'_>, sections: Vec<Section>, known: &Known) -> Vec<Self> {
-        let mut routes: Vec<Self> = Vec::new();
+        let (mut routes, mut origins): (Vec<Self>, Vec<_>) = Default::default();
         for mut s in sections {
             let to = s.or(r, "to", Pattern::any());
             let from = s.or(r, "from", Pattern::any());
@@ -96,11 +99,14 @@ impl RouteConfig {
             let opening = Opening::read(r, &mut s);
             let target = target::read(r, &mut s, known);
             let ring_s = small(s.number(r, "ring_s", 1..=300, RING_S));
+            let origin = s.origin_of("then");
+            let then = Next::read_all(r, &mut s, known, target.as_ref());
             if target.is_some() && routes.iter().any(Self::takes_all) {
                 let message = "an earlier route takes every call already";
                 r.warn(&s.origin, "route", message);
             }
             s.finish(r);
+            origins.extend(target.is_some().then_some(origin));
             routes.extend(target.map(|target| Self {
                 to,
                 from,
@@ -109,7 +115,14 @@ impl RouteConfig {
                 opening,
                 target,
                 ring_s,
+                then,
             }));
+        }
+        if let Some((at, number)) = next::find_round(&routes)
+            && let Some(origin) = origins.get(at)
+        {
+            let message = format!("goes round: {number} leads back to this route");
+            r.problem(origin, "route.then", message);
         }
         routes
     }

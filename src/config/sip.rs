@@ -327,6 +327,9 @@ fn read_days(r: &mut Reader<'_>, s: &mut Section, key: &'static str) -> Option<u
 pub struct LimitsConfig {
     /// The most calls at one time; more are answered 503.
     pub max_calls: usize,
+    /// The most calls that come in within a second, from all sides; more are answered 503. 0 is no
+    /// limit.
+    pub max_cps: u32,
     /// What the 503's Retry-After says, in s (RFC 3261 section 20.33).
     pub retry_after_s: u32,
     /// The most SIP messages in a second from a source that is unknown; 0 is no limit.
@@ -336,11 +339,13 @@ pub struct LimitsConfig {
 impl LimitsConfig {
     pub(super) fn read(r: &mut Reader<'_>, mut s: Section) -> Self {
         let max_calls = s.number(r, "max_calls", 1..=100_000, 200);
+        let max_cps = small(s.number(r, "max_cps", 0..=10_000, 0));
         let retry_after_s = small(s.number(r, "retry_after_s", 1..=3_600, 5));
         let messages_per_s = small(s.number(r, "messages_per_s", 0..=100_000, 100));
         s.finish(r);
         Self {
             messages_per_s,
+            max_cps,
             max_calls: usize::try_from(max_calls).unwrap_or(usize::MAX),
             retry_after_s,
         }

@@ -9,6 +9,7 @@ use offhook_media::SrtpPolicy;
 
 use super::account;
 use super::codec::{self, Codec};
+use super::fail_over::FailOverOn;
 use super::forwarding::{DiversionHeader, FollowRedirects};
 use super::headers;
 use super::identity::IdentityHeader;
@@ -115,6 +116,13 @@ pub struct TrunkConfig {
     pub max_calls: u32,
     /// The most calls that we begin over it in a second; 0 is no limit.
     pub max_cps: u32,
+    /// The most calls that come in over it within a second; 0 is no limit.
+    pub max_cps_in: u32,
+    /// How long one of its addresses may take to its first word on a call of ours (100 Trying), in
+    /// s, until the next address, or trunk, is tried.
+    pub trying_timeout_s: u32,
+    /// After which refusals of it a call goes to the next trunk.
+    pub fail_over_on: FailOverOn,
     /// How often its addresses are asked by OPTIONS whether they are there, in s; 0 is never.
     pub ping_s: u32,
     /// The registration's lifetime to ask for, in s.
@@ -182,6 +190,9 @@ impl TrunkConfig {
         let ping_s = read_ping(r, &mut s);
         let max_calls = small(s.number(r, "max_calls", 0..=100_000, 0));
         let max_cps = small(s.number(r, "max_cps", 0..=1_000, 0));
+        let max_cps_in = small(s.number(r, "max_cps_in", 0..=1_000, 0));
+        let trying_timeout_s = small(s.number(r, "trying_timeout_s", 1..=32, 6));
+        let fail_over_on = FailOverOn::read(r, &mut s);
         let Numbers {
             wanted: numbers,
             incoming: incoming_numbers,
@@ -235,6 +246,9 @@ impl TrunkConfig {
             recording_announcement,
             max_calls,
             max_cps,
+            max_cps_in,
+            trying_timeout_s,
+            fail_over_on,
             ping_s,
             expires_s,
             headers,

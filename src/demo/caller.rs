@@ -90,6 +90,7 @@ impl DemoCaller {
             srtp: SrtpPolicy::Off,
             headers: Vec::new(),
             ring_timeout: RING,
+            speaks_within: None,
             to: None,
             redirects: Default::default(),
         };

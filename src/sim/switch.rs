@@ -313,6 +313,8 @@ impl Switch {
     fn tell(&mut self, cx: &mut Cx, event: Event) {
         let (call, signal, over) = match event {
             Event::Incoming { call, invite } => return self.incoming(cx, call, &invite),
+            // No call of the simulation has another address to go to.
+            Event::Trying { .. } => return,
             Event::Progress { call, status, body } => {
                 (call, Signal::Progress { status, body }, false)
             }

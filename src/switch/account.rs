@@ -10,16 +10,15 @@ use crate::config::{TrunkConfig, TrunkKind};
 ///
 /// Each trunk has its own, so that a call to it says by itself which account it is for. It is made
 /// of what the configuration says: after a restart the binding that the registrar still has is the
-/// same. The password is in it, so that nobody else can tell it.
+/// same. It is no secret: a call that names it comes from its trunk's networks as well.
 #[must_use]
 pub fn contact_user(trunk: &TrunkConfig) -> Option<String> {
     if trunk.kind != TrunkKind::Register {
         return None;
     }
     let user = trunk.aor_user().unwrap_or_default();
-    let password = trunk.password.as_ref().map_or("", |secret| secret.expose());
     let mut hash = Sha256::new_with_prefix("offhook contact");
-    for part in [trunk.name.as_str(), user, trunk.domain(), password] {
+    for part in [trunk.name.as_str(), user, trunk.domain()] {
         hash.update(part.len().to_be_bytes());
         hash.update(part);
     }

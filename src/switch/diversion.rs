@@ -24,6 +24,8 @@ pub struct Diverted {
 pub enum Why {
     /// All of its calls do.
     Unconditional,
+    /// It did not take the call.
+    NoAnswer,
     /// It gave the call to somebody else.
     Deflection,
     /// That is not known here.
@@ -34,6 +36,7 @@ impl Why {
     fn as_str(self) -> &'static str {
         match self {
             Self::Unconditional => "unconditional",
+            Self::NoAnswer => "no-answer",
             Self::Deflection => "deflection",
             Self::Unknown => "unknown",
         }
@@ -43,6 +46,7 @@ impl Why {
     fn status(self) -> u16 {
         match self {
             Self::Unconditional => 302,
+            Self::NoAnswer => 408,
             Self::Deflection => 480,
             Self::Unknown => 404,
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::config::{Asked, RouteConfig, RouteTarget, WeightedTrunk};
+use crate::config::{Asked, Next, RouteConfig, RouteTarget, WeightedTrunk};
 
 /// Where a call goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,6 +13,8 @@ pub struct Routed {
     pub names_trunk: bool,
     /// How long it may ring there.
     pub ring: Duration,
+    /// Who is called next where nobody answers there.
+    pub then: Vec<Next>,
 }
 
 /// Routes in the order of the configuration: the first that fits answers.
@@ -38,15 +40,67 @@ impl RouteTable {
                 target: RouteTarget::Agent(agent.clone()),
                 names_trunk: false,
                 ring: Duration::ZERO,
+                then: Vec::new(),
             });
         }
         let mut routes = self.routes.iter();
-        let route = routes.find(|route| route.matches(call))?;
-        Some(Routed {
+        routes.find(|route| route.matches(call)).map(Routed::by)
+    }
+
+    /// Finds where a call of an agent's own goes, by its name as who calls: by the first route that
+    /// fits and leads to trunks or users. A route to an agent or a room takes calls in, and says
+    /// nothing of where one goes out; nor does one that rejects whatever nothing else takes.
+    #[must_use]
+    pub fn way_out(&self, call: &Asked<'_>) -> Option<Routed> {
+        let leads_out = |route: &&RouteConfig| match route.target {
+            RouteTarget::Trunks(_) | RouteTarget::Users { .. } => true,
+            RouteTarget::Reject(_) => !route.to.is_any(),
+            RouteTarget::Agent(_) | RouteTarget::Room(_) => false,
+        };
+        let mut routes = self.routes.iter().filter(leads_out);
+        routes.find(|route| route.matches(call)).map(Routed::by)
+    }
+}
+
+/// One of those to whom a route leads.
+#[derive(Debug, Clone, Copy)]
+pub struct Towards<'r> {
+    /// Who.
+    pub whom: &'r RouteTarget,
+    /// Over trunks: the number to call; none calls the one that was called.
+    pub to: Option<&'r str>,
+    /// How long it may ring.
+    pub ring: Duration,
+}
+
+impl<'r> Towards<'r> {
+    fn of(next: &'r Next) -> Self {
+        Self {
+            whom: &next.target,
+            to: next.to.as_deref(),
+            ring: Duration::from_secs(u64::from(next.ring_s)),
+        }
+    }
+}
+
+impl Routed {
+    /// To whom it leads, one after the other.
+    pub fn targets(&self) -> impl Iterator<Item = Towards<'_>> {
+        let first = Towards {
+            whom: &self.target,
+            to: None,
+            ring: self.ring,
+        };
+        std::iter::once(first).chain(self.then.iter().map(Towards::of))
+    }
+
+    fn by(route: &RouteConfig) -> Self {
+        Self {
             target: route.target.clone(),
             names_trunk: route.from_trunk.is_some(),
             ring: Duration::from_secs(u64::from(route.ring_s)),
-        })
+            then: route.then.clone(),
+        }
     }
 }
 
@@ -136,6 +190,7 @@ mod tests {
             opening: None,
             target,
             ring_s: 20,
+            then: Vec::new(),
         }
     }
 
@@ -169,6 +224,38 @@ mod tests {
                 .as_secs(),
             20
         );
+    }
+
+    #[test]
+    fn an_agents_own_call_goes_by_the_first_route_that_leads_out_and_is_for_it() {
+        let over = |name: &str| RouteTarget::Trunks(trunks(&[(name, 0)]));
+        let desk = RouteTarget::Users {
+            names: vec!["ann".to_owned()],
+            hunt: Default::default(),
+        };
+        let reject = RouteTarget::Reject(crate::config::Rejection::NotFound);
+        let carriers = RouteConfig {
+            from_trunk: Some("carrier".to_owned()),
+            ..route("+44*", "*", over("carriers"))
+        };
+        let routes = vec![
+            route("+4490*", "*", reject.clone()),
+            carriers,
+            route("+44*", "ann", over("anns")),
+            route("+44*", "sales", over("sales")),
+            route("+4420*", "*", agent("sales")),
+            route("100", "*", desk.clone()),
+            route("*", "*", agent("sales")),
+            route("+44*", "*", over("all")),
+            route("*", "*", reject.clone()),
+        ];
+        let table = RouteTable::new(routes, vec!["sales".into()]);
+        let goes = |to, by| table.way_out(&asked(to, by, None)).map(|way| way.target);
+        assert_eq!(goes("+442079460123", "sales"), Some(over("sales")));
+        assert_eq!(goes("+442079460123", "support"), Some(over("all")));
+        assert_eq!(goes("+44909879", "sales"), Some(reject));
+        assert_eq!(goes("100", "sales"), Some(desk));
+        assert_eq!(goes("+12025550123", "sales"), None);
     }
 
     #[test]

@@ -106,6 +106,34 @@ pub enum DialError {
 }
 
 impl Trunk {
+    /// Whether it leads there: to every number, and to URIs on its own host.
+    fn leads_to(&self, to: &Target) -> bool {
+        let own = self.host.as_deref();
+        match to {
+            Target::Number(_) => true,
+            Target::Uri { host, .. } => own.is_some_and(|own| own.eq_ignore_ascii_case(host)),
+        }
+    }
+
+    /// Where a call over it goes, and what it shows.
+    fn way(&self, dial: &Dial) -> Result<Dialled, DialError> {
+        let host = self.host.clone().unwrap_or_default();
+        let user = match &dial.to {
+            Target::Number(number) => self.plan.write(number),
+            Target::Uri { user, .. } => user.clone().unwrap_or_default(),
+        };
+        let shown = self.shown(dial.from.as_deref())?;
+        let (from_uri, identity) = self.presented(&shown);
+        Ok(Dialled {
+            trunk: Some(self.name.clone()),
+            request_uri: uri(Some(&user), &host, self.port),
+            from_uri,
+            identity,
+            host,
+            port: self.port,
+        })
+    }
+
     /// What a call over it shows of its caller.
     fn shown(&self, from: Option<&str>) -> Result<String, DialError> {
         let is_allowed = |caller: &&str| {
@@ -186,6 +214,16 @@ impl TrunkTable {
     /// # Errors
     /// When no trunk may or can place it.
     pub fn dial(&self, dial: &Dial, own_host: &str) -> Result<Dialled, DialError> {
+        let mut ways = self.ways(dial, own_host)?.into_iter();
+        ways.next().ok_or(DialError::NoTrunk)
+    }
+
+    /// Works out all ways by which a call may go, the first trunk's first: one by the trunk that is
+    /// named, or one by each that can place it.
+    ///
+    /// # Errors
+    /// When no trunk may or can place it.
+    pub fn ways(&self, dial: &Dial, own_host: &str) -> Result<Vec<Dialled>, DialError> {
         if let Target::Uri {
             user, host, port, ..
         } = &dial.to
@@ -193,34 +231,31 @@ impl TrunkTable {
             && is_loopback(host)
         {
             let from = dial.from.as_deref().unwrap_or("offhook");
-            return Ok(Dialled {
+            return Ok(vec![Dialled {
                 trunk: None,
                 request_uri: uri(user.as_deref(), host, *port),
                 from_uri: uri(Some(&checked_caller(from)?), own_host, None),
                 identity: Vec::new(),
                 host: host.clone(),
                 port: *port,
-            });
+            }]);
         }
-        let trunk = self.choose(dial)?;
-        let host = trunk.host.clone().unwrap_or_default();
-        let user = match &dial.to {
-            Target::Number(number) => trunk.plan.write(number),
-            Target::Uri { user, .. } => user.clone().unwrap_or_default(),
-        };
-        let shown = trunk.shown(dial.from.as_deref())?;
-        let (from_uri, identity) = trunk.presented(&shown);
-        Ok(Dialled {
-            trunk: Some(trunk.name.clone()),
-            request_uri: uri(Some(&user), &host, trunk.port),
-            from_uri,
-            identity,
-            host,
-            port: trunk.port,
-        })
+        let (mut ways, mut wrong) = (Vec::new(), DialError::NoTrunk);
+        for trunk in self.choose(dial)?.into_iter().rev() {
+            match trunk.way(dial) {
+                Ok(way) => ways.push(way),
+                Err(error) => wrong = error,
+            }
+        }
+        ways.reverse();
+        match ways.is_empty() {
+            true => Err(wrong),
+            false => Ok(ways),
+        }
     }
 
-    fn choose(&self, dial: &Dial) -> Result<&Trunk, DialError> {
+    /// The trunks that can place a call.
+    fn choose(&self, dial: &Dial) -> Result<Vec<&Trunk>, DialError> {
         if let Some(name) = &dial.trunk {
             let Some(trunk) = self.trunks.iter().find(|trunk| trunk.name == *name) else {
                 let names: Vec<_> = self.trunks.iter().map(|t| t.name.as_str()).collect();
@@ -229,31 +264,17 @@ impl TrunkTable {
             if trunk.kind == TrunkKind::Inbound {
                 return Err(DialError::InboundOnly(name.clone()));
             }
-            if let Target::Uri { host, .. } = &dial.to
-                && trunk
-                    .host
-                    .as_deref()
-                    .is_none_or(|own| !own.eq_ignore_ascii_case(host))
-            {
+            if !trunk.leads_to(&dial.to) {
                 return Err(DialError::NotOnTrunk(dial.to.to_string()));
             }
-            return Ok(trunk);
+            return Ok(vec![trunk]);
         }
-        let outbound = || {
-            self.trunks
-                .iter()
-                .filter(|trunk| trunk.kind != TrunkKind::Inbound)
-        };
-        match &dial.to {
-            Target::Number(_) => outbound().next().ok_or(DialError::NoTrunk),
-            Target::Uri { host, .. } => outbound()
-                .find(|trunk| {
-                    trunk
-                        .host
-                        .as_deref()
-                        .is_some_and(|h| h.eq_ignore_ascii_case(host))
-                })
-                .ok_or_else(|| DialError::NotOnTrunk(dial.to.to_string())),
+        let outbound = self.trunks.iter().filter(|t| t.kind != TrunkKind::Inbound);
+        let found: Vec<_> = outbound.filter(|trunk| trunk.leads_to(&dial.to)).collect();
+        match (&dial.to, found.is_empty()) {
+            (_, false) => Ok(found),
+            (Target::Number(_), true) => Err(DialError::NoTrunk),
+            (Target::Uri { .. }, true) => Err(DialError::NotOnTrunk(dial.to.to_string())),
         }
     }
 }
@@ -341,151 +362,4 @@ fn uri(user: Option<&str>, host: &str, port: Option<u16>) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn table() -> TrunkTable {
-        let trunk = |name: &str, kind, host: Option<&str>| Trunk {
-            name: name.to_owned(),
-            kind,
-            host: host.map(str::to_owned),
-            port: None,
-            username: None,
-            domain: None,
-            contact_user: None,
-            identity: IdentityHeader::None,
-            caller_id: Some("+12025550100".to_owned()),
-            caller_ids: Vec::new(),
-            plan: NumberPlan::default(),
-        };
-        TrunkTable::new(vec![
-            trunk("pbx", TrunkKind::Inbound, None),
-            trunk("twilio", TrunkKind::Peer, Some("acme.pstn.twilio.com")),
-        ])
-    }
-
-    fn dial(to: &str) -> Dial {
-        Dial {
-            to: Target::parse(to).unwrap(),
-            trunk: None,
-            from: None,
-        }
-    }
-
-    #[test]
-    fn a_trunk_is_shown_the_callers_that_it_may_be_and_nobody_as_nobody() {
-        let mut trunk = table().trunks()[1].clone();
-        trunk.caller_ids = vec!["+1202*".parse().unwrap()];
-        for (from, shown) in [
-            (Some("+12025550143"), "+12025550143"),
-            (Some("+442079460123"), "+12025550100"),
-            (Some("anonymous"), "anonymous"),
-            (None, "+12025550100"),
-        ] {
-            assert_eq!(trunk.shown(from).unwrap(), shown, "{from:?}");
-        }
-    }
-
-    /// The From of a call that wants to show a caller, and what else the trunk is told of it.
-    fn presented(trunk: &Trunk, from: Option<&str>) -> (String, Vec<String>) {
-        let table = TrunkTable::new(vec![trunk.clone()]);
-        let dial = Dial {
-            from: from.map(str::to_owned),
-            ..dial("+12025550123")
-        };
-        let dialled = table.dial(&dial, "192.0.2.1").unwrap();
-        let fields = dialled.identity.into_iter();
-        let fields = fields.map(|(name, value)| format!("{name}: {value}"));
-        (dialled.from_uri, fields.collect())
-    }
-
-    #[test]
-    fn a_trunk_is_told_who_calls_as_it_wants_it_and_that_a_caller_is_not_to_be_known() {
-        let mut trunk = table().trunks()[1].clone();
-        let shown = "sip:+12025550143@acme.pstn.twilio.com".to_owned();
-        let withheld = "sip:anonymous@acme.pstn.twilio.com".to_owned();
-        let (known, nobody) = (Some("+12025550143"), Some("anonymous"));
-        assert_eq!(presented(&trunk, known), (shown.clone(), Vec::new()));
-        assert_eq!(presented(&trunk, nobody), (withheld, Vec::new()));
-        for (identity, field) in [
-            (IdentityHeader::Asserted, "P-Asserted-Identity"),
-            (IdentityHeader::Preferred, "P-Preferred-Identity"),
-        ] {
-            trunk.identity = identity;
-            let said = vec![format!("{field}: <{shown}>")];
-            assert_eq!(presented(&trunk, known), (shown.clone(), said));
-            let (from, fields) = presented(&trunk, nobody);
-            assert_eq!(from, "sip:anonymous@anonymous.invalid");
-            let own = format!("{field}: <sip:+12025550100@acme.pstn.twilio.com>");
-            assert_eq!(fields, [own, "Privacy: id".to_owned()]);
-        }
-        trunk.caller_id = None;
-        assert_eq!(presented(&trunk, nobody).1, ["Privacy: id"]);
-    }
-
-    #[test]
-    fn our_address_of_record_has_its_own_domain_and_a_number_of_ours_the_trunk_s() {
-        let mut trunk = table().trunks()[1].clone();
-        trunk.username = Some("us".to_owned());
-        trunk.domain = Some("ims.test".to_owned());
-        trunk.identity = IdentityHeader::Asserted;
-        let numbered = "sip:+12025550100@acme.pstn.twilio.com";
-        assert_eq!(presented(&trunk, None).0, numbered);
-        trunk.caller_id = None;
-        let (from, said) = presented(&trunk, None);
-        assert_eq!(from, "sip:us@ims.test");
-        assert_eq!(said, ["P-Asserted-Identity: <sip:us@ims.test>"]);
-        let (from, said) = presented(&trunk, Some("anonymous"));
-        assert_eq!(from, "sip:anonymous@anonymous.invalid");
-        assert_eq!(said[0], "P-Asserted-Identity: <sip:us@ims.test>");
-    }
-
-    #[test]
-    fn a_number_leaves_by_the_first_trunk_that_places_calls() {
-        let dialled = table()
-            .dial(&dial("+1 (202) 555-0123"), "192.0.2.1")
-            .unwrap();
-        assert_eq!(dial("tel:+1-202-555-0123"), dial("+12025550123"));
-        assert_eq!(dialled.request_uri, "sip:+12025550123@acme.pstn.twilio.com");
-        assert_eq!(dialled.from_uri, "sip:+12025550100@acme.pstn.twilio.com");
-        assert_eq!(dialled.trunk.as_deref(), Some("twilio"));
-    }
-
-    #[test]
-    fn the_api_is_no_open_relay() {
-        let refused = table().dial(&dial("sip:victim@203.0.113.9"), "192.0.2.1");
-        assert!(matches!(refused, Err(DialError::NotOnTrunk(_))));
-        let mut over_trunk = dial("sip:victim@203.0.113.9");
-        over_trunk.trunk = Some("twilio".to_owned());
-        let refused = table().dial(&over_trunk, "192.0.2.1");
-        assert!(matches!(refused, Err(DialError::NotOnTrunk(_))));
-        let local = table()
-            .dial(&dial("sip:bob@127.0.0.1:5090"), "192.0.2.1")
-            .unwrap();
-        assert_eq!((local.trunk, local.port), (None, Some(5090)));
-    }
-
-    #[test]
-    fn what_cannot_be_dialled_is_said_in_words() {
-        for text in ["hello", "+1202\r\nX", "sip:"] {
-            assert!(matches!(Target::parse(text), Err(DialError::BadTarget(_))));
-        }
-        let mut inbound = dial("+12025550123");
-        inbound.trunk = Some("pbx".to_owned());
-        assert!(matches!(
-            table().dial(&inbound, "h"),
-            Err(DialError::InboundOnly(_))
-        ));
-        inbound.trunk = Some("nope".to_owned());
-        let error = table().dial(&inbound, "h").unwrap_err().to_string();
-        assert!(error.contains("pbx, twilio"), "{error}");
-        let mut spoofed = dial("+12025550123");
-        spoofed.from = Some("x@y>".to_owned());
-        assert!(matches!(
-            table().dial(&spoofed, "h"),
-            Err(DialError::BadCaller(_))
-        ));
-        let none = TrunkTable::default().dial(&dial("+12025550123"), "h");
-        assert_eq!(none, Err(DialError::NoTrunk));
-    }
-}
+mod tests;

@@ -1,4 +1,5 @@
-//! How much a trunk carries, and how much it may: carriers refuse, or bill, what is more.
+//! How much a trunk carries, and how much it may: carriers refuse, or bill, what is more. And how
+//! many calls may begin in a second.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -12,6 +13,48 @@ pub struct TrunkLimits {
     pub max_calls: u32,
     /// Calls that we begin in a second.
     pub max_cps: u32,
+    /// Calls that come in, in a second.
+    pub max_cps_in: u32,
+}
+
+/// How many calls may begin in any second: neither saved up nor spread.
+#[derive(Debug, Default)]
+pub struct CallRate {
+    max: u32,
+    /// When the last ones began, as many as may in a second.
+    begun: VecDeque<Instant>,
+}
+
+impl CallRate {
+    /// Makes a rate of so many calls a second; 0 is no limit.
+    #[must_use]
+    pub fn new(max: u32) -> Self {
+        Self {
+            max,
+            begun: VecDeque::new(),
+        }
+    }
+
+    /// Whether one more may begin.
+    fn has_room(&mut self, now: Instant) -> bool {
+        let is_old = |at: &mut Instant| now.saturating_duration_since(*at) >= SECOND;
+        while self.begun.pop_front_if(is_old).is_some() {}
+        self.max == 0 || self.begun.len() < usize::try_from(self.max).unwrap_or(usize::MAX)
+    }
+
+    /// Counts a call, if it may begin.
+    ///
+    /// # Errors
+    /// With how many may, where as many have just begun.
+    pub fn begin(&mut self, now: Instant) -> Result<(), u32> {
+        if !self.has_room(now) {
+            return Err(self.max);
+        }
+        if self.max > 0 {
+            self.begun.push_back(now);
+        }
+        Ok(())
+    }
 }
 
 /// Which way a call goes over a trunk.
@@ -35,10 +78,10 @@ pub enum TrunkBusy {
 /// What a trunk carries.
 #[derive(Debug)]
 pub struct TrunkLoad {
-    limits: TrunkLimits,
+    max_calls: u32,
     calls: u32,
-    /// When the last calls began that went out, as many as may in a second.
-    begun: VecDeque<Instant>,
+    out: CallRate,
+    into: CallRate,
 }
 
 impl TrunkLoad {
@@ -46,9 +89,10 @@ impl TrunkLoad {
     #[must_use]
     pub fn new(limits: TrunkLimits) -> Self {
         Self {
-            limits,
+            max_calls: limits.max_calls,
             calls: 0,
-            begun: VecDeque::new(),
+            out: CallRate::new(limits.max_cps),
+            into: CallRate::new(limits.max_cps_in),
         }
     }
 
@@ -57,18 +101,14 @@ impl TrunkLoad {
     /// # Errors
     /// When it carries, or begins, too much.
     pub fn begin(&mut self, now: Instant, way: Way) -> Result<(), TrunkBusy> {
-        let TrunkLimits { max_calls, max_cps } = self.limits;
-        if max_calls > 0 && self.calls >= max_calls {
-            return Err(TrunkBusy::Full(max_calls));
+        if self.max_calls > 0 && self.calls >= self.max_calls {
+            return Err(TrunkBusy::Full(self.max_calls));
         }
-        if max_cps > 0 && way == Way::Out {
-            let is_old = |at: &mut Instant| now.saturating_duration_since(*at) >= SECOND;
-            while self.begun.pop_front_if(is_old).is_some() {}
-            if self.begun.len() >= usize::try_from(max_cps).unwrap_or(usize::MAX) {
-                return Err(TrunkBusy::Fast(max_cps));
-            }
-            self.begun.push_back(now);
-        }
+        let rate = match way {
+            Way::In => &mut self.into,
+            Way::Out => &mut self.out,
+        };
+        rate.begin(now).map_err(TrunkBusy::Fast)?;
         self.calls += 1;
         Ok(())
     }
@@ -91,7 +131,12 @@ mod tests {
 
     fn load(max_calls: u32, max_cps: u32) -> (TrunkLoad, Instant) {
         let now = crate::clock::now();
-        (TrunkLoad::new(TrunkLimits { max_calls, max_cps }), now)
+        let limits = TrunkLimits {
+            max_calls,
+            max_cps,
+            max_cps_in: 0,
+        };
+        (TrunkLoad::new(limits), now)
     }
 
     #[test]
@@ -120,6 +165,40 @@ mod tests {
         assert_eq!(begun(&mut load, later(1_000)), 5);
         assert_eq!(begun(&mut load, later(1_500)), 0);
         assert_eq!(begun(&mut load, later(60_000)), 5, "nothing is saved up");
+    }
+
+    #[test]
+    fn of_375_calls_within_a_second_250_are_taken_where_so_many_may_be_and_the_next_second_has_room()
+     {
+        let (mut rate, now) = (CallRate::new(250), crate::clock::now());
+        // One each 2 ms and 2/3: the last comes within the second of the first.
+        let at = |call: u64| now + Duration::from_micros(call * 2_666);
+        let taken: Vec<bool> = (0..375).map(|call| rate.begin(at(call)).is_ok()).collect();
+        assert_eq!(taken.iter().filter(|taken| **taken).count(), 250);
+        assert!(taken.iter().take(250).all(|taken| *taken), "the first ones");
+        assert_eq!(rate.begin(now + Duration::from_millis(999)), Err(250));
+        assert_eq!(rate.begin(now + SECOND), Ok(()));
+        // Each makes room for one a second after it began.
+        assert_eq!(rate.begin(now + SECOND), Err(250));
+        assert_eq!(rate.begin(at(1) + SECOND), Ok(()));
+    }
+
+    #[test]
+    fn what_comes_in_over_a_trunk_and_what_goes_out_are_counted_apart() {
+        let now = crate::clock::now();
+        let mut load = TrunkLoad::new(TrunkLimits {
+            max_calls: 0,
+            max_cps: 1,
+            max_cps_in: 2,
+        });
+        let taken = |load: &mut TrunkLoad, way| {
+            let calls = (0..5).map(|_| load.begin(now, way));
+            calls.filter(Result::is_ok).count()
+        };
+        assert_eq!(taken(&mut load, Way::In), 2);
+        assert_eq!(taken(&mut load, Way::Out), 1);
+        assert_eq!(load.begin(now, Way::In), Err(TrunkBusy::Fast(2)));
+        assert_eq!(load.calls(), 3, "what is refused takes no place");
     }
 
     #[test]

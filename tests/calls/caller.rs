@@ -131,6 +131,7 @@ impl Caller {
             srtp,
             headers,
             ring_timeout: Duration::from_secs(60),
+            speaks_within: None,
             to: None,
             redirects: Default::default(),
         };

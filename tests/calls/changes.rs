@@ -2,8 +2,9 @@
 
 use tokio::net::TcpListener;
 
+use crate::callee::Callee;
 use crate::caller::Caller;
-use crate::peer::{Callee, LISTENER, Peer, version};
+use crate::peer::{LISTENER, Peer, version};
 use crate::rig::{Events, Switch, voice};
 
 /// A switch with a caller who has been greeted.

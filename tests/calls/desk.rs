@@ -185,6 +185,7 @@ impl Desk {
             headers,
             redirects: Default::default(),
             ring_timeout: Duration::from_secs(60),
+            speaks_within: None,
         };
         let (ear, heard) = mpsc::unbounded_channel();
         let attached = Attached {

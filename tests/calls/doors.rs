@@ -1,5 +1,7 @@
 //! What is refused at the door, and how: by status, before any agent is asked.
 
+use std::sync::atomic::Ordering;
+
 use offhook::store::Options;
 use offhook_media::SrtpPolicy;
 use tokio::net::UdpSocket;
@@ -151,5 +153,85 @@ async fn a_call_without_a_free_media_port_is_told_when_to_try_again() {
     assert!(second.contains("Retry-After: 7\r\n"), "{second}");
     caller.hang_up().await;
     switch.record(&mut events).await;
+    switch.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_that_come_faster_than_configured_are_told_to_try_again_in_a_second() {
+    let limits = "[limits]\nmax_cps = 2\nretry_after_s = 7\n";
+    let switch = Switch::start(FLOW, limits).await;
+    let sdp = offer("RTP/AVP");
+    let ask = |user| answer(&switch, user, CALLER, &sdp);
+    // All at once; whatever becomes of those that may come, they have come.
+    let (one, two, three) = tokio::join!(ask("nobody"), ask("nowhere"), ask("never"));
+    let mut all = [one, two, three];
+    all.sort_by_key(|answer| status(answer).to_owned());
+    assert_eq!(all.each_ref().map(|one| status(one)), ["404", "404", "503"]);
+    assert!(all[2].contains("Retry-After: 1\r\n"), "{}", all[2]);
+    until_options_says(&switch, "200").await;
+    switch.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_that_come_in_over_a_trunk_faster_than_it_may_are_told_so() {
+    let more = "[[trunk]]\nname = \"carrier\"\nkind = \"inbound\"\nnetworks = [\"127.0.0.0/8\"]\n\
+                max_cps_in = 1\n[[route]]\nto = \"8000\"\nroom = \"talk\"\n";
+    let switch = Switch::start(FLOW, more).await;
+    let sdp = offer("RTP/AVP");
+    let ask = || answer(&switch, "8000", CALLER, &sdp);
+    let (one, two) = tokio::join!(ask(), ask());
+    let mut all = [one, two];
+    all.sort_by_key(|answer| status(answer).to_owned());
+    assert_eq!(all.each_ref().map(|one| status(one)), ["200", "503"]);
+    assert!(all[1].contains("Retry-After: 1\r\n"), "{}", all[1]);
+    switch.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_media_is_late_calls_are_told_when_to_try_again() {
+    let switch = Switch::start(FLOW, "[limits]\nretry_after_s = 9\n").await;
+    until_options_says(&switch, "200").await;
+    let services = std::sync::Arc::clone(&switch.services);
+    let late = tokio::spawn(async move {
+        let mut periods = tokio::time::interval(std::time::Duration::from_millis(100));
+        loop {
+            periods.tick().await;
+            for thread in services.line.media() {
+                let counters = thread.counters();
+                counters.ticks.fetch_add(1_000, Ordering::Relaxed);
+                counters.late_ticks.fetch_add(100, Ordering::Relaxed);
+            }
+        }
+    });
+    until_options_says(&switch, "503").await;
+    let refused = answer(&switch, "test", CALLER, &offer("RTP/AVP")).await;
+    assert_eq!(status(&refused), "503", "{refused}");
+    assert!(refused.contains("Retry-After: 9\r\n"), "{refused}");
+    late.abort();
+    // Once it is in time again, so are calls.
+    until_options_says(&switch, "200").await;
+    switch.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_route_that_rejects_tells_telephone_networks_why() {
+    let causes = [
+        ("busy", "486", 17),
+        ("declined", "603", 21),
+        ("not-found", "404", 1),
+        ("unavailable", "480", 20),
+        ("gone", "410", 22),
+    ];
+    let route = |(word, _, _): &(&str, &str, u8)| {
+        format!("[[route]]\nto = \"x-{word}\"\nreject = \"{word}\"\n")
+    };
+    let routes: String = causes.iter().map(route).collect();
+    let switch = Switch::start(FLOW, &routes).await;
+    for (word, wanted, cause) in causes {
+        let refused = answer(&switch, &format!("x-{word}"), CALLER, &offer("RTP/AVP")).await;
+        assert_eq!(status(&refused), wanted, "{refused}");
+        let reason = format!("Reason: Q.850;cause={cause}\r\n");
+        assert!(refused.contains(&reason), "{refused}");
+    }
     switch.stop().await;
 }

@@ -1,5 +1,10 @@
 //! Routes that lead to several trunks or users, or to nobody.
 
+use offhook::config::WeightedTrunk;
+use offhook::switch::trunk_order;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+
 use crate::bridging::{both_ways, refusal};
 use crate::caller::Caller;
 use crate::desk::{Desk, Listening};
@@ -7,33 +12,49 @@ use crate::peer::LISTENER;
 use crate::rig::{Events, Switch};
 
 /// Where the carriers are.
-const ONE: [u8; 4] = [127, 0, 0, 2];
-const TWO: [u8; 4] = [127, 0, 0, 3];
-const PASSWORD: &str = "correct horse battery";
+pub(crate) const ONE: [u8; 4] = [127, 0, 0, 2];
+pub(crate) const TWO: [u8; 4] = [127, 0, 0, 3];
+pub(crate) const PASSWORD: &str = "correct horse battery";
 
 /// A switch that bridges what begins with +44 to two carriers, each a desk; `limits` are the first's.
-async fn two_carriers(limits: &str) -> (Switch, Desk, Desk) {
-    let (one, two) = (
-        Desk::open_at(ONE.into()).await,
-        Desk::open_at(TWO.into()).await,
-    );
-    let trunk = |name: &str, host: &str, desk: &Desk| {
-        let port = desk.line.sip().listeners()[0].1.port();
-        format!(
-            "[[trunk]]\nname = \"{name}\"\nkind = \"peer\"\nhost = \"{host}\"\nport = {port}\n\
-             networks = [\"{host}/32\"]\ncaller_id = \"+12025550100\"\nping_s = 0\n"
-        )
-    };
-    let more = format!(
-        "{}{limits}{}[[route]]\nto = \"+44*\"\ntrunk = [\"one\", \"two\"]\n",
-        trunk("one", "127.0.0.2", &one),
-        trunk("two", "127.0.0.3", &two)
-    );
+pub(crate) async fn two_carriers(limits: &str) -> (Switch, Desk, Desk) {
+    let route = "[[route]]\nto = \"+44*\"\ntrunk = [\"one\", \"two\"]\n";
+    two_carriers_with(limits, route).await
+}
+
+/// A switch with two carriers and these routes.
+pub(crate) async fn two_carriers_with(limits: &str, routes: &str) -> (Switch, Desk, Desk) {
+    let (one, two) = carriers().await;
+    let more = format!("{}{routes}", trunks((&one, limits), (&two, "")));
     (Switch::start(LISTENER, &more).await, one, two)
 }
 
+/// Two carriers, each a desk.
+pub(crate) async fn carriers() -> (Desk, Desk) {
+    let (one, two) = (Desk::open_at(ONE.into()), Desk::open_at(TWO.into()));
+    tokio::join!(one, two)
+}
+
+/// Their trunks, each with what else is to be said of it.
+pub(crate) fn trunks((one, more): (&Desk, &str), (two, besides): (&Desk, &str)) -> String {
+    let port = |desk: &Desk| desk.line.sip().listeners()[0].1.port();
+    format!(
+        "{}{more}{}{besides}",
+        trunk(("one", "127.0.0.2"), port(one), "+12025550100"),
+        trunk(("two", "127.0.0.3"), port(two), "+12025550102")
+    )
+}
+
+/// A trunk to a carrier.
+pub(crate) fn trunk((name, host): (&str, &str), port: u16, caller_id: &str) -> String {
+    format!(
+        "[[trunk]]\nname = \"{name}\"\nkind = \"peer\"\nhost = \"{host}\"\nport = {port}\n\
+         networks = [\"{host}/32\"]\ncaller_id = \"{caller_id}\"\nping_s = 0\n"
+    )
+}
+
 /// Lets the two hear each other and then end it; returns what was written down.
-async fn talk(
+pub(crate) async fn talk(
     switch: &Switch,
     events: &mut Events,
     (mut caller, mut called): (Caller, Listening),
@@ -95,8 +116,10 @@ async fn a_trunk_that_carries_all_that_it_may_is_passed_over_until_a_call_is_ove
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_more_calls_begin_over_a_trunk_in_a_second_than_may() {
     let (switch, mut one, _two) = two_carriers("max_cps = 1\n").await;
-    assert_eq!(switch.post_call("+442079460123").await.status(), 202);
-    let refused = switch.post_call("+442079460124").await;
+    let over_one = |to| serde_json::json!({ "to": to, "agent": "test", "trunk": "one" });
+    let ask = async |to| switch.post("/v1/calls", &over_one(to), None).await;
+    assert_eq!(ask("+442079460123").await.status(), 202);
+    let refused = ask("+442079460124").await;
     assert_eq!(refused.status(), 503);
     assert_eq!(refused.headers()["retry-after"], "1");
     let problem: serde_json::Value = refused.json().await.unwrap();
@@ -112,8 +135,11 @@ async fn no_more_calls_begin_over_a_trunk_in_a_second_than_may() {
     switch.stop().await;
 }
 
+/// What the draws of a test are made from.
+const SEED: u64 = 7;
+
 /// Two users, each with a phone.
-const USERS: &str = "[[user]]\nname = \"ann\"\npassword = \"correct horse battery\"\n\
+pub(crate) const USERS: &str = "[[user]]\nname = \"ann\"\npassword = \"correct horse battery\"\n\
                      [[user]]\nname = \"bob\"\npassword = \"correct horse battery\"\n";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -171,5 +197,39 @@ async fn the_phones_of_several_users_ring_at_once_and_a_call_may_be_rejected() {
 
     let gone = switch.uri.replace("sip:test@", "sip:666@");
     assert_eq!(refusal(&gone, [127, 0, 0, 1], "+12025550143").await, 410);
+    switch.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_try_first_the_trunk_that_is_drawn_by_its_weight() {
+    let route = "[[route]]\nto = \"+44*\"\ntrunk = [\"one\", \"two\"]\nweights = [2, 1]\n";
+    let (switch, mut one, mut two) = two_carriers_with("", route).await;
+    let uri = switch.uri.replace("sip:test@", "sip:+442079460123@");
+    switch.services.trunk_states.seed_draws(SEED);
+    let trunks = [("one", 2), ("two", 1)].map(|(name, weight)| WeightedTrunk {
+        name: name.to_owned(),
+        weight,
+    });
+    let mut draws = StdRng::seed_from_u64(SEED);
+    let mut drawn = || trunk_order(&trunks, |below| draws.random_range(0..below))[0].to_owned();
+    let expected: Vec<String> = (0..6).map(|_| drawn()).collect();
+    let has = |name| expected.iter().any(|drawn| drawn == name);
+    assert!(
+        has("one") && has("two"),
+        "another seed tells more: {expected:?}"
+    );
+    for first in expected {
+        let busy = async {
+            let (name, desk, incoming) = tokio::select! {
+                incoming = one.rings() => ("one", &one, incoming),
+                incoming = two.rings() => ("two", &two, incoming),
+            };
+            assert_eq!(name, first);
+            let line = desk.line.sip();
+            line.reject(incoming.call, 486, Vec::new()).await.unwrap();
+        };
+        let (refused, ()) = tokio::join!(refusal(&uri, [127, 0, 0, 1], "+12025550143"), busy);
+        assert_eq!(refused, 486);
+    }
     switch.stop().await;
 }

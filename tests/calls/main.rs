@@ -11,7 +11,9 @@
 mod accounts;
 mod api;
 mod bridging;
+mod callee;
 mod caller;
+mod chains;
 mod changes;
 #[path = "../http_api/conforms.rs"]
 mod conforms;
@@ -21,6 +23,7 @@ mod desk;
 mod disk;
 mod doctor;
 mod doors;
+mod failing_over;
 mod faults;
 mod headers;
 mod holding;
@@ -49,3 +52,4 @@ mod supervision;
 mod tones;
 mod transferring;
 mod voice;
+mod ways_out;

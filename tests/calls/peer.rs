@@ -61,7 +61,7 @@ pub(crate) fn media(sdp: &str) -> SocketAddr {
 }
 
 /// Reads one message from a SIP socket.
-async fn message(sip: &UdpSocket) -> (String, SocketAddr) {
+pub(crate) async fn message(sip: &UdpSocket) -> (String, SocketAddr) {
     let mut buffer = [0; 8192];
     let (length, from) = sip.recv_from(&mut buffer).await.unwrap();
     (String::from_utf8(buffer[..length].to_vec()).unwrap(), from)
@@ -427,50 +427,4 @@ fn read(bytes: &[u8]) -> Option<Packet> {
         timestamp: packet.header.timestamp,
         audible: loudest.unwrap_or_default() > AUDIBLE,
     })
-}
-
-/// Somebody whom the switch calls.
-pub(crate) struct Callee {
-    sip: UdpSocket,
-}
-
-impl Callee {
-    pub(crate) async fn listen() -> Self {
-        let sip = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-        Self { sip }
-    }
-
-    pub(crate) fn uri(&self) -> String {
-        format!("sip:callee@{}", self.sip.local_addr().unwrap())
-    }
-
-    /// Waits for a request.
-    pub(crate) async fn asked(&self, method: &str) -> (String, SocketAddr) {
-        loop {
-            let (request, from) = message(&self.sip).await;
-            if request.starts_with(method) {
-                return (request, from);
-            }
-        }
-    }
-
-    /// Answers a request with 200 and no body.
-    pub(crate) async fn agree(&self, request: &str, from: SocketAddr) {
-        let here = self.sip.local_addr().unwrap();
-        let to = field(request, "To");
-        let tag = if to.contains(";tag=") {
-            ""
-        } else {
-            ";tag=callee"
-        };
-        let ok = format!(
-            "SIP/2.0 200 OK\r\nVia: {}\r\nFrom: {}\r\nTo: {to}{tag}\r\nCall-ID: {}\r\n\
-             CSeq: {}\r\nContact: <sip:callee@{here}>\r\nContent-Length: 0\r\n\r\n",
-            field(request, "Via"),
-            field(request, "From"),
-            field(request, "Call-ID"),
-            field(request, "CSeq"),
-        );
-        self.sip.send_to(ok.as_bytes(), from).await.unwrap();
-    }
 }

@@ -416,3 +416,74 @@ fn phones_that_know_one_digest_alone_are_offered_that_one() {
         "{said}"
     );
 }
+
+#[test]
+fn a_trunk_says_how_long_it_may_be_silent_and_after_what_its_calls_go_elsewhere() {
+    let trunk = "[[trunk]]\nname = \"a\"\nkind = \"peer\"\nhost = \"h\"\n";
+    let usual = parse(trunk).unwrap().trunks[0].clone();
+    assert_eq!(usual.trying_timeout_s, 6);
+    assert!(usual.fail_over_on.holds(503) && !usual.fail_over_on.holds(480));
+    let source = format!("{trunk}trying_timeout_s = 2\nfail_over_on = [480, \"5xx\"]\n");
+    let own = parse(&source).unwrap().trunks[0].clone();
+    assert_eq!(own.trying_timeout_s, 2);
+    assert!(own.fail_over_on.holds(480) && !own.fail_over_on.holds(403));
+    for wrong in ["603", "200", "\"busy\""] {
+        let text = complaint(&format!("{trunk}fail_over_on = [{wrong}]\n"));
+        assert!(text.contains("trunk.fail_over_on"), "{text}");
+    }
+    let text = complaint(&format!("{trunk}trying_timeout_s = 0\n"));
+    assert!(text.contains("trunk.trying_timeout_s"), "{text}");
+}
+
+#[test]
+fn a_route_leads_on_to_others_and_never_round() {
+    let parties = "[[trunk]]\nname = \"one\"\nkind = \"peer\"\nhost = \"one.example\"\n\
+                   [[agent]]\nname = \"sales\"\nflow = \"builtin:lead-qualification\"\n\
+                   [[user]]\nname = \"ann\"\npassword = \"correct horse battery\"\n\
+                   [[user]]\nname = \"bob\"\npassword = \"correct horse battery\"\n";
+    let of = |route: &str| format!("{parties}[[route]]\nto = \"100\"\n{route}\n");
+    let good = "user = \"ann\"\nthen = [{ user = \"bob\", ring_s = 5 }, \
+                { trunk = \"one\", to = \"+442079460123\" }, { agent = \"sales\" }]";
+    let then = parse(&of(good)).unwrap().routes[0].then.clone();
+    let rings: Vec<u32> = then.iter().map(|next| next.ring_s).collect();
+    assert_eq!(rings, [5, 60, 60]);
+    assert_eq!(then[1].to.as_deref(), Some("+442079460123"));
+    for (route, said) in [
+        (
+            "agent = \"sales\"\nthen = [{ user = \"bob\" }]",
+            "route.then: is for a route with `user` or `trunk`",
+        ),
+        (
+            "user = \"ann\"\nthen = [{ agent = \"sales\" }, { user = \"bob\" }]",
+            "an agent always answers",
+        ),
+        (
+            "user = \"ann\"\nthen = [{ room = \"talk\" }]",
+            "or as the last to an agent",
+        ),
+        (
+            "user = [\"ann\", \"bob\"]\nthen = [{ user = \"ann\" }]",
+            "route.then: goes round: user \"ann\"",
+        ),
+        (
+            "user = \"ann\"\nthen = [{ user = \"bob\", to = \"+44\" }]",
+            "route.then.to: is for `trunk`",
+        ),
+        (
+            "user = \"ann\"\nthen = [{ trunk = \"one\", to = \"mobile\" }]",
+            "route.then.to: is no number",
+        ),
+        (
+            "user = \"ann\"\nthen = [{ trunk = \"one\", to = \"100\" }]",
+            "route.then: goes round: 100 leads back",
+        ),
+        (
+            "user = \"ann\"\nthen = [{ trunk = \"one\", to = \"200\" }]\n\
+             [[route]]\nto = \"200\"\nuser = \"bob\"\nthen = [{ trunk = \"one\", to = \"100\" }]",
+            "route.then: goes round: 200 leads back",
+        ),
+    ] {
+        let text = complaint(&of(route));
+        assert!(text.contains(said), "{route}: {text}");
+    }
+}

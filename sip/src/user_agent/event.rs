@@ -37,6 +37,11 @@ pub enum Event {
         /// Who calls whom, and with what.
         invite: Box<Incoming>,
     },
+    /// Somebody on the way took our INVITE on (100): the first word of a hop that is there.
+    Trying {
+        /// Our call.
+        call: CallHandle,
+    },
     /// The callee made progress: 180 rings, 183 may bring early media, and neither answers the call.
     /// A reliable one (RFC 3262) is told once, and has been acknowledged.
     Progress {

@@ -118,12 +118,16 @@ impl UserAgent {
         let Some(call) = self.calls.get_mut(&handle) else {
             return;
         };
+        let mut is_first = false;
         if let Phase::Calling {
             heard, give_up_at, ..
         } = &mut call.phase
         {
-            *heard = true;
+            is_first = !std::mem::replace(heard, true);
             *give_up_at = now + timer_c;
+        }
+        if status == 100 && is_first {
+            self.emit(Event::Trying { call: handle });
         }
         if status > 100
             && let Some(body) = self.hear_provisional(now, handle, id, message)

@@ -274,7 +274,8 @@ impl World {
             }
             Event::Rejected { call, status, .. } => (*call, Some(Ending::Rejected(*status))),
             Event::Ended { call, cause } => (*call, Some(Ending::Ended(cause.clone()))),
-            Event::Progress { call, .. }
+            Event::Trying { call }
+            | Event::Progress { call, .. }
             | Event::Answered { call, .. }
             | Event::Confirmed { call, .. }
             | Event::Reoffer { call, .. }

@@ -25,7 +25,13 @@ fn an_answered_call_is_acknowledged_and_hung_up() {
     );
     assert_eq!(invite.header("Max-Forwards").unwrap(), "70");
     assert_eq!(invite.body(), OFFER);
-    desk.receive(&respond(&invite, 100, "", "", ""));
+    for _ in 0..2 {
+        desk.receive(&respond(&invite, 100, "", "", ""));
+    }
+    assert!(
+        matches!(desk.event(), Event::Trying { .. }),
+        "it is told once"
+    );
     desk.receive(&respond(&invite, 180, "them", CONTACT, ""));
     assert!(matches!(
         desk.event(),

@@ -109,6 +109,7 @@ impl Pair {
         let Event::Incoming { call: there, .. } = self.bob.event() else {
             panic!("no call")
         };
+        assert!(matches!(self.alice.event(), Event::Trying { .. }));
         self.bob.ua.ring(self.bob.now, there, 180, None);
         self.carry();
         let rings = self.alice.event();
@@ -396,6 +397,7 @@ fn a_callee_that_is_busy_says_so() {
     let Event::Incoming { call: there, .. } = pair.bob.event() else {
         panic!("no call")
     };
+    assert!(matches!(pair.alice.event(), Event::Trying { .. }));
     pair.bob.ua.reject(pair.bob.now, there, 486, &[]);
     pair.went(&["A INVITE", "B 100", "B 486", "A ACK"]);
     let busy = pair.alice.event();

@@ -7,13 +7,14 @@
 //! answers, the two go on.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use offhook_sip::{Incoming, Party as Named, ReferTo, Source};
 use serde_json::json;
 use tokio::sync::oneshot;
 
 use super::pair::{Pair, Side, ended_by};
-use super::{Passage, status_for};
+use super::{Passage, RING, status_for};
 use crate::call::admission::{Admitted, admit};
 use crate::call::called::unify_numbers;
 use crate::call::dial::DialFailure;
@@ -154,10 +155,7 @@ impl Pair {
             }
         };
         let Passage {
-            mut stages,
-            ring,
-            permit,
-            ..
+            mut stages, permit, ..
         } = *passage;
         // Phones show who is to talk there, not who sends them.
         let shown = self.who.of(by.other()).shown.clone();
@@ -170,7 +168,9 @@ impl Pair {
         let how = How {
             codec: Some(waits.codec),
             max_forwards: MAX_FORWARDS,
-            ring,
+            ring: RING,
+            ring_most: Duration::MAX,
+            headers: Vec::new(),
         };
         let mut hunt = Box::new(Hunt::new(services, stages, how, waits.id));
         match hunt.place().await {

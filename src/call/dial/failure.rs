@@ -86,6 +86,24 @@ impl DialFailure {
         }
     }
 
+    /// An address has not said a word in time. It is as if it never did (RFC 3261 §8.1.3.1).
+    pub(in crate::call) fn silent(within: Duration) -> Self {
+        Self::Refused {
+            status: 408,
+            reason: format!("since nothing was heard within {} s", within.as_secs()),
+            retry_after_s: None,
+            explanation: String::new(),
+            cause: None,
+            unheard: true,
+            leads_to: Vec::new(),
+        }
+    }
+
+    /// Whether nothing was heard, or nothing more.
+    pub(in crate::call) fn is_silence(&self) -> bool {
+        matches!(self, Self::Refused { unheard: true, .. })
+    }
+
     /// A refusal that says nothing but its status.
     #[cfg(test)]
     pub(in crate::call) fn refused(status: u16) -> Self {

@@ -42,6 +42,7 @@ async fn an_address_of_a_family_without_a_listener_is_passed_over() {
         srtp: SrtpPolicy::Off,
         headers: Vec::new(),
         ring_timeout: Duration::from_secs(60),
+        speaks_within: None,
         to: None,
         redirects: Default::default(),
     };

@@ -220,6 +220,7 @@ pub(super) async fn call(
         srtp: SrtpPolicy::Off,
         headers: Vec::new(),
         ring_timeout: PATIENCE,
+        speaks_within: None,
         to: None,
         redirects: Default::default(),
     };

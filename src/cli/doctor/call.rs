@@ -125,6 +125,7 @@ fn dialling(
         srtp: config.trunk_srtp(&trunk.name),
         headers,
         ring_timeout: RINGS,
+        speaks_within: None,
         to: None,
         redirects: Default::default(),
     })

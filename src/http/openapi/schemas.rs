@@ -126,7 +126,10 @@ fn call() -> Value {
             "required": ["to", "agent"],
             "additionalProperties": false,
             "properties": {
-                "to": text("A number such as +12025550123, or a sip: or tel: URI"),
+                "to": text(
+                    "A number such as +12025550123, a sip: or tel: URI, a [[user]], or whatever \
+                     else a route leads to"
+                ),
                 "trunk": text("The trunk; the first that can call out when left out"),
                 "from": text("The number to call from; the trunk's own when left out"),
                 "agent": text("The agent that talks"),

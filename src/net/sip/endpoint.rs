@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use offhook_sip::message::OwnedMessage;
 use offhook_sip::{
     CallHandle, Event, Flow, OptionsPing, PingHandle, Register, RegistrationHandle, RequestHandle,
-    Source, UserAgent,
+    Settings, Source, UserAgent,
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -55,17 +55,20 @@ pub(super) struct Endpoint {
     wrong_credentials: Complaints,
     overloads: Complaints,
     bans: Complaints,
+    /// What the 503 of a call that the switchboard cannot take asks for, in s.
+    retry_after_s: u32,
 }
 
 impl Endpoint {
     pub(super) fn new(
-        agent: UserAgent,
+        settings: Settings,
         sockets: Sockets,
         news: mpsc::Sender<News>,
         sip: WeakSip,
     ) -> Self {
         Self {
-            agent,
+            retry_after_s: settings.retry_after_s,
+            agent: UserAgent::new(settings),
             sockets,
             news,
             sip,
@@ -253,6 +256,7 @@ impl Endpoint {
     fn tell(&mut self, event: Event) {
         match event {
             Event::Incoming { call, invite } => self.incoming(call, invite),
+            Event::Trying { call } => self.signal(call, Signal::Trying),
             Event::Progress { call, status, body } => {
                 self.signal(call, Signal::Progress { status, body });
             }
@@ -429,7 +433,7 @@ impl Endpoint {
         if self.news.try_send(News::Incoming(incoming)).is_err() {
             tracing::warn!("the switchboard does not keep up: a call is refused with 503");
             self.calls.remove(&call);
-            let retry = [("Retry-After".to_owned(), "5".to_owned())];
+            let retry = [("Retry-After".to_owned(), self.retry_after_s.to_string())];
             self.agent.reject(clock::now(), call, 503, &retry);
         }
     }
@@ -470,3 +474,6 @@ impl Endpoint {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

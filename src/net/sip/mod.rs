@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use offhook_sip::{
     CallHandle, Flow, Incoming, Invite, Network, OptionsPing, Refer, Register, RegistrationHandle,
-    Settings, Transport, UserAgent,
+    Settings, Transport,
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -187,8 +187,7 @@ impl Sip {
             callers: Arc::default(),
             tls,
         };
-        let agent = UserAgent::new(settings);
-        let endpoint = endpoint::Endpoint::new(agent, sockets, news, sip.downgrade());
+        let endpoint = endpoint::Endpoint::new(settings, sockets, news, sip.downgrade());
         tokio::spawn(endpoint.run(command_queue));
         Ok((sip, news_queue))
     }

@@ -7,9 +7,11 @@ use super::ReferAsked;
 /// Tells a call what its dialog did.
 #[derive(Debug)]
 pub enum Signal {
+    /// Somebody on the way has taken our INVITE on (100): the next hop is there.
+    Trying,
     /// A provisional answer; 183 with SDP is early media, never an answer (RFC 3261 §13.2.2.1).
     Progress {
-        /// 100–199.
+        /// 101–199.
         status: u16,
         /// Its SDP.
         body: Option<Vec<u8>>,

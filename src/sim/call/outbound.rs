@@ -1,4 +1,4 @@
-//! A call of ours until it is answered, as `call::outbound` and `call::dial` place it.
+//! A call of ours until it is answered, as `call::outbound` and `call::outgoing` place it.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
