@@ -140,9 +140,10 @@ impl Last {
             agent,
             told: caller_variables(services, invite),
             shown: shown_to_user(invite, &own_host(services)),
-            called: over_trunk
-                .then(|| called_before(invite))
-                .unwrap_or_default(),
+            called: match over_trunk {
+                true => called_before(invite),
+                false => Vec::new(),
+            },
         }
     }
 }
