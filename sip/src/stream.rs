@@ -90,9 +90,17 @@ pub struct Framer {
     searched: usize,
     /// The whole message's length, once its header has been read.
     expected: Option<usize>,
+    /// A ping of ours is out.
+    pong_due: bool,
 }
 
 impl Framer {
+    /// Says that a ping was sent: a CRLF that comes alone answers it, where it would otherwise wait
+    /// for whether it is half of a ping of the peer's (RFC 5626 §4.4.1).
+    pub fn expect_pong(&mut self) {
+        self.pong_due = true;
+    }
+
     /// Takes bytes as they were read.
     pub fn push(&mut self, bytes: &[u8]) {
         // What was handed out is let go of once a read and not once a frame: a read that holds a
@@ -151,11 +159,13 @@ impl Framer {
             self.start += END_OF_HEADER.len();
             return Some(Some(Frame::Ping));
         }
-        if END_OF_HEADER.starts_with(rest) {
+        let is_alone = rest == b"\r\n";
+        if END_OF_HEADER.starts_with(rest) && !(is_alone && self.pong_due) {
             return Some(None);
         }
         if rest.starts_with(b"\r\n") {
             self.start += 2;
+            self.pong_due = false;
             return Some(Some(Frame::Pong));
         }
         None
@@ -289,6 +299,21 @@ mod tests {
             frames(&mut framer),
             [Frame::Pong, Frame::Message(message("x"))]
         );
+    }
+
+    #[test]
+    fn a_single_crlf_after_a_ping_of_ours_is_its_pong_at_once() {
+        let mut framer = Framer::default();
+        for _ in 0..2 {
+            framer.expect_pong();
+            framer.push(b"\r\n");
+            assert_eq!(frames(&mut framer), [Frame::Pong]);
+        }
+        framer.push(b"\r\n");
+        assert_eq!(framer.next_frame(), Ok(None), "it may be half of a ping");
+        framer.expect_pong();
+        framer.push(b"\r\n");
+        assert_eq!(frames(&mut framer), [Frame::Ping]);
     }
 
     #[test]

@@ -105,15 +105,6 @@ mod tests {
             is_plain && first.len() == 17 && first.starts_with('c'),
             "{first}"
         );
-        let mut changed = registered("one", "us");
-        changed.password =
-            trunk("name = \"a\"\nkind = \"peer\"\nusername = \"u\"\npassword = \"other\"\n")
-                .password;
-        assert_ne!(
-            contact_user(&changed).unwrap(),
-            first,
-            "nobody else can tell it"
-        );
         assert_eq!(
             contact_user(&trunk("name = \"a\"\nkind = \"peer\"\n")),
             None

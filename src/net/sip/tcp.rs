@@ -438,6 +438,7 @@ impl Incoming {
     async fn write(&mut self, writer: &mut (impl AsyncWrite + Unpin), message: &[u8]) -> bool {
         self.spoke();
         if message == PING {
+            self.framer.expect_pong();
             self.pinged_at.get_or_insert(clock::now());
         }
         let writing = async {
