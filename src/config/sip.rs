@@ -31,7 +31,7 @@ pub struct SipConfig {
     pub trusted_networks: Vec<Network>,
     /// The realm that users are challenged in (RFC 7616).
     pub realm: String,
-    /// The digest algorithms that users are offered, the preferred one first; none: all.
+    /// The digest algorithms that users are offered, the preferred one first.
     pub digest: Vec<DigestAlgorithm>,
     /// How long calls last without a refresh, in s, as we ask for it; 0 asks for none.
     pub session_expires_s: u32,
@@ -130,7 +130,12 @@ impl SipConfig {
                 "must be text without quotes or backslashes",
             );
         }
-        let digest = s.list(r, "digest").unwrap_or_default();
+        let both = || {
+            [Algorithm::Sha256, Algorithm::Md5]
+                .map(DigestAlgorithm)
+                .to_vec()
+        };
+        let digest = s.list(r, "digest").unwrap_or_else(both);
         let (session_expires_s, min_se_s) = read_session_timer(r, &mut s);
         let section = s.section(r, "tls");
         let tls = TlsConfig::read(r, section);

@@ -7,6 +7,7 @@ use crate::peer::LISTENER;
 use crate::rig::{Switch, heard_words};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[allow(clippy::disallowed_methods)] // whether there is such an address at all
 async fn an_agent_is_heard_over_ipv6() {
     if UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)).is_err() {
         eprintln!("skipped: this machine has no ::1");
