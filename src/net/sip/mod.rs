@@ -1,5 +1,5 @@
-//! The SIP shell: one task owns the [`UserAgent`] and its sockets; calls speak to it over bounded
-//! queues, and each call has a mailbox of its own for what the network says.
+//! The SIP shell: one task owns the [`UserAgent`](offhook_sip::UserAgent) and its sockets; calls
+//! speak to it over bounded queues, and each call has a mailbox of its own for what the network says.
 
 mod callers;
 mod complaints;
