@@ -131,9 +131,8 @@ async fn reject(
 
 /// The codecs that the configuration allows to a source.
 pub(super) fn codecs_of(services: &Services, source: &Source) -> Codecs {
-    let mut trunks = services.config.trunks.iter();
     let trunk = match source {
-        Source::Trunk(name) => trunks.find(|trunk| trunk.name == *name),
+        Source::Trunk(name) => services.config.trunk(name),
         _ => None,
     };
     Codecs::configured(&services.config, trunk)

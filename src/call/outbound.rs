@@ -262,7 +262,8 @@ impl Callee {
 
 /// Works out addresses, credentials and codecs of a call.
 async fn dialling(services: &Services, dialled: &Dialled) -> Result<Dialling, String> {
-    let trunk = trunk_of(&services.config, dialled);
+    let trunk = dialled.trunk.as_deref();
+    let trunk = trunk.and_then(|name| services.config.trunk(name));
     let service_route = match &dialled.trunk {
         Some(trunk) => services.trunk_states.of(trunk).service_route,
         None => Vec::new(),
@@ -330,12 +331,6 @@ async fn find(
     let hop = FirstHop::configured(trunk);
     let over = Over::of(hop.pinned, open);
     resolver.resolve(&hop.host, hop.port, over).await
-}
-
-/// The trunk that a call leaves by.
-fn trunk_of<'a>(config: &'a config::Config, dialled: &Dialled) -> Option<&'a config::TrunkConfig> {
-    let named = |trunk: &&config::TrunkConfig| Some(&trunk.name) == dialled.trunk.as_ref();
-    config.trunks.iter().find(named)
 }
 
 /// The header fields that a trunk's own configuration gives a call.
