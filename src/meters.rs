@@ -13,6 +13,7 @@ use crate::agent::{TurnRecord, Who};
 use crate::call::Services;
 use crate::observe::metrics as names;
 use crate::observe::metrics::Metrics;
+use crate::switch::Way;
 
 /// How often the threads' counters are read.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -30,6 +31,10 @@ pub async fn run(services: Arc<Services>, recorder: Metrics) {
 async fn read(services: &Services) {
     let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
     gauge!(names::CALLS_ACTIVE).set(services.running() as f64);
+    for trunk in &services.config.trunks {
+        let calls = services.trunk_loads.calls(&trunk.name);
+        gauge!(names::TRUNK_CALLS, "trunk" => trunk.name.clone()).set(f64::from(calls));
+    }
     let mut sums = [0_u64; 9];
     for thread in services.line.media() {
         let counters = thread.counters();
@@ -176,6 +181,29 @@ fn sip_kind(message: &[u8]) -> std::borrow::Cow<'static, str> {
 /// Says whether a trunk's registration holds.
 pub fn trunk_up(trunk: &str, up: bool) {
     gauge!(names::TRUNK_UP, "trunk" => trunk.to_owned()).set(if up { 1.0 } else { 0.0 });
+}
+
+/// Counts a call that a trunk took.
+pub fn trunk_took(trunk: &str, way: Way) {
+    let labels = [("trunk", trunk.to_owned()), ("way", way.as_str().to_owned())];
+    counter!(names::TRUNK_CALLS_BEGUN, &labels).increment(1);
+}
+
+/// Counts a call that a trunk had no room for.
+pub fn trunk_refused(trunk: &str, way: Way, limit: &'static str) {
+    let labels = [
+        ("trunk", trunk.to_owned()),
+        ("way", way.as_str().to_owned()),
+        ("reason", limit.to_owned()),
+    ];
+    counter!(names::TRUNK_CALLS_REFUSED, &labels).increment(1);
+}
+
+/// Counts what came of a call that was placed over a trunk: its final status, or silence.
+pub fn trunk_answered(trunk: &str, status: Option<u16>) {
+    let status = status.map_or_else(|| "none".to_owned(), |status| status.to_string());
+    let labels = [("trunk", trunk.to_owned()), ("status", status)];
+    counter!(names::TRUNK_ANSWERS, &labels).increment(1);
 }
 
 /// Counts what a closed leg went through, whose sound had `rate_hz` samples per second and whose

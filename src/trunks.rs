@@ -19,6 +19,7 @@ use crate::net::sip::{PlacedRegistration, RegistrationState, Sip, SipError, tran
 use crate::switch::{Hop, Whereabouts, contact_user, own_hosts, own_numbers};
 use probe::Probe;
 
+pub(crate) mod mends;
 mod probe;
 
 /// How often a host that was found is looked up again; each look-up asks the name servers anew.
@@ -371,16 +372,15 @@ impl Keeper {
             RegistrationState::Failed {
                 status,
                 reason,
+                said,
                 retry_in,
             } => {
                 meters::trunk_up(trunk, false);
-                let retry_s = retry_in.as_secs();
-                tracing::warn!(%trunk, status, %reason, retry_s, "the registration failed");
                 let trouble = sip.tls_trouble(target, &first_hop::whom(&self.trunk));
-                let why = trouble.filter(|_| transport == Transport::Tls);
-                let why = why.map(|why| format!(" ({why})")).unwrap_or_default();
-                let text =
-                    format!("failed with {status} {reason}{why}; tried again in {retry_s} s");
+                let trouble = trouble.filter(|_| transport == Transport::Tls);
+                let why: Vec<String> = said.into_iter().chain(trouble).collect();
+                let text = mends::failed_registration((status, &reason), &why, retry_in);
+                tracing::warn!(%trunk, status, "the registration {text}");
                 states.note_registration(trunk, text);
                 let reached = !matches!(status, 408 | 500 | 502 | 503 | 504);
                 if let Some(next) = self.hop.known.target_after(target).filter(|_| !reached) {

@@ -4,7 +4,7 @@
 use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
-use crate::digest::Attempts;
+use crate::digest::{Attempts, Challenge};
 use crate::flow::{Flow, Transport};
 use crate::message::{HeaderName, Message};
 use crate::uri::Uri;
@@ -16,6 +16,8 @@ const MAX_EXPIRES_S: u32 = 7 * 24 * 3600;
 const MAX_RETRY_AFTER_S: u32 = 3600;
 /// The most entries of a Service-Route that are kept.
 const MAX_SERVICE_ROUTES: usize = 8;
+/// The most of a header that is told to people, in characters.
+const MAX_SAID_CHARS: usize = 200;
 
 /// A binding that is kept alive.
 pub(crate) struct Registration {
@@ -100,6 +102,44 @@ pub(crate) fn refresh_after(granted_s: u32, jitter: f64) -> Duration {
     Duration::from_secs_f64((f64::from(granted_s) * share).max(1.0))
 }
 
+/// Returns the header of a refusal that says most of why, in short and on one line, for a person: what
+/// the status is about, or else what the registrar adds in words.
+pub(crate) fn said(response: &Message<'_>, status: u16) -> Option<String> {
+    let field = |name: HeaderName| {
+        let value = response.header(name)?;
+        Some(format!("{}: {value}", name.as_str()))
+    };
+    let about = match status {
+        401 | 407 => response.authenticate().next().map(asks),
+        405 => field(HeaderName::Allow),
+        420 => field(HeaderName::Unsupported),
+        421 => field(HeaderName::Require),
+        423 => field(HeaderName::MinExpires),
+        _ => None,
+    };
+    let said = about
+        .or_else(|| field(HeaderName::Warning))
+        .or_else(|| field(HeaderName::Reason))
+        .or_else(|| field(HeaderName::RetryAfter))?;
+    let printable = said.chars().filter(|c| !c.is_control());
+    Some(printable.take(MAX_SAID_CHARS).collect())
+}
+
+/// What a challenge asks for.
+fn asks(challenge: Challenge<'_>) -> String {
+    let name = match challenge.proxy {
+        true => HeaderName::ProxyAuthenticate,
+        false => HeaderName::WwwAuthenticate,
+    };
+    let (name, scheme, realm) = (name.as_str(), challenge.scheme(), challenge.realm());
+    let algorithm = challenge.algorithm_name().unwrap_or("MD5");
+    let beyond = match challenge.is_supported() {
+        true => "",
+        false => ", which cannot be answered",
+    };
+    format!("{name}: {scheme} realm=\"{realm}\", algorithm {algorithm}{beyond}")
+}
+
 /// Returns how long to wait after `failures` failures in a row: doubled each time between a base
 /// and a ceiling, cut by up to half at random (RFC 5626 §4.5). What only a person can mend (a
 /// wrong password, an unknown account) waits from one minute to half an hour, so that no
@@ -132,6 +172,44 @@ pub(crate) fn keep_alive_ms(flow: &Flow) -> RangeInclusive<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn told(status: u16, fields: &str) -> Option<String> {
+        let text = format!("SIP/2.0 {status} No\r\n{fields}\r\n\r\n");
+        let response = Message::parse(text.as_bytes()).unwrap();
+        said(&response, status)
+    }
+
+    #[test]
+    fn a_refusal_is_told_with_the_header_that_says_why() {
+        let challenge = "WWW-Authenticate: Digest realm=\"pbx\", nonce=\"n\"";
+        assert_eq!(
+            told(401, challenge).unwrap(),
+            "WWW-Authenticate: Digest realm=\"pbx\", algorithm MD5"
+        );
+        let odd = "Proxy-Authenticate: Digest realm=\"a\", nonce=\"n\", algorithm=AKAv1-MD5";
+        assert_eq!(
+            told(407, odd).unwrap(),
+            "Proxy-Authenticate: Digest realm=\"a\", algorithm AKAv1-MD5, which cannot be answered"
+        );
+        let brief = "Min-Expires: 900000\r\nWarning: 399 a \"b\"";
+        assert_eq!(told(423, brief).unwrap(), "Min-Expires: 900000");
+        let suspended = "Retry-After: 9\r\nWarning: 399 sbc \"Account suspended\"";
+        assert_eq!(
+            told(403, suspended).unwrap(),
+            "Warning: 399 sbc \"Account suspended\""
+        );
+        assert_eq!(told(420, "Unsupported: path").unwrap(), "Unsupported: path");
+        assert_eq!(told(503, "Retry-After: 9").unwrap(), "Retry-After: 9");
+        assert_eq!(told(404, "Server: x"), None);
+    }
+
+    #[test]
+    fn what_is_told_of_a_refusal_is_bounded_and_on_one_line() {
+        let long = format!("Warning: 399 a \"{}\r\n b\"", "x".repeat(5_000));
+        let text = told(403, &long).unwrap();
+        assert_eq!(text.chars().count(), MAX_SAID_CHARS);
+        assert!(!text.contains('\n'));
+    }
 
     fn granted(fields: &str) -> u32 {
         let text = format!("SIP/2.0 200 OK\r\n{fields}\r\n\r\n");

@@ -165,6 +165,7 @@ impl Services {
         let (now, from) = (clock::now(), format!("<sip:offhook@{}>", own_host(self)));
         let registrar = self.registrar();
         let phone = |binding: &Binding| Dialling {
+            trunk: None,
             request_uri: binding.contact.clone(),
             to: None,
             from: from.clone(),

@@ -13,9 +13,10 @@ use super::codecs::Codecs;
 use super::line::{Attached, Half, Leg, Line};
 use super::redirecting::Redirecting;
 use crate::mailbox;
+use crate::meters;
 use crate::net::media::LegId;
 use crate::net::sip::{PlacedCall, Signal, SipError, Whom};
-use crate::switch::{Hop, Reached, RedirectTerms};
+use crate::switch::{Reached, RedirectTerms};
 
 mod failure;
 
@@ -27,6 +28,8 @@ pub(super) const ENDING: Duration = Duration::from_secs(2);
 /// What is dialled.
 #[derive(Clone, Debug)]
 pub struct Dialling {
+    /// The trunk that it goes over.
+    pub trunk: Option<String>,
     /// The Request-URI.
     pub request_uri: String,
     /// The To URI, where that is another: of who was called first.
@@ -153,7 +156,7 @@ async fn dial_all(
             .invite(invite(line, dialling, flow, &half))
             .await?;
         let answer = wait(line, dialling, &half, &mut placed, progress, give_up).await;
-        note(line, (dialling.transport, target), answer.as_ref().err());
+        note(line, dialling, target, answer.as_ref().err());
         match answer {
             Ok(answer) => {
                 let attached = attached.take().unwrap_or_default();
@@ -185,7 +188,12 @@ async fn dial_all(
 }
 
 /// Takes note of what a call's failure, or its answer, says of the address that it went to.
-pub(super) fn note(line: &Line, hop: Hop, failure: Option<&DialFailure>) {
+pub(super) fn note(
+    line: &Line,
+    dialling: &Dialling,
+    target: SocketAddr,
+    failure: Option<&DialFailure>,
+) {
     let outcome = match failure {
         None => Reached::Answered,
         Some(DialFailure::Refused { unheard: true, .. }) => Reached::Silent,
@@ -201,6 +209,15 @@ pub(super) fn note(line: &Line, hop: Hop, failure: Option<&DialFailure>) {
         // It was given up from here, or never sent.
         Some(_) => return,
     };
+    if let Some(trunk) = &dialling.trunk {
+        let status = match (outcome, failure) {
+            (Reached::Silent, _) => None,
+            (_, None) => Some(200),
+            (_, Some(failure)) => failure.status(),
+        };
+        meters::trunk_answered(trunk, status);
+    }
+    let hop = (dialling.transport, target);
     line.reach().note_call(hop, outcome);
 }
 

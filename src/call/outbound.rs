@@ -282,6 +282,7 @@ async fn dialling(services: &Services, dialled: &Dialled) -> Result<Dialling, St
         None => RedirectTerms::default(),
     };
     Ok(Dialling {
+        trunk: dialled.trunk.clone(),
         request_uri: dialled.request_uri.clone(),
         to: None,
         from: format!("<{}>", dialled.from_uri),

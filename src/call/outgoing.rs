@@ -172,7 +172,7 @@ impl Outgoing {
             }
             Some(Signal::Answered { body }) => {
                 let called = self.rings.take()?;
-                note(&self.line, (self.dialling.transport, called.target), None);
+                note(&self.line, &self.dialling, called.target, None);
                 let answered = self.answered(called, body);
                 return Some(answered.unwrap_or_else(Progress::Failed));
             }
@@ -212,8 +212,7 @@ impl Outgoing {
         failure: DialFailure,
     ) -> Option<Progress> {
         if let Some(called) = &called {
-            let hop = (self.dialling.transport, called.target);
-            note(&self.line, hop, Some(&failure));
+            note(&self.line, &self.dialling, called.target, Some(&failure));
         }
         let early = called.as_ref().is_some_and(|called| called.early.is_some());
         let rang = called.is_some_and(|called| called.rang) && !failure.is_silence();

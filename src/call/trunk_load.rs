@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::busy::Busy;
 use crate::clock;
 use crate::config::TrunkConfig;
+use crate::meters;
 use crate::switch::{TrunkBusy, TrunkLimits, TrunkLoad, Way};
 
 /// What each trunk carries, by its name.
@@ -44,10 +45,17 @@ impl TrunkLoads {
     pub(super) fn take(self: &Arc<Self>, trunk: &str, way: Way) -> Result<TrunkPlace, Busy> {
         if let Some(load) = self.loads().get_mut(trunk) {
             load.begin(clock::now(), way).map_err(|busy| match busy {
-                TrunkBusy::Full(max) => Busy::TrunkFull(trunk.to_owned(), max),
-                TrunkBusy::Fast(max) => Busy::TrunkFast(trunk.to_owned(), max, way),
+                TrunkBusy::Full(max) => {
+                    meters::trunk_refused(trunk, way, "max_calls");
+                    Busy::TrunkFull(trunk.to_owned(), max)
+                }
+                TrunkBusy::Fast(max) => {
+                    meters::trunk_refused(trunk, way, "max_cps");
+                    Busy::TrunkFast(trunk.to_owned(), max, way)
+                }
             })?;
         }
+        meters::trunk_took(trunk, way);
         Ok(TrunkPlace {
             loads: Arc::clone(self),
             trunk: trunk.to_owned(),

@@ -108,6 +108,7 @@ async fn place(
     };
     let user = args.user.as_deref().unwrap_or("offhook");
     let dialling = Dialling {
+        trunk: None,
         from: format!("sip:{user}@{}", host_of(&destination)),
         request_uri: destination.uri.clone(),
         targets: destination.targets.clone(),

@@ -66,6 +66,17 @@ pub enum Way {
     Out,
 }
 
+impl Way {
+    /// The word for it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::In => "in",
+            Self::Out => "out",
+        }
+    }
+}
+
 /// Why a trunk takes no call now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TrunkBusy {

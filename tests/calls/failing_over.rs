@@ -9,6 +9,7 @@ use crate::caller::Caller;
 use crate::desk::Desk;
 use crate::hunting::{ONE, TWO, talk, trunk, two_carriers};
 use crate::peer::LISTENER;
+use crate::records::sample;
 use crate::rig::Switch;
 
 const LOCAL: [u8; 4] = [127, 0, 0, 1];
@@ -72,6 +73,17 @@ async fn a_carrier_that_says_nothing_is_left_for_the_next_and_hung_up_on_when_it
     };
     let (refused, ()) = tokio::join!(refusal(&uri, LOCAL, CALLER), first);
     assert_eq!(refused, 486);
+    // Whoever runs the switch sees which carrier it was.
+    for (figure, count) in [
+        ("offhook_trunk_answers_total{trunk=\"one\",status=\"none\"}", 1.0),
+        ("offhook_trunk_answers_total{trunk=\"two\",status=\"200\"}", 1.0),
+        ("offhook_trunk_answers_total{trunk=\"two\",status=\"486\"}", 1.0),
+        ("offhook_trunk_calls_total{trunk=\"one\",way=\"out\"}", 1.0),
+        ("offhook_trunk_calls_total{trunk=\"two\",way=\"out\"}", 2.0),
+    ] {
+        let figures = switch.get("/metrics").await.text().await.unwrap();
+        assert_eq!(sample(&figures, figure), Some(count), "{figure}");
+    }
     switch.stop().await;
 }
 

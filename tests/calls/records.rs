@@ -59,7 +59,7 @@ const THERE: [&str; 18] = [
 ];
 
 /// Reads one sample of the Prometheus text format.
-fn sample(text: &str, name: &str) -> Option<f64> {
+pub(crate) fn sample(text: &str, name: &str) -> Option<f64> {
     let line = text
         .lines()
         .find(|line| line.rsplit_once(' ').is_some_and(|(n, _)| n == name));

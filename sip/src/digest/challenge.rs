@@ -20,6 +20,11 @@ impl<'a> Challenge<'a> {
         self.fields.scheme.eq_ignore_ascii_case("Digest")
     }
 
+    /// The scheme, as it stands there.
+    pub(crate) fn scheme(&self) -> &'a str {
+        self.fields.scheme
+    }
+
     /// The realm, quoted pairs resolved.
     pub fn realm(&self) -> Cow<'a, str> {
         unquote(self.fields.get("realm").unwrap_or_default())
@@ -52,9 +57,9 @@ impl<'a> Challenge<'a> {
         Algorithm::new(self.fields.get("algorithm"))
     }
 
-    /// Says whether the algorithm is named, so that an answer names it as well.
-    pub(crate) fn names_algorithm(&self) -> bool {
-        self.fields.get("algorithm").is_some()
+    /// The algorithm as it is named, whether it is known or not; an answer names it as well.
+    pub(crate) fn algorithm_name(&self) -> Option<&'a str> {
+        self.fields.get("algorithm")
     }
 
     /// The qualities of protection as sent, separated by commas; `None` in the older form.

@@ -250,7 +250,7 @@ impl Session {
             nonce: nonce.to_owned(),
             opaque: opaque.map(str::to_owned),
             algorithm: challenge.algorithm()?,
-            named_algorithm: challenge.names_algorithm(),
+            named_algorithm: challenge.algorithm_name().is_some(),
             qop: challenge.qop().and_then(Qop::choose),
             nc: 0,
         })

@@ -405,7 +405,8 @@ impl UserAgent {
             Purpose::Refer(call) => self.refer_failed(call, id, failure),
             Purpose::Report(call) => self.report_failed(call, id),
             Purpose::Register(registration) => {
-                self.register_failed(now, registration, failure.status(), failure.reason(), None);
+                let failure = (failure.status(), failure.reason());
+                self.register_failed(now, registration, failure, None);
             }
             Purpose::Ping(ping) => self.ping_failed(ping, failure),
             Purpose::Prack(_) | Purpose::Fork(_) | Purpose::Nobody => {}

@@ -192,6 +192,8 @@ pub enum Event {
         status: u16,
         /// The reason phrase.
         reason: String,
+        /// The header of the answer that says most of why, in short.
+        said: Option<String>,
         /// When it is tried again.
         retry_in: Duration,
     },

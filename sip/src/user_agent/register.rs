@@ -16,7 +16,7 @@ use crate::flow::Flow;
 use crate::message::{Message, Method};
 use crate::registration::{
     Registration, RegistrationState, granted_s, keep_alive_ms, longer_expires_s, refresh_after,
-    retry_after, service_route,
+    retry_after, said, service_route,
 };
 use crate::uri::Uri;
 
@@ -139,7 +139,7 @@ impl UserAgent {
                 self.open_client(now, id, flow, (Method::Register, bytes), purpose);
                 self.arm_registration(handle);
             }
-            Err(_) => self.register_failed(now, handle, 400, "Bad Request", None),
+            Err(_) => self.register_failed(now, handle, (400, "Bad Request"), None),
         }
     }
 
@@ -190,7 +190,7 @@ impl UserAgent {
             return self.send_register(now, handle);
         }
         let reason = compose::reason_phrase(message);
-        self.register_failed(now, handle, status, &reason, message.retry_after());
+        self.register_failed(now, handle, (status, &reason), Some(message));
     }
 
     fn bound(&mut self, now: Instant, handle: RegistrationHandle, message: &Message<'_>) {
@@ -205,7 +205,8 @@ impl UserAgent {
         let expires_s = granted_s(message, &contact, register.expires_s);
         if expires_s == 0 {
             // Agreed to, and forgotten: nobody would call us there.
-            return self.register_failed(now, handle, 423, "Interval Too Brief", None);
+            let failure = (423, "Interval Too Brief");
+            return self.register_failed(now, handle, failure, None);
         }
         registration.failures = 0;
         registration.attempts = Attempts::default();
@@ -227,9 +228,8 @@ impl UserAgent {
         &mut self,
         now: Instant,
         handle: RegistrationHandle,
-        status: u16,
-        reason: &str,
-        retry_after_s: Option<u32>,
+        (status, reason): (u16, &str),
+        answer: Option<&Message<'_>>,
     ) {
         let jitter = self.rng.random();
         let Some(registration) = self.registrations.get_mut(&handle) else {
@@ -247,7 +247,8 @@ impl UserAgent {
         }
         registration.failures += 1;
         registration.attempts = Attempts::default();
-        let retry_in = retry_after(status, registration.failures, retry_after_s, jitter);
+        let asked_s = answer.and_then(Message::retry_after);
+        let retry_in = retry_after(status, registration.failures, asked_s, jitter);
         registration.state = RegistrationState::Waiting {
             retry_at: now + retry_in,
         };
@@ -256,6 +257,7 @@ impl UserAgent {
             registration: handle,
             status,
             reason,
+            said: answer.and_then(|answer| said(answer, status)),
             retry_in,
         });
         self.arm_registration(handle);

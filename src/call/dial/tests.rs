@@ -29,6 +29,7 @@ async fn an_address_of_a_family_without_a_listener_is_passed_over() {
     let ports = PortPool::new(44_000..=44_099, 3);
     let line = Line::new(caller, media, ports, Advertise::default());
     let mut dialling = Dialling {
+        trunk: None,
         request_uri: "sip:bob@localhost".to_owned(),
         from: "sip:ann@localhost".to_owned(),
         targets: vec!["[::1]:9".parse().unwrap(), there],

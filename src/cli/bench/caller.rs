@@ -207,6 +207,7 @@ pub(super) async fn call(
 ) -> anyhow::Result<Answered> {
     let destination = Destination::resolve(uri).await?;
     let dialling = Dialling {
+        trunk: None,
         request_uri: destination.uri.clone(),
         from: format!("sip:{user}@127.0.0.1"),
         targets: destination.targets.clone(),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use offhook_media::srtp::Suite;
 
-use super::{Findings, Hop, mends};
+use super::{Findings, Hop};
 use crate::call::codecs::Codecs;
 use crate::call::dial::{Answered, DialFailure, Dialling, dial};
 use crate::call::line::{Attached, next_leg};
@@ -15,6 +15,7 @@ use crate::net::media::{Command, LegEvent};
 use crate::net::sip::Signal;
 use crate::phone::Phone;
 use crate::switch::{Dial, Target, TrunkTable};
+use crate::trunks::mends;
 
 /// How long it may ring.
 const RINGS: Duration = Duration::from_secs(45);
@@ -112,6 +113,7 @@ fn dialling(
     let dialled = dialled.map_err(|error| error.to_string())?;
     let headers = headers_of(Some(trunk), &dialled);
     Ok(Dialling {
+        trunk: None,
         request_uri: dialled.request_uri,
         from: format!("<{}>", dialled.from_uri),
         targets: hop.targets.clone(),

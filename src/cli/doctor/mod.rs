@@ -2,7 +2,6 @@
 //! addresses, whether they answer, the registration, and a call with all that calls need.
 
 mod call;
-mod mends;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -20,7 +19,7 @@ use crate::config::{Config, TrunkConfig, TrunkKind};
 use crate::net::resolver::{Over, Resolver};
 use crate::net::sip::{RegistrationState, SipError, local_address_towards};
 use crate::phone::{self, Phone};
-use crate::trunks;
+use crate::trunks::{self, mends};
 
 /// Addresses that are asked at most.
 const ASKED_MAX: usize = 4;
@@ -372,8 +371,14 @@ async fn register(trunk: &TrunkConfig, hop: &Hop, phone: &Phone, findings: &mut 
                 false => findings.good("registration", found),
             }
         }
-        Ok(Some(RegistrationState::Failed { status, reason, .. })) => {
-            let found = format!("REGISTER is answered with {status} {reason}");
+        Ok(Some(RegistrationState::Failed {
+            status,
+            reason,
+            said,
+            ..
+        })) => {
+            let said = said.map(|said| format!(" ({said})")).unwrap_or_default();
+            let found = format!("REGISTER is answered with {status} {reason}{said}");
             findings.bad("registration", found, mends::of_registration(status));
         }
         _ => {

@@ -349,11 +349,13 @@ impl Endpoint {
                 registration,
                 status,
                 reason,
+                said,
                 retry_in,
             } => {
                 let failed = RegistrationState::Failed {
                     status,
                     reason,
+                    said,
                     retry_in,
                 };
                 self.stands(registration, failed);

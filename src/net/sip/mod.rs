@@ -138,6 +138,8 @@ pub enum RegistrationState {
         status: u16,
         /// The reason phrase.
         reason: String,
+        /// The header that says most of why.
+        said: Option<String>,
         /// When it is tried again.
         retry_in: Duration,
     },
