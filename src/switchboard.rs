@@ -1,7 +1,10 @@
 //! The switchboard: takes the SIP task's news, gives calls to their tasks and answers the phones'
 //! registrations.
 
+mod phones;
+
 use std::sync::Arc;
+use std::time::Duration;
 
 use offhook_sip::Source;
 use tokio::sync::mpsc;
@@ -9,13 +12,20 @@ use tokio::sync::mpsc;
 use crate::call::{self, Services};
 use crate::clock;
 use crate::net::sip::{News, Request, local_address_towards};
-use crate::switch::{Refused, path_of};
+use crate::switch::{Refused, Wanted, path_of};
 
 /// Runs until the SIP task ends.
 pub async fn run(services: Arc<Services>, mut news: mpsc::Receiver<News>) {
+    phones::restore(&services).await;
+    let every = Duration::from_secs(services.config.sip.nat_ping_s.into());
+    let keeping = phones::keep_nats_open(Arc::clone(&services), every);
+    let keeper = (!every.is_zero()).then(|| tokio::spawn(keeping));
     let board = Switchboard { services };
     while let Some(event) = news.recv().await {
         board.hear(event).await;
+    }
+    if let Some(keeper) = keeper {
+        keeper.abort();
     }
 }
 
@@ -31,8 +41,11 @@ impl Switchboard {
             }
             News::Request(request) => self.register_phone(request).await,
             News::Closed(flow) => {
-                let contacts = self.services.registrar().forget(flow);
-                tracing::info!(remote = %flow.remote, contacts, "a phone's WebSocket is closed");
+                let users = self.services.registrar().forget(flow);
+                for user in &users {
+                    phones::remember(&self.services, user);
+                }
+                tracing::info!(remote = %flow.remote, ?users, "a phone's connection is closed");
             }
         }
     }
@@ -61,19 +74,6 @@ impl Switchboard {
             let _ = sip.respond(request, 400, Vec::new()).await;
             return;
         };
-        let default_s = message.expires().unwrap_or(3600);
-        let contacts: Vec<(String, u32)> = message
-            .contacts()
-            .filter_map(Result::ok)
-            .take(16)
-            .map(|contact| {
-                let expires_s = contact.expires().unwrap_or(default_s);
-                let uri = contact
-                    .address()
-                    .map_or("*", |address| address.uri.as_str());
-                (uri.to_owned(), expires_s)
-            })
-            .collect();
         let call_id = message.call_id().unwrap_or_default().to_owned();
         let cseq = message.cseq().map_or(0, |cseq| cseq.number);
         let now = clock::now();
@@ -82,11 +82,12 @@ impl Switchboard {
             &user,
             (request.flow, &path),
             (&call_id, cseq),
-            &contacts,
+            &Wanted::of(&message),
         );
         let sip = sip.clone();
         let answered = match bound {
             Ok(bindings) => {
+                phones::remember(&self.services, &user);
                 tracing::info!(%user, contacts = bindings.len(), "a phone registered");
                 let bindings = bindings.into_iter();
                 let bindings = bindings
@@ -100,7 +101,6 @@ impl Switchboard {
                 let headers = vec![("Min-Expires".to_owned(), least.to_string())];
                 sip.respond(request, 423, headers).await
             }
-            Err(Refused::TooMany) => sip.respond(request, 403, Vec::new()).await,
             Err(Refused::OutOfOrder) => sip.respond(request, 500, Vec::new()).await,
             Err(Refused::BadWildcard) => sip.respond(request, 400, Vec::new()).await,
         };

@@ -37,6 +37,8 @@ pub struct SipConfig {
     pub session_expires_s: u32,
     /// The shortest such time that a caller may ask for, in s.
     pub min_se_s: u32,
+    /// How often phones behind NATs are sent something, in s; 0 is never.
+    pub nat_ping_s: u32,
     /// Our certificate, which TLS listeners need.
     pub tls: Option<TlsConfig>,
 }
@@ -137,6 +139,7 @@ impl SipConfig {
         };
         let digest = s.list(r, "digest").unwrap_or_else(both);
         let (session_expires_s, min_se_s) = read_session_timer(r, &mut s);
+        let nat_ping_s = read_ping(r, &mut s, "nat_ping_s", (300, 25));
         let section = s.section(r, "tls");
         let tls = TlsConfig::read(r, section);
         let origin = s.origin_of("listen");
@@ -161,6 +164,7 @@ impl SipConfig {
             digest,
             session_expires_s,
             min_se_s,
+            nat_ping_s,
             tls,
         }
     }
@@ -184,6 +188,23 @@ fn read_session_timer(r: &mut Reader<'_>, s: &mut Section) -> (u32, u32) {
         s.wrong(r, "session_expires_s", &origin, message);
     }
     (expires_s, min_se_s)
+}
+
+/// Reads how often something is sent in s, with the most that it may be and what it is unless it is
+/// said; 0 is never.
+pub(super) fn read_ping(
+    r: &mut Reader<'_>,
+    s: &mut Section,
+    key: &'static str,
+    (most, default): (u64, u64),
+) -> u32 {
+    let origin = s.origin_of(key);
+    let ping_s = small(s.number(r, key, 0..=most, default));
+    if (1..5).contains(&ping_s) {
+        let message = "is too often: 5 or more, or 0 for never";
+        s.wrong(r, key, &origin, message);
+    }
+    ping_s
 }
 
 struct PublicAddress(IpAddr);

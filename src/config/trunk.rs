@@ -20,7 +20,7 @@ use super::numbers::{self, NumberForm, Numbers};
 use super::pattern::Pattern;
 use super::reader::{Reader, Section};
 use super::secret::Secret;
-use super::sip::small;
+use super::sip::{read_ping, small};
 use super::value::text_value;
 
 /// The longest announcement, in characters.
@@ -187,7 +187,7 @@ impl TrunkConfig {
         let recording_announcement = read_announcement(r, &mut s, record);
         let expires_s = small(s.number(r, "expires_s", 60..=86_400, 300));
         let outbound_proxy = read_host(r, &mut s, "outbound_proxy");
-        let ping_s = read_ping(r, &mut s);
+        let ping_s = read_ping(r, &mut s, "ping_s", (3_600, 30));
         let max_calls = small(s.number(r, "max_calls", 0..=100_000, 0));
         let max_cps = small(s.number(r, "max_cps", 0..=1_000, 0));
         let max_cps_in = small(s.number(r, "max_cps_in", 0..=1_000, 0));
@@ -340,16 +340,6 @@ fn read_announcement(r: &mut Reader<'_>, s: &mut Section, record: bool) -> Optio
     };
     s.wrong(r, "recording_announcement", &origin, wrong);
     None
-}
-
-fn read_ping(r: &mut Reader<'_>, s: &mut Section) -> u32 {
-    let origin = s.origin_of("ping_s");
-    let ping_s = small(s.number(r, "ping_s", 0..=3_600, 30));
-    if (1..5).contains(&ping_s) {
-        let message = "is too often: 5 or more, or 0 for never";
-        s.wrong(r, "ping_s", &origin, message);
-    }
-    ping_s
 }
 
 fn check_kind(

@@ -14,6 +14,7 @@ mod error;
 mod media;
 pub mod outbox;
 mod outbox_calls;
+mod phones;
 pub mod record;
 pub mod rfc3339;
 mod spill;
@@ -33,6 +34,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use uuid::Uuid;
 
 pub use error::StoreError;
+pub use phones::PhoneRecord;
 pub use record::{
     Appointment, Bridge, CachedContact, CallRecord, CallState, CallUpdate, Direction, EventRecord,
     JitterBufferSummary, MediaSummary, Recording, RemoteSummary, TurnLatency, TurnRecord, Who,

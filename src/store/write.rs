@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::outbox::{Claims, Delivered, OutboxItem};
 use super::record::{Appointment, CachedContact, CallRecord, CallUpdate, EventRecord, TurnRecord};
-use super::{Created, IdempotencyKey, rfc3339};
+use super::{Created, IdempotencyKey, PhoneRecord, rfc3339};
 
 /// A record to be kept, whatever happens.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -55,6 +55,10 @@ pub(super) enum Write {
     RememberContact {
         contact: CachedContact,
     },
+    RememberPhones {
+        user: String,
+        phones: Vec<PhoneRecord>,
+    },
     Settle {
         id: i64,
         attempts: u32,
@@ -71,7 +75,8 @@ impl Write {
         !self.is_news()
     }
 
-    /// Returns whether it tells how a call goes on, for whoever watches: nothing waits for it.
+    /// Returns whether nothing waits for it: it tells how a call goes on, for whoever watches, or is
+    /// told again by itself.
     pub(super) fn is_news(&self) -> bool {
         matches!(
             self,
@@ -79,6 +84,7 @@ impl Write {
                 | Self::AppendEvent { .. }
                 | Self::UpdateCall { .. }
                 | Self::RememberContact { .. }
+                | Self::RememberPhones { .. }
         )
     }
 

@@ -25,7 +25,7 @@ pub use number_plan::NumberPlan;
 pub use pin::{PinVerdict, WrongPins};
 pub use reach::{Hop, Outcome as Reached, Reach, Standing};
 pub use redirect::{RedirectTerms, Redirected, Redirects};
-pub use registrar::{Binding, Refused, Registrar, path_of};
+pub use registrar::{Binding, Instance, Refused, Registrar, Wanted, path_of};
 pub use route::{RouteTable, Routed, Towards, trunk_order};
 pub use trunk::{Dial, DialError, Dialled, Target, Trunk, TrunkKind, TrunkTable};
 pub use trunk_load::{CallRate, TrunkBusy, TrunkLimits, TrunkLoad, Way};

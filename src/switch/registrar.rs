@@ -1,13 +1,25 @@
 //! The registrar for `[[user]]` phones (RFC 3261 §10.3): who can be reached where, until when.
+//!
+//! A phone that binds anew after a restart, from another port, takes the place of its old binding
+//! where it says which phone it is (`+sip.instance`, RFC 5626 §6), and of the oldest one where there is
+//! no more room: a user whose phone was moved about is not locked out for an hour.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use offhook_sip::Flow;
 use offhook_sip::message::{HeaderName, Message};
+use offhook_sip::uri::Uri;
+use offhook_sip::{Flow, Transport};
 
 /// Contacts that one user may hold: several phones, not a flood.
 const CONTACTS_MAX: usize = 10;
+/// Contacts of one REGISTER that are read.
+const CONTACTS_READ: usize = 16;
+/// The longest name of a phone that is kept, in bytes: a URN in quotes takes 50.
+const INSTANCE_MAX: usize = 200;
+/// How long a phone asks to be known where it does not say, in seconds.
+const EXPIRES_DEFAULT_S: u32 = 3600;
 /// Proxies between a phone and us that are kept: one with more is refused.
 const PATH_MAX: usize = 8;
 /// The shortest lifetime granted, in seconds; a shorter wish is answered 423.
@@ -29,8 +41,132 @@ pub struct Binding {
     pub call_id: String,
     /// Its CSeq number.
     pub cseq: u32,
+    /// Which phone it is, of all that there are, and which of its flows.
+    pub instance: Option<Instance>,
     /// When the binding ends.
     pub expires: Instant,
+    /// When it is pinged next, where something must keep its NAT open.
+    ping_at: Option<Instant>,
+}
+
+/// The name of a phone (RFC 5626 §4.1) and, where it keeps several flows, the number of this one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Instance {
+    /// `+sip.instance`, as it stands there.
+    pub id: String,
+    /// `reg-id`.
+    pub flow: Option<u32>,
+}
+
+impl Binding {
+    /// Makes a binding.
+    #[must_use]
+    pub fn new(
+        wanted: &Wanted,
+        (flow, path): (Flow, &[String]),
+        (call_id, cseq): (&str, u32),
+        expires: Instant,
+    ) -> Self {
+        Self {
+            contact: wanted.contact.clone(),
+            flow,
+            path: path.to_vec(),
+            call_id: call_id.to_owned(),
+            cseq,
+            instance: wanted.instance.clone(),
+            expires,
+            ping_at: None,
+        }
+    }
+
+    /// Whether it is of the same phone as a newer one, and was before it restarted or moved: the same
+    /// flow of it, or, where it numbers none, one of another life (its Call-ID stays as long as it
+    /// runs, RFC 3261 §10.2.4).
+    fn is_replaced_by(&self, wanted: &Wanted, call_id: &str) -> bool {
+        let (Some(old), Some(new)) = (&self.instance, &wanted.instance) else {
+            return false;
+        };
+        old.id == new.id
+            && match (old.flow, new.flow) {
+                (Some(old), Some(new)) => old == new,
+                _ => self.call_id != call_id,
+            }
+    }
+
+    /// Whether it is behind a NAT that forgets it unless something passes: what its requests come from
+    /// is not what it says.
+    #[must_use]
+    pub fn is_behind_nat(&self) -> bool {
+        self.flow.transport == Transport::Udp
+            && self.path.is_empty()
+            && self.contact_address() != Some(self.flow.remote)
+    }
+
+    /// The address that the contact itself names.
+    fn contact_address(&self) -> Option<SocketAddr> {
+        let uri = Uri::parse(&self.contact).ok()?;
+        let ip = uri.host.address()?;
+        Some(SocketAddr::new(ip, uri.port.unwrap_or(5060)))
+    }
+
+    /// Its connection is gone; false where it cannot be reached without.
+    fn lose_connection(&mut self) -> bool {
+        let elsewhere = self.without_connection();
+        self.flow = elsewhere.unwrap_or(self.flow);
+        elsewhere.is_some()
+    }
+
+    /// Where it is reached without its connection: a phone that is not behind a NAT listens at its
+    /// contact. One that speaks TLS has no certificate to be known by.
+    fn without_connection(&self) -> Option<Flow> {
+        let address = self.contact_address()?;
+        let listens = self.flow.transport == Transport::Tcp
+            && address.ip() == self.flow.remote.ip()
+            && address != self.flow.remote;
+        listens.then_some(Flow {
+            remote: address,
+            ..self.flow
+        })
+    }
+}
+
+/// A contact that a phone wants to be bound.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    /// The contact URI; `*` stands for all that are bound.
+    pub contact: String,
+    /// For how long, in seconds; 0 for no longer.
+    pub expires_s: u32,
+    /// Which phone it is.
+    pub instance: Option<Instance>,
+}
+
+impl Wanted {
+    /// Reads the contacts of a REGISTER.
+    #[must_use]
+    pub fn of(register: &Message<'_>) -> Vec<Self> {
+        let default_s = register.expires().unwrap_or(EXPIRES_DEFAULT_S);
+        let contacts = register.contacts().filter_map(Result::ok);
+        let wanted = contacts.take(CONTACTS_READ).map(|contact| {
+            let expires_s = contact.expires().unwrap_or(default_s);
+            let address = contact.address();
+            let instance = address.and_then(|address| {
+                let id = address.params.get("+sip.instance")?;
+                let flow = address.params.get("reg-id");
+                (!id.is_empty() && id.len() <= INSTANCE_MAX).then(|| Instance {
+                    id: id.to_owned(),
+                    flow: flow.and_then(|number| number.parse().ok()),
+                })
+            });
+            let uri = address.map_or("*", |address| address.uri.as_str());
+            Self {
+                contact: uri.to_owned(),
+                expires_s,
+                instance,
+            }
+        });
+        wanted.collect()
+    }
 }
 
 /// Explains why a REGISTER was refused.
@@ -38,8 +174,6 @@ pub struct Binding {
 pub enum Refused {
     /// 423 Interval Too Brief with this `Min-Expires`.
     TooBrief(u32),
-    /// 403: the user holds too many contacts.
-    TooMany,
     /// 500: an older request of the same Call-ID came late (§10.3 step 7).
     OutOfOrder,
     /// 400: `Contact: *` without `Expires: 0`.
@@ -69,10 +203,10 @@ pub struct Registrar {
 }
 
 impl Registrar {
-    /// Applies one REGISTER of `user`, and gives the bindings that hold afterwards.
+    /// Applies one REGISTER of `user`, and gives the bindings that hold afterwards, with the seconds
+    /// that are left of each.
     ///
-    /// `contacts` are the Contact URIs with the seconds each asks for; an empty list only asks. The
-    /// way back to them is over the flow, and by the proxies of the path.
+    /// No contacts only ask. The way back to them is over the flow, and by the proxies of the path.
     ///
     /// # Errors
     /// When RFC 3261 §10.3 asks for a refusal; then nothing has changed.
@@ -80,16 +214,17 @@ impl Registrar {
         &mut self,
         now: Instant,
         user: &str,
-        (flow, path): (Flow, &[String]),
+        way: (Flow, &[String]),
         (call_id, cseq): (&str, u32),
-        contacts: &[(String, u32)],
+        contacts: &[Wanted],
     ) -> Result<Vec<(String, u32)>, Refused> {
         self.expire(now);
         let mut held = self.bindings.get(user).cloned().unwrap_or_default();
-        for (contact, expires_s) in contacts {
+        for wanted in contacts {
+            let (contact, expires_s) = (&wanted.contact, wanted.expires_s);
             let late = |binding: &Binding| binding.call_id == call_id && binding.cseq >= cseq;
             if contact == "*" {
-                if *expires_s != 0 || contacts.len() != 1 {
+                if expires_s != 0 || contacts.len() != 1 {
                     return Err(Refused::BadWildcard);
                 }
                 if held.iter().any(late) {
@@ -105,24 +240,21 @@ impl Registrar {
                 return Err(Refused::OutOfOrder);
             }
             held.retain(|binding| binding.contact != *contact);
-            if *expires_s == 0 {
+            if expires_s == 0 {
                 continue;
             }
-            if *expires_s < EXPIRES_MIN_S {
+            if expires_s < EXPIRES_MIN_S {
                 return Err(Refused::TooBrief(EXPIRES_MIN_S));
             }
+            held.retain(|binding| !binding.is_replaced_by(wanted, call_id));
             if held.len() == CONTACTS_MAX {
-                return Err(Refused::TooMany);
+                // The one that was bound, or refreshed, longest ago.
+                held.remove(0);
             }
-            let lifetime = Duration::from_secs(u64::from((*expires_s).min(EXPIRES_MAX_S)));
-            held.push(Binding {
-                contact: contact.clone(),
-                flow,
-                path: path.to_vec(),
-                call_id: call_id.to_owned(),
-                cseq,
-                expires: now + lifetime,
-            });
+            let lifetime = Duration::from_secs(u64::from(expires_s.min(EXPIRES_MAX_S)));
+            let mut binding = Binding::new(wanted, way, (call_id, cseq), now + lifetime);
+            binding.ping_at = binding.is_behind_nat().then_some(now);
+            held.push(binding);
         }
         let answer = held
             .iter()
@@ -136,17 +268,65 @@ impl Registrar {
         Ok(answer)
     }
 
-    /// Forgets the bindings over a connection that is closed, and gives how many those were
-    /// (RFC 5626 §5.3: nobody is reached over a flow that has failed).
-    pub fn forget(&mut self, flow: Flow) -> usize {
-        let mut forgotten = 0;
-        self.bindings.retain(|_, held| {
-            let before = held.len();
-            held.retain(|binding| binding.flow != flow);
-            forgotten += before - held.len();
+    /// A connection is closed: forgets the bindings over it (RFC 5626 §5.3: nobody is reached over a
+    /// flow that has failed), but for phones that are reached by a connection to where they listen.
+    /// Gives whose bindings have changed.
+    pub fn forget(&mut self, flow: Flow) -> Vec<String> {
+        let mut changed = Vec::new();
+        self.bindings.retain(|user, held| {
+            if held.iter().all(|binding| binding.flow != flow) {
+                return true;
+            }
+            changed.push(user.clone());
+            held.retain_mut(|binding| match binding.flow == flow {
+                true => binding.lose_connection(),
+                false => true,
+            });
             !held.is_empty()
         });
-        forgotten
+        changed
+    }
+
+    /// Takes up bindings from before a restart, those alone that a phone can still be reached by:
+    /// connections ended with it, and so did what is bound to a listener that is no more.
+    pub fn restore(
+        &mut self,
+        now: Instant,
+        user: &str,
+        bindings: Vec<Binding>,
+        listeners: &[(Transport, SocketAddr)],
+    ) {
+        let kept = bindings.into_iter().filter_map(|mut binding| {
+            let way = (binding.flow.transport, binding.flow.local);
+            let is_there = match binding.flow.transport {
+                Transport::Udp => listeners.contains(&way),
+                _ => listeners.contains(&way) && binding.lose_connection(),
+            };
+            binding.ping_at = binding.is_behind_nat().then_some(now);
+            (is_there && binding.expires > now).then_some(binding)
+        });
+        let kept: Vec<Binding> = kept.take(CONTACTS_MAX).collect();
+        if !kept.is_empty() {
+            self.bindings.entry(user.to_owned()).or_insert(kept);
+        }
+    }
+
+    /// The bindings whose NAT must be kept open now; each is asked for again after `every`.
+    pub fn to_ping(&mut self, now: Instant, every: Duration) -> Vec<Binding> {
+        let mut due = Vec::new();
+        for binding in self.bindings.values_mut().flatten() {
+            if binding.ping_at.is_some_and(|at| at <= now) && binding.expires > now {
+                binding.ping_at = Some(now + every);
+                due.push(binding.clone());
+            }
+        }
+        due
+    }
+
+    /// All bindings of a user, for a record of them.
+    #[must_use]
+    pub fn all_of(&self, user: &str) -> &[Binding] {
+        self.bindings.get(user).map(Vec::as_slice).unwrap_or_default()
     }
 
     /// The bindings of `user` that hold at `now`, the latest first.
@@ -186,110 +366,4 @@ fn remaining_s(binding: &Binding, now: Instant) -> u32 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use offhook_sip::Transport;
-
-    const PHONE: &str = "sip:alice@192.0.2.9:5062";
-
-    fn flow() -> Flow {
-        Flow {
-            transport: Transport::Udp,
-            local: "127.0.0.1:5060".parse().unwrap(),
-            remote: "192.0.2.9:5062".parse().unwrap(),
-        }
-    }
-
-    fn register(
-        registrar: &mut Registrar,
-        now: Instant,
-        cseq: u32,
-        contacts: &[(&str, u32)],
-    ) -> Result<Vec<(String, u32)>, Refused> {
-        let contacts: Vec<_> = contacts
-            .iter()
-            .map(|(c, e)| ((*c).to_owned(), *e))
-            .collect();
-        registrar.register(now, "alice", (flow(), &[]), ("id-1", cseq), &contacts)
-    }
-
-    #[test]
-    fn a_binding_holds_until_it_expires_or_is_removed() {
-        let (mut registrar, now) = (Registrar::default(), crate::clock::now());
-        let held = register(&mut registrar, now, 1, &[(PHONE, 120)]).unwrap();
-        assert_eq!(held, [(PHONE.to_owned(), 120)]);
-        assert_eq!(registrar.online(now), 1);
-        assert_eq!(registrar.online(now + Duration::from_secs(121)), 0);
-        assert_eq!(register(&mut registrar, now, 2, &[(PHONE, 0)]), Ok(vec![]));
-        assert!(registrar.bindings(now, "alice").is_empty());
-    }
-
-    #[test]
-    fn the_path_of_a_register_is_read_whole_or_not_at_all() {
-        let read = |fields: &str| {
-            let text = format!("REGISTER sip:a.test SIP/2.0\r\n{fields}\r\n");
-            path_of(&Message::parse(text.as_bytes()).unwrap())
-        };
-        assert_eq!(read(""), Some(Vec::new()));
-        let two = "Path: <sip:p2.test;lr>, <sip:p1.test;lr;ob>\r\nPath: <sip:p0.test;lr>\r\n";
-        let wanted = [
-            "<sip:p2.test;lr>",
-            "<sip:p1.test;lr;ob>",
-            "<sip:p0.test;lr>",
-        ];
-        assert_eq!(read(two).unwrap(), wanted);
-        assert_eq!(read("Path: <sip:p1.test;lr>, <sip:strict.test>\r\n"), None);
-        assert_eq!(read("Path: <sip:p1.test;lr>, ?\r\n"), None);
-        assert_eq!(read(&"Path: <sip:p1.test;lr>\r\n".repeat(9)), None);
-    }
-
-    #[test]
-    fn a_late_duplicate_a_short_wish_and_a_bad_wildcard_change_nothing() {
-        let (mut registrar, now) = (Registrar::default(), crate::clock::now());
-        register(&mut registrar, now, 5, &[(PHONE, 120)]).unwrap();
-        assert_eq!(
-            register(&mut registrar, now, 4, &[(PHONE, 0)]),
-            Err(Refused::OutOfOrder)
-        );
-        let brief = register(&mut registrar, now, 6, &[(PHONE, 10)]);
-        assert_eq!(brief, Err(Refused::TooBrief(EXPIRES_MIN_S)));
-        assert_eq!(
-            register(&mut registrar, now, 7, &[("*", 60)]),
-            Err(Refused::BadWildcard)
-        );
-        assert_eq!(registrar.bindings(now, "alice").len(), 1);
-        assert_eq!(register(&mut registrar, now, 8, &[("*", 0)]), Ok(vec![]));
-    }
-
-    #[test]
-    fn a_binding_ends_with_its_connection_and_others_do_not() {
-        let (mut registrar, now) = (Registrar::default(), crate::clock::now());
-        let page = Flow {
-            transport: Transport::Wss,
-            ..flow()
-        };
-        register(&mut registrar, now, 1, &[(PHONE, 120)]).unwrap();
-        let contacts = [("sip:q7@df7jal23ls0d.invalid;transport=ws".to_owned(), 120)];
-        let bound = registrar.register(now, "alice", (page, &[]), ("id-2", 1), &contacts);
-        assert_eq!(bound.unwrap().len(), 2);
-        assert_eq!(registrar.forget(page), 1);
-        let held = registrar.bindings(now, "alice");
-        assert_eq!(held.len(), 1);
-        assert_eq!(held[0].contact, PHONE);
-        assert_eq!(registrar.forget(flow()), 1);
-        assert_eq!((registrar.online(now), registrar.forget(flow())), (0, 0));
-    }
-
-    #[test]
-    fn a_user_cannot_hold_contacts_without_bound() {
-        let (mut registrar, now) = (Registrar::default(), crate::clock::now());
-        for n in 0..10 {
-            let contact = format!("sip:alice@192.0.2.9:{}", 6000 + n);
-            register(&mut registrar, now, n + 1, &[(&contact, 120)]).unwrap();
-        }
-        assert_eq!(
-            register(&mut registrar, now, 99, &[(PHONE, 120)]),
-            Err(Refused::TooMany)
-        );
-    }
-}
+mod tests;

@@ -1,6 +1,6 @@
 //! A desk: a phone that takes calls, and registers.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -92,8 +92,20 @@ impl Desk {
         password: &str,
     ) -> PlacedRegistration {
         let host = switch.uri.split('@').nth(1).unwrap();
+        self.register_by(switch, name, password, host.parse().unwrap()).await
+    }
+
+    /// Registers with the switch by way of an address.
+    pub(crate) async fn register_by(
+        &self,
+        switch: &Switch,
+        name: &str,
+        password: &str,
+        hop: SocketAddr,
+    ) -> PlacedRegistration {
+        let host = switch.uri.split('@').nth(1).unwrap();
         let sip = self.line.sip();
-        let flow = sip.flow_to(host.parse().unwrap(), Transport::Udp).unwrap();
+        let flow = sip.flow_to(hop, Transport::Udp).unwrap();
         let register = Register {
             registrar_uri: format!("sip:{host}"),
             aor: format!("sip:{name}@{host}"),

@@ -1,7 +1,12 @@
 //! Calls that are bridged to a user's phones.
 
+use std::net::SocketAddr;
+
 use offhook::net::sip::Signal;
+use offhook::store::Options;
 use offhook_sip::EndCause;
+use tokio::net::UdpSocket;
+use tokio::sync::mpsc;
 
 use crate::bridging::{both_ways, refusal};
 use crate::caller::Caller;
@@ -92,5 +97,86 @@ async fn all_phones_of_a_user_ring_and_the_first_that_answers_has_the_call() {
     let (refused, ()) = tokio::join!(refusal(&uri, [127, 0, 0, 1], "+12025550143"), busy);
     assert_eq!(refused, 486);
     assert_eq!(switch.record(&mut events).await["state"], "busy");
+    switch.stop().await;
+}
+
+/// The first line of each datagram that a NAT lets in.
+type LetIn = mpsc::UnboundedReceiver<String>;
+
+/// A NAT in front of one phone: what comes to its inside is sent on to the switch from its outside, and
+/// what comes there to whoever spoke last inside. Gives its inside.
+async fn nat(switch: SocketAddr) -> (SocketAddr, LetIn) {
+    let inside = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let outside = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let address = inside.local_addr().unwrap();
+    let (tell, seen) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        let (mut up, mut down) = ([0; 65_535], [0; 65_535]);
+        let mut phone = None;
+        loop {
+            tokio::select! {
+                came = inside.recv_from(&mut up) => {
+                    let (length, from) = came.unwrap();
+                    phone = Some(from);
+                    outside.send_to(&up[..length], switch).await.unwrap();
+                }
+                came = outside.recv_from(&mut down) => {
+                    let (length, _) = came.unwrap();
+                    let text = String::from_utf8_lossy(&down[..length]);
+                    let _ = tell.send(text.lines().next().unwrap_or_default().to_owned());
+                    inside.send_to(&down[..length], phone.unwrap()).await.unwrap();
+                }
+            }
+        }
+    });
+    (address, seen)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_phone_behind_a_nat_is_kept_reachable_and_rung_through_it() {
+    let switch = Switch::start(LISTENER, BOB).await;
+    let mut events = switch.events();
+    let host: SocketAddr = switch.uri.split('@').nth(1).unwrap().parse().unwrap();
+    let (inside, mut let_in) = nat(host).await;
+    let mut desk = Desk::open().await;
+    let _bound = desk.register_by(&switch, "bob", "correct horse battery", inside).await;
+    // It keeps the NAT open from both sides: the phone answers.
+    loop {
+        let line = let_in.recv().await.unwrap();
+        if line.starts_with("OPTIONS sip:bob@") {
+            break;
+        }
+    }
+    let uri = switch.uri.replace("sip:test@", "sip:100@");
+    let (caller, called) = tokio::join!(Caller::dial(&uri), desk.answer());
+    let (mut caller, mut called) = (caller.unwrap(), called);
+    both_ways(&mut caller, &mut called).await;
+    caller.hang_up().await;
+    called.until_over().await;
+    assert_eq!(switch.record(&mut events).await["state"], "completed");
+    switch.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_phone_that_registered_before_a_restart_is_rung_after_it() {
+    // Its binding is to this listener, which has to be the same one again.
+    let free = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let port = free.local_addr().unwrap().port();
+    drop(free);
+    let more = format!("{BOB}[sip]\nlisten = [\"udp://127.0.0.1:{port}\"]\n");
+    let switch = Switch::start(LISTENER, &more).await;
+    let mut desk = Desk::open().await;
+    let _bound = desk.register(&switch, "bob", "correct horse battery").await;
+    let folder = switch.stop().await;
+
+    let switch = Switch::start_in(folder, LISTENER, &more, Options::default()).await;
+    let mut events = switch.events();
+    let uri = switch.uri.replace("sip:test@", "sip:100@");
+    let (caller, called) = tokio::join!(Caller::dial(&uri), desk.answer());
+    let (mut caller, mut called) = (caller.unwrap(), called);
+    both_ways(&mut caller, &mut called).await;
+    caller.hang_up().await;
+    called.until_over().await;
+    assert_eq!(switch.record(&mut events).await["bridge"]["user"], "bob");
     switch.stop().await;
 }

@@ -372,7 +372,7 @@ impl Endpoint {
                 message,
                 ..
             } => {
-                if flow.transport.is_websocket() {
+                if flow.transport.is_reliable() {
                     self.bound.insert(flow);
                 }
                 self.publish(News::Request(Box::new(Request {
@@ -446,7 +446,7 @@ impl Endpoint {
         }
     }
 
-    /// Says which phones' WebSockets are closed, as long as there is room; false where some wait.
+    /// Says which phones' connections are closed, as long as there is room; false where some wait.
     fn tell_of_unbound(&mut self) -> bool {
         while let Some(&flow) = self.unbound.front() {
             if self.news.try_send(News::Closed(flow)).is_err() {

@@ -66,7 +66,7 @@ pub enum News {
     Incoming(Box<IncomingCall>),
     /// A registered phone's request, a REGISTER, wants an answer.
     Request(Box<Request>),
-    /// The WebSocket that such a request came over is closed: nobody is reached over it any more.
+    /// The connection that such a request came over is closed: nobody is reached over it any more.
     Closed(Flow),
 }
 

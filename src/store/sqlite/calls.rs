@@ -8,6 +8,7 @@ use sqlx::sqlite::SqlitePool;
 use uuid::Uuid;
 
 use super::rows;
+use crate::store::PhoneRecord;
 use crate::store::record::{Appointment, CachedContact, CallRecord, EventRecord, TurnRecord};
 use crate::store::{CallFilter, EventFilter, Unfinished};
 
@@ -253,4 +254,18 @@ pub(in crate::store) async fn contacts(
             .fetch_all(pool)
             .await?;
     found.iter().map(rows::contact).collect()
+}
+
+/// Reads where all users' phones are reached; a list that cannot be read is none.
+pub(in crate::store) async fn phones(
+    pool: &SqlitePool,
+) -> sqlx::Result<Vec<(String, Vec<PhoneRecord>)>> {
+    let found: Vec<(String, String)> = sqlx::query_as("SELECT user, bindings FROM phones")
+        .fetch_all(pool)
+        .await?;
+    let read = |(user, bindings): (String, String)| {
+        let phones = serde_json::from_str(&bindings).ok()?;
+        Some((user, phones))
+    };
+    Ok(found.into_iter().filter_map(read).collect())
 }

@@ -25,7 +25,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _};
 
 pub(super) use calls::{
     appointments, call, call_appointments, calls, contact, contacts, event_bounds, events,
-    recording, recordings_before, turns, unfinished,
+    phones, recording, recordings_before, turns, unfinished,
 };
 pub(super) use outbox::{depth, list as outbox_rows};
 pub(super) use perform::{Batch, created_before, reject};

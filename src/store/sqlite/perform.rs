@@ -10,7 +10,7 @@ use super::{outbox, rows};
 use crate::store::outbox::OutboxItem;
 use crate::store::record::{Appointment, CachedContact, CallRecord};
 use crate::store::write::{Ask, Reply, Write};
-use crate::store::{Created, IdempotencyKey};
+use crate::store::{Created, IdempotencyKey, PhoneRecord};
 
 /// Rows removed by one statement while pruning: other writers wait no longer than that takes.
 const PRUNE_ROWS: u32 = 2_000;
@@ -63,6 +63,9 @@ impl<'c, 'w> Batch<'c, 'w> {
             }
             Write::RememberContact { contact } => {
                 put_contact(self.up_to_date().await?, contact).await?;
+            }
+            Write::RememberPhones { user, phones } => {
+                put_phones(self.up_to_date().await?, user, phones).await?;
             }
             Write::Settle {
                 id,
@@ -246,6 +249,27 @@ async fn put_contact(conn: &mut SqliteConnection, contact: &CachedContact) -> sq
     .bind(contact.fetched_at.as_millisecond())
     .execute(conn)
     .await?;
+    Ok(())
+}
+
+async fn put_phones(
+    conn: &mut SqliteConnection,
+    user: &str,
+    phones: &[PhoneRecord],
+) -> sqlx::Result<()> {
+    let statement = match phones.is_empty() {
+        true => "DELETE FROM phones WHERE user = ?1",
+        false => {
+            "INSERT INTO phones VALUES (?1, ?2)
+             ON CONFLICT (user) DO UPDATE SET bindings = excluded.bindings"
+        }
+    };
+    let query = sqlx::query(statement).bind(user);
+    let query = match phones.is_empty() {
+        true => query,
+        false => query.bind(json(&phones)),
+    };
+    query.execute(conn).await?;
     Ok(())
 }
 
