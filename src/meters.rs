@@ -185,7 +185,10 @@ pub fn trunk_up(trunk: &str, up: bool) {
 
 /// Counts a call that a trunk took.
 pub fn trunk_took(trunk: &str, way: Way) {
-    let labels = [("trunk", trunk.to_owned()), ("way", way.as_str().to_owned())];
+    let labels = [
+        ("trunk", trunk.to_owned()),
+        ("way", way.as_str().to_owned()),
+    ];
     counter!(names::TRUNK_CALLS_BEGUN, &labels).increment(1);
 }
 

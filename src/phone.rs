@@ -46,6 +46,27 @@ pub enum PhoneError {
     BadUri(String),
 }
 
+/// What a phone has of its own.
+#[derive(Debug)]
+pub struct Own {
+    /// What TLS goes by.
+    pub tls: Tls,
+    /// Which of its addresses its messages name.
+    pub advertise: Advertise,
+    /// Where its media is.
+    pub ports: RangeInclusive<u16>,
+}
+
+impl Default for Own {
+    fn default() -> Self {
+        Self {
+            tls: Tls::default(),
+            advertise: Advertise::default(),
+            ports: PORTS,
+        }
+    }
+}
+
 /// A phone on one local address.
 pub struct Phone {
     /// What places its calls.
@@ -141,6 +162,18 @@ impl Phone {
     /// # Errors
     /// When a socket or a thread cannot be had.
     pub async fn start(address: IpAddr, media_core: Option<usize>) -> Result<Self, PhoneError> {
+        Self::start_with(address, media_core, Own::default()).await
+    }
+
+    /// Does the same with what it has of its own.
+    ///
+    /// # Errors
+    /// When a socket or a thread cannot be had.
+    pub async fn start_with(
+        address: IpAddr,
+        media_core: Option<usize>,
+        own: Own,
+    ) -> Result<Self, PhoneError> {
         let local = SocketAddr::new(address, 0);
         let listen = [
             Listen {
@@ -159,17 +192,17 @@ impl Phone {
             max_calls: CALLS_MAX,
             max_transactions: CALLS_MAX * 4,
             seed: rand::rng().random(),
-            advertise: Advertise::default(),
+            advertise: own.advertise.clone(),
             access: Access::default(),
             guard: Guard::off(),
             transfers: false,
             retry_after_s: 5,
             reliable: Reliable::Supported,
         };
-        let (sip, mut news) = Sip::start(&listen, Tls::default(), settings).await?;
+        let (sip, mut news) = Sip::start(&listen, own.tls, settings).await?;
         let media = MediaThread::start(media_core)?;
-        let ports = PortPool::new(PORTS, rand::rng().random());
-        let line = Line::new(sip.clone(), media, ports, Advertise::default());
+        let ports = PortPool::new(own.ports, rand::rng().random());
+        let line = Line::new(sip.clone(), media, ports, own.advertise);
         // What a phone hears is recorded or measured, its own echo included.
         let line = Arc::new(line.with_terms(LegTerms {
             echo_gate: false,

@@ -420,4 +420,102 @@ mod tests {
         let private = [headers[0], ("Privacy", "id")];
         assert!(passed_on(&incoming(trunk(), "anonymous", &private), &[]).is_empty());
     }
+
+    /// Pieces of what carriers write, of which values are put together at random.
+    const PIECES: &[&str] = &[
+        "<sip:+12025550143@a.test>",
+        "sip:",
+        "tel:+1",
+        "<",
+        ">",
+        "\"",
+        "\\",
+        ",",
+        ";",
+        "=",
+        "?",
+        "&",
+        "reason=no-answer",
+        ";privacy=full",
+        ";privacy=off",
+        "?Privacy=history",
+        "Privacy=",
+        ";index=1.1",
+        ";cause=302",
+        "%",
+        "%00",
+        "%2B",
+        "@",
+        ":",
+        "[::1]",
+        " ",
+        "\t",
+        "verstat=TN-Validation-Passed-A",
+        "id",
+        "none",
+        "\u{fffd}",
+        "é",
+        "9999999999999999999999",
+        "*",
+    ];
+
+    #[test]
+    fn whatever_a_carriers_fields_say_is_read_within_bounds() {
+        use rand::rngs::StdRng;
+        use rand::{Rng, SeedableRng};
+
+        let names = [
+            "Diversion",
+            "History-Info",
+            "Privacy",
+            "P-Asserted-Identity",
+            "P-Preferred-Identity",
+            "P-Called-Party-ID",
+            "X-Twilio-VerStat",
+            "Identity",
+            "X-Any",
+            "Reason",
+        ];
+        let plan = crate::switch::NumberPlan::default();
+        for seed in 0..20_000_u64 {
+            let mut draws = StdRng::seed_from_u64(seed);
+            let mut value = || -> String {
+                let pieces =
+                    (0..draws.random_range(0..40)).map(|_| draws.random_range(0..PIECES.len()));
+                let pieces: Vec<usize> = pieces.collect();
+                pieces.into_iter().map(|piece| PIECES[piece]).collect()
+            };
+            let values = names.map(|name| (name, value()));
+            let headers = values
+                .each_ref()
+                .map(|(name, value)| (*name, value.as_str()));
+            let mut invite = incoming(trunk(), &value(), &headers);
+            invite.request_uri = value();
+            let before = had_it_before(&invite, Of::All);
+            assert!(before.len() <= FIELDS_MAX, "seed {seed}: {before:?}");
+            let public = had_it_before(&invite, Of::Public);
+            assert!(public.len() <= FIELDS_MAX, "seed {seed}: {public:?}");
+            let said = told(&invite, true);
+            assert!(said.len() <= 16, "seed {seed}: {said:?}");
+            let seen = [
+                crate::call::caller::routed_as(&invite),
+                crate::call::caller::shown_on_trunk(&invite),
+                crate::call::called::called_party(&invite),
+            ];
+            assert!(
+                seen.iter().all(|text| text.len() < 4_096),
+                "seed {seed}: {seen:?}"
+            );
+            let _ = crate::call::caller::asserted_identity(&invite, &plan);
+            let _ = crate::call::caller::is_private(&invite);
+            for (_, value) in &values {
+                let parts: usize = split_at_commas(value).map(|part| part.len() + 1).sum();
+                assert_eq!(
+                    parts,
+                    value.len() + 1,
+                    "seed {seed}: nothing is lost of {value:?}"
+                );
+            }
+        }
+    }
 }

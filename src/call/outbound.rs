@@ -23,6 +23,7 @@ use super::spans;
 use super::talk::{Answering, Connected, Talk, end_reason_of};
 use super::task::Control;
 use super::trunk_load::TrunkPlace;
+use super::trunk_states::TrunkState;
 use crate::ai::OnBox;
 use crate::clock::{self, Epoch};
 use crate::config;
@@ -32,6 +33,8 @@ use crate::net::sip::Whom;
 use crate::store::CallRecord;
 use crate::switch::{Call, Dialled, EndReason, RedirectTerms};
 
+/// How long name servers may take where it is known what they said a minute ago.
+const FINDS_WITHIN: Duration = Duration::from_secs(1);
 /// How long a phone may ring.
 const RING: Duration = Duration::from_secs(60);
 
@@ -264,13 +267,23 @@ impl Callee {
 async fn dialling(services: &Services, dialled: &Dialled) -> Result<Dialling, String> {
     let trunk = dialled.trunk.as_deref();
     let trunk = trunk.and_then(|name| services.config.trunk(name));
-    let service_route = match &dialled.trunk {
-        Some(trunk) => services.trunk_states.of(trunk).service_route,
-        None => Vec::new(),
+    let state = match &dialled.trunk {
+        Some(trunk) => services.trunk_states.of(trunk),
+        None => TrunkState::default(),
     };
-    let resolver = Resolver::from_system();
+    let known = state.found();
+    let service_route = state.service_route;
+    let resolver = services.resolver.get(clock::now());
     let open = services.line.sip().transports();
-    let found = find(&resolver, trunk, (dialled, &service_route), &open).await;
+    let finding = find(&resolver, trunk, (dialled, &service_route), &open);
+    let found = match known {
+        // Name servers that are away or slow keep no call from a carrier that was there a minute ago.
+        Some(known) => {
+            let found = tokio::time::timeout(FINDS_WITHIN, finding).await;
+            Ok(found.ok().and_then(Result::ok).unwrap_or(known))
+        }
+        None => finding.await,
+    };
     let Found {
         transport,
         addresses: mut targets,

@@ -30,6 +30,7 @@ use crate::crm::Sinks;
 use crate::http::events::{Data, Event, EventBus};
 use crate::mailbox::{self, mailbox};
 use crate::net::media::LegId;
+use crate::net::resolver::SharedResolver;
 use crate::store::outbox::OutboxItem;
 use crate::store::{Appointment, CallRecord, EventRecord, Store, StoreError};
 use crate::switch::{Number, Registrar, RouteTable, TrunkTable};
@@ -95,6 +96,8 @@ pub struct Services {
     /// The bridged calls by their dialogs.
     pub(super) dialogs: Dialogs,
     registrar: Mutex<Registrar>,
+    /// What calls' hosts are looked up with.
+    pub(super) resolver: SharedResolver,
 }
 
 /// A call that can be reached.
@@ -195,6 +198,7 @@ impl Services {
             watcher: parts.watcher,
             trunk_loads,
             trunk_states: Arc::default(),
+            resolver: SharedResolver::default(),
             places,
             background: TaskTracker::new(),
             live: Mutex::default(),

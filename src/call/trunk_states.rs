@@ -9,6 +9,7 @@ use tokio::sync::watch;
 
 use super::services::Services;
 use crate::config::WeightedTrunk;
+use crate::net::resolver::Found;
 use crate::switch::{Hop, Standing, trunk_order};
 
 /// How each trunk stands, by its name.
@@ -37,6 +38,18 @@ pub struct TrunkState {
     pub hops: Vec<Hop>,
     /// The route that its registrar wants its requests to take (RFC 3608).
     pub service_route: Vec<String>,
+}
+
+impl TrunkState {
+    /// Where its requests went when that was last found out.
+    pub(super) fn found(&self) -> Option<Found> {
+        let (transport, _) = *self.hops.first()?;
+        let addresses = self.hops.iter().map(|(_, address)| *address).collect();
+        Some(Found {
+            transport,
+            addresses,
+        })
+    }
 }
 
 impl TrunkStates {

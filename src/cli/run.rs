@@ -301,7 +301,7 @@ fn listeners(config: &Config) -> Vec<Listen> {
 
 /// Reads the certificates that the configuration names: one that is of no use is found now, not
 /// when a call is placed.
-fn tls(config: &Config) -> anyhow::Result<Tls> {
+pub(super) fn tls(config: &Config) -> anyhow::Result<Tls> {
     let tls = match &config.sip.tls {
         Some(files) => Tls::new(TlsFiles {
             certificate: files.certificate.clone(),

@@ -77,6 +77,7 @@ impl DemoCaller {
         let leg = next_leg();
         let (ears, edges, sink) = on_box.hearing.listen(leg, false)?;
         let dialling = Dialling {
+            trunk: None,
             request_uri: self.destination.uri.clone(),
             from: "\"Demo caller\" <sip:+12025550143@127.0.0.1>".to_owned(),
             targets: self.destination.targets.clone(),

@@ -4,7 +4,8 @@
 mod records;
 
 use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use hickory_resolver::TokioResolver;
@@ -26,6 +27,9 @@ const SERVICE_TIMEOUT: Duration = Duration::from_secs(10);
 const SERVICES_MAX: usize = 4;
 /// How long one look-up may take before the next way is tried.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long the system's name servers are asked as they were configured then, and what they said is
+/// remembered at most.
+const SHARED_FOR: Duration = Duration::from_secs(60);
 
 /// Explains why a host has no address that a request could go to.
 #[derive(Debug, thiserror::Error)]
@@ -83,20 +87,49 @@ pub struct Found {
 
 /// Looks hosts up in the system's name servers and hosts file.
 pub struct Resolver {
-    dns: Option<TokioResolver>,
+    /// Made for the first name: a literal address asks nobody.
+    dns: OnceLock<Option<TokioResolver>>,
+}
+
+/// A resolver for many look-ups, which remembers what name servers said for as long as they allow, and
+/// is made anew each minute, so that it knows the name servers of the moment.
+#[derive(Default)]
+pub struct SharedResolver(Mutex<Option<(Instant, Arc<Resolver>)>>);
+
+impl SharedResolver {
+    /// The resolver of the moment.
+    pub fn get(&self, now: Instant) -> Arc<Resolver> {
+        let mut made = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let recent = made.as_ref().filter(|(at, _)| now < *at + SHARED_FOR);
+        if let Some((_, resolver)) = recent {
+            return Arc::clone(resolver);
+        }
+        let resolver = Arc::new(Resolver::from_system());
+        *made = Some((now, Arc::clone(&resolver)));
+        resolver
+    }
+}
+
+/// Asks the system's name servers.
+fn system_dns() -> Option<TokioResolver> {
+    let mut builder = TokioResolver::builder_tokio().ok()?;
+    // A datagram that is lost is asked for again within the time of a look-up.
+    builder.options_mut().timeout = TRY_TIMEOUT;
+    builder.build().ok()
 }
 
 impl Resolver {
-    /// Reads the system's resolver configuration; without one only literal addresses and
-    /// `localhost` are found.
+    /// Asks as the system is configured once there is a name to ask for; without a configuration only
+    /// literal addresses and `localhost` are found.
     #[must_use]
     pub fn from_system() -> Self {
-        let dns = TokioResolver::builder_tokio().ok().and_then(|mut builder| {
-            // A datagram that is lost is asked for again within the time of a look-up.
-            builder.options_mut().timeout = TRY_TIMEOUT;
-            builder.build().ok()
-        });
-        Self { dns }
+        Self {
+            dns: OnceLock::new(),
+        }
+    }
+
+    fn dns(&self) -> Option<&TokioResolver> {
+        self.dns.get_or_init(system_dns).as_ref()
     }
 
     /// Asks one name server only.
@@ -109,7 +142,7 @@ impl Resolver {
         let config = ResolverConfig::from_name_servers(vec![server]);
         let builder = TokioResolver::builder_with_config(config, Default::default());
         Self {
-            dns: builder.build().ok(),
+            dns: OnceLock::from(builder.build().ok()),
         }
     }
 
@@ -225,7 +258,7 @@ impl Resolver {
 
     /// The records of a name; none where nobody says.
     async fn records(&self, name: &str, kind: RecordType) -> Vec<RData> {
-        let Some(dns) = &self.dns else {
+        let Some(dns) = self.dns() else {
             return Vec::new();
         };
         let query = dns.lookup(name, kind);
@@ -241,7 +274,7 @@ impl Resolver {
             host: host.to_owned(),
             reason,
         };
-        let Some(dns) = &self.dns else {
+        let Some(dns) = self.dns() else {
             return Err(not_found(
                 "this system has no name server configured".to_owned(),
             ));

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use futures_util::future::try_join_all;
 use jiff::Timestamp;
 use uuid::Uuid;
 
@@ -239,7 +240,8 @@ impl Store {
                 return Ok(ended);
             };
             after = Some(last.record.id);
-            for call in open {
+            let plan = &plan;
+            let ends = open.into_iter().map(async |call| {
                 let mut record = call.record;
                 record.state = CallState::Failed;
                 record.outcome = Some("switch restarted".into());
@@ -250,8 +252,10 @@ impl Store {
                 let event = record.ended_event();
                 let end = self.finish(call.run_id, record.clone(), items, Some(event));
                 end.await?;
-                ended.push(record);
-            }
+                Ok::<_, StoreError>(record)
+            });
+            // Side by side: they share what keeping them costs.
+            ended.extend(try_join_all(ends).await?);
         }
     }
 

@@ -2,8 +2,8 @@
 //!
 //! It has a thread of its own, where waiting for a disk keeps nobody from working. It takes whatever
 //! waits in its queue as one transaction, so the price of a commit is shared and the rate of calls
-//! is not bound by the disk's. For news that nobody waits for it lets a moment pass between two of
-//! them, so that there is more to share it. When the database cannot be written it turns to
+//! is not bound by the disk's. For what nobody waits for, news and the ends of calls, it lets a moment
+//! pass between two of them, so that there is more to share it. When the database cannot be written it turns to
 //! the spill file, and from then on every record goes there, in order, until the file has been
 //! drained into the database again.
 
@@ -28,7 +28,7 @@ use crate::observe::metrics::{
 pub(super) const QUEUE_JOBS: usize = 1024;
 /// Jobs in one transaction.
 const BATCH_JOBS: usize = 256;
-/// Between two transactions of nothing but news.
+/// Between two transactions of nothing but what nobody waits for.
 const GATHER: Duration = Duration::from_millis(40);
 /// How long an attempt to drain waits for a lock: meanwhile no record is spilled.
 const DRAIN_BUSY_TIMEOUT: Duration = Duration::from_millis(50);
@@ -43,9 +43,13 @@ pub(super) enum Work {
 }
 
 impl Work {
-    /// Whether somebody waits until it is done.
+    /// Whether somebody waits until it is done: a caller for its answer, or whoever asked. At a call's
+    /// end nobody does.
     fn is_urgent(&self) -> bool {
-        !matches!(self, Self::Keep(write) if write.is_news())
+        match self {
+            Self::Keep(write) => !write.is_news() && !matches!(write, Write::FinishCall { .. }),
+            _ => true,
+        }
     }
 }
 

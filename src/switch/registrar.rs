@@ -326,7 +326,10 @@ impl Registrar {
     /// All bindings of a user, for a record of them.
     #[must_use]
     pub fn all_of(&self, user: &str) -> &[Binding] {
-        self.bindings.get(user).map(Vec::as_slice).unwrap_or_default()
+        self.bindings
+            .get(user)
+            .map(Vec::as_slice)
+            .unwrap_or_default()
     }
 
     /// The bindings of `user` that hold at `now`, the latest first.

@@ -118,6 +118,7 @@ impl Caller {
         let destination = Destination::resolve(uri).await.unwrap();
         let phone = Phone::start(address, None).await.unwrap();
         let dialling = Dialling {
+            trunk: None,
             request_uri: destination.uri.clone(),
             from: format!("sip:{number}@{}", Host::from(address)),
             targets: destination.targets.clone(),

@@ -92,7 +92,8 @@ impl Desk {
         password: &str,
     ) -> PlacedRegistration {
         let host = switch.uri.split('@').nth(1).unwrap();
-        self.register_by(switch, name, password, host.parse().unwrap()).await
+        self.register_by(switch, name, password, host.parse().unwrap())
+            .await
     }
 
     /// Registers with the switch by way of an address.
@@ -182,6 +183,7 @@ impl Desk {
     pub(crate) async fn dial_saying(&self, uri: &str, headers: Vec<(String, String)>) -> Listening {
         let host = uri.split('@').nth(1).unwrap();
         let dialling = Dialling {
+            trunk: None,
             request_uri: uri.to_owned(),
             to: None,
             from: self.uri.clone(),

@@ -45,12 +45,18 @@ async fn a_trunk_that_works_is_called_healthy_call_and_all() {
     for wanted in [
         "addresses",
         "options",
+        "introduction",
+        "challenge",
         "call",
+        "session timer",
         "sound",
         "keys",
+        "keys by INFO",
+        "tones",
         "hold",
         "resume",
         "quality",
+        "their side",
     ] {
         assert_eq!(
             of(&findings, wanted)["health"],
@@ -58,6 +64,14 @@ async fn a_trunk_that_works_is_called_healthy_call_and_all() {
             "{wanted}: {findings:#?}"
         );
     }
+    let said = |of_what: &str| of(&findings, of_what)["found"].to_string();
+    assert!(said("introduction").contains("Offhook/"), "{findings:#?}");
+    assert!(
+        said("challenge").contains("by our address"),
+        "{findings:#?}"
+    );
+    assert!(said("session timer").contains("1800 s"), "{findings:#?}");
+    assert!(said("keys by INFO").contains("is taken"), "{findings:#?}");
     switch.stop().await;
 }
 
@@ -75,6 +89,11 @@ async fn a_registration_is_tried_and_a_wrong_password_is_named() {
     assert!(
         healthy && of(&findings, "registration")["health"] == "good",
         "{findings:#?}"
+    );
+    let challenge = of(&findings, "challenge")["found"].as_str().unwrap();
+    assert!(
+        challenge.contains("SHA-256 in realm \"offhook\""),
+        "{challenge}"
     );
     let (healthy, findings) = examined(&trunk("wrong"), &[]).await;
     let registration = of(&findings, "registration");

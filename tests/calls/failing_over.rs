@@ -75,9 +75,18 @@ async fn a_carrier_that_says_nothing_is_left_for_the_next_and_hung_up_on_when_it
     assert_eq!(refused, 486);
     // Whoever runs the switch sees which carrier it was.
     for (figure, count) in [
-        ("offhook_trunk_answers_total{trunk=\"one\",status=\"none\"}", 1.0),
-        ("offhook_trunk_answers_total{trunk=\"two\",status=\"200\"}", 1.0),
-        ("offhook_trunk_answers_total{trunk=\"two\",status=\"486\"}", 1.0),
+        (
+            "offhook_trunk_answers_total{trunk=\"one\",status=\"none\"}",
+            1.0,
+        ),
+        (
+            "offhook_trunk_answers_total{trunk=\"two\",status=\"200\"}",
+            1.0,
+        ),
+        (
+            "offhook_trunk_answers_total{trunk=\"two\",status=\"486\"}",
+            1.0,
+        ),
         ("offhook_trunk_calls_total{trunk=\"one\",way=\"out\"}", 1.0),
         ("offhook_trunk_calls_total{trunk=\"two\",way=\"out\"}", 2.0),
     ] {

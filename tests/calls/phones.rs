@@ -139,7 +139,9 @@ async fn a_phone_behind_a_nat_is_kept_reachable_and_rung_through_it() {
     let host: SocketAddr = switch.uri.split('@').nth(1).unwrap().parse().unwrap();
     let (inside, mut let_in) = nat(host).await;
     let mut desk = Desk::open().await;
-    let _bound = desk.register_by(&switch, "bob", "correct horse battery", inside).await;
+    let _bound = desk
+        .register_by(&switch, "bob", "correct horse battery", inside)
+        .await;
     // It keeps the NAT open from both sides: the phone answers.
     loop {
         let line = let_in.recv().await.unwrap();

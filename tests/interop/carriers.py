@@ -1,11 +1,12 @@
 """Carriers: Kamailio as registrar, proxy and Twilio's double, SIPp as what calls us."""
 
+import json
 import subprocess
 
 import scenarios
 from parties import Office
 from phones import Pjsua, heard_words, kamailio, sipp
-from rig import ROOT, SPEECH, Switch, free_port, wait_for
+from rig import OFFHOOK, ROOT, SPEECH, Switch, free_port, wait_for
 from secure import OURS, certificates
 
 
@@ -57,6 +58,28 @@ def a_trunk_registers_and_calls_through_kamailio(case):
     phone = Pjsua(case, at=f"127.0.0.1:{proxy}", password="s3cret")
     calls_through_kamailio(Switch(case, more=registered_trunk(proxy)), phone)
     return "REGISTER 401, INVITE 407, Record-Route, both ways heard"
+
+
+def the_doctor_examines_kamailio(case):
+    """What it says of a carrier that is in order, with a call to a phone there."""
+    proxy = free_port()
+    kamailio(case, "kamailio.cfg", [f"udp:127.0.0.1:{proxy}"], "-A", 'ALG="MD5"')
+    phone = Pjsua(case, at=f"127.0.0.1:{proxy}", password="s3cret")
+    config = case.folder / "doctor.toml"
+    config.write_text(registered_trunk(proxy))
+    said = subprocess.run(
+        [OFFHOOK, "doctor", "kamailio", "--config", config, "--call", "sip:alice@127.0.0.1",
+         "--json"], capture_output=True, text=True, timeout=90)
+    phone.quit()
+    result = json.loads(said.stdout)
+    found = {finding["of"]: finding for finding in result["findings"]}
+    assert result["healthy"], said.stdout
+    for wanted in ["registration", "challenge", "call", "session timer", "sound", "keys",
+                   "keys by INFO", "tones", "hold", "resume", "quality", "their side"]:
+        assert found[wanted]["health"] == "good", (wanted, said.stdout)
+    assert "MD5" in found["challenge"]["found"], said.stdout
+    timer, info = (found[which]["found"] for which in ("session timer", "keys by INFO"))
+    return f"registration, call, keys, hold: good; {timer}; INFO: {info}"
 
 
 def a_trunk_registers_and_calls_with_sha_256_over_tls(case):
@@ -193,6 +216,7 @@ def sipp_calls_and_gives_up(case):
 
 CASES = [
     a_trunk_registers_and_calls_through_kamailio,
+    the_doctor_examines_kamailio,
     a_trunk_registers_and_calls_with_sha_256_over_tls,
     the_shipped_twilio_trunk_calls_and_is_called,
     the_shipped_secure_twilio_trunk_calls_and_is_called,

@@ -41,6 +41,7 @@ async fn rings(news: &mut mpsc::Receiver<News>) -> Box<IncomingCall> {
 
 fn dialling(targets: Vec<SocketAddr>) -> Dialling {
     Dialling {
+        trunk: None,
         request_uri: format!("sip:+442079460123@{}", targets[0]),
         from: "<sip:+12025550100@127.0.0.1>".to_owned(),
         targets,

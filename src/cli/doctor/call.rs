@@ -4,14 +4,15 @@ use std::time::Duration;
 
 use offhook_media::srtp::Suite;
 
-use super::{Findings, Hop};
+use super::seen::Seen;
+use super::{Findings, Hop, keys};
 use crate::call::codecs::Codecs;
 use crate::call::dial::{Answered, DialFailure, Dialling, dial};
 use crate::call::line::{Attached, next_leg};
 use crate::call::{credentials, first_hop, headers_of};
 use crate::clock;
 use crate::config::{Config, TrunkConfig};
-use crate::net::media::{Command, LegEvent};
+use crate::net::media::LegEvent;
 use crate::net::sip::Signal;
 use crate::phone::Phone;
 use crate::switch::{Dial, Target, TrunkTable};
@@ -23,14 +24,11 @@ const RINGS: Duration = Duration::from_secs(45);
 const LISTENS: Duration = Duration::from_secs(3);
 /// How long the other side may take to answer a new offer.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(10);
-/// Keys that are sent.
-const KEYS: &str = "159";
 
 pub(super) async fn examine(
     (config, trunk): (&Config, &TrunkConfig),
-    number: &str,
-    hop: &Hop,
-    phone: &Phone,
+    (number, hop): (&str, &Hop),
+    (phone, seen): (&Phone, &mut Seen),
     findings: &mut Findings,
 ) {
     let dialling = match dialling((config, trunk), number, hop) {
@@ -61,6 +59,7 @@ pub(super) async fn examine(
     )
     .await;
     let took = clock::now().duration_since(began);
+    seen.look().challenge("INVITE", trunk, findings);
     match rang {
         Some((status, after)) => {
             let ms = after.as_millis();
@@ -92,8 +91,9 @@ pub(super) async fn examine(
         "call",
         format!("answered by {remote} after {ms} ms, {codec}, {secret}"),
     );
+    seen.timer(findings);
     listen(&mut answered, findings).await;
-    press(&answered, findings);
+    keys::press(phone, seen, &answered, findings).await;
     hold(phone, &mut answered, findings).await;
     hang_up(phone, answered, findings).await;
 }
@@ -152,23 +152,6 @@ async fn listen(answered: &mut Answered, findings: &mut Findings) {
         }
     }
     findings.good("sound", "packets come from the other side");
-}
-
-/// Sends keys, in the way that was agreed on.
-fn press(answered: &Answered, findings: &mut Findings) {
-    let leg = &answered.leg;
-    let _ = leg.media.send(Command::SendDtmf(leg.id, KEYS.to_owned()));
-    match leg.tells_keys_with_sound() {
-        true => findings.good(
-            "keys",
-            format!("{KEYS} sent as telephone-events (RFC 4733)"),
-        ),
-        false => findings.doubtful(
-            "keys",
-            format!("telephone-events were not agreed on: {KEYS} sent as tones"),
-            "tones pass only in PCMU, PCMA and L16: ask the carrier for RFC 4733 (RFC 2833)",
-        ),
-    }
 }
 
 /// Puts the call on hold, and takes it back: the session is offered anew each time.
@@ -235,5 +218,22 @@ async fn hang_up(phone: &Phone, mut answered: Answered, findings: &mut Findings)
     match lost * 50 > received {
         true => findings.doubtful("quality", found, "over 2 % are lost: look at the line"),
         false => findings.good("quality", found),
+    }
+    // What they hear of us only they can tell (RFC 3550 §6.4).
+    match stats.rtt_ms {
+        Some(rtt_ms) => {
+            let (lost, jitter_ms) = (stats.remote_loss * 100.0, stats.remote_jitter_ms);
+            let found = format!(
+                "they hear us: {lost:.1} % lost, {jitter_ms:.1} ms jitter, {rtt_ms:.0} ms there and back"
+            );
+            match lost > 2.0 {
+                true => findings.doubtful("their side", found, "look at the line towards them"),
+                false => findings.good("their side", found),
+            }
+        }
+        None => findings.good(
+            "their side",
+            "no report of theirs came in so short a call: whether they hear us, who was called knows",
+        ),
     }
 }

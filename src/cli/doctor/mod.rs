@@ -2,6 +2,8 @@
 //! addresses, whether they answer, the registration, and a call with all that calls need.
 
 mod call;
+mod keys;
+mod seen;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -18,8 +20,9 @@ use crate::clock;
 use crate::config::{Config, TrunkConfig, TrunkKind};
 use crate::net::resolver::{Over, Resolver};
 use crate::net::sip::{RegistrationState, SipError, local_address_towards};
-use crate::phone::{self, Phone};
+use crate::phone::{self, Own, Phone};
 use crate::trunks::{self, mends};
+use seen::Seen;
 
 /// Addresses that are asked at most.
 const ASKED_MAX: usize = 4;
@@ -35,7 +38,8 @@ const REGISTERS_WITHIN: Duration = Duration::from_secs(40);
 #[command(
     after_help = "Examples:\n  offhook doctor twilio\n  offhook doctor carrier --call +12025550123 \
     --config offhook.toml --json\n\nIt speaks from a port of its own, so a carrier that knows you by your \
-    address alone, and your firewall, see what the switch would send, but from another port. A registration is \
+    address alone, and your firewall, see what the switch would send, but from another port; its media is in \
+    `media.ports`, beside what the switch has there. A registration is \
     taken for its time, beside the switch's own, and given back."
 )]
 pub(super) struct DoctorArgs {
@@ -146,14 +150,24 @@ async fn examine(
             "it only calls us: there is nobody to ask. Its calls are known by `networks`",
         );
     } else if let Some(hop) = Hop::find(trunk, &mut findings).await {
-        let phone = Phone::start(hop.local, None).await?;
+        let ports = &config.media.ports;
+        let own = Own {
+            tls: super::run::tls(config)?,
+            advertise: super::sip_settings::advertise(config),
+            ports: ports.first..=ports.last,
+        };
+        let phone = Phone::start_with(hop.local, None, own).await?;
+        let mut seen = Seen::of(&phone);
         let reached = hop.ask(trunk, &phone, &mut findings).await;
+        seen.look().introduction(&mut findings);
         if trunk.kind == TrunkKind::Register && reached.is_some() {
             register(trunk, &hop, &phone, &mut findings).await;
+            seen.look().challenge("REGISTER", trunk, &mut findings);
         }
         match (&args.call, reached) {
             (Some(number), Some(_)) => {
-                call::examine((config, trunk), number, &hop, &phone, &mut findings).await;
+                let called = (number.as_str(), &hop);
+                call::examine((config, trunk), called, (&phone, &mut seen), &mut findings).await;
             }
             (Some(_), None) => {
                 let mend = "first the trunk has to be reached";
@@ -264,6 +278,11 @@ impl Hop {
         match answer {
             Ok(Some(status)) => {
                 let found = format!("{target} answers OPTIONS with {status} after {ms} ms");
+                if self.transport == Transport::Tls {
+                    let host = &self.host;
+                    let found = format!("it names {host:?}, by an authority that is known here");
+                    findings.good("certificate", found);
+                }
                 match status {
                     503 => {
                         findings.doubtful("options", found, "it is overloaded or in maintenance")

@@ -6,7 +6,7 @@ const ALL: [Transport; 3] = [Transport::Udp, Transport::Tcp, Transport::Tls];
 
 #[tokio::test]
 async fn a_literal_address_needs_no_name_server() {
-    let resolver = Resolver { dns: None };
+    let resolver = Resolver { dns: None.into() };
     let found = resolver.resolve("192.0.2.7", None, Over::Open(&ALL)).await;
     let found = found.unwrap();
     assert_eq!(found.addresses, ["192.0.2.7:5060".parse().unwrap()]);
@@ -23,7 +23,7 @@ async fn a_literal_address_needs_no_name_server() {
 
 #[tokio::test]
 async fn a_name_without_a_name_server_is_an_error_that_names_it() {
-    let resolver = Resolver { dns: None };
+    let resolver = Resolver { dns: None.into() };
     let error = resolver
         .resolve("trunk.invalid", None, Over::Open(&ALL))
         .await

@@ -130,6 +130,9 @@ impl Endpoint {
         match inbound {
             Inbound::Message(flow, bytes) => {
                 meters::sip_message("in", &bytes);
+                if let Some(tap) = self.sip.tap.get() {
+                    let _ = tap.try_send(bytes.clone().into_boxed_slice());
+                }
                 self.agent.receive(now, flow, &bytes);
             }
             Inbound::Connected(flow, writer) => self.sockets.connected(flow, writer),

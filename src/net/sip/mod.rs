@@ -19,7 +19,7 @@ mod whom;
 mod ws;
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use offhook_sip::{
@@ -152,7 +152,11 @@ pub struct Sip {
     listeners: Arc<[(Transport, SocketAddr)]>,
     callers: Arc<Callers>,
     tls: Arc<Tls>,
+    tap: Tap,
 }
+
+/// Where copies of what comes in go, once somebody wants them.
+type Tap = Arc<OnceLock<mpsc::Sender<Box<[u8]>>>>;
 
 impl Sip {
     /// Opens the listeners and starts the task; `tls` is what TLS goes by.
@@ -188,6 +192,7 @@ impl Sip {
             listeners: sockets.listeners().into(),
             callers: Arc::default(),
             tls,
+            tap: Arc::default(),
         };
         let endpoint = endpoint::Endpoint::new(settings, sockets, news, sip.downgrade());
         tokio::spawn(endpoint.run(command_queue));
@@ -200,7 +205,16 @@ impl Sip {
             listeners: Arc::clone(&self.listeners),
             callers: Arc::clone(&self.callers),
             tls: Arc::clone(&self.tls),
+            tap: Arc::clone(&self.tap),
         }
+    }
+
+    /// Gives a copy of each message that comes in from now on, as long as no more than so many wait; to
+    /// the first who asks.
+    pub fn tap(&self, most: usize) -> mpsc::Receiver<Box<[u8]>> {
+        let (tap, messages) = mpsc::channel(most);
+        let _ = self.tap.set(tap);
+        messages
     }
 
     /// The addresses that are really listened on, ports filled in.

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use super::callers::Callers;
 use super::tls::Tls;
 use super::whom::Whom;
-use super::{Command, Sip};
+use super::{Command, Sip, Tap};
 use crate::net::resolver::{Over, Resolver};
 
 /// Names that are looked up at a time. The calls of one more are sent to where their connection led.
@@ -106,6 +106,7 @@ pub(super) struct WeakSip {
     pub(super) listeners: Arc<[(Transport, std::net::SocketAddr)]>,
     pub(super) callers: Arc<Callers>,
     pub(super) tls: Arc<Tls>,
+    pub(super) tap: Tap,
 }
 
 impl WeakSip {
@@ -115,6 +116,7 @@ impl WeakSip {
             listeners: self.listeners,
             callers: self.callers,
             tls: self.tls,
+            tap: self.tap,
         })
     }
 }
@@ -126,6 +128,7 @@ impl Clone for WeakSip {
             listeners: Arc::clone(&self.listeners),
             callers: Arc::clone(&self.callers),
             tls: Arc::clone(&self.tls),
+            tap: Arc::clone(&self.tap),
         }
     }
 }

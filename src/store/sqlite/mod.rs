@@ -24,8 +24,8 @@ use sqlx::sqlite::{
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _};
 
 pub(super) use calls::{
-    appointments, call, call_appointments, calls, contact, contacts, event_bounds, events,
-    phones, recording, recordings_before, turns, unfinished,
+    appointments, call, call_appointments, calls, contact, contacts, event_bounds, events, phones,
+    recording, recordings_before, turns, unfinished,
 };
 pub(super) use outbox::{depth, list as outbox_rows};
 pub(super) use perform::{Batch, created_before, reject};

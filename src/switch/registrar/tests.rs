@@ -132,7 +132,11 @@ fn a_phone_that_says_which_it_is_takes_the_place_of_what_it_was_before() {
     let (desk, softphone) = ("1>\"", "2>\"");
     assert_eq!(bind(&mut registrar, now, "a", &at(5062, desk)), 1);
     assert_eq!(bind(&mut registrar, now, "b", &at(5070, softphone)), 2);
-    assert_eq!(bind(&mut registrar, now, "c", &at(5064, desk)), 2, "restarted");
+    assert_eq!(
+        bind(&mut registrar, now, "c", &at(5064, desk)),
+        2,
+        "restarted"
+    );
     // Two contacts of one life are two ways to it.
     assert_eq!(bind(&mut registrar, now, "c", &at(5066, desk)), 3);
     // Flows that are numbered replace each other by their number.
@@ -140,7 +144,10 @@ fn a_phone_that_says_which_it_is_takes_the_place_of_what_it_was_before() {
     assert_eq!(bind(&mut registrar, now, "d", &numbered(5080, 1)), 4);
     assert_eq!(bind(&mut registrar, now, "d", &numbered(5081, 2)), 5);
     assert_eq!(bind(&mut registrar, now, "d", &numbered(5082, 1)), 5);
-    let long = format!("<sip:alice@192.0.2.9:1>;+sip.instance=\"{}\"", "x".repeat(500));
+    let long = format!(
+        "<sip:alice@192.0.2.9:1>;+sip.instance=\"{}\"",
+        "x".repeat(500)
+    );
     assert_eq!(bind(&mut registrar, now, "e", &long), 6, "it names nobody");
 }
 
@@ -158,7 +165,10 @@ fn a_phone_behind_a_nat_is_pinged_and_one_that_is_not_is_left_alone() {
     assert!(registrar.to_ping(now + every / 2, every).is_empty());
     assert_eq!(registrar.to_ping(now + every, every).len(), 1);
     let over = now + Duration::from_secs(61);
-    assert!(registrar.to_ping(over, every).is_empty(), "it is bound no more");
+    assert!(
+        registrar.to_ping(over, every).is_empty(),
+        "it is bound no more"
+    );
 }
 
 #[test]
