@@ -3,10 +3,12 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use offhook_sip::message::NameAddr;
 use offhook_sip::{CallHandle, Incoming, Source};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::timeout;
 
 use super::caller::shown_to_user;
 use super::hunt::Whose;
@@ -20,6 +22,9 @@ use crate::switchboard::own_host;
 
 /// Claims that may wait for one call.
 const CLAIMS: usize = 4;
+/// How long a dialog may take to be a bridged call's: a party that has answered may transfer at once,
+/// while the other one is only being answered, and that waits for its record.
+const MEETS_WITHIN: Duration = Duration::from_secs(2);
 
 /// Who a party of a bridged call is.
 #[derive(Debug)]
@@ -122,7 +127,11 @@ pub(super) enum Wants {
 
 /// The bridged calls of a switch.
 #[derive(Default)]
-pub(super) struct Dialogs(Mutex<HashMap<CallHandle, Entry>>);
+pub(super) struct Dialogs {
+    entries: Mutex<HashMap<CallHandle, Entry>>,
+    /// Told of each call that there is to be found.
+    more: watch::Sender<()>,
+}
 
 struct Entry {
     claims: mpsc::Sender<Claim>,
@@ -131,11 +140,13 @@ struct Entry {
 }
 
 impl Dialogs {
-    /// Claims the other party of a dialog; none where no bridged call has it.
-    pub(super) fn claim_other(&self, dialog: CallHandle) -> Option<oneshot::Receiver<Given>> {
-        let (reply, given) = oneshot::channel();
-        let wants = Wants::Other(reply);
-        self.claim(Claim { dialog, wants }).then_some(given)
+    /// Waits a moment until a bridged call has a dialog.
+    pub(super) async fn known(&self, dialog: CallHandle) {
+        let mut more = self.more.subscribe();
+        let known = async {
+            while !self.entries().contains_key(&dialog) && more.changed().await.is_ok() {}
+        };
+        let _ = timeout(MEETS_WITHIN, known).await;
     }
 
     /// Puts somebody in the place of a dialog's party; false where no bridged call has the dialog any
@@ -159,7 +170,25 @@ impl Dialogs {
     }
 
     fn entries(&self) -> MutexGuard<'_, HashMap<CallHandle, Entry>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Services {
+    /// Claims the other party of a dialog, once a bridged call has it; nobody is given where none
+    /// has.
+    pub(super) fn claim_other(self: &Arc<Self>, dialog: CallHandle) -> oneshot::Receiver<Given> {
+        let (mut reply, given) = oneshot::channel();
+        let services = Arc::clone(self);
+        tokio::spawn(async move {
+            tokio::select! {
+                () = reply.closed() => return,
+                () = services.dialogs.known(dialog) => {}
+            }
+            let wants = Wants::Other(reply);
+            services.dialogs.claim(Claim { dialog, wants });
+        });
+        given
     }
 }
 
@@ -195,6 +224,8 @@ impl Found {
             entries.insert(party.call(), entry);
             self.dialogs.push(party.call());
         }
+        drop(entries);
+        self.services.dialogs.more.send_replace(());
     }
 
     /// Has it found no more.

@@ -48,6 +48,7 @@ async fn pick_up(
         return Err(Refusal::new(403, why));
     }
     let dialogs = &services.dialogs;
+    dialogs.known(replaced).await;
     let other = dialogs.other_leg(replaced);
     // An agent's call, a room's, or one that rings (§3).
     let other =

@@ -73,25 +73,17 @@ async fn a_carrier_that_says_nothing_is_left_for_the_next_and_hung_up_on_when_it
     };
     let (refused, ()) = tokio::join!(refusal(&uri, LOCAL, CALLER), first);
     assert_eq!(refused, 486);
-    // Whoever runs the switch sees which carrier it was.
-    for (figure, count) in [
-        (
-            "offhook_trunk_answers_total{trunk=\"one\",status=\"none\"}",
-            1.0,
-        ),
-        (
-            "offhook_trunk_answers_total{trunk=\"two\",status=\"200\"}",
-            1.0,
-        ),
-        (
-            "offhook_trunk_answers_total{trunk=\"two\",status=\"486\"}",
-            1.0,
-        ),
-        ("offhook_trunk_calls_total{trunk=\"one\",way=\"out\"}", 1.0),
-        ("offhook_trunk_calls_total{trunk=\"two\",way=\"out\"}", 2.0),
+    // Whoever runs the switch sees which carrier it was; the figures are of all tests.
+    let figures = switch.get("/metrics").await.text().await.unwrap();
+    for (figure, least) in [
+        ("answers_total{trunk=\"one\",status=\"none\"}", 1.0),
+        ("answers_total{trunk=\"two\",status=\"200\"}", 1.0),
+        ("answers_total{trunk=\"two\",status=\"486\"}", 1.0),
+        ("calls_total{trunk=\"one\",way=\"out\"}", 1.0),
+        ("calls_total{trunk=\"two\",way=\"out\"}", 2.0),
     ] {
-        let figures = switch.get("/metrics").await.text().await.unwrap();
-        assert_eq!(sample(&figures, figure), Some(count), "{figure}");
+        let count = sample(&figures, &format!("offhook_trunk_{figure}"));
+        assert!(count >= Some(least), "{figure}: {count:?}");
     }
     switch.stop().await;
 }

@@ -175,8 +175,6 @@ async fn a_phone_asks_another_one_first_and_then_hands_its_caller_over() {
 async fn another_phone_takes_the_place_of_one_that_talks() {
     let mut office = Office::open().await;
     let (mut caller, mut bob) = office.call_to_bob().await;
-    // Who has only just answered talks with nobody yet.
-    both_ways(&mut caller, &mut bob).await;
     let replaces = bob.replaces().await;
     office.carol.codecs = offhook::call::codecs::Codecs::in_order([Codec::Pcma]);
     let carol = office

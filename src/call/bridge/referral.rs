@@ -106,8 +106,7 @@ impl Pair {
                 let is_ours = [by, by.other()]
                     .map(|side| self.party(side).call())
                     .contains(&dialog);
-                let given = (!is_ours).then(|| services.dialogs.claim_other(dialog));
-                let given = given.flatten();
+                let given = (!is_ours).then(|| services.claim_other(dialog));
                 given.map(Comes::Given).ok_or(481)
             }
             // A dialog of somebody else's.
