@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use offhook_sip::{Flow, Transport};
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 use super::rerouting::Expected;
 use super::tcp::{self, Order};
@@ -65,6 +66,8 @@ pub(super) struct Sockets {
     udp: Vec<(SocketAddr, Arc<UdpSocket>)>,
     /// Listeners of TCP, TLS and WebSockets.
     streams: Vec<(Transport, SocketAddr)>,
+    /// What hears at each listener; it ends with this, and so its port is free.
+    hearing: JoinSet<()>,
     connections: HashMap<Flow, Connection>,
     tls: Arc<Tls>,
     pages: Arc<Pages>,
@@ -83,6 +86,7 @@ impl Sockets {
         let mut sockets = Self {
             udp: Vec::new(),
             streams: Vec::new(),
+            hearing: JoinSet::new(),
             connections: HashMap::new(),
             tls,
             pages: Arc::new(pages),
@@ -111,7 +115,8 @@ impl Sockets {
         let _ = rustix::net::sockopt::set_socket_recv_buffer_size(&socket, RECEIVE_BUFFER_BYTES);
         let local = socket.local_addr()?;
         self.udp.push((local, Arc::clone(&socket)));
-        tokio::spawn(read_udp(socket, local, self.tell.clone()));
+        let reading = read_udp(socket, local, self.tell.clone());
+        self.hearing.spawn(reading);
         Ok(())
     }
 
@@ -135,7 +140,8 @@ impl Sockets {
         let listener = TcpListener::bind(address).await?;
         self.streams.push((transport, listener.local_addr()?));
         let tell = self.tell.clone();
-        tokio::spawn(tcp::accept(listener, acceptor, pages, tell, patience));
+        let accepting = tcp::accept(listener, acceptor, pages, tell, patience);
+        self.hearing.spawn(accepting);
         Ok(())
     }
 
@@ -185,8 +191,10 @@ impl Sockets {
         self.connections.remove(&flow);
     }
 
-    /// Lets every connection end in good order, in bounded time.
+    /// Lets every connection end in good order, in bounded time, and hears nobody any more.
     pub(super) async fn close(&mut self) {
+        self.hearing.shutdown().await;
+        self.udp.clear();
         // A connection whose queue is gone writes what it held, takes leave and says so.
         let mut open: HashSet<Flow> = self.connections.drain().map(|(flow, _)| flow).collect();
         let ended = async {
