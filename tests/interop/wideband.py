@@ -3,6 +3,7 @@
 import json
 import math
 import subprocess
+import time
 import wave
 
 from agents import of_agent
@@ -59,6 +60,7 @@ def calls_in(case, codec):
     phone = Baresip(case, f"127.0.0.1:{switch.sip}", codec=codec, rate=16000,
                     say=speech(case, codec, 4), dial=of_agent(switch.sip))
     switch.hears("country")
+    time.sleep(1)  # the word is understood before it is over
     phone.quit()
     call = switch.ended_call()
     assert call["media"]["codec"] == codec, call["media"]
