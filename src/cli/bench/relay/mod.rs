@@ -27,6 +27,8 @@ struct Part {
     /// Shares of a core: the process's own time, and how busy the core was with all that ran.
     process: f64,
     core: f64,
+    /// What its memory grew by with all calls but the first, in KiB.
+    grown_kib: u64,
     measured: Measured,
 }
 
@@ -85,7 +87,9 @@ async fn measure(
     let (from, process_from, idle_from) = used(begin).await?;
     let (until, process_until, idle_until) = used(end).await?;
     let elapsed = until.duration_since(from).as_secs_f64();
+    let grown_kib = subject.grown_kib()?;
     Ok(Part {
+        grown_kib,
         who,
         process: (process_until - process_from) / elapsed,
         core: 1.0 - (idle_until - idle_from) / elapsed,
@@ -98,6 +102,7 @@ struct Figures {
     who: Who,
     process: f64,
     core: f64,
+    kib_per_call: f64,
     /// How far the two were apart, as a share of their mean.
     spread: f64,
     sent: u64,
@@ -109,7 +114,7 @@ struct Figures {
 }
 
 impl Figures {
-    fn of(who: Who, parts: &[Part]) -> Self {
+    fn of(who: Who, parts: &[Part], calls: usize) -> Self {
         let parts: Vec<&Part> = parts.iter().filter(|part| part.who == who).collect();
         let count = parts.len().max(1) as f64;
         let mean =
@@ -127,6 +132,8 @@ impl Figures {
             who,
             process,
             core: mean(|part| part.core),
+            kib_per_call: mean(|part| part.grown_kib as f64)
+                / calls.saturating_sub(1).max(1) as f64,
             spread: (most - least) / process.max(1e-9),
             sent: parts.iter().map(|part| part.measured.sent).sum(),
             relayed: parts.iter().map(|part| part.measured.received).sum(),
@@ -142,6 +149,7 @@ impl Figures {
             "core_percent_per_call": round(self.process * 100.0 / calls),
             "core_busy": round(self.core),
             "spread": round(self.spread),
+            "kib_per_call": round(self.kib_per_call),
             "ours_to_it": round(ours.process / self.process.max(1e-9)),
             "ours_to_it_by_core": round(ours.core / self.core.max(1e-9)),
             "packets_sent_to_it": self.sent,
@@ -156,19 +164,21 @@ impl Figures {
         let (jitter, added) = (self.jitter_ms, self.added_ms);
         crate::cli::say(format_args!(
             "{:22} {:.4} % of a core a call (±{:.0} %), core {:.1} % busy, ours {:.2} times that \
-             ({:.2} by the core), relayed {} of {}, lost {}, jitter p50 {:.3} p99 {:.3} ms, \
-             added p50 {:.3} p99 {:.3} ms",
+             ({:.2} by the core), {:.1} KiB a call, relayed {} of {}, lost {}, jitter p50 {:.3} p99 {:.3} \
+             p99.9 {:.3} ms, added p50 {:.3} p99 {:.3} ms",
             self.who.name(),
             self.process * 100.0 / calls,
             self.spread * 50.0,
             self.core * 100.0,
             ours.process / self.process.max(1e-9),
             ours.core / self.core.max(1e-9),
+            self.kib_per_call,
             self.relayed,
             self.sent,
             self.lost,
             jitter.p50,
             jitter.p99,
+            jitter.p999,
             added.p50,
             added.p99,
         ));
@@ -179,7 +189,7 @@ fn report(args: &SwitchArgs, parts: &[Part]) {
     let calls = args.calls.max(1) as f64;
     let figures = Who::installed()
         .into_iter()
-        .map(|who| Figures::of(who, parts));
+        .map(|who| Figures::of(who, parts, args.calls));
     let figures: Vec<Figures> = figures.collect();
     let Some(ours) = figures.iter().find(|figures| figures.who == Who::Offhook) else {
         return;

@@ -14,7 +14,9 @@ use tokio::runtime::Handle;
 use super::exchange::{self, Phones};
 use super::ng::Ng;
 use crate::cli::bench::cpu::SUBJECT_CORE;
-use crate::cli::bench::process::{Running, free_tcp_port, free_udp_port, on_path, pinned};
+use crate::cli::bench::process::{
+    Running, free_tcp_port, free_udp_port, on_path, pinned, resident_kib,
+};
 use crate::cli::bench::switch::compile;
 
 const SOURCE: &str = include_str!("../../../../benches/floor/relay.c");
@@ -67,6 +69,8 @@ pub(super) struct Subject {
     _phones: Option<Phones>,
     /// Where the two sides of each call are to send.
     pub(super) targets: Vec<[SocketAddr; 2]>,
+    /// Its memory with the first call, in KiB.
+    first_kib: u64,
 }
 
 impl Subject {
@@ -88,12 +92,27 @@ impl Subject {
         self.process.id()
     }
 
+    /// What its memory has grown by with all calls but the first, in KiB.
+    pub(super) fn grown_kib(&self) -> anyhow::Result<u64> {
+        Ok(resident_kib(self.id())?.saturating_sub(self.first_kib))
+    }
+
+    /// It has one more call.
+    fn has(&mut self, targets: [SocketAddr; 2]) -> anyhow::Result<()> {
+        if self.targets.is_empty() {
+            self.first_kib = resident_kib(self.id())?;
+        }
+        self.targets.push(targets);
+        Ok(())
+    }
+
     fn new(process: Running) -> Self {
         Self {
             process,
             _input: None,
             _phones: None,
             targets: Vec::new(),
+            first_kib: 0,
         }
     }
 }
@@ -127,7 +146,7 @@ fn floor(folder: &Path, calls: usize) -> anyhow::Result<Subject> {
                 port(2 * call + side)?,
             )))
         };
-        subject.targets.push([at(0)?, at(1)?]);
+        subject.has([at(0)?, at(1)?])?;
     }
     Ok(subject)
 }
@@ -156,7 +175,7 @@ fn offhook(calls: &[[SocketAddr; 2]]) -> anyhow::Result<Subject> {
         writeln!(input, "{a} {b}")?;
         let line = said.next().context("the relay ended")??;
         let (to_a, to_b) = line.split_once(' ').context("not two addresses")?;
-        subject.targets.push([to_a.parse()?, to_b.parse()?]);
+        subject.has([to_a.parse()?, to_b.parse()?])?;
     }
     subject._input = Some(input);
     Ok(subject)
@@ -188,7 +207,7 @@ fn rtpengine(calls: &[[SocketAddr; 2]]) -> anyhow::Result<Subject> {
         std::thread::sleep(Duration::from_millis(50));
     }
     for (number, call) in calls.iter().enumerate() {
-        subject.targets.push(ng.call(number, *call)?);
+        subject.has(ng.call(number, *call)?)?;
     }
     Ok(subject)
 }
@@ -217,7 +236,7 @@ async fn rustpbx(folder: &Path, calls: &[[SocketAddr; 2]]) -> anyhow::Result<Sub
     };
     subject.process.wait_until(READY_WITHIN, there).await?;
     for call in calls {
-        subject.targets.push(phones.call_through(sip, *call).await?);
+        subject.has(phones.call_through(sip, *call).await?)?;
     }
     subject._phones = Some(phones);
     Ok(subject)
