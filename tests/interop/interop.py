@@ -2,9 +2,7 @@
 """Interoperation with real phones and proxies, each case on ports and in a folder of its own.
 
 Prints one line a case and, at the end, `N passed, N failed`. Exit code 0 when all passed. Names of
-cases run these alone; INTEROP_AT_ONCE (2) says how many run beside each other. What fails beside
-others is tried once more when all is quiet, and counts as it ends then: a phone that gets no
-processor sends late, and what is heard of it is no longer as it was said.
+cases run these alone; INTEROP_AT_ONCE (2) says how many run beside each other.
 """
 
 import os
@@ -47,23 +45,11 @@ def main():
     if unknown:
         sys.exit(f"no such case: {', '.join(sorted(unknown))}")
     passed = failed = 0
-    again = []
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        running = {pool.submit(attempt, run): run for run in cases}
-        for done in as_completed(running):
+        for done in as_completed([pool.submit(attempt, run) for run in cases]):
             good, text = done.result()
-            passed += good
+            passed, failed = passed + good, failed + (not good)
             print(text, flush=True)
-            if not good:
-                again.append(running[done])
-    for run in again:
-        if AT_ONCE > 1 and len(cases) > 1:
-            print(f"once more, alone: {run.__name__}", flush=True)
-            good, text = attempt(run)
-            print(text, flush=True)
-        else:
-            good = False
-        passed, failed = passed + good, failed + (not good)
     print(f"{passed} passed, {failed} failed")
     return 1 if failed else 0
 

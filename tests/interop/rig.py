@@ -294,12 +294,8 @@ def envelope(sound):
 
 
 def likeness(said, heard):
-    """The best correlation of what was said with a stretch of what was heard.
-
-    Whoever hangs up as soon as the words are understood cuts their last moment off.
-    """
+    """The best correlation of what was said with a stretch of what was heard."""
     best = 0.0
-    heard = heard + [20] * 30
     mean = sum(said) / len(said)
     said = [value - mean for value in said]
     power = math.sqrt(sum(value * value for value in said))
