@@ -121,6 +121,13 @@ impl Grid {
         true
     }
 
+    /// Lets the steps before a beat of others go by.
+    pub(super) fn pass_to(&mut self, beat: Instant) {
+        while self.is_behind(beat) {
+            self.position += self.step_samples() as u64;
+        }
+    }
+
     /// Whether its steps are those of others.
     pub(super) fn is_together(&self) -> bool {
         self.together

@@ -105,6 +105,25 @@ impl MediaSession {
         self.relay.is_some()
     }
 
+    /// Whether its steps have nothing to do but look at timers that may be late by some of them:
+    /// packets pass both ways and nobody hears them. A peer that was not heard yet is waited for step
+    /// by step: that it is not must be told in time.
+    #[must_use]
+    pub fn can_rest(&self) -> bool {
+        let unheard = self.relay.is_some_and(|relay| !relay.hears);
+        unheard && self.watch.was_heard() && self.is_sent_on(self.grid.position())
+    }
+
+    /// Whether what another session's peer says goes on, so that no silence of ours is needed.
+    fn is_sent_on(&self, position: u64) -> bool {
+        self.stream.sent_on_within(position, SILENT_MS, NOISE_MS)
+    }
+
+    /// Lets the steps before a beat go by in which a session [rested](Self::can_rest).
+    pub fn pass_steps(&mut self, beat: Instant) {
+        self.grid.pass_to(beat);
+    }
+
     /// Begins to hand packets to another session, which does the same; `hears` when somebody hears
     /// or records one of them, who then goes on to. What waits for its turn in the jitter buffer is
     /// sent on at once, so that no sound is left out.
@@ -194,7 +213,7 @@ impl MediaSession {
             return;
         };
         let position = self.grid.position();
-        if !self.stream.sent_on_within(position, SILENT_MS, NOISE_MS) {
+        if !self.is_sent_on(position) {
             self.send_sound(&packing, position, local, false);
         }
     }

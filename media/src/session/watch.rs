@@ -144,6 +144,11 @@ impl Watch {
         self.heard = true;
     }
 
+    /// Whether sound was found to come since it should begin to.
+    pub(super) fn was_heard(&self) -> bool {
+        self.ever_heard
+    }
+
     pub(super) fn refused_source(&mut self, from: SocketAddr) {
         self.last_source = Some(from);
     }

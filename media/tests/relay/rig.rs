@@ -19,6 +19,11 @@ pub(crate) struct Bridge {
     pub(crate) left: Party,
     pub(crate) right: Party,
     pub(crate) ms: u64,
+    /// Somebody hears the sessions, or they are mixed.
+    heard: bool,
+    /// Steps that are let go by before the next one is taken, and how many ever were.
+    rests: u8,
+    pub(crate) rested: u64,
 }
 
 /// What both sessions are made from by default.
@@ -37,7 +42,14 @@ impl Bridge {
 
     pub(crate) fn of(left: SessionConfig, right: SessionConfig) -> Self {
         let (left, right) = (Party::new(left), Party::new(right));
-        Self { left, right, ms: 0 }
+        Self {
+            left,
+            right,
+            ms: 0,
+            heard: true,
+            rests: 0,
+            rested: 0,
+        }
     }
 
     /// Begins to pass packets, as a room does.
@@ -46,12 +58,20 @@ impl Bridge {
         assert!(left.can_relay_with(right) && right.can_relay_with(left));
         left.begin_relay(right, hears);
         right.begin_relay(left, hears);
+        self.heard = hears;
         self.drain();
     }
 
     pub(crate) fn mix(&mut self) {
-        self.left.session.end_relay();
-        self.right.session.end_relay();
+        self.rests = 0;
+        let due = at(self.ms.next_multiple_of(20));
+        for session in [&mut self.left.session, &mut self.right.session] {
+            if !self.heard {
+                session.pass_steps(due);
+            }
+            session.end_relay();
+        }
+        self.heard = true;
     }
 
     pub(crate) fn drain(&mut self) {
@@ -79,7 +99,7 @@ impl Bridge {
         self.drain();
     }
 
-    /// Time passes; both step together every 20 ms.
+    /// Time passes; both step together every 20 ms, and every 100 ms while both can rest.
     pub(crate) fn pass(&mut self, ms: u64) {
         for _ in 0..ms {
             if self.ms.is_multiple_of(20) {
@@ -90,15 +110,26 @@ impl Bridge {
     }
 
     fn step(&mut self) {
+        if self.rests > 0 {
+            self.rests -= 1;
+            self.rested += 1;
+            return;
+        }
         let now = at(self.ms);
         let mut steps = [StepSound::default(), StepSound::default()];
         let mut sessions = [&mut self.left.session, &mut self.right.session];
         for (session, step) in sessions.iter_mut().zip(&mut steps) {
+            if !self.heard {
+                session.pass_steps(now);
+            }
             assert!(session.begin_step(now, now, step));
         }
         let [left, right] = sessions;
         end(left, now, &steps[0], &steps[1]);
         end(right, now, &steps[1], &steps[0]);
+        if left.can_rest() && right.can_rest() {
+            self.rests = 4;
+        }
         self.drain();
     }
 }

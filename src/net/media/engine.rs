@@ -221,8 +221,11 @@ impl Engine {
             return;
         };
         self.counters.note_late(due, now);
-        room.step(&mut self.slots, now, &self.counters);
+        let steps = room.step(&mut self.slots, now, &self.counters);
         self.ticks.push(Reverse((room.due(), Due::Room(id))));
+        if !steps {
+            return;
+        }
         while let Some(slot) = self.rooms.get_mut(&id).and_then(Room::take_leaver) {
             if let Some(Some(leg)) = self.slots.get_mut(slot) {
                 leg.room = None;

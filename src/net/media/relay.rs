@@ -6,18 +6,40 @@ use super::Counters;
 use super::leg::Leg;
 use super::room::{Member, Part, Room};
 
+/// Steps that a relay which nobody hears lets go by after each that it takes: all that its legs do
+/// at a step then is look at timers of half a second and more, and with many calls each look is at
+/// memory that no cache holds any more.
+const RESTS: u8 = 4;
+
+/// How packets pass between two legs.
+pub(super) struct Relays {
+    /// Somebody hears or records one of them: every step is taken.
+    heard: bool,
+    /// Steps that are let go by before the next one is taken.
+    rests: u8,
+}
+
 /// Legs by their slots on the thread.
 type Slots = [Option<Leg>];
 
 impl Room {
     /// Whether packets pass between its two legs.
     pub(super) fn relays(&self) -> bool {
-        self.relays
+        self.relays.is_some()
+    }
+
+    /// Whether it lets the step go by that is due.
+    pub(super) fn rests(&mut self) -> bool {
+        let Some(relays) = self.relays.as_mut().filter(|relays| relays.rests > 0) else {
+            return false;
+        };
+        relays.rests -= 1;
+        true
     }
 
     /// Begins to pass packets where that may be.
     pub(super) fn begin_relay(&mut self, slots: &mut Slots, counters: &Counters) {
-        let Some((a, b)) = self.talkers().filter(|_| !self.relays) else {
+        let Some((a, b)) = self.talkers().filter(|_| !self.relays()) else {
             return;
         };
         let Some([first, second]) = pair(slots, a, b) else {
@@ -32,11 +54,15 @@ impl Room {
         (first.passes_to, second.passes_to) = (Some(b), Some(a));
         first.transmit(counters);
         second.transmit(counters);
-        self.relays = true;
+        self.relays = Some(Relays { heard, rests: 0 });
     }
 
-    /// Mixes again when packets may not pass any more.
+    /// Mixes again when packets may not pass any more; the next step is taken in any case.
     pub(super) fn review_relay(&mut self, slots: &mut Slots) {
+        let Some(relays) = &mut self.relays else {
+            return;
+        };
+        relays.rests = 0;
         let legs = self.talkers().and_then(|(a, b)| pair(slots, a, b));
         let goes_on = legs.is_some_and(|[a, b]| {
             let relaying = a.session.is_relaying() && b.session.is_relaying();
@@ -47,13 +73,16 @@ impl Room {
         }
     }
 
-    /// Mixes from now on.
+    /// Mixes from the step on that is due next.
     pub(super) fn end_relay(&mut self, slots: &mut Slots) {
-        if !std::mem::take(&mut self.relays) {
+        let Some(relays) = self.relays.take() else {
             return;
-        }
+        };
         for member in &self.members {
             if let Some(Some(leg)) = slots.get_mut(member.slot) {
+                if !relays.heard {
+                    leg.session.pass_steps(self.due());
+                }
                 leg.session.end_relay();
                 leg.passes_to = None;
             }
@@ -67,13 +96,17 @@ impl Room {
     /// them.
     pub(super) fn relay_step(&mut self, slots: &mut Slots, now: Instant, counters: &Counters) {
         let due = self.due();
-        let [a, b] = self.members.as_mut_slice() else {
+        let (Some(relays), [a, b]) = (&mut self.relays, self.members.as_mut_slice()) else {
             return;
         };
+        relays.rests = if relays.heard { 0 } else { RESTS };
         for member in [&mut *a, &mut *b] {
             let Some(Some(leg)) = slots.get_mut(member.slot) else {
                 continue;
             };
+            if !relays.heard {
+                leg.session.pass_steps(due);
+            }
             while leg.session.is_behind(due) {
                 leg.tick(now, counters);
             }
@@ -92,6 +125,9 @@ impl Room {
                 leg.drain(counters);
                 counters.count(|c| &c.ticks);
             }
+            if !leg.session.can_rest() {
+                relays.rests = 0;
+            }
         }
     }
 
@@ -99,7 +135,7 @@ impl Room {
     /// no telephone-events. Those that pass as packets are pressed already.
     pub(super) fn pass_key(&self, slots: &mut Slots, slot: usize) {
         let leg = slots.get_mut(slot).and_then(Option::as_mut);
-        let Some(key) = leg.and_then(Leg::take_pressed).filter(|_| !self.relays) else {
+        let Some(key) = leg.and_then(Leg::take_pressed).filter(|_| !self.relays()) else {
             return;
         };
         let other = match self.two_who_talk() {

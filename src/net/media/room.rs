@@ -8,6 +8,7 @@ use offhook_media::StepSound;
 use offhook_media::mixer::{Mixer, MixerError, PartyId, Role};
 
 use super::leg::Leg;
+use super::relay::Relays;
 use super::{Counters, LegId};
 use crate::clock;
 
@@ -58,7 +59,7 @@ pub(super) struct Room {
     pub(super) mixer: Mixer,
     pub(super) members: Vec<Member>,
     /// Packets pass between its two legs as they come.
-    pub(super) relays: bool,
+    pub(super) relays: Option<Relays>,
 }
 
 impl Room {
@@ -68,7 +69,7 @@ impl Room {
             due: first.session.next_tick(),
             mixer: Mixer::new(first.session.rate_hz()),
             members: Vec::new(),
-            relays: false,
+            relays: None,
         }
     }
 
@@ -141,20 +142,30 @@ impl Room {
     }
 
     /// Takes the step that is due: each leg gives what its peer says, and gets what the others say.
-    pub(super) fn step(&mut self, slots: &mut [Option<Leg>], now: Instant, counters: &Counters) {
+    /// False when that was let go by, since nobody needs it.
+    pub(super) fn step(
+        &mut self,
+        slots: &mut [Option<Leg>],
+        now: Instant,
+        counters: &Counters,
+    ) -> bool {
         let late = now.saturating_duration_since(self.due);
         if late > MAX_LATE {
             let steps = late.as_millis() / STEP.as_millis();
             self.due += STEP * u32::try_from(steps).unwrap_or(0);
         }
-        self.review_relay(slots);
-        if self.relays() {
-            self.relay_step(slots, now, counters);
-        } else {
-            self.mix_step(slots, now, counters);
-            self.begin_relay(slots, counters);
+        let takes = !self.rests();
+        if takes {
+            self.review_relay(slots);
+            if self.relays() {
+                self.relay_step(slots, now, counters);
+            } else {
+                self.mix_step(slots, now, counters);
+                self.begin_relay(slots, counters);
+            }
         }
         self.due += STEP;
+        takes
     }
 
     fn mix_step(&mut self, slots: &mut [Option<Leg>], now: Instant, counters: &Counters) {

@@ -80,6 +80,36 @@ fn who_is_played_to_or_waits_with_music_is_mixed_meanwhile() {
 }
 
 #[test]
+fn a_relay_that_lets_steps_go_by_sends_none_of_them_later() {
+    let media = MediaThread::start(None).unwrap();
+    let mut a = Phone::open(&media, 1, 1_000);
+    let mut b = Phone::open(&media, 2, 4_000);
+    bridge(&media, &mut [&mut a, &mut b], RoomId::next());
+    let ticks = || media.counters().ticks.load(Ordering::Relaxed);
+    // A step is taken for each leg and packet until both are known to be heard.
+    let mut rested = false;
+    for _ in 0..50 {
+        let (before, passed) = (
+            ticks(),
+            until_relayed(&media, &mut [&mut a, &mut b], &[4_000, 1_000]),
+        );
+        until_relayed(&media, &mut [&mut a, &mut b], &[4_000, 1_000]);
+        rested |= (ticks() - before) * 2 < relayed(&media) - passed;
+        if rested {
+            break;
+        }
+    }
+    assert!(rested, "each step is taken");
+    let sent = |media: &MediaThread| media.counters().sent.load(Ordering::Relaxed);
+    let before = (sent(&media), clock::now());
+    b.takes_part(&media, Part::Listens).unwrap();
+    until(&mut [&mut a, &mut b], &[0, 1_000]);
+    let steps = before.1.elapsed().as_millis() as u64 / 20;
+    let more = sent(&media) - before.0;
+    assert!(more <= 2 * steps + 6, "{more} packets in {steps} steps");
+}
+
+#[test]
 fn sides_of_other_codecs_are_mixed_until_they_agree_on_one() {
     let media = MediaThread::start(None).unwrap();
     let mut a = Phone::open(&media, 1, 1_000);
