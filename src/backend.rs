@@ -355,12 +355,9 @@ impl Api for Backend {
     async fn transfer(&self, id: &str, transfer: Transfer) -> Result<(), ApiError> {
         let record = self.of_two(id).await?;
         let callees = self.callees_for(&record, &transfer.to)?;
-        let outbound = record.direction == store::Direction::Outbound;
-        let called = outbound.then(|| self.0.shown_to_phone(record.remote()));
         let person = Person {
             to: transfer.to,
             callees,
-            called: called.flatten(),
             ring: Duration::from_secs(transfer.ring_s.into()),
             briefing: None,
             on_failure: None,

@@ -12,7 +12,7 @@ use std::time::Duration;
 use offhook_sip::{Incoming, Source};
 use serde_json::Value;
 
-use self::pair::Pair;
+use self::pair::{Pair, Side};
 pub(super) use self::referral::may_transfer;
 use super::caller::shown_to_user;
 use super::dial::DialFailure;
@@ -123,6 +123,30 @@ pub(super) async fn serve(
         (Came::Nobody(ringing, failure), None) => fail(*ringing, &failure).await,
         (Came::Over, _) => {}
     }
+}
+
+/// Lets the other side of an agent's call, which was answered long ago, talk with whoever has taken
+/// the call over, until it is over.
+pub(super) async fn go_on(answered: PickedUp, caller: Who, taker: Option<Given>) {
+    let Some(mut taker) = taker else {
+        let reason = EndReason::Failed("whoever took the call is gone".to_owned());
+        answered.party.hang_up().await;
+        return answered.end(Over::because(reason)).await;
+    };
+    let meeting = Meeting {
+        room: RoomId::next(),
+        caller: answered.party.leg.id,
+        met: None,
+        plays: true,
+    };
+    // Theirs for as long as somebody has their place.
+    let pairs = taker.pairs.take();
+    if let Some((answered, taker)) = meeting.bring_together(answered, taker).await {
+        let pair = Pair::new(answered, caller, taker, &meeting);
+        pair.look_at_recording(Side::Called);
+        pair.serve().await;
+    }
+    drop(pairs);
 }
 
 /// The agent that takes a call which nobody else has, and what it is told of who calls.
@@ -237,11 +261,20 @@ impl Meeting {
         // Where the caller was faster, the called party is hung up as it is dropped.
         let answered = ringing.answer(self.caller).await?;
         let who = Who::called(&services, whose, &to, hunt.into_trunk_place());
-        let mut called = Given {
+        let called = Given {
             party: called,
             who,
             pairs: None,
         };
+        self.bring_together(answered, called).await
+    }
+
+    /// Lets the two hear each other; where that cannot be the call is over, and written down.
+    async fn bring_together(
+        &self,
+        answered: PickedUp,
+        mut called: Given,
+    ) -> Option<(PickedUp, Given)> {
         if let Err(error) = self.meet(&answered.party.leg, &called.party.leg) {
             let reason = EndReason::Failed(error.to_string());
             called.party.hang_up().await;

@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
 use super::caller::shown_to_user;
-use super::hunt::Whose;
+use super::outbound::Whose;
 use super::party::Party;
 use super::places::Permit;
 use super::services::Services;
@@ -54,15 +54,9 @@ impl Who {
         to: &str,
         trunk: Option<TrunkPlace>,
     ) -> Self {
-        let Whose { trunk: over, user } = whose;
-        let shown = services.shown_to_phone(user.as_deref().unwrap_or(to));
-        let source = match (user, over) {
-            (Some(user), _) => Source::User(user),
-            (None, Some(over)) => Source::Trunk(over),
-            (None, None) => Source::Local,
-        };
+        let shown = services.shown_to_phone(whose.user.as_deref().unwrap_or(to));
         Self {
-            source,
+            source: whose.into_source(),
             shown,
             _trunk: trunk,
         }

@@ -7,8 +7,8 @@ use futures_util::future::select_all;
 use tokio::time::timeout;
 
 use super::dial::{DialFailure, Dialling, ENDING};
-use super::hunt::Whose;
 use super::line::{Attached, Leg, Line};
+use super::outbound::Whose;
 use super::outgoing::{Ending, Heard, Outgoing, Progress};
 use crate::net::media::LegId;
 

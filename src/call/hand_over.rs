@@ -21,8 +21,6 @@ pub struct HandOver {
     pub(super) id: Uuid,
     /// The agent.
     pub(super) by: String,
-    /// Whom we have called, where we have, for phones that take the call over.
-    pub(super) called: Option<String>,
 }
 
 impl HandOver {
@@ -45,7 +43,6 @@ impl HandOver {
         let (on_failure, why) = oneshot::channel();
         let person = Person {
             callees,
-            called: self.called.clone(),
             ring: request.ring,
             briefing: Briefing::new(&request.briefing, voice),
             on_failure: Some(on_failure),

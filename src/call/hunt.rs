@@ -13,7 +13,7 @@ use super::dial::{DialFailure, Dialling};
 use super::fork::{Fork, Legs};
 use super::inbound::party;
 use super::line::{Attached, Leg};
-use super::outbound::{Callee, sent_over};
+use super::outbound::{Callee, Whose, sent_over};
 use super::outgoing::{self, Progress};
 use super::services::Services;
 use super::trunk_load::TrunkPlace;
@@ -51,13 +51,6 @@ pub(super) struct Called {
     /// Header fields of the caller's that it is told.
     pub(super) headers: Vec<(String, String)>,
     pub(super) whose: Whose,
-}
-
-/// Whose phone answered, or would: a user's, or one that a trunk leads to.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Whose {
-    pub(super) trunk: Option<String>,
-    pub(super) user: Option<String>,
 }
 
 impl Called {

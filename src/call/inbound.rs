@@ -1,13 +1,12 @@
 //! A call that rings here: from its INVITE to its record.
 
-use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use offhook_media::{Negotiated, SrtpPolicy};
-use offhook_sip::{CallHandle, Incoming, Source};
+use offhook_sip::{CallHandle, Flow, Incoming, Source};
 use serde_json::json;
 use tracing::Instrument;
 use uuid::Uuid;
@@ -231,7 +230,8 @@ async fn answer(
         signals,
         half,
         negotiated,
-        remote: invite.flow.remote.ip(),
+        flow: invite.flow,
+        source: invite.source,
     };
     rings.answer(talk, state, permit).await
 }
@@ -244,7 +244,8 @@ pub(super) struct Rings {
     pub(super) half: Half,
     /// None where the offer is ours.
     pub(super) negotiated: Option<Negotiated>,
-    pub(super) remote: IpAddr,
+    pub(super) flow: Flow,
+    pub(super) source: Source,
 }
 
 impl Rings {
@@ -261,7 +262,8 @@ impl Rings {
             mut signals,
             half,
             negotiated,
-            remote,
+            flow,
+            source,
         } = self;
         let sip = talk.sip();
         // The caller may have hung up while the CRM was asked.
@@ -288,7 +290,7 @@ impl Rings {
             None => late_answer(&half, &mut signals, talk.controls()).await,
         };
         let opened = negotiated.and_then(|negotiated| {
-            let leg = talk.open(half, negotiated, remote);
+            let leg = talk.open(half, negotiated, flow.remote.ip());
             leg.map_err(|error| EndReason::Failed(error.to_string()))
         });
         match opened {
@@ -299,6 +301,8 @@ impl Rings {
                 held,
                 signals,
                 leg,
+                flow,
+                source,
                 permit,
             })),
             Err(reason) => {

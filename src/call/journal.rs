@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use tracing::Instrument;
 use uuid::Uuid;
 
-use super::hunt::Whose;
+use super::outbound::Whose;
 use super::services::Services;
 use super::turn_log::TurnLog;
 use crate::agent::{self, Variables};

@@ -9,6 +9,7 @@ mod called;
 mod callee;
 mod caller;
 mod capacity;
+pub mod clerk;
 pub mod codecs;
 mod conference;
 pub mod conversation;

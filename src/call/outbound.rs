@@ -5,8 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use offhook_sip::Credentials;
-use offhook_sip::Transport;
+use offhook_sip::{Credentials, Source, Transport};
 use serde_json::{Value, json};
 use tracing::Instrument;
 
@@ -14,7 +13,7 @@ use super::callee::Callees;
 use super::codecs::Codecs;
 use super::dial::{DialFailure, Dialling};
 use super::first_hop::{self, FirstHop};
-use super::hunt::{How, Hunt, MAX_FORWARDS, Whose};
+use super::hunt::{How, Hunt, MAX_FORWARDS};
 use super::journal::Journal;
 use super::outgoing::Progress;
 use super::party::Party;
@@ -128,8 +127,13 @@ async fn ring_out(services: Arc<Services>, outbound: Outbound) -> Option<Box<Con
         }
     };
     match ring(&services, &mut talk, (callees, headers), progress).await {
-        Ok(Answered { party, trunk }) => {
+        Ok(Answered {
+            party,
+            source,
+            trunk,
+        }) => {
             permit.keep_pairs(1);
+            let flow = party.flow();
             let (handle, held, signals, leg) = party.into_parts();
             Some(Box::new(Connected {
                 talk,
@@ -138,6 +142,8 @@ async fn ring_out(services: Arc<Services>, outbound: Outbound) -> Option<Box<Con
                 held: Some(held),
                 signals,
                 leg,
+                flow,
+                source,
                 permit: permit.over(trunk),
             }))
         }
@@ -151,6 +157,7 @@ async fn ring_out(services: Arc<Services>, outbound: Outbound) -> Option<Box<Con
 /// Who has answered, and their place on their trunk.
 struct Answered {
     party: Box<Party>,
+    source: Source,
     trunk: Option<TrunkPlace>,
 }
 
@@ -186,8 +193,13 @@ async fn ring(
             Some(Progress::Rings(status)) => progress(status),
             Some(Progress::Answered(party)) => {
                 talk.answered_over(hunt.trunk(), hunt.shows());
+                let source = hunt.answered_by().into_source();
                 let trunk = hunt.into_trunk_place();
-                return Ok(Answered { party, trunk });
+                return Ok(Answered {
+                    party,
+                    source,
+                    trunk,
+                });
             }
             Some(Progress::Failed(failure)) => {
                 tracing::info!(%failure, "an outbound call was not answered");
@@ -213,6 +225,24 @@ fn end_reason(failure: &DialFailure) -> EndReason {
         DialFailure::NoAnswer(_) => EndReason::Refused(408),
         DialFailure::Cancelled => EndReason::Cancelled,
         other => EndReason::Failed(other.to_string()),
+    }
+}
+
+/// Whose phone answered, or would: a user's, or one that a trunk leads to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Whose {
+    pub(super) trunk: Option<String>,
+    pub(super) user: Option<String>,
+}
+
+impl Whose {
+    /// Who they are, as if they called.
+    pub(super) fn into_source(self) -> Source {
+        match (self.user, self.trunk) {
+            (Some(user), _) => Source::User(user),
+            (None, Some(trunk)) => Source::Trunk(trunk),
+            (None, None) => Source::Local,
+        }
     }
 }
 

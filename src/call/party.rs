@@ -95,6 +95,11 @@ impl Party {
         }
     }
 
+    /// Takes on what went wrong with its sound before.
+    pub(super) fn with_troubles(self, troubles: Troubles) -> Self {
+        Self { troubles, ..self }
+    }
+
     /// Takes it apart, for who looks after it in another way: its dialog, which ends with the hold on
     /// it, what that says, and its leg.
     pub(super) fn into_parts(self) -> (CallHandle, Held, mailbox::Receiver<Signal>, Leg) {

@@ -7,16 +7,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use offhook_media::{Codec, Negotiated};
-use offhook_sip::{CallHandle, EndCause, Flow};
+use offhook_sip::{CallHandle, EndCause, Flow, Source};
 use serde_json::json;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::ending::Ending;
-use super::hunt::Whose;
 use super::inbound::{agree, codecs_of, late_answer, refuse, refuse_because};
 use super::journal::{Journal, Kept};
 use super::line::{Attached, Half, Leg};
+use super::outbound::Whose;
 use super::party::Party;
 use super::recording::PausedBy;
 use super::services::{Live, Services};
@@ -48,6 +49,7 @@ pub(super) struct Ringing {
     early: Option<Leg>,
     rang: bool,
     flow: Flow,
+    source: Source,
     /// A disk keeps nobody waiting who only rings.
     kept: Kept,
     pub(super) record: CallRecord,
@@ -58,10 +60,10 @@ pub(super) struct Ringing {
 
 /// What is written down of a call.
 pub(super) struct Written {
-    state: Call,
+    pub(super) state: Call,
     pub(super) journal: Journal,
     pub(super) epoch: Epoch,
-    live: Live,
+    pub(super) live: Live,
 }
 
 impl Ringing {
@@ -108,6 +110,7 @@ impl Ringing {
             early: None,
             rang: false,
             flow: invite.flow,
+            source: invite.source,
             kept,
             record,
             written,
@@ -337,6 +340,8 @@ impl Ringing {
             written,
             controls,
             announcement,
+            came_to: None,
+            last_words: None,
         }
     }
 }
@@ -345,14 +350,18 @@ fn failed(error: impl std::fmt::Display) -> EndReason {
     EndReason::Failed(error.to_string())
 }
 
-/// A call that was answered without an agent.
+/// A call that was answered without an agent, or that an agent has given away.
 pub(super) struct PickedUp {
     pub(super) services: Arc<Services>,
     pub(super) party: Party,
     pub(super) written: Written,
     pub(super) controls: mailbox::Receiver<Control>,
     /// What those are told who are recorded.
-    announcement: Option<String>,
+    pub(super) announcement: Option<String>,
+    /// What has come of it so far, where that is more than how it will end.
+    pub(super) came_to: Option<&'static str>,
+    /// What an agent has still to do that has given it away: that is written down before the end.
+    pub(super) last_words: Option<JoinHandle<()>>,
 }
 
 /// How a call that no agent took has ended.
@@ -389,6 +398,13 @@ impl PickedUp {
     /// Closes the media and writes the end down.
     pub(super) async fn end(mut self, over: Over) {
         let media = self.party.measured().await;
+        if let Some(last_words) = self.last_words {
+            let _ = last_words.await;
+        }
+        let over = Over {
+            outcome: over.outcome.or(self.came_to),
+            ..over
+        };
         self.written.end_with(&self.services, over, media).await;
     }
 }

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-use super::dialogs::Dialogs;
+use super::dialogs::{Dialogs, Given};
 use super::line::Line;
 use super::places::{Permit, Places};
 use super::recording::{Recorder, RecordingSwitch};
@@ -108,7 +108,8 @@ pub(super) struct LiveCall {
     recording: RecordingSwitch,
     /// What is wanted of it.
     pub(super) wishes: watch::Sender<Wishes>,
-    /// Who calls, as a person may see it who takes the call over, as a name-addr.
+    /// Who calls, or whom we have called, as a person may see it who takes the call over, as a
+    /// name-addr.
     pub(super) shown: Option<String>,
     /// Whom a call that came over a trunk was for, the last of them first.
     pub(super) called: Vec<Number>,
@@ -116,6 +117,8 @@ pub(super) struct LiveCall {
     pub(super) dialog: Option<Dialog>,
     /// Its leg, once an agent talks on it.
     pub(super) talking: Option<Talking>,
+    /// Who takes it over from its agent, until that one lets go.
+    pub(super) taker: Option<Box<Given>>,
     /// Whether somebody is there who could be held.
     pub(super) may_be_held: bool,
 }
@@ -253,6 +256,7 @@ impl Services {
             called: Vec::new(),
             dialog: None,
             talking: None,
+            taker: None,
             may_be_held: false,
         };
         self.live_calls().insert(id, live);

@@ -152,11 +152,17 @@ struct Supervisor {
 }
 
 impl Services {
-    /// Notes who calls, as a person may see it who takes the call over, as a name-addr.
+    /// Notes who calls, or whom we have called, as a person may see it who takes the call over, as a
+    /// name-addr.
     pub(super) fn note_shown(&self, id: Uuid, shown: String) {
         if let Some(call) = self.live_calls().get_mut(&id) {
             call.shown = Some(shown);
         }
+    }
+
+    /// What was noted of that.
+    pub(super) fn shown_of(&self, id: Uuid) -> Option<String> {
+        self.live_calls().get(&id)?.shown.clone()
     }
 
     /// Notes on which leg a call talks, and with whom if not with an agent, so that it can be
@@ -273,10 +279,7 @@ impl Services {
     /// Ends what has the place of who joins a call, or only that.
     fn end_seat(&self, id: Uuid, only: Option<Seat>) -> Result<(), SuperviseError> {
         let mut calls = self.live_calls();
-        // Who has taken a call over is let go with the call.
-        let call = calls.get_mut(&id);
-        let call = call.filter(|call| !call.wishes.borrow().transferred);
-        let talking = call.and_then(|call| call.talking.as_mut());
+        let talking = calls.get_mut(&id).and_then(|call| call.talking.as_mut());
         let supervisor = talking.and_then(|talking| talking.supervisor.as_mut());
         let supervisor = supervisor.filter(|s| only.is_none_or(|only| s.seat == only));
         let modes = supervisor.and_then(|supervisor| supervisor.modes.take());

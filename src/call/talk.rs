@@ -1,6 +1,7 @@
 //! An agent and its call: prepared while it rings, run once it is answered, written down at the
 //! end. Inbound and outbound calls differ only in what comes before.
 
+mod closing;
 mod over_trunk;
 
 use std::net::IpAddr;
@@ -12,10 +13,12 @@ use std::time::Duration;
 use jiff::Zoned;
 use offhook_media::Negotiated;
 use offhook_media::music::Background;
-use offhook_sip::CallHandle;
+use offhook_sip::{CallHandle, Flow, Source};
 use serde_json::{Map, Value, json};
 use tracing::Instrument;
 
+use self::closing::{Closing, OtherSide};
+use super::clerk::Clerk;
 use super::conversation::{Conversation, Parts, WORK_QUEUE, Work};
 use super::ending::Ending;
 use super::hand_over::HandOver;
@@ -24,9 +27,8 @@ use super::line::{Attached, Half, Leg, LineError};
 use super::places::Permit;
 use super::requests::Requests;
 use super::services::{AgentSpec, Live, Services, variables};
-use super::sound::summary;
 use super::spans;
-use super::task::{Control, Over, Running, Wishes};
+use super::task::{Control, Ended, Running, Wishes};
 use super::trouble::Troubles;
 use crate::agent::flow::{FlowRun, RunOptions};
 use crate::agent::{self, Agent, Context, Dialogue, Settings, Variables, WallClock};
@@ -93,6 +95,9 @@ pub(super) struct Connected {
     pub(super) held: Option<Held>,
     pub(super) signals: mailbox::Receiver<Signal>,
     pub(super) leg: Leg,
+    /// Where its requests come from, and who its other side is.
+    pub(super) flow: Flow,
+    pub(super) source: Source,
     /// Its place among the calls that are allowed.
     pub(super) permit: Permit,
 }
@@ -107,12 +112,15 @@ impl Connected {
             held,
             signals,
             leg,
+            flow,
+            source,
             permit,
         } = *self;
-        let talking = talk.run(state, call, signals, leg);
+        let other_side = OtherSide { held, flow, source };
+        let talking = talk.run(state, call, signals, leg, other_side);
         Box::pin(async move {
             talking.await;
-            drop((permit, held));
+            drop(permit);
         })
     }
 }
@@ -208,7 +216,6 @@ impl Answering {
 pub(super) fn end_reason_of(control: Option<Control>) -> EndReason {
     match control {
         Some(Control::HangUp) => EndReason::Api,
-        Some(Control::CalledHungUp) => EndReason::Called,
         Some(Control::Transferred) => EndReason::Transferred,
         Some(Control::Shutdown) | None => EndReason::Shutdown,
     }
@@ -328,12 +335,13 @@ impl Talk {
 
     /// Talks until the call is over, and writes it down. What is set up here takes no room in the
     /// future, which lasts as long as the call.
-    pub(super) fn run(
+    fn run(
         mut self,
         mut call: Call,
         handle: CallHandle,
         signals: mailbox::Receiver<Signal>,
         leg: Leg,
+        other_side: OtherSide,
     ) -> impl Future<Output = ()> + Send {
         let now = clock::now();
         self.conversation.set_rate(leg.rate_hz);
@@ -366,13 +374,15 @@ impl Talk {
             }
         });
         let over_services = Arc::clone(&self.services);
-        let outbound = self.record.direction == Direction::Outbound;
-        let called = outbound.then(|| self.services.shown_to_phone(self.record.remote()));
+        if self.record.direction == Direction::Outbound
+            && let Some(called) = self.services.shown_to_phone(self.record.remote())
+        {
+            self.services.note_shown(id, called);
+        }
         let hand_over = HandOver {
             services: Arc::clone(&self.services),
             id,
             by: self.record.agent.clone().unwrap_or_default(),
-            called: called.flatten(),
         };
         let joined_services = Arc::clone(&self.services);
         let running = Running {
@@ -383,17 +393,19 @@ impl Talk {
             edges: self.edges,
             work: self.work,
             conversation: self.conversation,
-            journal: Some(self.journal.clone()),
-            recording: self.live.recording.clone(),
+            clerk: Clerk {
+                journal: Some(self.journal.clone()),
+                on_turn: Some(on_turn),
+                results: self.results,
+                epoch,
+                recording: self.live.recording.clone(),
+                hand_over: Some(hand_over),
+            },
             control: self.controls,
-            epoch,
-            on_turn: Some(on_turn),
-            results: self.results,
             troubles: Troubles::default(),
             wishes: self.live.wishes(),
             done: Wishes::default(),
             left_to_trunk: false,
-            hand_over: Some(hand_over),
             on_joined: Some(Box::new(move |joined| {
                 if joined.is_err() {
                     // A supervisor who would talk to nobody leaves the agent alone.
@@ -412,8 +424,10 @@ impl Talk {
             live: self.live,
         };
         async move {
-            let over = talking.await;
-            Box::pin(closing.write(over)).await;
+            match talking.await {
+                Ended::Over(over) => Box::pin(closing.write(*over)).await,
+                Ended::Taken(taken) => Box::pin(closing.give(*taken, other_side)).await,
+            }
         }
     }
 
@@ -425,32 +439,6 @@ impl Talk {
             media: None,
             far: None,
             outcome: None,
-            epoch: self.epoch,
-        };
-        end.write(&self.services, self.journal).await;
-        drop(self.live);
-    }
-}
-
-/// What a call that is talked on is written down with, once it is over.
-struct Closing {
-    services: Arc<Services>,
-    call: Call,
-    journal: Journal,
-    epoch: Epoch,
-    live: Live,
-}
-
-impl Closing {
-    async fn write(mut self, mut over: Over) {
-        self.call.handle_end(clock::now(), over.reason.clone());
-        let troubles = std::mem::take(&mut over.troubles);
-        let media = summary(&mut over.leg, troubles).await;
-        let end = Ending {
-            call: self.call,
-            media,
-            far: None,
-            outcome: over.outcome.map(|outcome| outcome.outcome),
             epoch: self.epoch,
         };
         end.write(&self.services, self.journal).await;

@@ -8,43 +8,35 @@ use offhook_media::mixer::MixerError;
 use offhook_sip::{CallHandle, EndCause};
 use serde_json::json;
 use tokio::sync::watch;
-use tracing::Instrument;
-use uuid::Uuid;
 
+use super::clerk::{Clerk, LastWords};
 use super::conversation::{Conversation, Directive, Work};
 use super::digits::info_key;
-use super::hand_over::HandOver;
-use super::journal::Journal;
 use super::line::{Leg, Line};
 use super::music;
 use super::negotiate::{negotiate, offer};
-use super::recording::{PausedBy, RecordingSwitch, recording_event};
 use super::refer_out::Told;
 use super::talk::end_reason_of;
 use super::trouble::{self, Mend, Troubles};
-use crate::agent::{BookRequest, CallOutcome, HangUpReason, RequestFailure};
-use crate::agent::{Booking, TransferRequest, TurnRecord};
+use crate::agent::{CallOutcome, HangUpReason};
 use crate::ai::hearing::Edge;
-use crate::clock::{self, Epoch};
+use crate::clock;
 use crate::mailbox;
 use crate::meters;
 use crate::net::media::{Command, LegEvent};
 use crate::net::sip::Signal;
-use crate::store::Appointment;
 use crate::switch::{Cause, EndReason};
 
 /// What came of a call that somebody took over from its agent.
 pub(super) const TRANSFERRED: &str = "transferred";
 /// How long the flow's last requests may go on after the call.
-const CLOSING_TIME: Duration = Duration::from_secs(20);
+pub(super) const CLOSING_TIME: Duration = Duration::from_secs(20);
 
 /// Asks something of a running call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Control {
     /// Somebody asked over the API that it end.
     HangUp,
-    /// Whom the call was transferred to has hung up.
-    CalledHungUp,
     /// The trunk has somebody else talk with the other side.
     Transferred,
     /// The switch is being stopped.
@@ -62,12 +54,11 @@ pub struct Wishes {
     pub waits: bool,
     /// The call is somebody else's: the agent is done.
     pub transferred: bool,
+    /// They are here, and take the other side from its agent.
+    pub taken: bool,
     /// The trunk has agreed to have somebody else talk with the other side.
     pub referred: bool,
 }
-
-/// Hears of a turn as it is written down.
-pub type OnTurn = Box<dyn FnMut(&TurnRecord) + Send>;
 
 /// Everything that a call in progress lives on.
 pub struct Running {
@@ -85,18 +76,10 @@ pub struct Running {
     pub work: mailbox::Receiver<Work>,
     /// The agent's side.
     pub conversation: Box<Conversation>,
-    /// Who writes it down; a demonstration caller's side is not.
-    pub journal: Option<Journal>,
-    /// What pauses its recording.
-    pub recording: RecordingSwitch,
+    /// Who writes down what it says.
+    pub clerk: Clerk,
     /// Requests from outside.
     pub control: mailbox::Receiver<Control>,
-    /// Ties records to the wall clock.
-    pub epoch: Epoch,
-    /// Hears of each turn as it is written down.
-    pub on_turn: Option<OnTurn>,
-    /// Where bookings' answers go.
-    pub results: mailbox::Sender<Work>,
     /// What went wrong with the call's sound so far.
     pub troubles: Troubles,
     /// What is wanted of it from outside.
@@ -105,8 +88,6 @@ pub struct Running {
     pub done: Wishes,
     /// The trunk hung up once it had agreed to have somebody else talk with the other side.
     pub left_to_trunk: bool,
-    /// What gives it to a person; a demonstration caller's side is given to nobody.
-    pub hand_over: Option<HandOver>,
     /// Told what came of bringing its leg into a room.
     pub on_joined: Option<OnJoined>,
     /// Told once nobody talks on the call any more, though its flow may still have to do.
@@ -119,23 +100,45 @@ pub type OnOver = Box<dyn FnOnce() + Send>;
 /// Hears that a call's leg is in a room, or why not.
 pub type OnJoined = Box<dyn Fn(Result<(), MixerError>) + Send>;
 
+/// How an agent's part in a call ended.
+pub enum Ended {
+    /// With the call.
+    Over(Box<Over>),
+    /// Somebody has taken it over.
+    Taken(Box<Taken>),
+}
+
 /// How a call in progress ended.
 pub struct Over {
     /// Why.
     pub reason: EndReason,
     /// What the agent made of it.
     pub outcome: Option<CallOutcome>,
-    /// Who wrote it down.
-    pub journal: Option<Journal>,
     /// The media, closed.
     pub leg: Leg,
-    /// What went wrong with its sound, in words.
-    pub troubles: Vec<String>,
+    /// What went wrong with its sound.
+    pub troubles: Troubles,
+}
+
+/// A call that an agent has given away, with all that its other side is reached by.
+pub struct Taken {
+    /// The SIP dialog.
+    pub call: CallHandle,
+    /// What it says.
+    pub signals: mailbox::Receiver<Signal>,
+    /// The media.
+    pub leg: Leg,
+    /// Requests from outside.
+    pub control: mailbox::Receiver<Control>,
+    /// What went wrong with the sound so far.
+    pub troubles: Troubles,
+    /// What the agent has still to do.
+    pub last_words: LastWords,
 }
 
 impl Running {
-    /// Talks until the call is over. The other side has been answered.
-    pub async fn run(mut self) -> Over {
+    /// Talks until the call is over, or somebody else's. The other side has been answered.
+    pub async fn run(mut self) -> Ended {
         let now = clock::now();
         self.look_at_hold(now);
         self.conversation.start(now);
@@ -145,6 +148,10 @@ impl Running {
         let (mut media_open, mut edges_open, mut wishes_open) = (true, true, true);
         loop {
             self.carry_out_directives(&mut end, &mut outcome).await;
+            // What was heard of what it said last is told by the leg.
+            if end.is_none() && self.done.taken && !self.conversation.awaits_playout() {
+                return Ended::Taken(Box::new(self.give_away(outcome)));
+            }
             if end.is_some() {
                 if let Some(tell) = self.on_over.take() {
                     tell();
@@ -195,12 +202,27 @@ impl Running {
         if let Some(outcome) = outcome.as_mut().filter(|_| transferred) {
             outcome.outcome = TRANSFERRED.to_owned();
         }
-        Over {
+        Ended::Over(Box::new(Over {
             reason,
             outcome,
-            journal: self.journal,
             leg: self.leg,
-            troubles: self.troubles.into_words(),
+            troubles: self.troubles,
+        }))
+    }
+
+    fn give_away(self, outcome: Option<CallOutcome>) -> Taken {
+        Taken {
+            call: self.call,
+            signals: self.signals,
+            leg: self.leg,
+            control: self.control,
+            troubles: self.troubles,
+            last_words: LastWords {
+                conversation: self.conversation,
+                work: self.work,
+                clerk: self.clerk,
+                is_over: outcome.is_some(),
+            },
         }
     }
 
@@ -220,7 +242,7 @@ impl Running {
                     self.hang_up().await;
                 }
                 Directive::Finished(with) => *outcome = Some(with),
-                other => self.write_down(other),
+                other => self.clerk.write_down(other, self.conversation.voice()),
             }
         }
     }
@@ -243,9 +265,6 @@ impl Running {
                     self.tell_of_sound(&words);
                 }
                 return end;
-            }
-            Some(LegEvent::Joined(Err(error))) if self.wishes.borrow().transferred => {
-                EndReason::Failed(format!("whoever took the call is not heard: {error}"))
             }
             Some(LegEvent::Joined(joined)) => {
                 if let Some(tell) = &self.on_joined {
@@ -280,10 +299,7 @@ impl Running {
     }
 
     fn tell_of_sound(&self, words: &str) {
-        if let Some(journal) = &self.journal {
-            let at = self.epoch.timestamp(clock::now());
-            journal.event("call.sound", at, json!({ "trouble": words }));
-        }
+        self.clerk.event("call.sound", json!({ "trouble": words }));
     }
 
     async fn handle_control(&mut self, control: Option<Control>) -> EndReason {
@@ -320,11 +336,8 @@ impl Running {
     async fn hold(&mut self, hold: bool) {
         self.leg.hold(hold);
         offer(self.line.sip(), self.call, &mut self.leg).await;
-        if let Some(journal) = &self.journal {
-            let at = self.epoch.timestamp(clock::now());
-            let kind = if hold { "call.held" } else { "call.resumed" };
-            journal.event(kind, at, json!({ "by": "api" }));
-        }
+        let kind = if hold { "call.held" } else { "call.resumed" };
+        self.clerk.event(kind, json!({ "by": "api" }));
     }
 
     fn ask(&self, command: Command) {
@@ -365,11 +378,11 @@ impl Running {
                 None
             }
             Some(Signal::ReferAnswered { result }) => {
-                self.tell_of_refer(Told::Answered(result));
+                self.clerk.referred(Told::Answered(result));
                 None
             }
             Some(Signal::ReferProgress { status, is_final }) => {
-                self.tell_of_refer(Told::Progress { status, is_final });
+                self.clerk.referred(Told::Progress { status, is_final });
                 None
             }
             Some(Signal::Ended { cause }) => {
@@ -382,12 +395,6 @@ impl Running {
         }
     }
 
-    fn tell_of_refer(&self, what: Told) {
-        if let Some(hand_over) = &self.hand_over {
-            hand_over.referred(what);
-        }
-    }
-
     /// Asks for the end of the dialog; the future borrows nothing of the call.
     fn hang_up(&self) -> impl Future<Output = ()> + Send + use<> {
         let (sip, call) = (self.line.sip().clone(), self.call);
@@ -396,85 +403,6 @@ impl Running {
                 tracing::warn!(%error, "a call could not be hung up");
             }
         }
-    }
-
-    fn write_down(&mut self, directive: Directive) {
-        match directive {
-            Directive::Record(turn) => {
-                if let Some(tell) = &mut self.on_turn {
-                    tell(&turn);
-                }
-                if let Some(journal) = &self.journal {
-                    journal.turn(turn);
-                }
-            }
-            Directive::Variables(variables) => {
-                if let Some(journal) = &self.journal {
-                    journal.variables(&variables);
-                }
-            }
-            Directive::Book(request) => self.book(request),
-            Directive::Transfer(request) => self.transfer(request),
-            Directive::CallOffTransfer => {
-                if let Some(hand_over) = &self.hand_over {
-                    hand_over.call_off();
-                }
-            }
-            Directive::PauseRecording(pause) => self.pause_recording(pause),
-            Directive::HangUp(_) | Directive::Finished(_) => {}
-        }
-    }
-
-    /// Pauses the recording or lets it go on, as the flow has it.
-    fn pause_recording(&self, pause: bool) {
-        let by = PausedBy::Flow;
-        let changed = match pause {
-            true => self.recording.pause(by),
-            false => self.recording.resume(by),
-        };
-        if let Some(journal) = self.journal.as_ref().filter(|_| changed) {
-            let at = self.epoch.timestamp(clock::now());
-            journal.event(recording_event(pause), at, json!({ "by": by.as_str() }));
-        }
-    }
-
-    fn transfer(&self, request: TransferRequest) {
-        let (id, results) = (request.id, self.results.clone());
-        let tell = move |why: String| {
-            let failure = RequestFailure::Refused(why);
-            let _ = results.try_send(Work::NotTransferred(id, failure));
-        };
-        match &self.hand_over {
-            Some(hand_over) => hand_over.begin(request, self.conversation.voice(), tell),
-            None => tell("there is nobody else here".to_owned()),
-        }
-    }
-
-    fn book(&self, request: BookRequest) {
-        let results = self.results.clone();
-        let Some(journal) = &self.journal else {
-            let refused = RequestFailure::Refused("nothing is written down here".to_owned());
-            let _ = results.try_send(Work::Booked(request.id, Err(refused)));
-            return;
-        };
-        let appointment = Appointment {
-            id: Uuid::now_v7(),
-            call_id: journal.id,
-            date_time: request.date_time,
-            kind: request.kind,
-            notes: request.notes,
-            created_at: self.epoch.timestamp(clock::now()),
-        };
-        let (id, journal) = (request.id, journal.clone());
-        let booking = async move {
-            let booking = Booking {
-                id: Some(appointment.id.to_string()),
-            };
-            let booked = journal.book(appointment).await;
-            let answer = booked.map(|()| booking).map_err(RequestFailure::Refused);
-            let _ = results.send(Work::Booked(id, answer)).await;
-        };
-        tokio::spawn(booking.in_current_span());
     }
 }
 

@@ -1,7 +1,8 @@
 //! An agent's call is given to a person: whoever is called rings while the caller waits with music,
 //! and talks with the caller once they answer. Where nobody does, the agent goes on where it was.
 //!
-//! For the agent a transfer is the end of the call: its flow closes as it does when a caller hangs up.
+//! For the agent a transfer is the end of the call: its flow closes as it does when a caller hangs up,
+//! and the call goes on as any that was bridged.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,12 +14,13 @@ use uuid::Uuid;
 
 use super::briefing::{Briefed, Briefing};
 use super::callee::Callees;
-use super::hunt::{How, Hunt, MAX_FORWARDS, Whose};
+use super::dialogs::{Given, Who};
+use super::hunt::{How, Hunt, MAX_FORWARDS};
 use super::journal::Journal;
+use super::outbound::Whose;
 use super::outgoing::Progress;
-use super::party::{News, Party};
+use super::party::Party;
 use super::places::Permit;
-use super::recording::{PausedBy, RecordingSwitch};
 use super::refer_out::Told;
 use super::services::Services;
 use super::spans;
@@ -26,11 +28,13 @@ use super::supervise::{Mode, Seat, SuperviseError};
 use super::task::{Control, Wishes};
 use super::trunk_load::TrunkPlace;
 use crate::clock;
-use crate::net::media::{Command, LegId, MediaThread, Part, RoomId};
+use crate::net::media::LegId;
 use crate::store::Bridge;
 
 /// How long a trunk may take to hang up on us that has transferred a call.
 const PARTING: Duration = Duration::from_secs(5);
+/// Why nobody took a call any more.
+const CALLED_OFF: &str = "it was called off";
 
 /// To whom an agent's call is given.
 pub struct Person {
@@ -38,9 +42,6 @@ pub struct Person {
     pub to: String,
     /// Who is rung for it.
     pub callees: Callees,
-    /// What a user's phone is shown where we have called, as a name-addr, and not the caller; a
-    /// trunk's calls show the trunk's number.
-    pub called: Option<String>,
     /// How long it rings, at each stage.
     pub ring: Duration,
     /// What they are told before the caller hears them.
@@ -50,6 +51,12 @@ pub struct Person {
 }
 
 impl Services {
+    /// Who has taken an agent's call over and waits until the agent lets go.
+    pub(super) fn taker_of(&self, id: Uuid) -> Option<Given> {
+        let taker = self.live_calls().get_mut(&id)?.taker.take();
+        taker.map(|given| *given)
+    }
+
     /// Calls somebody and gives them an agent's call once they answer and are briefed.
     ///
     /// # Errors
@@ -61,8 +68,7 @@ impl Services {
         }
         let mut calls = self.live_calls();
         let call = calls.get_mut(&id).ok_or(SuperviseError::NotInProgress)?;
-        let shown = call.shown.clone().or(person.called);
-        person.callees.show_phones(shown);
+        person.callees.show_phones(call.shown.clone());
         let talking = call.talking.as_mut().ok_or(SuperviseError::NotInProgress)?;
         if talking.bridge.is_some() {
             return Err(SuperviseError::NoAgent);
@@ -74,7 +80,6 @@ impl Services {
             id,
             to: person.to,
             caller: talking.leg,
-            media: talking.media.clone(),
             wishes: call.wishes.clone(),
             journal: talking.journal.clone(),
             goes_on,
@@ -98,7 +103,6 @@ struct Transfer {
     /// Who is called, for who watches.
     to: String,
     caller: LegId,
-    media: MediaThread,
     wishes: watch::Sender<Wishes>,
     journal: Journal,
     /// Ends when the call does.
@@ -106,16 +110,16 @@ struct Transfer {
     ring: Duration,
     briefing: Option<Briefing>,
     on_failure: Option<oneshot::Sender<String>>,
-    /// The port pairs of the legs that ring, and of the one that talks.
+    /// The port pairs of the legs that ring.
     pairs: Option<Permit>,
     released: bool,
 }
 
-/// Somebody has answered, and what they take while they talk.
+/// Somebody has answered, and their place on the trunk that they are reached over.
 struct Answered {
     party: Party,
     whose: Whose,
-    _trunk: Option<TrunkPlace>,
+    trunk: Option<TrunkPlace>,
 }
 
 impl Transfer {
@@ -131,13 +135,12 @@ impl Transfer {
             Ok(answered) => self.brief(answered).await,
             Err(why) => Err(why),
         };
-        let answered = match answered {
-            Ok(answered) => self.take_over(answered).await,
+        let handed_over = match answered {
+            Ok(answered) => self.hand_over(answered).await,
             Err(why) => Err(why),
         };
-        match answered {
-            Ok(answered) => self.hand_over(answered).await,
-            Err(why) => self.fail(why),
+        if let Err(why) = handed_over {
+            self.fail(why);
         }
     }
 
@@ -163,7 +166,7 @@ impl Transfer {
         loop {
             let what = tokio::select! {
                 what = told.recv() => what?,
-                () = over(&mut self.goes_on) => return Some(Err("it was called off".to_owned())),
+                () = over(&mut self.goes_on) => return Some(Err(CALLED_OFF.to_owned())),
             };
             match what {
                 Told::Answered(Ok(())) => {
@@ -222,7 +225,7 @@ impl Transfer {
             () = over(&mut self.goes_on) => {
                 answered.party.hang_up().await;
                 let _ = answered.party.measured().await;
-                return Err("it was called off".to_owned());
+                return Err(CALLED_OFF.to_owned());
             }
         };
         match briefed {
@@ -268,7 +271,7 @@ impl Transfer {
                     return Ok(Answered {
                         party: *party,
                         whose: hunt.answered_by(),
-                        _trunk: hunt.into_trunk_place(),
+                        trunk: hunt.into_trunk_place(),
                     });
                 }
                 Some(Progress::Failed(failure)) => return Err(failure.to_string()),
@@ -278,107 +281,52 @@ impl Transfer {
                 heard = hunt.hear() => hunt.take(heard).await,
                 () = over(&mut self.goes_on) => {
                     hunt.give_up().await;
-                    return Err("it was called off".to_owned());
+                    return Err(CALLED_OFF.to_owned());
                 }
             };
         }
     }
 
-    /// Ends it for the agent, unless it was called off meanwhile: nobody can from here on.
-    async fn take_over(&mut self, mut answered: Answered) -> Result<Answered, String> {
-        let called_off = {
-            let _calls = self.services.live_calls();
-            let called_off = self.goes_on.is_closed();
-            if !called_off {
-                self.wish(|wishes| {
-                    wishes.waits = false;
-                    wishes.transferred = true;
-                });
-            }
-            called_off
-        };
-        if called_off {
-            answered.party.hang_up().await;
-            let _ = answered.party.measured().await;
-            return Err("it was called off".to_owned());
+    /// Gives them the call, unless it was called off meanwhile: nobody can from here on.
+    async fn hand_over(&mut self, answered: Answered) -> Result<(), String> {
+        let Answered {
+            party,
+            whose,
+            trunk,
+        } = answered;
+        let who = Who::called(&self.services, whose.clone(), &self.to, trunk);
+        let given = Box::new(Given {
+            party,
+            who,
+            pairs: self.pairs.take(),
+        });
+        if let Err(given) = self.take_over(given) {
+            given.party.hang_up().await;
+            return Err(CALLED_OFF.to_owned());
         }
-        Ok(answered)
-    }
-
-    /// Lets caller and callee hear each other, until one of them is gone.
-    async fn hand_over(&mut self, mut answered: Answered) {
-        let room = RoomId::next();
-        let Whose { trunk, user } = answered.whose.clone();
-        let recording = self.services.recording_switch(self.id);
-        let recording = recording.filter(RecordingSwitch::is_recorded);
-        if let Some((trunk, recording)) = trunk.as_deref().zip(recording) {
-            if !self.services.may_record(trunk) {
-                tracing::info!(%trunk, "a transferred call is not recorded any more");
-                recording.pause(PausedBy::Transfer);
-            } else if let Some(text) = self.services.announcement(trunk) {
-                self.services
-                    .announce(&text, &answered.party.leg, recording);
-            }
-        }
-        let to = &self.to;
-        let data =
-            json!({ "state": "answered", "to": to, "trunk": trunk.clone(), "user": user.clone() });
+        // The place of who joins is theirs who take the call now.
+        self.released = true;
+        let to = self.to.clone();
+        let Whose { trunk, user } = whose;
+        self.tell(json!({ "state": "answered", "to": to, "trunk": trunk, "user": user }));
         self.journal.transferred(Bridge {
-            to: to.clone(),
+            to,
             trunk,
             user,
             media: None,
         });
-        self.tell(data);
-        for leg in [self.caller, answered.party.leg.id] {
-            let joined = self.media.send(Command::Join {
-                leg,
-                room,
-                part: Part::Talks,
-                shares_playout: false,
-            });
-            if let Err(error) = joined {
-                tracing::error!(%error, "a transferred call is not heard, and ended");
-                self.end_call(Control::CalledHungUp);
-            }
-        }
-        self.talk(&mut answered.party).await;
-        // Whoever is gone, nobody is left whom the other could talk to.
-        self.end_call(Control::CalledHungUp);
-        answered.party.hang_up().await;
-        let _ = answered.party.measured().await;
+        self.wish(|wishes| (wishes.waits, wishes.transferred, wishes.taken) = (false, true, true));
+        Ok(())
     }
 
-    async fn talk(&mut self, party: &mut Party) {
-        loop {
-            let heard = tokio::select! {
-                heard = party.hear() => heard,
-                () = over(&mut self.goes_on) => return,
-            };
-            match party.take(clock::now(), heard).await {
-                Some(News::Over(_) | News::Joined(Err(_))) => return,
-                // Who is put on hold waits with music.
-                Some(News::Hold) => {
-                    let waits = party.leg.is_held();
-                    self.wish(|wishes| wishes.waits = waits);
-                }
-                // A key that comes with the sound has passed with it.
-                Some(News::Key {
-                    digit,
-                    informed: true,
-                    again: false,
-                    ..
-                }) if !party.leg.tells_keys_with_sound() => {
-                    let _ = self
-                        .media
-                        .send(Command::SendDtmf(self.caller, digit.into()));
-                }
-                Some(News::Sound(words)) => {
-                    let data = json!({ "trouble": words, "party": "called" });
-                    self.event("call.sound", data);
-                }
-                Some(_) | None => {}
+    fn take_over(&self, given: Box<Given>) -> Result<(), Box<Given>> {
+        let mut calls = self.services.live_calls();
+        match calls.get_mut(&self.id) {
+            Some(call) if !self.goes_on.is_closed() => {
+                call.taker = Some(given);
+                Ok(())
             }
+            _ => Err(given),
         }
     }
 

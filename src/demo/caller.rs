@@ -11,11 +11,12 @@ use crate::agent::caller::{CallerScript, ScriptedCaller};
 use crate::agent::{Agent, Settings, WallClock};
 use crate::ai::OnBox;
 use crate::ai::hearing::Behind;
+use crate::call::clerk::Clerk;
 use crate::call::codecs::Codecs;
 use crate::call::conversation::{Conversation, Parts, WORK_QUEUE};
 use crate::call::dial::{DialFailure, Dialling, dial};
 use crate::call::line::{Attached, next_leg};
-use crate::call::task::{Running, Wishes};
+use crate::call::task::{Ended, Running, Wishes};
 use crate::call::trouble::Troubles;
 use crate::call::{RecordingSwitch, Requests};
 use crate::clock::{self, Epoch};
@@ -128,20 +129,26 @@ impl DemoCaller {
             edges,
             work,
             conversation: Box::new(conversation),
-            journal: None,
-            recording: RecordingSwitch::new(false),
+            clerk: Clerk {
+                journal: None,
+                on_turn: None,
+                results,
+                epoch: Epoch::take(),
+                recording: RecordingSwitch::new(false),
+                hand_over: None,
+            },
             control,
-            epoch: Epoch::take(),
-            on_turn: None,
-            results,
             troubles: Troubles::default(),
             wishes: watch::channel(Wishes::default()).1,
             done: Wishes::default(),
             left_to_trunk: false,
-            hand_over: None,
             on_joined: None,
             on_over: None,
         };
-        Ok(running.run().await.reason)
+        match running.run().await {
+            Ended::Over(over) => Ok(over.reason),
+            // Nobody takes a demonstration's caller over.
+            Ended::Taken(_) => Ok(EndReason::Transferred),
+        }
     }
 }

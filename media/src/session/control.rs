@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{Cancelled, MediaSession, Tape, inband_receiver};
-use crate::dtmf::InvalidDigit;
+use crate::dtmf::{InbandDtmf, InvalidDigit};
 use crate::music::Background;
 use crate::playout::UtteranceId;
 use crate::sdp::Negotiated;
@@ -66,6 +66,14 @@ impl MediaSession {
     /// Sets what is heard softly behind all that is played; what was there before fades out.
     pub fn set_ambience(&mut self, ambience: Option<&Background>) {
         self.surroundings.set_ambience(ambience, self.rate_hz);
+    }
+
+    /// Leaves the party to people: no agent hears it any more. Its sound is not looked through for
+    /// keys and echo nor brought to a level, and what was heard softly around the agent fades out.
+    pub fn leave_to_people(&mut self) {
+        self.inband_dtmf = InbandDtmf::Off;
+        (self.inband, self.echo, self.gain) = (None, None, None);
+        self.set_ambience(None);
     }
 
     /// Takes note of the answer to a call of which something was heard before it: sound must flow

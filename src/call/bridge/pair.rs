@@ -94,6 +94,8 @@ pub(super) enum Apart {
 impl Pair {
     pub(super) fn new(answered: PickedUp, caller: Who, called: Given, meeting: &Meeting) -> Self {
         let met = meeting.met;
+        let wishes = answered.written.wishes();
+        let held = wishes.borrow().hold;
         let joined = Both {
             caller: met.is_some(),
             called: met == Some(called.party.leg.id),
@@ -101,9 +103,9 @@ impl Pair {
         Self {
             joined,
             room: meeting.room,
-            wishes: answered.written.wishes(),
             found: Found::new(Arc::clone(&answered.services)),
-            held: false,
+            held,
+            wishes,
             answered,
             called: called.party,
             who: Both {

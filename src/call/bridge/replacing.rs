@@ -96,7 +96,7 @@ impl Pair {
 
     /// Looks whether the call may be recorded with somebody new, and tells them where they are to
     /// be told.
-    fn look_at_recording(&self, side: Side) {
+    pub(super) fn look_at_recording(&self, side: Side) {
         let services = &self.answered.services;
         let who = match side {
             Side::Caller => &self.who.caller,

@@ -55,6 +55,7 @@ impl Ringing {
             half,
             negotiated,
             flow,
+            source,
             mut record,
             written,
             controls,
@@ -98,7 +99,8 @@ impl Ringing {
             signals,
             half,
             negotiated,
-            remote: flow.remote.ip(),
+            flow,
+            source,
         };
         rings.answer(talk, state, permit.over(over)).await
     }

@@ -402,6 +402,7 @@ impl Engine {
             Command::SetAside(leg, aside) => {
                 self.with(leg, |leg| leg.session.set_aside(beat, aside))
             }
+            Command::LeaveToPeople(leg) => self.with(leg, Leg::leave_to_people),
             Command::Answered(leg) => self.with(leg, |leg| leg.session.answered(now)),
             Command::Unhold(leg) => self.with(leg, |leg| leg.session.unhold(beat)),
             Command::Join {

@@ -263,6 +263,12 @@ impl Leg {
         );
     }
 
+    /// Has no agent hear it any more.
+    pub(super) fn leave_to_people(&mut self) {
+        self.sink = None;
+        self.session.leave_to_people();
+    }
+
     pub(super) fn finish(&mut self, now: Instant, utterance: UtteranceId) {
         self.wait(
             now,

@@ -107,6 +107,9 @@ pub enum Command {
     Unhold(LegId),
     /// The call was answered, of which something was heard before: from now on sound is waited for.
     Answered(LegId),
+    /// Has no agent hear a leg any more, nor anything be heard around what is said to it: it talks with
+    /// people from now on.
+    LeaveToPeople(LegId),
     /// Lets what is played to a leg wait while somebody else speaks in its place, or go on.
     SetAside(LegId, bool),
     /// Lets a leg hear the legs of a room, all of which are on this thread; it leaves the room that
