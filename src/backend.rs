@@ -359,7 +359,7 @@ impl Api for Backend {
             to: transfer.to,
             callees,
             ring: Duration::from_secs(transfer.ring_s.into()),
-            briefing: None,
+            briefing: self.0.briefing(record.agent.as_deref(), &transfer.briefing),
             on_failure: None,
         };
         let begun = self.0.transfer(record.id, person);

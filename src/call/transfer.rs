@@ -57,6 +57,13 @@ impl Services {
         taker.map(|given| *given)
     }
 
+    /// What an agent tells a person who is to take its call; none where there is nothing to say.
+    #[must_use]
+    pub fn briefing(&self, agent: Option<&str>, text: &str) -> Option<Briefing> {
+        let voice = self.agents.get(agent?)?.config.voice.as_deref();
+        Briefing::new(text, &self.on_box.get()?.voice(voice))
+    }
+
     /// Calls somebody and gives them an agent's call once they answer and are briefed.
     ///
     /// # Errors

@@ -131,6 +131,9 @@ pub struct Transfer {
     /// How long it may ring, in s.
     #[serde(default = "ring_s")]
     pub ring_s: u32,
+    /// What the agent tells them before they hear the caller: up to [`MAX_BRIEFING`] characters.
+    #[serde(default)]
+    pub briefing: String,
 }
 
 fn ring_s() -> u32 {

@@ -11,6 +11,7 @@ use super::api::{Api, ApiError, SetSupervision, Supervise, Transfer};
 use super::calls::check_address;
 use super::extract::{Id, Json};
 use super::problem::Problem;
+use crate::agent::flow::MAX_BRIEFING;
 
 fn accepted(id: &str) -> Response {
     (StatusCode::ACCEPTED, axum::Json(json!({ "id": id }))).into_response()
@@ -44,6 +45,12 @@ pub(super) async fn transfer<A: Api>(
     if !(1..=300).contains(&transfer.ring_s) {
         let message = format!("{} is out of range: from 1 to 300", transfer.ring_s);
         let field = "ring_s".to_owned();
+        return Err(ApiError::Invalid { field, message }.into());
+    }
+    let length = transfer.briefing.chars().count();
+    if length > MAX_BRIEFING {
+        let message = format!("{length} characters are too many: up to {MAX_BRIEFING}");
+        let field = "briefing".to_owned();
         return Err(ApiError::Invalid { field, message }.into());
     }
     shared.api.transfer(&id, transfer).await?;

@@ -221,6 +221,14 @@ impl Caller {
         leg.media.send(press).unwrap();
     }
 
+    /// Tells of a key by INFO.
+    pub(crate) async fn tell_key(&self, key: char) {
+        let sip = self.phone.line.sip();
+        let body = format!("Signal={key}\r\nDuration=100\r\n").into_bytes();
+        let told = sip.info(self.answered.call, "application/dtmf-relay", body);
+        told.await.unwrap();
+    }
+
     /// Waits until the other side presses a key.
     pub(crate) async fn until_key(&mut self, key: char) {
         while let Some(event) = self.answered.leg.event().await {

@@ -4,12 +4,15 @@ use serde_json::{Value, json};
 
 use crate::bridging::{both_ways, keys};
 use crate::caller::Caller;
-use crate::desk::Desk;
+use crate::desk::{Desk, Listening};
 use crate::rig::{Events, Switch};
 use crate::supervision::PATIENT;
-use crate::tones::{is_audible, tone};
+use crate::tones::{is_audible, share, tone};
 
-const USER: &str = "[[user]]\nname = \"bob\"\npassword = \"correct horse battery\"\n";
+const PASSWORD: &str = "correct horse battery";
+const USER: &str = "[[user]]\nname = \"bob\"\npassword = \"correct horse battery\"\n\
+                    [[user]]\nname = \"carol\"\npassword = \"correct horse battery\"\n\
+                    [[route]]\nto = \"200\"\nuser = \"carol\"\n";
 
 /// Gives every call to bob, whom it tells of it.
 const GIVER: &str = r#"
@@ -56,7 +59,7 @@ async fn the_caller_waits_with_music_and_then_talks_to_whoever_takes_the_call() 
         409,
         "nobody is registered"
     );
-    let _bound = desk.register(&switch, "bob", "correct horse battery").await;
+    let _bound = desk.register(&switch, "bob", PASSWORD).await;
     assert_eq!(switch.post(&path, &to_bob, None).await.status(), 202);
     let incoming = desk.ring().await;
     state(&mut events, "ringing").await;
@@ -89,6 +92,92 @@ async fn the_caller_waits_with_music_and_then_talks_to_whoever_takes_the_call() 
         (&record["agent"], &record["bridge"]["user"]),
         (&json!("test"), &json!("bob"))
     );
+    switch.stop().await;
+}
+
+/// An agent's call that bob has taken.
+async fn given_to_bob() -> (Switch, Events, Caller, String, Desk, Listening) {
+    let (switch, mut events, mut caller, path, mut desk) = talking().await;
+    let _bound = desk.register(&switch, "bob", PASSWORD).await;
+    let to_bob = json!({ "to": "bob" });
+    assert_eq!(switch.post(&path, &to_bob, None).await.status(), 202);
+    let incoming = desk.ring().await;
+    let mut bob = desk.pick_up(*incoming).await;
+    state(&mut events, "answered").await;
+    both_ways(&mut caller, &mut bob).await;
+    (switch, events, caller, path, desk, bob)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_takes_a_call_holds_it_hears_keys_and_may_be_supervised() {
+    let (switch, mut events, mut caller, path, _desk, mut bob) = given_to_bob().await;
+    bob.leg.hold(true);
+    bob.reoffer().await;
+    caller.until_heard_now(is_audible).await;
+    bob.leg.hold(false);
+    bob.reoffer().await;
+    both_ways(&mut caller, &mut bob).await;
+    // A key that the caller's phone tells by INFO passes on in the way that bob's takes it.
+    caller.tell_key('7').await;
+    assert_eq!(keys(&mut bob, 1).await, "7");
+
+    let mut supervisor = Desk::open().await;
+    let supervise = path.replace("/transfer", "/supervise");
+    let whisper = json!({ "to": supervisor.uri, "mode": "whisper" });
+    assert_eq!(switch.post(&supervise, &whisper, None).await.status(), 202);
+    let supervisor = supervisor.answer().await;
+    events
+        .until("call.supervised", |data| data["mode"] == "whisper")
+        .await;
+    // The caller talks all the while.
+    supervisor.say(&tone(700.0, 20));
+    bob.until(|piece| share(piece, 700.0) > 0.3).await;
+    assert_eq!(switch.delete(&supervise).await, 202);
+
+    bob.hang_up().await;
+    caller.until_over().await;
+    let record = switch.record(&mut events).await;
+    assert_eq!(record["outcome"], "transferred", "{record:#}");
+    for media in [&record["media"], &record["bridge"]["media"]] {
+        assert!(media["packets"].as_u64() > Some(0), "{record:#}");
+    }
+    switch.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_takes_a_call_sends_it_on_to_somebody_else() {
+    let (switch, mut events, mut caller, _path, _desk, mut bob) = given_to_bob().await;
+    let mut desk = Desk::open().await;
+    let _bound = desk.register(&switch, "carol", PASSWORD).await;
+    bob.refer(&switch.uri.replace("sip:test@", "sip:200@"))
+        .await;
+    let rings = desk.ring().await;
+    assert_eq!(rings.invite.from.user, "+12025550143", "she sees who waits");
+    let mut carol = desk.pick_up(*rings).await;
+    both_ways(&mut caller, &mut carol).await;
+    bob.until_over().await;
+    caller.hang_up().await;
+    carol.until_over().await;
+    let record = switch.record(&mut events).await;
+    assert_eq!(record["bridge"]["user"], "carol", "{record:#}");
+    switch.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn over_the_api_as_well_a_person_is_told_what_the_call_is_about() {
+    let (switch, mut events, mut caller, path, mut desk) = talking().await;
+    let long = json!({ "to": desk.uri, "briefing": "x".repeat(401) });
+    assert_eq!(switch.post(&path, &long, None).await.status(), 422);
+    let to = json!({ "to": desk.uri, "briefing": "Somebody has a question about the last bill." });
+    assert_eq!(switch.post(&path, &to, None).await.status(), 202);
+    let incoming = desk.ring().await;
+    let mut called = desk.pick_up(*incoming).await;
+    state(&mut events, "briefing").await;
+    called.until(is_audible).await;
+    state(&mut events, "answered").await;
+    both_ways(&mut caller, &mut called).await;
+    called.hang_up().await;
+    caller.until_over().await;
     switch.stop().await;
 }
 
@@ -160,7 +249,7 @@ async fn an_agent_tells_a_person_what_it_is_about_and_gives_them_the_call() {
     let switch = Switch::start(GIVER, USER).await;
     let mut events = switch.events();
     let mut desk = Desk::open().await;
-    let _bound = desk.register(&switch, "bob", "correct horse battery").await;
+    let _bound = desk.register(&switch, "bob", PASSWORD).await;
     let mut caller = Caller::dial(&switch.uri).await.unwrap();
     let incoming = desk.ring().await;
     events.agent_said("One moment").await;
@@ -184,7 +273,7 @@ async fn a_person_who_presses_a_key_has_heard_enough() {
     let switch = Switch::start(GIVER, USER).await;
     let mut events = switch.events();
     let mut desk = Desk::open().await;
-    let _bound = desk.register(&switch, "bob", "correct horse battery").await;
+    let _bound = desk.register(&switch, "bob", PASSWORD).await;
     let mut caller = Caller::dial(&switch.uri).await.unwrap();
     let incoming = desk.ring().await;
     let mut called = desk.pick_up(*incoming).await;
@@ -208,7 +297,7 @@ async fn an_agent_whose_person_is_not_there_or_hangs_up_goes_on_with_its_flow() 
     assert_eq!(record["outcome"], "nobody_there", "{record:#}");
     // The next one's person hangs up as soon as they hear what it is about.
     let mut desk = Desk::open().await;
-    let _bound = desk.register(&switch, "bob", "correct horse battery").await;
+    let _bound = desk.register(&switch, "bob", PASSWORD).await;
     let caller = Caller::dial(&switch.uri).await.unwrap();
     let incoming = desk.ring().await;
     let called = desk.pick_up(*incoming).await;

@@ -40,7 +40,7 @@ pub use self::slots::{
 };
 pub(crate) use self::slots::{similar, tokens};
 pub use self::template::{Mode, Scope, render};
-pub use self::transfer::{Transfer, TransferTarget};
+pub use self::transfer::{MAX_BRIEFING, Transfer, TransferTarget};
 
 /// Returns the JSON Schema of flow files, as committed in `config/flow.schema.json`.
 pub fn schema() -> serde_json::Value {

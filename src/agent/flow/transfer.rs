@@ -47,7 +47,7 @@ pub struct TransferTarget {
 }
 
 /// The longest briefing, in characters: half a minute of speech.
-pub(super) const MAX_BRIEFING: usize = 400;
+pub const MAX_BRIEFING: usize = 400;
 
 fn default_ring_s() -> f64 {
     30.0

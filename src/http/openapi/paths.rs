@@ -249,7 +249,10 @@ fn supervision(paths: &mut Map<String, Value>) {
         .id("The call")
         .set(
             "requestBody",
-            body("Transfer", json!({ "to": "alice", "ring_s": 20 })),
+            body(
+                "Transfer",
+                json!({ "to": "alice", "ring_s": 20, "briefing": "It is about the last bill." }),
+            ),
         )
         .json("202", "The phone is being called", "Reference")
         .at(paths, "post", "/v1/calls/{id}/transfer");

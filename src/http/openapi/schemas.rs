@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::super::calls::STATES;
 use super::super::events::KINDS;
+use crate::agent::flow::MAX_BRIEFING;
 
 /// Returns the document's `components.schemas`.
 pub(super) fn schemas() -> Value {
@@ -83,6 +84,8 @@ fn basics() -> Value {
                 "to": text("A [[user]] that has registered, a number, or a sip: or tel: URI"),
                 "ring_s": { "type": "integer", "minimum": 1, "maximum": 300, "default": 30,
                     "description": "How long it may ring, in seconds" },
+                "briefing": { "type": "string", "maxLength": MAX_BRIEFING,
+                    "description": "What the agent tells them before they hear the caller" },
             },
         },
         "Supervise": {
