@@ -10,6 +10,7 @@ use offhook_sip::uri::{Scheme, Uri};
 use offhook_sip::{Access, Advertise, Guard, Reliable, SessionTimer, Settings, Timers, Transport};
 use rand::Rng;
 
+use crate::call::dial::Dialling;
 use crate::call::line::LegTerms;
 use crate::call::{Line, Sip};
 use crate::net::media::{MediaError, MediaThread, PortPool};
@@ -142,6 +143,17 @@ impl Destination {
             host: self.host.clone(),
             ca: ca.map(Path::to_owned),
         })
+    }
+
+    /// A call there from a URI, in the clear.
+    #[must_use]
+    pub fn dialling(&self, from: impl Into<String>) -> Dialling {
+        let targets = self.targets.clone();
+        Dialling {
+            pinned: self.pinned,
+            whom: self.whom(None),
+            ..Dialling::new(&self.uri, from, targets, self.transport)
+        }
     }
 
     /// The local address that faces the destination.

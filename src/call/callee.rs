@@ -165,23 +165,19 @@ impl Services {
         let (now, from) = (clock::now(), format!("<sip:offhook@{}>", own_host(self)));
         let registrar = self.registrar();
         let phone = |binding: &Binding| Dialling {
-            trunk: None,
-            request_uri: binding.contact.clone(),
-            to: None,
-            from: from.clone(),
-            targets: vec![binding.flow.remote],
-            transport: binding.flow.transport,
             pinned: true,
-            whom: None,
             local: Some(binding.flow.local),
             route: binding.path.clone(),
-            credentials: None,
             codecs: Codecs::configured(&self.config, None),
             srtp: self.config.user_srtp(user),
-            headers: Vec::new(),
             ring_timeout: PHONE_RINGS,
-            speaks_within: None,
             redirects: RedirectTerms::of_address(binding.flow.remote.ip()),
+            ..Dialling::new(
+                binding.contact.clone(),
+                from.clone(),
+                vec![binding.flow.remote],
+                binding.flow.transport,
+            )
         };
         let bindings = registrar.bindings(now, user).into_iter();
         let phones: Vec<_> = bindings.map(phone).collect();

@@ -66,7 +66,40 @@ pub struct Dialling {
     pub redirects: RedirectTerms,
 }
 
+/// How long a call may ring where nobody says otherwise.
+const RING: Duration = Duration::from_secs(60);
+
 impl Dialling {
+    /// A call between URIs, to one of these addresses, with the usual codecs in the clear; it goes over
+    /// no trunk.
+    #[must_use]
+    pub fn new(
+        request_uri: impl Into<String>,
+        from: impl Into<String>,
+        targets: Vec<SocketAddr>,
+        transport: Transport,
+    ) -> Self {
+        Self {
+            trunk: None,
+            request_uri: request_uri.into(),
+            to: None,
+            from: from.into(),
+            targets,
+            transport,
+            pinned: false,
+            whom: None,
+            local: None,
+            route: Vec::new(),
+            credentials: None,
+            codecs: Codecs::default(),
+            srtp: SrtpPolicy::Off,
+            headers: Vec::new(),
+            ring_timeout: RING,
+            speaks_within: None,
+            redirects: RedirectTerms::default(),
+        }
+    }
+
     /// Adds header fields; one that is there already has its new value.
     pub(super) fn add_headers(&mut self, headers: Vec<(String, String)>) {
         let is_new = |name: &str| {
@@ -194,27 +227,22 @@ pub(super) fn note(
     target: SocketAddr,
     failure: Option<&DialFailure>,
 ) {
-    let outcome = match failure {
-        None => Reached::Answered,
-        Some(DialFailure::Refused { unheard: true, .. }) => Reached::Silent,
+    let (outcome, status) = match failure {
+        None => (Reached::Answered, Some(200)),
+        Some(DialFailure::Refused { unheard: true, .. }) => (Reached::Silent, None),
         Some(DialFailure::Refused {
             status: 503,
             retry_after_s,
             ..
         }) => {
             let asked = retry_after_s.map(|seconds| Duration::from_secs(seconds.into()));
-            Reached::Overloaded(asked)
+            (Reached::Overloaded(asked), Some(503))
         }
-        Some(DialFailure::Refused { .. }) => Reached::Answered,
+        Some(DialFailure::Refused { status, .. }) => (Reached::Answered, Some(*status)),
         // It was given up from here, or never sent.
         Some(_) => return,
     };
     if let Some(trunk) = &dialling.trunk {
-        let status = match (outcome, failure) {
-            (Reached::Silent, _) => None,
-            (_, None) => Some(200),
-            (_, Some(failure)) => failure.status(),
-        };
         meters::trunk_answered(trunk, status);
     }
     let hop = (dialling.transport, target);

@@ -108,15 +108,7 @@ async fn place(
     };
     let user = args.user.as_deref().unwrap_or("offhook");
     let dialling = Dialling {
-        trunk: None,
-        from: format!("sip:{user}@{}", host_of(&destination)),
-        request_uri: destination.uri.clone(),
-        targets: destination.targets.clone(),
-        transport: destination.transport,
-        pinned: destination.pinned,
         whom: destination.whom(args.ca.as_deref()),
-        local: None,
-        route: Vec::new(),
         credentials: args.user.as_deref().map(|user| {
             let password = args.password.clone().unwrap_or_default();
             Credentials {
@@ -126,11 +118,8 @@ async fn place(
         }),
         codecs,
         srtp: args.srtp,
-        headers: Vec::new(),
         ring_timeout: Duration::from_secs(args.ring),
-        speaks_within: None,
-        to: None,
-        redirects: Default::default(),
+        ..destination.dialling(format!("sip:{user}@{}", host_of(&destination)))
     };
     let attached = Attached {
         sink,

@@ -4,7 +4,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use offhook_media::SrtpPolicy;
 use tokio::sync::{mpsc, watch};
 
 use crate::agent::caller::{CallerScript, ScriptedCaller};
@@ -12,7 +11,6 @@ use crate::agent::{Agent, Settings, WallClock};
 use crate::ai::OnBox;
 use crate::ai::hearing::Behind;
 use crate::call::clerk::Clerk;
-use crate::call::codecs::Codecs;
 use crate::call::conversation::{Conversation, Parts, WORK_QUEUE};
 use crate::call::dial::{DialFailure, Dialling, dial};
 use crate::call::line::{Attached, next_leg};
@@ -78,23 +76,10 @@ impl DemoCaller {
         let leg = next_leg();
         let (ears, edges, sink) = on_box.hearing.listen(leg, false)?;
         let dialling = Dialling {
-            trunk: None,
-            request_uri: self.destination.uri.clone(),
-            from: "\"Demo caller\" <sip:+12025550143@127.0.0.1>".to_owned(),
-            targets: self.destination.targets.clone(),
-            transport: self.destination.transport,
-            pinned: self.destination.pinned,
-            whom: self.destination.whom(None),
-            local: None,
-            route: Vec::new(),
-            credentials: None,
-            codecs: Codecs::default(),
-            srtp: SrtpPolicy::Off,
-            headers: Vec::new(),
             ring_timeout: RING,
-            speaks_within: None,
-            to: None,
-            redirects: Default::default(),
+            ..self
+                .destination
+                .dialling("\"Demo caller\" <sip:+12025550143@127.0.0.1>")
         };
         let attached = Attached {
             sink: Some(sink),

@@ -2,7 +2,6 @@
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use offhook::call::codecs::Codecs;
 use offhook::call::dial::{Answered, DialFailure, Dialling, dial};
@@ -118,23 +117,10 @@ impl Caller {
         let destination = Destination::resolve(uri).await.unwrap();
         let phone = Phone::start(address, None).await.unwrap();
         let dialling = Dialling {
-            trunk: None,
-            request_uri: destination.uri.clone(),
-            from: format!("sip:{number}@{}", Host::from(address)),
-            targets: destination.targets.clone(),
-            transport: destination.transport,
-            pinned: destination.pinned,
-            whom: destination.whom(None),
-            local: None,
-            route: Vec::new(),
-            credentials: None,
             codecs: Codecs::in_order([codec]),
             srtp,
             headers,
-            ring_timeout: Duration::from_secs(60),
-            speaks_within: None,
-            to: None,
-            redirects: Default::default(),
+            ..destination.dialling(format!("sip:{number}@{}", Host::from(address)))
         };
         let heard = Heard::default();
         let more = Arc::new(Notify::new());

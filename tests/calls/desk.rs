@@ -2,7 +2,6 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
 
 use offhook::call::codecs::Codecs;
 use offhook::call::dial::{Dialling, dial};
@@ -183,23 +182,10 @@ impl Desk {
     pub(crate) async fn dial_saying(&self, uri: &str, headers: Vec<(String, String)>) -> Listening {
         let host = uri.split('@').nth(1).unwrap();
         let dialling = Dialling {
-            trunk: None,
-            request_uri: uri.to_owned(),
-            to: None,
-            from: self.uri.clone(),
-            targets: vec![host.parse().unwrap()],
-            transport: Transport::Udp,
             pinned: true,
-            whom: None,
-            local: None,
-            route: Vec::new(),
-            credentials: None,
             codecs: self.codecs.clone(),
-            srtp: SrtpPolicy::Off,
             headers,
-            redirects: Default::default(),
-            ring_timeout: Duration::from_secs(60),
-            speaks_within: None,
+            ..Dialling::new(uri, &self.uri, vec![host.parse().unwrap()], Transport::Udp)
         };
         let (ear, heard) = mpsc::unbounded_channel();
         let attached = Attached {

@@ -14,7 +14,7 @@ pub use once::{APART, OncePerPress, Way};
 pub(crate) use receive::{DtmfReceiver, Press};
 pub(crate) use send::{DtmfSender, Outgoing};
 pub use send::{InvalidDigit, check_keys};
-pub(crate) use tone::Tone;
+pub use tone::Tone;
 
 /// Says when keys are heard in the sound itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

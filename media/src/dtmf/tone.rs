@@ -40,16 +40,18 @@ pub(super) fn column_hz(column: usize) -> f32 {
     COLUMNS_HZ.get(column).copied().map_or(0.0, f32::from)
 }
 
-/// Plays the two tones of a key (ITU-T Q.23).
+/// Plays the two tones of a key (ITU-T Q.23), as loud as a telephone does: about -12 and -10 dBm0.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Tone {
+pub struct Tone {
     row_hz: u16,
     column_hz: u16,
     rate_hz: u32,
 }
 
 impl Tone {
-    pub(crate) fn new(digit: Digit, rate_hz: u32) -> Self {
+    /// Makes the tones of a key at so many samples per second.
+    #[must_use]
+    pub fn new(digit: Digit, rate_hz: u32) -> Self {
         let (row, column) = PLACES
             .get(usize::from(digit.event()))
             .copied()
@@ -62,12 +64,12 @@ impl Tone {
     }
 
     /// Fills `out` with the tones from sample `offset` on.
-    pub(crate) fn fill(self, offset: usize, out: &mut [i16]) {
+    pub fn fill(self, offset: usize, out: &mut [i16]) {
         let angle = |hz: u16| std::f32::consts::TAU * f32::from(hz) / self.rate_hz as f32;
         let (row, column) = (angle(self.row_hz), angle(self.column_hz));
         for (n, sample) in out.iter_mut().enumerate() {
             let at = (offset + n) as f32;
-            // About -9 and -7 dBm0: the column is a little louder, as on a telephone.
+            // The column is a little louder, as on a telephone.
             *sample = ((row * at).sin() * 5_600.0 + (column * at).sin() * 7_000.0) as i16;
         }
     }

@@ -28,25 +28,12 @@ async fn an_address_of_a_family_without_a_listener_is_passed_over() {
     let media = MediaThread::start(None).unwrap();
     let ports = PortPool::new(44_000..=44_099, 3);
     let line = Line::new(caller, media, ports, Advertise::default());
-    let mut dialling = Dialling {
-        trunk: None,
-        request_uri: "sip:bob@localhost".to_owned(),
-        from: "sip:ann@localhost".to_owned(),
-        targets: vec!["[::1]:9".parse().unwrap(), there],
-        transport: Transport::Udp,
-        pinned: false,
-        whom: None,
-        local: None,
-        route: Vec::new(),
-        credentials: None,
-        codecs: Codecs::default(),
-        srtp: SrtpPolicy::Off,
-        headers: Vec::new(),
-        ring_timeout: Duration::from_secs(60),
-        speaks_within: None,
-        to: None,
-        redirects: Default::default(),
-    };
+    let mut dialling = Dialling::new(
+        "sip:bob@localhost",
+        "sip:ann@localhost",
+        vec!["[::1]:9".parse().unwrap(), there],
+        Transport::Udp,
+    );
     let busy = async {
         while let Some(news) = calls.recv().await {
             if let News::Incoming(incoming) = news {

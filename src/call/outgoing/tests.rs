@@ -40,25 +40,12 @@ async fn rings(news: &mut mpsc::Receiver<News>) -> Box<IncomingCall> {
 }
 
 fn dialling(targets: Vec<SocketAddr>) -> Dialling {
-    Dialling {
-        trunk: None,
-        request_uri: format!("sip:+442079460123@{}", targets[0]),
-        from: "<sip:+12025550100@127.0.0.1>".to_owned(),
+    Dialling::new(
+        format!("sip:+442079460123@{}", targets[0]),
+        "<sip:+12025550100@127.0.0.1>",
         targets,
-        transport: Transport::Udp,
-        pinned: false,
-        whom: None,
-        local: None,
-        route: Vec::new(),
-        credentials: None,
-        codecs: Codecs::default(),
-        srtp: SrtpPolicy::Off,
-        headers: Vec::new(),
-        ring_timeout: std::time::Duration::from_secs(60),
-        speaks_within: None,
-        to: None,
-        redirects: Default::default(),
-    }
+        Transport::Udp,
+    )
 }
 
 /// What becomes of a call, beyond its ringing.

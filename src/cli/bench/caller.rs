@@ -5,7 +5,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use offhook_media::{Codec, Frame, SrtpPolicy, UtteranceId};
+use offhook_media::{Codec, Frame, UtteranceId};
 use offhook_models::vad::level_db;
 use tokio::sync::mpsc;
 
@@ -207,23 +207,9 @@ pub(super) async fn call(
 ) -> anyhow::Result<Answered> {
     let destination = Destination::resolve(uri).await?;
     let dialling = Dialling {
-        trunk: None,
-        request_uri: destination.uri.clone(),
-        from: format!("sip:{user}@127.0.0.1"),
-        targets: destination.targets.clone(),
-        transport: destination.transport,
-        pinned: destination.pinned,
-        whom: destination.whom(None),
-        local: None,
-        route: Vec::new(),
-        credentials: None,
         codecs: Codecs::in_order([Codec::Pcmu]),
-        srtp: SrtpPolicy::Off,
-        headers: Vec::new(),
         ring_timeout: PATIENCE,
-        speaks_within: None,
-        to: None,
-        redirects: Default::default(),
+        ..destination.dialling(format!("sip:{user}@127.0.0.1"))
     };
     let attached = Attached {
         sink: Some(sink),

@@ -113,23 +113,20 @@ fn dialling(
     let dialled = dialled.map_err(|error| error.to_string())?;
     let headers = headers_of(Some(trunk), &dialled);
     Ok(Dialling {
-        trunk: None,
-        request_uri: dialled.request_uri,
-        from: format!("<{}>", dialled.from_uri),
-        targets: hop.targets.clone(),
-        transport: hop.transport,
         pinned: trunk.transport.is_some(),
         whom: Some(first_hop::whom(trunk)),
-        local: None,
         route: first_hop::route(trunk, &[]),
         credentials: credentials(trunk),
         codecs: Codecs::configured(config, Some(trunk)),
         srtp: config.trunk_srtp(&trunk.name),
         headers,
         ring_timeout: RINGS,
-        speaks_within: None,
-        to: None,
-        redirects: Default::default(),
+        ..Dialling::new(
+            dialled.request_uri,
+            format!("<{}>", dialled.from_uri),
+            hop.targets.clone(),
+            hop.transport,
+        )
     })
 }
 
