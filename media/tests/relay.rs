@@ -7,6 +7,7 @@ mod common;
 mod rig;
 
 use common::{Sent, at, hold, rtp, telltale};
+use offhook_media::music::{Background, SoundLoop};
 use offhook_media::rtcp::{RtcpPacket, parse};
 use offhook_media::{Codec, Direction, Event, Negotiated, UtteranceId};
 use rig::{Bridge, RIGHT_SSRC, assert_whole, configs, places, since, speak, told};
@@ -276,6 +277,27 @@ fn an_agent_speaks_again_where_the_packets_end() {
         )
     });
     assert!(finished);
+}
+
+#[test]
+fn packets_pass_between_people_once_an_agent_has_left() {
+    let (mut left, right) = configs();
+    left.ambience = Some(Background {
+        sound: SoundLoop::room_tone().into(),
+        level_dbfs: -30.0,
+    });
+    (left.gain_control, left.echo_gate) = (true, true);
+    let mut bridge = Bridge::of(left, right);
+    speak(&mut bridge, 0..10);
+    assert!(!bridge.left.session.can_relay_with(&bridge.right.session));
+    let before = bridge.left.session.memory_bytes();
+    bridge.left.session.leave_to_people();
+    assert!(bridge.left.session.memory_bytes() < before);
+    // What was around the agent fades out.
+    speak(&mut bridge, 10..40);
+    bridge.relay(false);
+    speak(&mut bridge, 40..50);
+    assert_whole(bridge.left.rtp());
 }
 
 #[test]

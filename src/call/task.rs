@@ -198,7 +198,7 @@ impl Running {
         }
         self.leg.close();
         let reason = end.unwrap_or(EndReason::Agent);
-        let transferred = self.done.transferred || self.left_to_trunk;
+        let transferred = self.wishes.borrow().transferred || self.left_to_trunk;
         if let Some(outcome) = outcome.as_mut().filter(|_| transferred) {
             outcome.outcome = TRANSFERRED.to_owned();
         }

@@ -40,16 +40,20 @@ pub(super) struct Closing {
 impl Closing {
     pub(super) async fn write(mut self, mut over: Over) {
         self.call.handle_end(clock::now(), over.reason.clone());
-        // Who would have taken it over came too late.
-        if let Some(taker) = self.services.taker_of(self.journal.id) {
-            taker.party.hang_up().await;
-        }
+        // The caller was gone before whoever has taken the call over could be heard.
+        let far = match self.services.taker_of(self.journal.id) {
+            Some(mut taker) => {
+                taker.party.hang_up().await;
+                taker.party.measured().await
+            }
+            None => None,
+        };
         let troubles = over.troubles.into_words();
         let media = summary(&mut over.leg, troubles).await;
         let end = Ending {
             call: self.call,
             media,
-            far: None,
+            far,
             outcome: over.outcome.map(|outcome| outcome.outcome),
             epoch: self.epoch,
         };
