@@ -47,6 +47,11 @@ impl Callee {
 
     /// Answers a request with 200 and no body.
     pub(crate) async fn agree(&self, request: &str, from: SocketAddr) {
+        self.answer(request, from, "200 OK", "").await;
+    }
+
+    /// Answers a request with a status and its phrase, and a description if there is one.
+    pub(crate) async fn answer(&self, request: &str, from: SocketAddr, status: &str, sdp: &str) {
         let here = self.sip.local_addr().unwrap();
         let to = field(request, "To");
         let tag = if to.contains(";tag=") {
@@ -55,12 +60,14 @@ impl Callee {
             ";tag=callee"
         };
         let ok = format!(
-            "SIP/2.0 200 OK\r\nVia: {}\r\nFrom: {}\r\nTo: {to}{tag}\r\nCall-ID: {}\r\n\
-             CSeq: {}\r\nContact: <sip:callee@{here}>\r\nContent-Length: 0\r\n\r\n",
+            "SIP/2.0 {status}\r\nVia: {}\r\nFrom: {}\r\nTo: {to}{tag}\r\nCall-ID: {}\r\n\
+             CSeq: {}\r\nContact: <sip:callee@{here}>\r\nContent-Type: application/sdp\r\n\
+             Content-Length: {}\r\n\r\n{sdp}",
             field(request, "Via"),
             field(request, "From"),
             field(request, "Call-ID"),
             field(request, "CSeq"),
+            sdp.len(),
         );
         self.sip.send_to(ok.as_bytes(), from).await.unwrap();
     }

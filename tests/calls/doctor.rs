@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 
-use crate::peer::LISTENER;
+use crate::callee::Callee;
+use crate::peer::{LISTENER, field};
 use crate::rig::Switch;
 
 /// What the doctor finds of the trunk `carrier`, and whether it takes it for healthy.
@@ -123,4 +124,45 @@ async fn a_host_without_an_address_and_one_that_is_silent_are_told_apart() {
         !healthy && of(&findings, "addresses")["health"] == "bad",
         "{findings:#?}"
     );
+}
+
+/// Takes calls and says nothing in them; it wants no INFO and no new offer.
+async fn serve_in_silence(carrier: &Callee, media_port: u16) {
+    let sdp = format!(
+        "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n\
+         m=audio {media_port} RTP/AVP 0 101\r\na=rtpmap:101 telephone-event/8000\r\n"
+    );
+    loop {
+        let (request, from) = carrier.hears().await;
+        let within = field(&request, "To").contains(";tag=");
+        let (status, sdp) = match request.split(' ').next().unwrap() {
+            "ACK" => continue,
+            "INVITE" if within => ("488 Not Acceptable Here", ""),
+            "INVITE" => ("200 OK", sdp.as_str()),
+            "INFO" => ("501 Not Implemented", ""),
+            _ => ("200 OK", ""),
+        };
+        carrier.answer(&request, from, status, sdp).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_carrier_that_sends_nothing_and_wants_neither_info_nor_new_offers_is_told_of() {
+    let carrier = Callee::listen().await;
+    let media = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let port = media.local_addr().unwrap().port();
+    let trunk = format!("kind = \"peer\"\nport = {}\n", carrier.port());
+    let (healthy, findings) = tokio::select! {
+        examined = examined(&trunk, &["--call", "+12025550123"]) => examined,
+        () = serve_in_silence(&carrier, port) => unreachable!(),
+    };
+    assert!(!healthy, "{findings:#?}");
+    let said = |of_what: &str| of(&findings, of_what);
+    assert_eq!(said("sound")["health"], "bad", "{findings:#?}");
+    let mend = said("sound")["mend"].as_str().unwrap();
+    assert!(mend.contains("firewall"), "{mend}");
+    let info = said("keys by INFO")["found"].as_str().unwrap();
+    assert!(info.contains("501"), "{info}");
+    assert_eq!(said("hold")["health"], "doubtful", "{findings:#?}");
+    assert!(said("hold")["found"].as_str().unwrap().contains("488"));
 }
