@@ -43,7 +43,7 @@ pub use frame::{Frame, STEP_SAMPLES};
 pub use playout::UtteranceId;
 pub use sdp::{Direction, LocalMedia, Negotiated, Refusal, SessionDescription, SrtpPolicy};
 pub use session::{
-    Cancelled, Event, MAX_DATAGRAM_BYTES, MediaSession, OneWay, RecordFrame, Relayed,
+    AgentSound, Cancelled, Event, MAX_DATAGRAM_BYTES, MediaSession, OneWay, RecordFrame, Relayed,
     SessionConfig, StepSound, Transmit,
 };
 pub use source::SourceRule;

@@ -5,6 +5,7 @@
 mod pair;
 mod referral;
 mod replacing;
+mod turning;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -217,6 +217,7 @@ async fn answer(
         rate_hz: negotiated
             .as_ref()
             .map_or(codecs.likely_rate_hz(), Negotiated::rate_hz),
+        goes_on: false,
     };
     let talk = answering.prepare(caller_variables(&services, invite)).await;
     let IncomingCall {

@@ -84,6 +84,14 @@ pub fn next_leg() -> LegId {
     NEXT_LEG.fetch_add(1, Ordering::Relaxed)
 }
 
+/// When keys are heard in the sound of a party that is told of keys like this.
+fn inband_dtmf(keys: Keys) -> InbandDtmf {
+    match keys {
+        Keys::Auto | Keys::Tones => InbandDtmf::Auto,
+        Keys::Events | Keys::Info => InbandDtmf::Off,
+    }
+}
+
 /// Explains why a leg has no media.
 #[derive(Debug, thiserror::Error)]
 pub enum LineError {
@@ -296,10 +304,9 @@ impl Line {
         config.seed = rand::rng().random();
         config.unix_time = unix_time();
         config.recording = recorder.is_some() || records_later;
-        config.inband_dtmf = match half.keys {
-            _ if leaves_tones => InbandDtmf::Off,
-            Keys::Auto | Keys::Tones => InbandDtmf::Auto,
-            Keys::Events | Keys::Info => InbandDtmf::Off,
+        config.inband_dtmf = match leaves_tones {
+            true => InbandDtmf::Off,
+            false => inband_dtmf(half.keys),
         };
         config.presses_keys = half.keys != Keys::Info;
         config.ambience = ambience;

@@ -112,6 +112,7 @@ async fn ring_out(services: Arc<Services>, outbound: Outbound) -> Option<Box<Con
         epoch,
         live,
         rate_hz: codecs.likely_rate_hz(),
+        goes_on: false,
     };
     let mut talk = answering.prepare(variables).await;
     if let Some(reason) = talk.called_off() {

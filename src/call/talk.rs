@@ -59,6 +59,8 @@ pub(super) struct Answering {
     pub(super) live: (Live, mailbox::Receiver<Control>),
     /// The rate at which the call will sound, as far as that is known yet.
     pub(super) rate_hz: u32,
+    /// Whether the other side talked with somebody before, and has heard that it is recorded.
+    pub(super) goes_on: bool,
 }
 
 /// An agent that is ready to talk.
@@ -141,6 +143,7 @@ impl Answering {
             epoch,
             live: (live, controls),
             rate_hz,
+            goes_on,
         } = self;
         record.variables = known
             .iter()
@@ -151,7 +154,8 @@ impl Answering {
             tokio::spawn(async move { llm.warm().await }.in_current_span());
         }
         let (results, work) = mailbox(WORK_QUEUE);
-        let announced = Some(record.trunk.as_deref()).filter(|_| live.recording.is_recorded());
+        let is_told = live.recording.is_recorded() && !goes_on;
+        let announced = Some(record.trunk.as_deref()).filter(|_| is_told);
         let announced = announced.and_then(|trunk| services.announcement(trunk?));
         let options = RunOptions {
             announcement: announced.clone(),
@@ -305,8 +309,15 @@ impl Talk {
     /// What is attached to the leg's media.
     pub(super) fn attached(&mut self) -> Attached {
         Attached {
-            sink: self.sink.take(),
             recorder: self.begin_recording(),
+            ..self.attached_to_running()
+        }
+    }
+
+    /// What is attached to media that runs already, and is recorded if it is to be.
+    pub(super) fn attached_to_running(&mut self) -> Attached {
+        Attached {
+            sink: self.sink.take(),
             ambience: self.ambience.clone(),
             gain_control: self.gain_control,
             ..Attached::default()
@@ -345,11 +356,8 @@ impl Talk {
     ) -> impl Future<Output = ()> + Send {
         let now = clock::now();
         self.conversation.set_rate(leg.rate_hz);
+        let is_new = call.answered().is_none();
         call.handle_answer(now);
-        meters::call_answered(
-            call.direction().as_str(),
-            now.saturating_duration_since(call.started()),
-        );
         let journal = self.journal.clone();
         self.services
             .in_conversation(self.record.id, &leg, journal, None);
@@ -357,13 +365,18 @@ impl Talk {
         self.services.note_dialog(self.record.id, handle, trunk);
         let epoch = self.epoch;
         self.record.state = StoredState::InProgress;
-        self.record.answered_at = Some(epoch.timestamp(now));
-        self.journal.answered(epoch.timestamp(now));
+        // Who talked with somebody before was answered then.
+        if is_new {
+            let waited = now.saturating_duration_since(call.started());
+            meters::call_answered(call.direction().as_str(), waited);
+            self.record.answered_at = Some(epoch.timestamp(now));
+            self.journal.answered(epoch.timestamp(now));
+            if let Some(watcher) = &self.services.watcher {
+                watcher.answered(&self.record);
+            }
+        }
         if let Some(path) = self.recording {
             self.journal.recording(path);
-        }
-        if let Some(watcher) = &self.services.watcher {
-            watcher.answered(&self.record);
         }
         let id = self.record.id;
         let watcher = self.services.watcher.clone();

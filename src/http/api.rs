@@ -131,7 +131,8 @@ pub struct Transfer {
     /// How long it may ring, in s.
     #[serde(default = "ring_s")]
     pub ring_s: u32,
-    /// What the agent tells them before they hear the caller: up to [`MAX_BRIEFING`] characters.
+    /// What the agent tells them before they hear the caller: up to
+    /// [`MAX_BRIEFING`](crate::agent::flow::MAX_BRIEFING) characters.
     #[serde(default)]
     pub briefing: String,
 }

@@ -18,7 +18,8 @@ const PASSWORD: &str = "correct horse battery";
 const USERS: &str = "[[user]]\nname = \"bob\"\npassword = \"correct horse battery\"\n\
                      [[user]]\nname = \"carol\"\npassword = \"correct horse battery\"\n\
                      [[route]]\nto = \"100\"\nuser = \"bob\"\n\
-                     [[route]]\nto = \"200\"\nuser = \"carol\"\nring_s = 2\n";
+                     [[route]]\nto = \"200\"\nuser = \"carol\"\nring_s = 2\n\
+                     [[route]]\nto = \"300\"\nagent = \"test\"\n";
 
 /// A switch with the phones of bob and carol.
 struct Office {
@@ -86,6 +87,30 @@ async fn a_phone_sends_its_caller_to_another_one_and_is_told_what_comes_of_it() 
     carol.until_over().await;
     let record = office.switch.record(&mut office.events).await;
     assert_eq!(record["bridge"]["user"], "carol", "{record:#}");
+    office.switch.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_phone_hands_its_caller_to_an_agent_that_hears_and_speaks_as_on_any_call() {
+    let mut office = Office::open().await;
+    let (mut caller, mut bob) = office.call_to_bob().await;
+    both_ways(&mut caller, &mut bob).await;
+    bob.refer(&office.uri("300")).await;
+    assert_eq!(bob.until_referred().await, (Ok(()), vec![100, 200]));
+    assert_eq!(office.state("answered").await["to"], "300");
+    let greets = |turn: &Value| turn["who"] == "agent";
+    office.events.until("call.turn", greets).await;
+    // Who does not hang up is hung up.
+    bob.until_over().await;
+    caller.until_said().await;
+    caller.say(&crate::rig::voice("weather_question.wav"));
+    let answers = |turn: &Value| turn["who"] == "caller";
+    office.events.until("call.turn", answers).await;
+    caller.hang_up().await;
+    let record = office.switch.record(&mut office.events).await;
+    assert_eq!(record["agent"], "test", "{record:#}");
+    assert_eq!(record["bridge"], Value::Null, "{record:#}");
+    assert_eq!(record["state"], "completed", "{record:#}");
     office.switch.stop().await;
 }
 

@@ -91,3 +91,16 @@ impl SessionConfig {
         }
     }
 }
+
+/// How an agent hears and sounds to a party whose session began without one.
+#[derive(Clone, Debug, Default)]
+pub struct AgentSound {
+    /// Whether keys are heard that come as tones.
+    pub inband_dtmf: InbandDtmf,
+    /// Whether its own echo is told from the party's voice.
+    pub echo_gate: bool,
+    /// Whether what is heard is brought to one level.
+    pub gain_control: bool,
+    /// What is heard softly behind it.
+    pub ambience: Option<Background>,
+}

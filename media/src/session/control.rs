@@ -2,8 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Cancelled, MediaSession, Tape, inband_receiver};
+use super::{AgentSound, Cancelled, MediaSession, Tape, inband_receiver};
 use crate::dtmf::{InbandDtmf, InvalidDigit};
+use crate::echo::EchoGate;
+use crate::gain::GainControl;
 use crate::music::Background;
 use crate::playout::UtteranceId;
 use crate::sdp::Negotiated;
@@ -74,6 +76,20 @@ impl MediaSession {
         self.inband_dtmf = InbandDtmf::Off;
         (self.inband, self.echo, self.gain) = (None, None, None);
         self.set_ambience(None);
+    }
+
+    /// Has an agent hear the party, who talked with people until now: what [`leave_to_people`] ended
+    /// begins, as a session would begin that is made like this.
+    ///
+    /// [`leave_to_people`]: Self::leave_to_people
+    pub fn give_to_agent(&mut self, agent: &AgentSound) {
+        self.inband_dtmf = agent.inband_dtmf;
+        self.inband = inband_receiver(self.inband_dtmf, &self.negotiated, self.rate_hz);
+        self.echo = agent
+            .echo_gate
+            .then(|| Box::new(EchoGate::new(self.rate_hz)));
+        self.gain = agent.gain_control.then(GainControl::new);
+        self.set_ambience(agent.ambience.as_ref());
     }
 
     /// Takes note of the answer to a call of which something was heard before it: sound must flow

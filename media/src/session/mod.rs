@@ -21,7 +21,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-pub use config::SessionConfig;
+pub use config::{AgentSound, SessionConfig};
 use event::Notice;
 pub use event::{Cancelled, Event, Transmit};
 use grid::Grid;

@@ -8,6 +8,7 @@ use tokio::sync::{oneshot, watch};
 use super::Meeting;
 use super::referral::Referral;
 use super::replacing::Arriving;
+use super::turning::Turned;
 use crate::call::dialogs::{Found, Given, Who};
 use crate::call::digits::{Key, Passing};
 use crate::call::music;
@@ -89,6 +90,8 @@ pub(super) enum Apart {
     Over(EndReason),
     /// One of them is done, and the other one goes on in another call.
     Given(Side, oneshot::Sender<Given>),
+    /// Whoever was called is done, and the caller goes on with an agent.
+    ToAgent(Box<Turned>),
 }
 
 impl Pair {
@@ -124,6 +127,7 @@ impl Pair {
         match self.talk().await {
             Apart::Over(reason) => self.end(reason).await,
             Apart::Given(leaves, reply) => self.give(leaves, reply).await,
+            Apart::ToAgent(turned) => Box::pin(self.give_to_agent(*turned)).await,
         }
     }
 
@@ -192,18 +196,35 @@ impl Pair {
                     }
                 }
             };
-            if let Some(reason) = self.take_heard(side, heard).await {
-                return Apart::Over(reason);
+            if let Some(apart) = self.take_heard(side, heard).await {
+                return apart;
             }
         }
     }
 
-    /// Takes what one of them said; says why they come apart, where they do.
-    async fn take_heard(&mut self, side: Side, heard: Heard) -> Option<EndReason> {
+    /// Takes what one of them said; says how they come apart, where they do.
+    async fn take_heard(&mut self, side: Side, heard: Heard) -> Option<Apart> {
         let news = self.party_mut(side).take(clock::now(), heard).await?;
+        let over = match news {
+            News::Over(reason) => self.one_is_gone(side, reason),
+            News::Joined(Err(error)) => Some(EndReason::Failed(error.to_string())),
+            News::Stayed => Some(EndReason::Failed(MediaError::Overloaded.to_string())),
+            News::Arrived => self.arrived(side).await,
+            News::Refer(asked) => {
+                let turned = self.refer(side, asked).await?;
+                return Some(Apart::ToAgent(Box::new(turned)));
+            }
+            other => {
+                self.take_in(side, other).await;
+                None
+            }
+        };
+        over.map(Apart::Over)
+    }
+
+    /// Takes what one of them said that leaves the two together.
+    async fn take_in(&mut self, side: Side, news: News) {
         match news {
-            News::Over(reason) => return self.one_is_gone(side, reason),
-            News::Joined(Err(error)) => return Some(EndReason::Failed(error.to_string())),
             News::Hold => self.look_at_hold(side),
             News::KeyDown(digit) => self.keys.of(side).goes_down(clock::now(), digit),
             News::Key {
@@ -219,13 +240,9 @@ impl Pair {
                 ..
             } => self.pass_on(side, Key { digit, held }).await,
             News::Sound(words) => self.tell_of_sound(side, &words),
-            News::Joined(Ok(())) => *self.joined.of(side) = true,
-            News::Refer(asked) => self.refer(side, asked).await,
-            News::Arrived => return self.arrived(side).await,
-            News::Stayed => return Some(EndReason::Failed(MediaError::Overloaded.to_string())),
-            News::Key { .. } => {}
+            News::Joined(_) => *self.joined.of(side) = true,
+            _ => {}
         }
-        None
     }
 
     /// Takes a key that came with the sound. One that came between the answer and the room has not

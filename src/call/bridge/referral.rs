@@ -14,8 +14,9 @@ use serde_json::json;
 use tokio::sync::oneshot;
 
 use super::pair::{Pair, Side, ended_by};
+use super::turning::Turned;
 use super::{Passage, RING, status_for};
-use crate::call::admission::{Admitted, admit};
+use crate::call::admission::{Admitted, AgentsCall, admit};
 use crate::call::called::unify_numbers;
 use crate::call::dial::DialFailure;
 use crate::call::dialogs::{Given, Who};
@@ -48,6 +49,14 @@ enum Comes {
     },
     /// Another call gives them away.
     Given(oneshot::Receiver<Given>),
+}
+
+/// Who is called as somebody wants it.
+enum CalledOut {
+    /// Phones, which ring.
+    Phones(Comes),
+    /// An agent, which is there at once.
+    Agent(Box<AgentsCall>),
 }
 
 /// What is heard of who is to come.
@@ -85,16 +94,18 @@ pub(in crate::call) fn may_transfer(services: &Services, source: &Source) -> boo
 }
 
 impl Pair {
-    /// Takes a REFER of one of the two.
-    pub(super) async fn refer(&mut self, by: Side, asked: ReferAsked) {
+    /// Takes a REFER of one of the two; gives the agent that the caller goes on with, where it is one.
+    pub(super) async fn refer(&mut self, by: Side, asked: ReferAsked) -> Option<Turned> {
         let services = Arc::clone(&self.answered.services);
         let source = self.who.of(by).source.clone();
         if !may_transfer(&services, &source) {
             tracing::info!("a trunk asked for a transfer, which `transfers` does not allow it");
-            return asked.refuse(403);
+            asked.refuse(403);
+            return None;
         }
         if self.referral.is_some() || self.has_arriving() {
-            return asked.refuse(491);
+            asked.refuse(491);
+            return None;
         }
         let (refer_to, replaces) = (asked.refer_to.clone(), asked.replaces);
         // Accepted, whatever comes of it: some refusals would end the call (RFC 5057 §5.1).
@@ -107,13 +118,19 @@ impl Pair {
                     .map(|side| self.party(side).call())
                     .contains(&dialog);
                 let given = (!is_ours).then(|| services.claim_other(dialog));
-                given.map(Comes::Given).ok_or(481)
+                let given = given.map(Comes::Given);
+                given.map(CalledOut::Phones).ok_or(481)
             }
             // A dialog of somebody else's.
             (Some(_), None) => Err(481),
         };
         let referral = match comes {
-            Ok(comes) => Referral {
+            Ok(CalledOut::Agent(agents)) => {
+                report.tell(200, "");
+                self.tell_of_transfer("answered", &to, by);
+                return Some(Turned { agents, to });
+            }
+            Ok(CalledOut::Phones(comes)) => Referral {
                 by,
                 left: None,
                 to,
@@ -122,7 +139,8 @@ impl Pair {
             },
             Err(status) => {
                 report.tell(status, "");
-                return self.tell_of_transfer("failed", &to, by);
+                self.tell_of_transfer("failed", &to, by);
+                return None;
             }
         };
         let attended = matches!(referral.comes, Comes::Given(_));
@@ -133,6 +151,7 @@ impl Pair {
         );
         self.referral = Some(referral);
         self.look_at_hold(by);
+        None
     }
 
     /// Calls whom one of them named, as if it had called them itself.
@@ -141,12 +160,16 @@ impl Pair {
         by: Side,
         source: &Source,
         refer_to: &ReferTo,
-    ) -> Result<Comes, u16> {
+    ) -> Result<CalledOut, u16> {
         let services = Arc::clone(&self.answered.services);
         let mut invite = as_invite(source, refer_to, self.party(by));
         unify_numbers(&services, &mut invite);
         let passage = match admit(&services, &invite) {
             Ok(Admitted::Bridge(passage)) => passage,
+            // An agent's call is the caller's.
+            Ok(Admitted::Agent(agents)) if by == Side::Called => {
+                return Ok(CalledOut::Agent(Box::new(agents)));
+            }
             Ok(Admitted::Agent(_) | Admitted::Room(_)) => return Err(501),
             Err(refusal) => {
                 tracing::info!(status = refusal.status, reason = %refusal.reason, "not transferred");
@@ -174,10 +197,10 @@ impl Pair {
         let mut hunt = Box::new(Hunt::new(services, stages, how, waits.id));
         match hunt.place().await {
             Some(Progress::Failed(failure)) => Err(status_of(&failure)),
-            _ => Ok(Comes::Rings {
+            _ => Ok(CalledOut::Phones(Comes::Rings {
                 hunt,
                 pairs: Some(permit),
-            }),
+            })),
         }
     }
 

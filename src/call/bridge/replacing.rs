@@ -14,6 +14,7 @@ use crate::call::party::{News, Party};
 use crate::call::places::Permit;
 use crate::call::recording::{PausedBy, RecordingSwitch};
 use crate::call::ringing::Over;
+use crate::call::services::Services;
 use crate::call::task::TRANSFERRED;
 use crate::clock;
 use crate::net::media::{Command, Part};
@@ -78,7 +79,7 @@ impl Pair {
             part: Part::Talks,
             shares_playout: false,
         });
-        self.dismiss(old, pairs);
+        dismiss(&self.answered.services, old, pairs);
         if self.held && side == Side::Caller {
             self.answered.party.hold(true).await;
         }
@@ -113,25 +114,6 @@ impl Pair {
         } else if let Some(text) = services.announcement(trunk) {
             services.announce(&text, &self.party(side).leg, recording);
         }
-    }
-
-    /// Lets somebody go whose place another one has: they hang up themselves, or are hung up.
-    fn dismiss(&self, mut old: Party, pairs: Option<Permit>) {
-        self.answered.services.background.spawn(async move {
-            let parts = async {
-                loop {
-                    let heard = old.hear().await;
-                    if let Some(News::Over(_)) = old.take(clock::now(), heard).await {
-                        return;
-                    }
-                }
-            };
-            if timeout(PARTING, parts).await.is_err() {
-                old.hang_up().await;
-            }
-            let _ = old.measured().await;
-            drop(pairs);
-        });
     }
 
     /// Takes something that another call, or somebody who calls, wants of this one.
@@ -199,4 +181,23 @@ impl Pair {
         };
         self.answered.end(over).await;
     }
+}
+
+/// Lets somebody go whose place another one has: they hang up themselves, or are hung up.
+pub(super) fn dismiss(services: &Services, mut old: Party, pairs: Option<Permit>) {
+    services.background.spawn(async move {
+        let parts = async {
+            loop {
+                let heard = old.hear().await;
+                if let Some(News::Over(_)) = old.take(clock::now(), heard).await {
+                    return;
+                }
+            }
+        };
+        if timeout(PARTING, parts).await.is_err() {
+            old.hang_up().await;
+        }
+        let _ = old.measured().await;
+        drop(pairs);
+    });
 }

@@ -1,6 +1,8 @@
 //! What a leg is told and asked once its call is answered.
 
-use super::{Leg, Line};
+use offhook_media::AgentSound;
+
+use super::{Attached, Leg, Line, inband_dtmf};
 use crate::config::Keys;
 use crate::net::media::{Command, LegId, MediaError};
 
@@ -13,6 +15,27 @@ impl Leg {
     pub(in crate::call) fn answered(&mut self) -> Result<(), MediaError> {
         while self.events.try_recv().is_ok() {}
         self.media.send(Command::Answered(self.id))
+    }
+
+    /// Has an agent hear the leg, as if it had been opened for one.
+    ///
+    /// # Errors
+    /// When the media thread does not take it.
+    pub(in crate::call) fn give_to_agent(
+        &self,
+        line: &Line,
+        attached: Attached,
+    ) -> Result<(), MediaError> {
+        let Some(sink) = attached.sink else {
+            return Ok(());
+        };
+        let agent = Box::new(AgentSound {
+            inband_dtmf: inband_dtmf(self.keys),
+            echo_gate: line.terms.echo_gate,
+            gain_control: attached.gain_control,
+            ambience: attached.ambience,
+        });
+        self.media.send(Command::GiveToAgent(self.id, sink, agent))
     }
 
     /// Lets the leg live beside another one, so that the two may be of one room. True where it is on

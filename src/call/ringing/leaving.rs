@@ -86,6 +86,7 @@ impl Ringing {
             epoch,
             live: (live, controls),
             rate_hz,
+            goes_on: false,
         };
         let talk = answering.prepare(told).await;
         let Some(half) = half else {

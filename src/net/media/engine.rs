@@ -10,7 +10,7 @@ use offhook_media::MAX_DATAGRAM_BYTES;
 use offhook_media::mixer::MixerError;
 
 use super::beats::Beats;
-use super::leg::{Leg, Recorder};
+use super::leg::Leg;
 use super::poller::{Events, Poller, Ready, Waker};
 use super::room::{Part, Room, RoomId};
 use super::{Command, Counters, LegEvent, LegId, OpenLeg, relay};
@@ -392,15 +392,16 @@ impl Engine {
                     tracing::warn!(%error, leg = leg.id, "keys were not sent");
                 }
             }),
-            Command::Record(leg, sink) => {
-                self.with(leg, |leg| leg.recorder = Some(Recorder::new(sink)))
-            }
+            Command::Record(leg, sink) => self.with(leg, |leg| leg.record(sink)),
             Command::Renegotiate(leg, negotiated) => {
                 self.with(leg, |leg| leg.session.renegotiate(beat, *negotiated))
             }
             Command::Hold(leg, music) => self.with(leg, |leg| leg.session.hold(&music)),
             Command::SetAside(leg, aside) => {
                 self.with(leg, |leg| leg.session.set_aside(beat, aside))
+            }
+            Command::GiveToAgent(leg, sink, agent) => {
+                self.with(leg, |leg| leg.give_to_agent(sink, &agent))
             }
             Command::LeaveToPeople(leg) => self.with(leg, Leg::leave_to_people),
             Command::Answered(leg) => self.with(leg, |leg| leg.session.answered(now)),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use offhook_media::{Event, MediaSession, RecordFrame, UtteranceId};
+use offhook_media::{AgentSound, Event, MediaSession, RecordFrame, UtteranceId};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags};
 use tokio::sync::mpsc;
@@ -261,6 +261,17 @@ impl Leg {
                 taken: 0,
             },
         );
+    }
+
+    /// Has somebody record it.
+    pub(super) fn record(&mut self, sink: Box<dyn RecordSink>) {
+        self.recorder = Some(Recorder::new(sink));
+    }
+
+    /// Has an agent hear it.
+    pub(super) fn give_to_agent(&mut self, sink: Box<dyn FrameSink>, agent: &AgentSound) {
+        self.sink = Some(sink);
+        self.session.give_to_agent(agent);
     }
 
     /// Has no agent hear it any more.

@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 use offhook_media::mixer::MixerError;
 use offhook_media::music::Background;
 use offhook_media::{
-    Event, Frame, MediaSession, Negotiated, OneWay, RecordFrame, Stats, UtteranceId,
+    AgentSound, Event, Frame, MediaSession, Negotiated, OneWay, RecordFrame, Stats, UtteranceId,
 };
 use tokio::sync::mpsc;
 
@@ -110,6 +110,8 @@ pub enum Command {
     /// Has no agent hear a leg any more, nor anything be heard around what is said to it: it talks with
     /// people from now on.
     LeaveToPeople(LegId),
+    /// Has an agent hear a leg that talked with people until now.
+    GiveToAgent(LegId, Box<dyn FrameSink>, Box<AgentSound>),
     /// Lets what is played to a leg wait while somebody else speaks in its place, or go on.
     SetAside(LegId, bool),
     /// Lets a leg hear the legs of a room, all of which are on this thread; it leaves the room that
