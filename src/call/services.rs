@@ -388,6 +388,11 @@ impl Live {
         wishes.mark_changed();
         wishes
     }
+
+    /// Forgets what was wanted of whoever talked on the call before.
+    pub(super) fn forget_wishes(&self) {
+        self.wishes.send_replace(Wishes::default());
+    }
 }
 
 impl Drop for Live {

@@ -12,7 +12,8 @@ use crate::tones::{is_audible, share, tone};
 const PASSWORD: &str = "correct horse battery";
 const USER: &str = "[[user]]\nname = \"bob\"\npassword = \"correct horse battery\"\n\
                     [[user]]\nname = \"carol\"\npassword = \"correct horse battery\"\n\
-                    [[route]]\nto = \"200\"\nuser = \"carol\"\n";
+                    [[route]]\nto = \"200\"\nuser = \"carol\"\n\
+                    [[route]]\nto = \"300\"\nagent = \"test\"\n";
 
 /// Gives every call to bob, whom it tells of it.
 const GIVER: &str = r#"
@@ -159,6 +160,27 @@ async fn whoever_takes_a_call_sends_it_on_to_somebody_else() {
     caller.hang_up().await;
     carol.until_over().await;
     let record = switch.record(&mut events).await;
+    assert_eq!(record["bridge"]["user"], "carol", "{record:#}");
+    switch.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_takes_a_call_may_give_it_back_to_the_agent_which_may_give_it_away_again() {
+    let (switch, mut events, mut caller, path, mut desk, mut bob) = given_to_bob().await;
+    bob.refer(&switch.uri.replace("sip:test@", "sip:300@"))
+        .await;
+    events.agent_said("tell me your story").await;
+    bob.until_over().await;
+    let _bound = desk.register(&switch, "carol", PASSWORD).await;
+    let to_carol = json!({ "to": "carol" });
+    assert_eq!(switch.post(&path, &to_carol, None).await.status(), 202);
+    let incoming = desk.ring().await;
+    let mut carol = desk.pick_up(*incoming).await;
+    both_ways(&mut caller, &mut carol).await;
+    carol.hang_up().await;
+    caller.until_over().await;
+    let record = switch.record(&mut events).await;
+    assert_eq!(record["outcome"], "transferred", "{record:#}");
     assert_eq!(record["bridge"]["user"], "carol", "{record:#}");
     switch.stop().await;
 }

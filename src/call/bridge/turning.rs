@@ -90,6 +90,8 @@ async fn answering(
         epoch,
         live,
     } = written;
+    // An earlier agent may have given the call away.
+    live.forget_wishes();
     let AgentsCall {
         agent,
         place,
