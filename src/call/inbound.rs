@@ -389,19 +389,24 @@ pub fn party(user: &str, uri: &str) -> String {
     number.map_or_else(|| uri.to_owned(), |number| number.to_string())
 }
 
+/// Who calls, unless they withhold it, and whom.
+pub(super) fn numbers_told(called: &str, caller: &str) -> Vec<(String, serde_json::Value)> {
+    let mut told = vec![("called".to_owned(), json!(called))];
+    if !is_withheld(caller) {
+        told.push(("caller_phone".to_owned(), json!(caller)));
+    }
+    told
+}
+
 /// What the INVITE itself says of the caller.
 pub(super) fn caller_variables(
     services: &Services,
     invite: &Incoming,
 ) -> Vec<(String, serde_json::Value)> {
-    let mut variables = vec![("called".to_owned(), json!(called_party(invite)))];
     let caller = party(&invite.from.user, &invite.from.uri);
-    let withheld = is_withheld(&caller);
-    if !withheld {
-        variables.push(("caller_phone".to_owned(), json!(caller)));
-    }
+    let mut variables = numbers_told(&called_party(invite), &caller);
     let display = invite.from.display.trim();
-    if !display.is_empty() && !withheld {
+    if !display.is_empty() && !is_withheld(&caller) {
         variables.push(("caller_display".to_owned(), json!(display)));
     }
     for (name, value) in &invite.headers {

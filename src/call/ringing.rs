@@ -2,6 +2,8 @@
 
 mod leaving;
 
+pub(super) use self::leaving::leave_to;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,14 +1,15 @@
 //! Whoever was called hands the caller over to an agent: the two come apart, and the agent has the
 //! caller's call, which was answered long ago.
 
-use serde_json::{Value, json};
+use std::time::Duration;
+
 use tokio::time::timeout;
 
 use super::pair::Pair;
 use super::replacing::dismiss;
 use crate::call::admission::AgentsCall;
-use crate::call::ringing::{Over, PickedUp, Written};
-use crate::call::spans;
+use crate::call::inbound::numbers_told;
+use crate::call::ringing::{Over, PickedUp, Written, leave_to};
 use crate::call::talk::{Answering, Connected};
 use crate::call::{music, services::Place};
 use crate::net::media::Command;
@@ -16,7 +17,7 @@ use crate::store::CallRecord;
 use crate::switch::EndReason;
 
 /// How long the call's record may take to be read.
-const READS_WITHIN: std::time::Duration = std::time::Duration::from_secs(2);
+const READS_WITHIN: Duration = Duration::from_secs(2);
 
 /// An agent that a caller is handed over to.
 pub(super) struct Turned {
@@ -100,14 +101,8 @@ async fn answering(
     let Place {
         permit, listening, ..
     } = place;
-    let name = agent.config.name.clone();
-    spans::name(record.id, &name);
-    journal.left_to(name.clone());
-    (record.agent, record.bridge) = (Some(name), None);
-    let told: Vec<(String, Value)> = vec![
-        ("called".to_owned(), json!(turned.to)),
-        ("caller_phone".to_owned(), json!(record.remote())),
-    ];
+    leave_to(&mut record, &journal, &agent);
+    let told = numbers_told(&turned.to, record.remote());
     let flow = party.flow();
     let (call, held, signals, leg) = party.into_parts();
     let answering = Answering {

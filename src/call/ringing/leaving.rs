@@ -8,11 +8,21 @@ use tokio::time::timeout;
 use super::{KEEPING, NOT_KEPT, Ringing, Written};
 use crate::call::codecs::Codecs;
 use crate::call::inbound::Rings;
+use crate::call::journal::Journal;
 use crate::call::places::Permit;
 use crate::call::services::{AgentSpec, Place};
 use crate::call::spans;
 use crate::call::talk::{Answering, Connected};
+use crate::store::CallRecord;
 use crate::switch::EndReason;
+
+/// Writes down that an agent has a call which somebody else had, or was to have.
+pub(in crate::call) fn leave_to(record: &mut CallRecord, journal: &Journal, agent: &AgentSpec) {
+    let name = agent.config.name.clone();
+    spans::name(record.id, &name);
+    (record.agent, record.bridge) = (Some(name.clone()), None);
+    journal.left_to(name);
+}
 
 impl Ringing {
     /// Gives the call, which has played nothing to its caller yet, to an agent that answers it; `told`
@@ -67,10 +77,7 @@ impl Ringing {
             epoch,
             live,
         } = written;
-        let name = agent.config.name.clone();
-        spans::name(record.id, &name);
-        (record.agent, record.bridge) = (Some(name.clone()), None);
-        journal.left_to(name);
+        leave_to(&mut record, &journal, &agent);
         let rate_hz = match &negotiated {
             Some(negotiated) => negotiated.rate_hz(),
             None => Codecs::configured(&services.config, None).likely_rate_hz(),
